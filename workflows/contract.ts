@@ -1,0 +1,322 @@
+/**
+ * What workflows may ask of the world: the activities of node workers and of control workers, with their
+ * time-outs and retries. Everything here is plain JSON and small: files never travel through Temporal, only
+ * the digest of the manifest that lists them.
+ */
+import { proxyActivities } from '@temporalio/workflow';
+
+/** A node as its worker announced it. `port` is its read-only file service. */
+export interface NodeInfo {
+  name: string;
+  address: string;
+  port: number;
+  devices: number;
+  profile: 'npu' | 'cpu';
+}
+
+/**
+ * A directory below the node's data directory that is complete: its `manifest.json` names every file with size
+ * and SHA-256, and `digest` is the SHA-256 of that manifest.
+ */
+export interface Artifact {
+  dir: string;
+  digest: string;
+  files: number;
+  bytes: number;
+}
+
+/** Which workflow run a node reports to by signal. */
+export interface Recipient {
+  workflowId: string;
+  runId: string;
+}
+
+export interface CheckNodeInput {
+  run: string;
+  /** Bytes that the run expects to write on this node. */
+  diskBytes: number;
+  devices: number;
+}
+
+export interface NodeReport {
+  name: string;
+  hostname: string;
+  versions: Record<string, string>;
+  freeBytes: number;
+  /** Wall clock of the node, in milliseconds, when it answered. */
+  clock: number;
+  /** SHA-256 over the Python sources of the MindSpeed-LLM directory: equal on all nodes or the gang trains different programs. */
+  fingerprint: string;
+  /** A free TCP port, for `--master_port` should this node be rank 0's. */
+  freePort: number;
+}
+
+export interface SourceFile {
+  path: string;
+  size: number;
+  /** Absent where the hub does not tell (files outside LFS). */
+  sha256?: string;
+}
+
+export interface SourceListing {
+  /** The source with its revision resolved to a commit, so that a retry cannot see other files. */
+  resolved: string;
+  files: SourceFile[];
+}
+
+export interface FetchFilesInput {
+  source: string;
+  files: SourceFile[];
+  dir: string;
+}
+
+export interface PreprocessShardInput {
+  /** Content key of the dataset; the shard is written to `datasets/<key>/shards/<shard>`. */
+  key: string;
+  shard: number;
+  of: number;
+  /** Directory of the fetched input, and the files in it, in order, that this shard may touch. */
+  input: string;
+  files: string[];
+  /** Where this shard starts and ends, in 1/`of` of all rows of `files` when it shares files with other shards. */
+  slice: { index: number; of: number };
+  tokenizer: string;
+  keys: string[];
+  appendEod: boolean;
+  /** Rows of the embedding: a token id at or above it is an error here, not a crash in training. */
+  vocabSize: number;
+}
+
+export interface ShardResult {
+  artifact: Artifact;
+  documents: number;
+  tokens: number;
+}
+
+/** What a node can be asked for files: name and base URL of its file service. */
+export interface Peer {
+  name: string;
+  url: string;
+}
+
+export interface MergeShardsInput {
+  key: string;
+  keys: string[];
+  /** In order; the result does not depend on who made them. */
+  shards: { artifact: Artifact; from: Peer[] }[];
+}
+
+export interface SyncFilesInput {
+  artifact: Artifact;
+  from: Peer[];
+}
+
+export interface ConvertCheckpointInput {
+  /** Artifact directory with the Hugging Face weights, and the directory to write, both below the data directory. */
+  from: string;
+  to: string;
+  /** Arguments of convert_ckpt_v2.py, without --load-dir and --save-dir. */
+  args: string[];
+  /** Every `mp_rank_…` directory that must exist afterwards: the tracker is written first and proves nothing. */
+  shards: string[];
+}
+
+/** One checkpoint shard that is complete on a node. */
+export interface ShardHeld {
+  shard: string;
+  digest: string;
+  bytes: number;
+}
+
+export interface CheckpointHeld {
+  iteration: number;
+  shards: ShardHeld[];
+}
+
+export interface RestoreCheckpointInput {
+  /** `series/<series>/checkpoints` or `models/<key>`. */
+  dir: string;
+  iteration: number;
+  shards: (ShardHeld & { from: Peer[] })[];
+  /** Set newer iterations aside, so that the launch cannot mix them in. */
+  setAsideNewer: boolean;
+}
+
+export interface LaunchTrainingInput {
+  run: string;
+  series: string;
+  generation: number;
+  /** Pool-wide and ever rising: a node refuses one at or below what it has seen from another launch. */
+  token: number;
+  /** Arguments of `python -m torch.distributed.run`. */
+  args: string[];
+  env: Record<string, string>;
+  /** Without a watcher for this long, the node's guard ends the ranks by itself. */
+  leaseSeconds: number;
+}
+
+export interface WatchTrainingInput {
+  run: string;
+  generation: number;
+  token: number;
+  leaseSeconds: number;
+  /** Set for the node of the last rank, which alone prints iterations. */
+  reportTo?: Recipient;
+}
+
+export interface WatchResult {
+  exitCode: number;
+  verdict: TrainingVerdict;
+}
+
+/** What a finished log says. */
+export interface TrainingVerdict {
+  /** `finished`: done line seen; `exited`: a planned early exit; `saved`: stopped on SIGTERM after a save; `unclear`: exit 0 without a reason. */
+  outcome: 'finished' | 'exited' | 'saved' | 'unclear';
+  lastIteration?: number;
+  lastSaved?: number;
+  loss?: number;
+}
+
+export interface StopTrainingInput {
+  run: string;
+  generation: number;
+  token: number;
+  graceSeconds: number;
+}
+
+/** What a stopped member saw, for the decision what to do next. */
+export interface MemberEvidence {
+  node: string;
+  /** True when the scan found no process of the token left. */
+  confirmed: boolean;
+  exitCode?: number;
+  signal?: string;
+  firstError?: string;
+  lastIteration?: number;
+  logPath: string;
+}
+
+export interface ReplicateCheckpointInput {
+  run: string;
+  series: string;
+  generation: number;
+  token: number;
+  /** Iterations up to this one are known to be sealed and copied already. */
+  after: number;
+  /** Node of rank 0: only there does the tracker say that an iteration is complete on all nodes. */
+  master: Peer;
+  /** Shards that this node writes, and those that it copies from their writers. */
+  seals: string[];
+  copies: { shard: string; from: Peer }[];
+  keep: number;
+  reportTo: Recipient;
+}
+
+export interface ReportInput {
+  run: string;
+  report: unknown;
+}
+
+/** Activities of a node worker, on the task queue `node-<name>`. */
+export interface NodeActivities {
+  pingNode(): Promise<NodeInfo>;
+  checkNode(input: CheckNodeInput): Promise<NodeReport>;
+  /** Names of the nodes whose probe of this run can be read here: more than our own means shared storage. */
+  listProbes(input: { run: string }): Promise<string[]>;
+  listSource(input: { source: string }): Promise<SourceListing>;
+  fetchFiles(input: FetchFilesInput): Promise<Artifact>;
+  preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
+  mergeShards(input: MergeShardsInput): Promise<ShardResult>;
+  /** The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. */
+  findArtifact(input: { dir: string }): Promise<{ artifact?: Artifact }>;
+  syncFiles(input: SyncFilesInput): Promise<Artifact>;
+  convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
+  listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
+  restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
+  launchTraining(input: LaunchTrainingInput): Promise<void>;
+  watchTraining(input: WatchTrainingInput): Promise<WatchResult>;
+  stopTraining(input: StopTrainingInput): Promise<MemberEvidence>;
+  replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number }>;
+}
+
+/** Activities of a control worker, on the task queue `pretrain`. */
+export interface ControlActivities {
+  /** Whether a workflow run still runs: the pool asks before it gives a lease on. */
+  describeHolder(input: Recipient): Promise<{ open: boolean }>;
+  writeReport(input: ReportInput): Promise<{ path: string }>;
+}
+
+/** How patient a run is; tests and the demo shorten it. All in the SDK's duration strings. */
+export interface Timing {
+  /** A watcher that is silent this long is lost; 0.8 of it is also how long a cancel may take to arrive. */
+  heartbeat: string;
+  /** How long a node worker may be away before its node counts as lost. On a node's own queue this is the only detector. */
+  agentAway: string;
+  lease: string;
+  stopGrace: string;
+}
+
+type NodeProxy = { [K in keyof NodeActivities]: NodeActivities[K] };
+
+/**
+ * Proxies for one node's queue. Three kinds: quick ones that are repeated, steps that take long and resume, and
+ * the two that last as long as training does and are retried without limit, since a restarted worker re-attaches.
+ */
+export function onNode(name: string, timing: Timing): NodeProxy {
+  const taskQueue = `node-${name}`;
+  const quick = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: '5 minutes',
+    scheduleToStartTimeout: timing.agentAway,
+    retry: { maximumAttempts: 3 },
+  });
+  const probe = proxyActivities<NodeActivities>({
+    taskQueue,
+    // Start to close is short as well: a cut-off host's parked poll can take the task and never answer.
+    startToCloseTimeout: '5 seconds',
+    scheduleToStartTimeout: '5 seconds',
+    retry: { maximumAttempts: 1 },
+  });
+  const step = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: '2 days',
+    heartbeatTimeout: timing.heartbeat,
+    scheduleToStartTimeout: timing.agentAway,
+    cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+    retry: { maximumAttempts: 5 },
+  });
+  const lasting = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: '365 days',
+    heartbeatTimeout: timing.heartbeat,
+    scheduleToStartTimeout: timing.agentAway,
+    // Nobody waits for a watcher: what ends training is stopTraining, and it is confirmed by itself.
+    cancellationType: 'TRY_CANCEL',
+  });
+  return {
+    pingNode: probe.pingNode,
+    checkNode: quick.checkNode,
+    listProbes: quick.listProbes,
+    listSource: quick.listSource,
+    findArtifact: quick.findArtifact,
+    launchTraining: quick.launchTraining,
+    stopTraining: quick.stopTraining,
+    listCheckpoints: step.listCheckpoints,
+    fetchFiles: step.fetchFiles,
+    preprocessShard: step.preprocessShard,
+    mergeShards: step.mergeShards,
+    syncFiles: step.syncFiles,
+    convertCheckpoint: step.convertCheckpoint,
+    restoreCheckpoint: step.restoreCheckpoint,
+    watchTraining: lasting.watchTraining,
+    replicateCheckpoint: lasting.replicateCheckpoint,
+  };
+}
+
+/** Proxy for the control workers' queue, which is the workflow's own. */
+export const onControl = () =>
+  proxyActivities<ControlActivities>({ startToCloseTimeout: '1 minute', retry: { maximumAttempts: 5 } });
+
+/** Base URL of a node's file service. */
+export const peerOf = (node: NodeInfo): Peer => ({ name: node.name, url: `http://${node.address}:${node.port}` });

@@ -1,0 +1,64 @@
+/** Signals, updates and queries by the names that appear on the wire, in the CLI and in histories. */
+import { defineQuery, defineSignal } from '@temporalio/workflow';
+import type { NodeInfo, Recipient } from './contract.js';
+
+/** From the node of the last rank to its generation: at most once a minute, and at each save. */
+export interface TrainingProgress {
+  token: number;
+  iteration: number;
+  loss?: number;
+  secondsPerIteration?: number;
+  /** Iteration and loss of some iterations since the last report, for the curve: 60 at most. */
+  points: [iteration: number, loss: number][];
+}
+
+/** From each node to its generation: its part of this iteration is sealed, and its copies of others' parts are proven. */
+export interface CheckpointReplicated {
+  token: number;
+  node: string;
+  iteration: number;
+  bytes: number;
+}
+
+export interface AcquireNodes {
+  requestId: string;
+  holder: Recipient;
+  /** Runs of one series get the nodes that hold its data, where these are free. */
+  series: string;
+  nodes: number;
+  devices: number;
+}
+
+export interface NodesGranted {
+  requestId: string;
+  nodes: NodeInfo[];
+}
+
+export interface LaunchGranted {
+  requestId: string;
+  token: number;
+}
+
+/** From a generation to the run: when it begins to train, at each replicated checkpoint, and now and then. */
+export interface GenerationNews {
+  generation: number;
+  iteration: number;
+  loss?: number;
+  secondsPerIteration?: number;
+  replicated: number;
+  points: [iteration: number, loss: number][];
+}
+
+export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
+export const checkpointReplicated = defineSignal<[CheckpointReplicated]>('checkpointReplicated');
+export const generationNews = defineSignal<[GenerationNews]>('generationNews');
+export const nodesGranted = defineSignal<[NodesGranted]>('nodesGranted');
+export const launchGranted = defineSignal<[LaunchGranted]>('launchGranted');
+
+export const join = defineSignal<[NodeInfo]>('join');
+export const acquire = defineSignal<[AcquireNodes]>('acquire');
+export const requestLaunch = defineSignal<[{ requestId: string; holder: Recipient }]>('requestLaunch');
+export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
+export const release = defineSignal<[{ holder: Recipient; nodes?: string[] }]>('release');
+
+export const status = defineQuery<string>('status');
