@@ -1,0 +1,24 @@
+/** What the activities of a node are given: the only way in for settings and for the world outside the node. */
+import type { Recipient } from '../workflows/contract.js';
+
+export interface NodeDeps {
+  name: string;
+  /** Where other nodes reach this one. */
+  address: string;
+  /** Absolute path of `<data>`. Everything that a node keeps is below it. */
+  dataDir: string;
+  /** A checkout of MindSpeed-LLM, or the reference backend. */
+  mindspeedDir: string;
+  /** The Python that runs its entry points. */
+  python: string;
+  profile: 'npu' | 'cpu';
+  devices: number;
+  /** Environment of commands. */
+  env: Record<string, string>;
+  /** Base URL of a Hugging Face hub or mirror of it (`HF_ENDPOINT`). */
+  hfEndpoint?: string;
+  /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */
+  hfToken?: string;
+  /** Signals a workflow run through the node's client. */
+  signal(to: Recipient, name: string, payload: unknown): Promise<void>;
+}
