@@ -1,0 +1,6 @@
+"""Pretrains a Qwen3-architecture model on CPU, with the arguments, files and log lines of MindSpeed-LLM's pretrain_gpt.py."""
+
+from reference.training import pretrain
+
+if __name__ == "__main__":
+    pretrain()

@@ -1,0 +1,1 @@
+"""A small MindSpeed-LLM stand-in that trains on CPU; see ../README.md."""

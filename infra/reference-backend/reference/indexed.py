@@ -1,0 +1,69 @@
+"""Megatron's .bin/.idx pair. Tokens are int32 when we write; any of Megatron's types when we read."""
+
+import os
+import struct
+from typing import BinaryIO, Optional
+
+import numpy as np
+
+MAGIC = b"MMIDIDX\x00\x00"
+DTYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: np.float64, 7: np.float32, 8: np.uint16}
+
+
+class IndexedDataset:
+    def __init__(self, prefix: str) -> None:
+        assert os.path.exists(prefix + ".idx") and os.path.exists(prefix + ".bin"), (
+            f"One or both of the .idx and .bin files cannot be found at the path prefix {prefix}"
+        )
+        with open(prefix + ".idx", "rb") as file:
+            assert file.read(9) == MAGIC, f"bad header, cannot read: {prefix}.idx"
+            _, code, sequences, documents = struct.unpack("<QBQQ", file.read(25))
+        index = np.memmap(prefix + ".idx", mode="r", order="C")
+        self.dtype = np.dtype(DTYPES[code])
+        self.lengths = np.frombuffer(index, np.int32, sequences, 34)
+        self.pointers = np.frombuffer(index, np.int64, sequences, 34 + 4 * sequences)
+        self.documents = np.frombuffer(index, np.int64, documents, 34 + 12 * sequences)
+        self.bytes = np.memmap(prefix + ".bin", mode="r", order="C")
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def read(self, sequence: int, offset: int = 0, length: Optional[int] = None) -> np.ndarray:
+        count = int(self.lengths[sequence]) - offset if length is None else length
+        start = int(self.pointers[sequence]) + offset * self.dtype.itemsize
+        return np.frombuffer(self.bytes, self.dtype, count, start)
+
+
+class IndexedWriter:
+    """Appends tokens to a .bin; `finish` writes the .idx."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.file: BinaryIO = open(prefix + ".bin", "wb")
+        self.lengths: list[int] = []
+        self.documents = [0]
+
+    def add(self, tokens: list[int]) -> None:
+        self.file.write(np.array(tokens, dtype=np.int32).tobytes())
+        self.lengths.append(len(tokens))
+
+    def end_document(self) -> None:
+        self.documents.append(len(self.lengths))
+
+    def append(self, prefix: str) -> None:
+        other = IndexedDataset(prefix)
+        assert other.dtype == np.int32
+        self.documents += (len(self.lengths) + other.documents[1:]).tolist()
+        self.lengths += other.lengths.tolist()
+        with open(prefix + ".bin", "rb") as file:
+            while block := file.read(1 << 24):
+                self.file.write(block)
+
+    def finish(self) -> None:
+        self.file.close()
+        lengths = np.array(self.lengths, dtype=np.int32)
+        pointers = np.cumsum(lengths, dtype=np.int64) * 4 - lengths * np.int64(4)
+        with open(self.prefix + ".idx", "wb") as file:
+            file.write(MAGIC + struct.pack("<QBQQ", 1, 4, len(lengths), len(self.documents)))
+            for array in (lengths, pointers, np.array(self.documents, dtype=np.int64)):
+                file.write(array.tobytes(order="C"))

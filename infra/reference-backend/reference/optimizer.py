@@ -1,0 +1,185 @@
+"""Adam over one flat buffer a stage, laid out as Megatron's distributed optimizer lays it out, and the lr schedule.
+
+Every data-parallel rank keeps the whole buffer where Megatron keeps a slice; the numbers and the saved file are the same.
+"""
+
+import math
+from argparse import Namespace
+from typing import Any, Union
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .logs import log
+from .model import Stage
+from .parallel import Layout
+
+ALIGNMENT = 64  # parameters start at multiples of this
+
+
+class Optimizer:
+    def __init__(self, args: Namespace, stage: Stage, layout: Layout) -> None:
+        self.args, self.stage, self.layout = args, stage, layout
+        self.spans: list[tuple[torch.nn.Parameter, slice]] = []
+        size = 0
+        for parameter in reversed(list(stage.parameters())):
+            self.spans.append((parameter, slice(size, size + parameter.numel())))
+            size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+        self.size = size
+        self.param, self.grad = torch.zeros(size), torch.zeros(size)
+        self.exp_avg, self.exp_avg_sq = torch.zeros(size), torch.zeros(size)
+        self.decays = torch.zeros(size, dtype=torch.bool)  # norm weights do not
+        for parameter, span in self.spans:
+            self.decays[span] = parameter.dim() > 1
+        self.step_count = 0
+        self.lr = self.weight_decay = 0.0
+        self.read_model()
+
+    def read_model(self) -> None:
+        for parameter, span in self.spans:
+            self.param[span] = parameter.data.flatten().float()
+
+    def write_model(self) -> None:
+        for parameter, span in self.spans:
+            parameter.data.copy_(self.param[span].view_as(parameter))
+
+    def collect_gradients(self) -> None:
+        """Adds one micro-batch's gradients, in float32 whatever the model's type."""
+        for parameter, span in self.spans:
+            if parameter.grad is not None:
+                self.grad[span] += parameter.grad.flatten()
+                parameter.grad = None
+
+    def reduce_gradients(self) -> None:
+        self.grad *= 1.0 / self.layout.dp_size
+        if self.layout.dp_size > 1:
+            dist.all_reduce(self.grad, group=self.layout.dp_group)
+        shared = self.shared_span()
+        if shared is not None:
+            dist.all_reduce(self.grad[shared], group=self.layout.embedding_group)
+
+    def shared_span(self) -> Union[slice, None]:
+        shared = self.stage.shared_weight()
+        return next((span for parameter, span in self.spans if parameter is shared), None)
+
+    def clip_gradients(self) -> float:
+        squares = self.grad.double().pow(2).sum()
+        shared = self.shared_span()
+        if shared is not None and self.layout.last:  # counted once, on the first stage
+            squares -= self.grad[shared].double().pow(2).sum()
+        if self.layout.stages > 1:
+            dist.all_reduce(squares, group=self.layout.pp_group)
+        norm = float(squares.sqrt())
+        if self.args.clip_grad > 0 and norm > self.args.clip_grad:
+            self.grad *= self.args.clip_grad / (norm + 1.0e-6)
+        return norm
+
+    def step(self) -> float:
+        norm = self.clip_gradients()
+        self.step_count += 1
+        first, second = self.args.adam_beta1, self.args.adam_beta2
+        self.param *= torch.where(self.decays, 1 - self.lr * self.weight_decay, 1.0)
+        self.exp_avg.mul_(first).add_(self.grad, alpha=1 - first)
+        self.exp_avg_sq.mul_(second).addcmul_(self.grad, self.grad, value=1 - second)
+        correction = math.sqrt(1 - second**self.step_count)
+        denominator = (self.exp_avg_sq.sqrt() / correction).add_(self.args.adam_eps)
+        self.param.addcdiv_(self.exp_avg, denominator, value=-self.lr / (1 - first**self.step_count))
+        self.grad.zero_()
+        self.write_model()
+        return norm
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Megatron's groups, in the order in which the stage's parameters first need them."""
+        kinds = dict.fromkeys(1.0 if parameter.dim() > 1 else 0.0 for parameter in self.stage.parameters())
+        return [
+            {
+                "wd_mult": multiplier,
+                "lr_mult": 1.0,
+                "is_expert_parallel": False,
+                "is_decoupled_lr": False,
+                "max_lr": self.args.lr,
+                "min_lr": self.args.min_lr,
+                "lr": self.lr,
+                "betas": (self.args.adam_beta1, self.args.adam_beta2),
+                "eps": self.args.adam_eps,
+                "weight_decay": self.weight_decay * multiplier,
+                "amsgrad": False,
+                "maximize": False,
+                "step": torch.tensor(self.step_count),
+            }
+            for multiplier in kinds
+        ]
+
+    def buffers(self) -> dict[str, Tensor]:
+        return {"param": self.param, "exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
+
+
+class Scheduler:
+    """Megatron's OptimizerParamScheduler, counted in samples."""
+
+    def __init__(self, args: Namespace, optimizer: Optimizer) -> None:
+        self.args, self.optimizer = args, optimizer
+        batch = args.global_batch_size
+        self.state: dict[str, Any] = {
+            "max_lr": args.lr,
+            "lr_warmup_steps": args.lr_warmup_iters * batch,
+            "num_steps": 0,
+            "lr_decay_style": args.lr_decay_style,
+            "lr_decay_steps": (args.lr_decay_iters or args.train_iters) * batch,
+            "min_lr": args.min_lr,
+            "start_wd": args.weight_decay,
+            "end_wd": args.weight_decay,
+            "wd_incr_style": "constant",
+            "wd_incr_steps": args.train_iters * batch,
+        }
+        if args.lr_warmup_fraction is not None:
+            self.state["lr_warmup_steps"] = args.lr_warmup_fraction * self.state["lr_decay_steps"]
+        assert self.state["lr_warmup_steps"] < self.state["lr_decay_steps"]
+        log("megatron.core.optimizer_param_scheduler", f"> learning rate decay style: {args.lr_decay_style}")
+        self.step(0)
+
+    def step(self, samples: int) -> None:
+        self.state["num_steps"] += samples
+        self.optimizer.lr = self.learning_rate()
+        self.optimizer.weight_decay = self.state["end_wd"]
+
+    def learning_rate(self) -> float:
+        state, steps, warm_up = self.state, self.state["num_steps"], self.state["lr_warmup_steps"]
+        if warm_up > 0 and steps <= warm_up:
+            initial = self.args.lr_warmup_init
+            return initial + (state["max_lr"] - initial) * float(steps) / float(warm_up)
+        if state["lr_decay_style"] == "constant":
+            return state["max_lr"]
+        if steps > state["lr_decay_steps"]:
+            return state["min_lr"]
+        ratio = float(steps - warm_up) / float(state["lr_decay_steps"] - warm_up)
+        linear = state["lr_decay_style"] == "linear"
+        part = 1.0 - ratio if linear else 0.5 * (math.cos(math.pi * ratio) + 1.0)
+        return state["min_lr"] + part * (state["max_lr"] - state["min_lr"])
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """A schedule that differs from the checkpoint's is refused, unless one of the two is chosen."""
+        names = {
+            "max_lr": "learning rate",
+            "min_lr": "minimum learning rate",
+            "lr_warmup_steps": "warmup iterations",
+            "lr_decay_steps": "total number of iterations",
+            "lr_decay_style": "learning rate decay style",
+            "start_wd": "start weight decay",
+            "end_wd": "end weight decay",
+            "wd_incr_steps": "total number of weight decay iterations",
+            "wd_incr_style": "weight decay incr style",
+        }
+        for key, name in names.items():
+            own, stored = self.state[key], saved[key]
+            if self.args.override_opt_param_scheduler:
+                log("megatron.core.optimizer_param_scheduler", f" > overriding {name} value to {own}")
+                continue
+            assert self.args.use_checkpoint_opt_param_scheduler or own == stored, (
+                f"OptimizerParamScheduler: class input value {own} and checkpointvalue {stored} for {name} do not match"
+            )
+            self.state[key] = stored
+            log("megatron.core.optimizer_param_scheduler", f" > using checkpoint value {stored} for {name}")
+        self.state["num_steps"] = 0
+        self.step(saved["num_steps"])
