@@ -3,7 +3,7 @@
  * time-outs and retries. Everything here is plain JSON and small: files never travel through Temporal, only
  * the digest of the manifest that lists them.
  */
-import { proxyActivities } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
 export interface NodeInfo {
@@ -148,8 +148,10 @@ export interface LaunchTrainingInput {
   generation: number;
   /** Pool-wide and ever rising: a node refuses one at or below what it has seen from another launch. */
   token: number;
-  /** Arguments of `python -m torch.distributed.run`. */
-  args: string[];
+  /** Options of `python -m torch.distributed.run`. */
+  torchrun: string[];
+  /** An entry point of the MindSpeed-LLM directory, which each node has in its own place, and its arguments. */
+  script: string[];
   env: Record<string, string>;
   /** Without a watcher for this long, the node's guard ends the ranks by itself. */
   leaseSeconds: number;
@@ -257,13 +259,11 @@ export interface Timing {
   stopGrace: string;
 }
 
-type NodeProxy = { [K in keyof NodeActivities]: NodeActivities[K] };
-
 /**
  * Proxies for one node's queue. Three kinds: quick ones that are repeated, steps that take long and resume, and
  * the two that last as long as training does and are retried without limit, since a restarted worker re-attaches.
  */
-export function onNode(name: string, timing: Timing): NodeProxy {
+export function onNode(name: string, timing: Timing): NodeActivities {
   const taskQueue = `node-${name}`;
   const quick = proxyActivities<NodeActivities>({
     taskQueue,
@@ -294,7 +294,7 @@ export function onNode(name: string, timing: Timing): NodeProxy {
     // Nobody waits for a watcher: what ends training is stopTraining, and it is confirmed by itself.
     cancellationType: 'TRY_CANCEL',
   });
-  return {
+  return naming(name, {
     pingNode: probe.pingNode,
     checkNode: quick.checkNode,
     listProbes: quick.listProbes,
@@ -311,7 +311,38 @@ export function onNode(name: string, timing: Timing): NodeProxy {
     restoreCheckpoint: step.restoreCheckpoint,
     watchTraining: lasting.watchTraining,
     replicateCheckpoint: lasting.replicateCheckpoint,
+  });
+}
+
+/**
+ * A call that no worker took, or whose worker went silent, says nothing about the step and everything about the
+ * node: it comes back as `NodeLost` with the node's name, wherever in the pipeline it happened.
+ */
+function naming(node: string, activities: NodeActivities): NodeActivities {
+  const named = (call: (input: never) => Promise<unknown>, activity: string) => async (input: never) => {
+    try {
+      return await call(input);
+    } catch (error) {
+      if (!(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
+      throw ApplicationFailure.create({
+        type: 'NodeLost',
+        nonRetryable: true,
+        message: `${node} did not answer: ${activity} timed out (${error.cause.timeoutType})`,
+        details: [{ node }],
+        cause: error,
+      });
+    }
   };
+  return Object.fromEntries(
+    Object.entries(activities).map(([activity, call]) => [activity, named(call as never, activity)]),
+  ) as unknown as NodeActivities;
+}
+
+/** Name of the node that an error, or what caused it, reports as lost. */
+export function lostNode(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (at instanceof ApplicationFailure && at.type === 'NodeLost') return (at.details?.[0] as { node: string }).node;
+  return undefined;
 }
 
 /** Proxy for the control workers' queue, which is the workflow's own. */

@@ -1,0 +1,23 @@
+/** Activities of a control worker: what belongs to no node. */
+import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import type { ControlActivities } from '../workflows/contract.js';
+import { createWriteReport } from './write-report.js';
+
+export interface ControlDeps {
+  client: Client;
+  /** Directory for the reports of finished runs. */
+  reports: string;
+}
+
+export const createControlActivities = ({ client, reports }: ControlDeps): ControlActivities => ({
+  writeReport: createWriteReport(reports),
+  async describeHolder({ workflowId, runId }) {
+    try {
+      const { status } = await client.workflow.getHandle(workflowId, runId).describe();
+      return { open: status.name === 'RUNNING' };
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return { open: false };
+      throw error;
+    }
+  },
+});

@@ -1,0 +1,122 @@
+/** What a worker is told by its environment or a file: the only reader of `process.env`. */
+import { readFileSync } from 'node:fs';
+import { hostname, networkInterfaces } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+/** Root of the checkout, from `workers/` as well as from `dist/workers/`. */
+export const root = fileURLToPath(
+  new URL(import.meta.url.includes('/dist/workers/') ? '../..' : '..', import.meta.url),
+);
+export const referenceBackend = resolve(root, 'infra/reference-backend');
+
+const nodeConfig = z.strictObject({
+  /** Name of the node, its task queue's `node-<name>`. */
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_", "-"; 63 at most'),
+  /** Address at which other nodes reach this one. */
+  address: z.string().min(1),
+  /** Port of the file service; 0 takes a free one at first start and keeps it. */
+  port: z.coerce.number().int().min(0).max(65535),
+  data: z.string().startsWith('/', 'an absolute path'),
+  mindspeed: z.string().startsWith('/', 'an absolute path'),
+  profile: z.enum(['npu', 'cpu']),
+  devices: z.coerce.number().int().min(1).max(64),
+  pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+  python: z.string().min(1),
+  hfEndpoint: z.url().optional(),
+  hfToken: z.string().optional(),
+});
+
+export type NodeConfig = z.infer<typeof nodeConfig>;
+
+/** Environment variable of each setting; `PRETRAIN_CONFIG` names a JSON file with the settings themselves. */
+const VARIABLES: Record<keyof NodeConfig, string> = {
+  name: 'PRETRAIN_NODE',
+  address: 'PRETRAIN_ADDRESS',
+  port: 'PRETRAIN_PORT',
+  data: 'PRETRAIN_DATA',
+  mindspeed: 'MINDSPEED_LLM',
+  profile: 'PRETRAIN_PROFILE',
+  devices: 'PRETRAIN_DEVICES',
+  pool: 'PRETRAIN_POOL',
+  python: 'PRETRAIN_PYTHON',
+  hfEndpoint: 'HF_ENDPOINT',
+  hfToken: 'HF_TOKEN',
+};
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * Settings of a node worker: environment over file over defaults.
+ * @throws Error with a line for each setting that is wrong, naming its variable
+ */
+export function readNodeConfig(env: Environment = process.env): NodeConfig {
+  const file = env['PRETRAIN_CONFIG'] ? (JSON.parse(readFileSync(env['PRETRAIN_CONFIG'], 'utf8')) as object) : {};
+  const fromEnv = Object.fromEntries(
+    Object.entries(VARIABLES).flatMap(([key, variable]) => (env[variable] ? [[key, env[variable]]] : [])),
+  );
+  const said: Record<string, unknown> = { ...file, ...fromEnv };
+  const profile = said['profile'] ?? (said['mindspeed'] ? 'npu' : 'cpu');
+  const settings = {
+    name: hostname(),
+    address: firstAddress(),
+    port: 0,
+    pool: 'default',
+    mindspeed: referenceBackend,
+    devices: profile === 'npu' ? 8 : 1,
+    python: profile === 'npu' ? 'python3' : resolve(root, '.venv/bin/python'),
+    ...said,
+    profile,
+  };
+  const result = nodeConfig.safeParse(settings);
+  if (result.success) return result.data;
+  const lines = result.error.issues.map((issue) => {
+    const key = issue.path[0] as keyof NodeConfig | undefined;
+    const variable = key && VARIABLES[key] ? VARIABLES[key] : issue.path.join('.');
+    const value = key ? JSON.stringify((settings as Record<string, unknown>)[key]) : undefined;
+    return `  ${variable}: ${issue.message}, got ${value ?? 'nothing'}`;
+  });
+  throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
+}
+
+/** What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. */
+const INHERITED =
+  /^(PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|LD_LIBRARY_PATH|PYTHON.*|OMP_.*|OPENBLAS_.*|MKL_.*|ASCEND_.*|ATB_.*|HCCL_.*|GLOO_.*|TORCH_.*|NPU_.*|CPU_AFFINITY_CONF|TASK_QUEUE_ENABLE|COMBINED_ENABLE|CUDA_DEVICE_MAX_CONNECTIONS|PYTORCH_.*|REFERENCE_.*)$/;
+
+export function commandEnvironment(
+  { address, profile }: NodeConfig,
+  env: Environment = process.env,
+): Record<string, string> {
+  const inherited = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && INHERITED.test(entry[0]),
+  );
+  const nic = interfaceOf(address);
+  return {
+    ...(nic && { GLOO_SOCKET_IFNAME: nic }),
+    ...(nic && profile === 'npu' && { HCCL_SOCKET_IFNAME: `=${nic}` }),
+    ...(profile === 'cpu' && { OMP_NUM_THREADS: '1' }),
+    CUDA_DEVICE_MAX_CONNECTIONS: '1',
+    ...Object.fromEntries(inherited),
+  };
+}
+
+/** Where reports of finished runs go, and how a control worker is called. */
+export const readControlConfig = (env: Environment = process.env): { reports: string; identity: string } => ({
+  reports: resolve(env['PRETRAIN_REPORTS'] ?? resolve(root, 'reports')),
+  identity: env['PRETRAIN_CONTROL'] ?? `control@${hostname()}`,
+});
+
+function firstAddress(): string {
+  const external = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal);
+  return external?.address ?? '127.0.0.1';
+}
+
+/** The interface that carries an address: left alone, gloo and HCCL pick one that differs between nodes. */
+function interfaceOf(address: string): string | undefined {
+  return Object.entries(networkInterfaces()).find(([, addresses]) =>
+    addresses?.some((a) => a.address === address),
+  )?.[0];
+}

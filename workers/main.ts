@@ -1,0 +1,19 @@
+/** `npm run worker -- control` and `npm run worker -- node`: the two processes of a cluster. */
+import { runControl } from './control.js';
+import { runNode } from './node.js';
+
+const roles: Record<string, () => Promise<void>> = { control: runControl, node: runNode };
+
+const role = process.argv[2] ?? '';
+const run = roles[role];
+if (!run) {
+  process.stderr.write(`usage: npm run worker -- control | node${role ? `; there is no "${role}"` : ''}\n`);
+  process.exit(2);
+}
+run().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  },
+);

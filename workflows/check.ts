@@ -1,0 +1,55 @@
+/** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
+import { ApplicationFailure, log } from '@temporalio/workflow';
+import { onNode, type NodeInfo, type NodeReport, type Timing } from './contract.js';
+import type { RunSpec } from './spec.js';
+
+export interface Checked {
+  reports: NodeReport[];
+  /** All nodes see one and the same data directory: measured, not claimed. */
+  shared: boolean;
+}
+
+/** Clocks that are further apart than this make logs of a failure impossible to put in order. */
+const MAX_SKEW = 30_000;
+
+export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], timing: Timing): Promise<Checked> {
+  const input = { run, diskBytes: diskNeed(spec), devices: spec.cluster.devicesPerNode };
+  const began = Date.now();
+  const reports = await Promise.all(nodes.map((node) => onNode(node.name, timing).checkNode(input)));
+  requireAlike(reports);
+  const skew = Math.max(...reports.map(({ clock }) => clock)) - Math.min(...reports.map(({ clock }) => clock));
+  // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
+  if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });
+
+  const seen = await Promise.all(nodes.map((node) => onNode(node.name, timing).listProbes({ run })));
+  const shared = nodes.length > 1 && seen.every((names) => nodes.every(({ name }) => names.includes(name)));
+  const claim = spec.cluster.sharedStorage;
+  if (claim === true && !shared)
+    throw ApplicationFailure.nonRetryable(
+      `cluster.sharedStorage is true, but not every node sees what the others wrote: ${seen.map((names, i) => `${nodes[i]!.name} sees ${names.join(', ')}`).join('; ')}. Set it to "auto"`,
+      'EnvCheckFailed',
+    );
+  return { reports, shared };
+}
+
+/** Two copies of every checkpoint that is kept, with the optimizer: 18 bytes a parameter. */
+function diskNeed({ sizes, train }: RunSpec): number {
+  const layer = sizes.hidden * sizes.headDim * (2 * sizes.heads + 2 * sizes.groups) + 3 * sizes.hidden * sizes.ffn;
+  const parameters = sizes.layers * layer + sizes.vocab * sizes.hidden * (sizes.tied ? 1 : 2);
+  return parameters * 18 * (train.keepCheckpoints + 1);
+}
+
+function requireAlike(reports: NodeReport[]): void {
+  const differing = new Map<string, string>();
+  for (const report of reports)
+    differing.set(report.fingerprint, `${differing.get(report.fingerprint) ?? ''} ${report.name}`);
+  if (differing.size > 1)
+    throw ApplicationFailure.nonRetryable(
+      `the MindSpeed-LLM directories differ:${[...differing].map(([print, names]) => `${names} have ${print.slice(0, 12)}`).join(',')}. Bring all nodes to the same checkout`,
+      'EnvCheckFailed',
+    );
+  for (const tool of ['torch', 'python']) {
+    const versions = new Set(reports.map(({ versions }) => versions[tool]));
+    if (versions.size > 1) log.warn('versions differ between nodes', { tool, versions: [...versions] });
+  }
+}

@@ -1,0 +1,102 @@
+/** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
+import {
+  condition,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { NodeInfo, Recipient } from './contract.js';
+import { acquire, launchGranted, nodesGranted, release, reportLost, requestLaunch } from './messages.js';
+import type { RunSpec } from './spec.js';
+
+export interface Crew {
+  /** Node of each node rank, in order. */
+  members: NodeInfo[];
+  spares: NodeInfo[];
+  /** Waits for the first full set: members and spares, all or none. */
+  lease(): Promise<void>;
+  /** Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares. */
+  replace(lost: string[], reason: string): Promise<void>;
+  /** A fresh fencing token for one launch. */
+  token(): Promise<number>;
+  /** Gives everything back. */
+  release(): Promise<void>;
+}
+
+/** What the run says while it waits for nodes; `undefined` when it no longer does. */
+type Waiting = (what: string | undefined) => void;
+
+export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
+  const pool = () => getExternalWorkflowHandle(`pool-${spec.cluster.pool}`);
+  const { workflowId, runId } = workflowInfo();
+  const holder: Recipient = { workflowId, runId };
+  const granted = new Map<string, NodeInfo[]>();
+  const tokens = new Map<string, number>();
+  let requests = 0;
+
+  setHandler(nodesGranted, ({ requestId, nodes }) => void granted.set(requestId, nodes));
+  setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
+
+  async function ask(count: number): Promise<NodeInfo[]> {
+    const requestId = `nodes-${++requests}`;
+    waiting(`${count} of the pool "${spec.cluster.pool}"`);
+    const request = { requestId, holder, series: spec.series, nodes: count, devices: spec.cluster.devicesPerNode };
+    await insist(() => pool().signal(acquire, request), waiting, spec.cluster.pool);
+    await condition(() => granted.has(requestId));
+    waiting(undefined);
+    return granted.get(requestId)!;
+  }
+
+  const crew: Crew = {
+    members: [],
+    spares: [],
+
+    async lease() {
+      const { nodes, spares } = spec.cluster;
+      const all = await ask(nodes + spares);
+      crew.members = all.slice(0, nodes);
+      crew.spares = all.slice(nodes);
+    },
+
+    async replace(lost, reason) {
+      crew.spares = crew.spares.filter(({ name }) => !lost.includes(name));
+      for (const node of lost) await pool().signal(reportLost, { node, reason });
+      await pool().signal(release, { holder, nodes: lost });
+      for (const [rank, member] of crew.members.entries())
+        if (lost.includes(member.name)) crew.members[rank] = crew.spares.shift() ?? (await ask(1))[0]!;
+    },
+
+    async token() {
+      const requestId = `launch-${++requests}`;
+      await insist(() => pool().signal(requestLaunch, { requestId, holder }), waiting, spec.cluster.pool);
+      await condition(() => tokens.has(requestId));
+      return tokens.get(requestId)!;
+    },
+
+    async release() {
+      try {
+        await pool().signal(release, { holder });
+      } catch (error) {
+        // The pool asks after its holders by itself, so a missed release only costs time.
+        log.warn('the pool did not take the nodes back', { error: String(error) });
+      }
+    },
+  };
+  return crew;
+}
+
+/** Signals until the pool exists: it begins with the first node worker that joins. */
+async function insist(signal: () => Promise<void>, waiting: Waiting, pool: string): Promise<void> {
+  for (;;) {
+    try {
+      return await signal();
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      waiting(`the pool "${pool}", which no node worker has joined yet`);
+      await sleep('5 seconds');
+    }
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * The durable roster of a cluster's nodes and who holds them. Node workers announce themselves; runs ask for
+ * nodes and for launch tokens, and are answered, by signal, since a workflow cannot send another an update.
+ */
+import {
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  log,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { onControl, type NodeActivities, type NodeInfo, type Recipient } from './contract.js';
+import {
+  acquire,
+  join,
+  launchGranted,
+  nodesGranted,
+  release,
+  reportLost,
+  requestLaunch,
+  status,
+  type AcquireNodes,
+} from './messages.js';
+
+export interface PoolNode extends NodeInfo {
+  /** Why nothing is given to this node until it announces itself again. */
+  away?: string;
+  holder?: Recipient;
+  /** The series it served last: its data is there. */
+  series?: string;
+}
+
+export interface PoolState {
+  nodes: PoolNode[];
+  waiting: AcquireNodes[];
+  token: number;
+}
+
+/** How often holders are asked whether they still run while somebody waits for their nodes. */
+const RECHECK = '15 seconds';
+
+export async function nodePool(initial?: PoolState): Promise<never> {
+  const state: PoolState = initial ?? { nodes: [], waiting: [], token: 0 };
+  let changed = true;
+  const launches: { requestId: string; holder: Recipient }[] = [];
+
+  setHandler(join, (info) => {
+    const known = state.nodes.find(({ name }) => name === info.name);
+    if (known) {
+      Object.assign(known, info);
+      delete known.away;
+    } else state.nodes.push(info);
+    changed = true;
+  });
+  setHandler(acquire, (request) => {
+    if (!state.waiting.some(({ requestId }) => requestId === request.requestId)) state.waiting.push(request);
+    changed = true;
+  });
+  setHandler(requestLaunch, (request) => {
+    launches.push(request);
+    changed = true;
+  });
+  setHandler(reportLost, ({ node, reason }) => {
+    const known = state.nodes.find(({ name }) => name === node);
+    if (known) known.away = reason;
+  });
+  setHandler(release, ({ holder, nodes }) => {
+    state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
+    for (const node of state.nodes)
+      if (node.holder && same(node.holder, holder) && (!nodes || nodes.includes(node.name))) delete node.holder;
+    changed = true;
+  });
+  setHandler(status, () => describePool(state));
+
+  for (;;) {
+    setCurrentDetails(describePool(state));
+    const due = await condition(() => changed, state.waiting.length ? RECHECK : '1 day');
+    changed = false;
+    for (const request of launches.splice(0)) await answerLaunch(state, request);
+    if (!due && state.waiting.length) await lookAgain(state);
+    await settle(state);
+    if (workflowInfo().continueAsNewSuggested && !changed && launches.length === 0)
+      await continueAsNew<typeof nodePool>(state);
+  }
+}
+
+/** Serves the queue in order, all or none: a large request is not overtaken for ever by small ones behind it. */
+async function settle(state: PoolState): Promise<void> {
+  while (state.waiting.length) {
+    const request = state.waiting[0]!;
+    const chosen = await choose(state, request);
+    if (!chosen) return;
+    // The handlers ran while nodes were asked: the request may be withdrawn, a node lost or taken meanwhile.
+    if (!state.waiting.includes(request)) continue;
+    state.waiting.splice(state.waiting.indexOf(request), 1);
+    for (const node of chosen) Object.assign(node, { holder: request.holder, series: request.series });
+    const nodes = chosen.map(({ name, address, port, devices, profile }) => ({
+      name,
+      address,
+      port,
+      devices,
+      profile,
+    }));
+    try {
+      await to(request.holder).signal(nodesGranted, { requestId: request.requestId, nodes });
+    } catch (error) {
+      log.warn('the holder is gone: its nodes are free again', {
+        holder: request.holder.workflowId,
+        error: String(error),
+      });
+      for (const node of chosen) delete node.holder;
+    }
+  }
+}
+
+/** Enough free nodes that answer right now, those that served the series first; nothing if there are too few. */
+async function choose(state: PoolState, request: AcquireNodes): Promise<PoolNode[] | undefined> {
+  for (;;) {
+    const free = state.nodes.filter((node) => !node.away && !node.holder && node.devices >= request.devices);
+    if (free.length < request.nodes) return undefined;
+    const preferred = [...free].sort(
+      (a, b) => Number(b.series === request.series) - Number(a.series === request.series) || (a.name < b.name ? -1 : 1),
+    );
+    const chosen = preferred.slice(0, request.nodes);
+    const answers = await Promise.all(chosen.map(ping));
+    if (answers.every(Boolean) && chosen.every((node) => !node.away && !node.holder)) return chosen;
+  }
+}
+
+async function ping(node: PoolNode): Promise<boolean> {
+  const probe = proxyActivities<Pick<NodeActivities, 'pingNode'>>({
+    taskQueue: `node-${node.name}`,
+    startToCloseTimeout: '5 seconds',
+    scheduleToStartTimeout: '5 seconds',
+    retry: { maximumAttempts: 1 },
+  });
+  try {
+    await probe.pingNode();
+    return true;
+  } catch {
+    node.away = 'did not answer when it was to be leased; comes back when its worker starts';
+    return false;
+  }
+}
+
+/** Somebody waits: free what closed runs still hold, and ask nodes that were away whether they are back. */
+async function lookAgain(state: PoolState): Promise<void> {
+  await reclaim(state);
+  const away = state.nodes.filter((node) => node.away && !node.holder);
+  await Promise.all(away.map(async (node) => (await ping(node)) && delete node.away));
+}
+
+/** A terminated run releases nothing by itself: whoever is closed loses its nodes and its place in the queue. */
+async function reclaim(state: PoolState): Promise<void> {
+  const holders = [...state.nodes.flatMap(({ holder }) => holder ?? []), ...state.waiting.map(({ holder }) => holder)];
+  for (const holder of holders.filter((a, i) => holders.findIndex((b) => same(a, b)) === i)) {
+    const { open } = await onControl().describeHolder(holder);
+    if (open) continue;
+    for (const node of state.nodes) if (node.holder && same(node.holder, holder)) delete node.holder;
+    state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
+  }
+}
+
+async function answerLaunch(
+  state: PoolState,
+  { requestId, holder }: { requestId: string; holder: Recipient },
+): Promise<void> {
+  const token = ++state.token;
+  try {
+    await to(holder).signal(launchGranted, { requestId, token });
+  } catch (error) {
+    log.warn('nobody took the launch token', { holder: holder.workflowId, token, error: String(error) });
+  }
+}
+
+const to = (holder: Recipient) => getExternalWorkflowHandle(holder.workflowId, holder.runId);
+const same = (a: Recipient, b: Recipient): boolean => a.workflowId === b.workflowId && a.runId === b.runId;
+
+function describePool({ nodes, waiting, token }: PoolState): string {
+  const rows = nodes.map(
+    ({ name, address, devices, profile, away, holder }) =>
+      `| ${name} | ${address} | ${devices} × ${profile} | ${away ? `away: ${away}` : holder ? `held by ${holder.workflowId}` : 'free'} |`,
+  );
+  return [
+    `**${nodes.length} nodes**, last launch token ${token}`,
+    '',
+    '| node | address | devices | state |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    ...waiting.map(
+      ({ holder, nodes: wanted }, place) => `${place + 1}. ${holder.workflowId} waits for ${wanted} nodes`,
+    ),
+  ].join('\n');
+}

@@ -1,0 +1,44 @@
+/** Getting a file set to where it is needed: made once, found where it is, copied from whoever has it. */
+import { ApplicationFailure } from '@temporalio/workflow';
+import { lostNode, onNode, peerOf, type Artifact, type NodeInfo, type Timing } from './contract.js';
+
+/**
+ * Brings the artifact in `dir` to all nodes. `make` runs only if no node has it; it is given the nodes in order
+ * of preference and says which node made it.
+ */
+export async function placeEverywhere(
+  dir: string,
+  nodes: NodeInfo[],
+  timing: Timing,
+  make: () => Promise<{ artifact: Artifact; at: NodeInfo }>,
+): Promise<Artifact> {
+  const found = await Promise.all(
+    nodes.map(async (node) => ({ node, artifact: (await onNode(node.name, timing).findArtifact({ dir })).artifact })),
+  );
+  let first = found.find(({ artifact }) => artifact);
+  if (!first) {
+    const made = await make();
+    first = { node: made.at, artifact: made.artifact };
+  }
+  const artifact = first.artifact!;
+  const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
+  const from = (holders.length ? holders : [first.node]).map(peerOf);
+  await Promise.all(
+    nodes
+      .filter(({ name }) => !from.some((peer) => peer.name === name))
+      .map((node) => onNode(node.name, timing).syncFiles({ artifact, from })),
+  );
+  return artifact;
+}
+
+/** Runs a step on the first of the nodes that answers; only a lost node passes it on to the next. */
+export async function onFirst<T>(nodes: NodeInfo[], step: (node: NodeInfo) => Promise<T>): Promise<T> {
+  for (const [index, node] of nodes.entries()) {
+    try {
+      return await step(node);
+    } catch (error) {
+      if (!lostNode(error) || index === nodes.length - 1) throw error;
+    }
+  }
+  throw ApplicationFailure.nonRetryable('no node to run a step on', 'OutOfNodes');
+}

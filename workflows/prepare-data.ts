@@ -1,0 +1,176 @@
+/** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
+import { ApplicationFailure } from '@temporalio/workflow';
+import { contentKey } from './content-key.js';
+import {
+  lostNode,
+  onNode,
+  peerOf,
+  type Artifact,
+  type NodeInfo,
+  type ShardResult,
+  type SourceFile,
+  type SourceListing,
+  type Timing,
+} from './contract.js';
+import { onFirst, placeEverywhere } from './place.js';
+import { planShards, type ShardPlan } from './plan.js';
+import type { RunSpec } from './spec.js';
+
+export interface PrepareDataInput {
+  spec: RunSpec;
+  nodes: NodeInfo[];
+  timing: Timing;
+}
+
+export interface PreparedData {
+  tokenizer: Artifact;
+  dataset: Artifact;
+  /** Data path of the training key without `.bin`. */
+  prefix: string;
+  /** False where the pair was already there. */
+  made: boolean;
+}
+
+const TOKENIZER_FILES =
+  /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
+
+export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Promise<PreparedData> {
+  const tokenizerListing = await listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) =>
+    TOKENIZER_FILES.test(path),
+  );
+  const tokenizerDir = `models/${contentKey(tokenizerListing)}/tokenizer`;
+  const tokenizer = await placeEverywhere(tokenizerDir, nodes, timing, () =>
+    fetchOnce(tokenizerListing, tokenizerDir, nodes, timing),
+  );
+
+  const listing = await listFiles(spec.dataset.source, nodes, timing, () => true);
+  const { keys, appendEod, handler } = spec.dataset;
+  const key = contentKey({
+    listing,
+    tokenizer: tokenizer.digest,
+    keys,
+    appendEod,
+    handler,
+    engine: `${spec.preprocess.engine}-1`,
+  });
+  const dir = `datasets/${key}`;
+  let made = false;
+  const dataset = await placeEverywhere(dir, nodes, timing, async () => {
+    made = true;
+    return preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
+  });
+  return { tokenizer, dataset, prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`, made };
+}
+
+/** Files of a source that are wanted, in byte order of their names, with the revision pinned. */
+export async function listFiles(
+  source: string,
+  nodes: NodeInfo[],
+  timing: Timing,
+  wanted: (path: string) => boolean,
+): Promise<SourceListing> {
+  const { resolved, files } = await onFirst(nodes, (node) => onNode(node.name, timing).listSource({ source }));
+  const chosen = files.filter(({ path }) => wanted(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
+  if (chosen.length === 0)
+    throw ApplicationFailure.nonRetryable(
+      `${source} holds no file that is wanted here (it lists ${files.length} others)`,
+      'InvalidInput',
+    );
+  return { resolved, files: chosen };
+}
+
+export const fetchOnce = ({ resolved, files }: SourceListing, dir: string, nodes: NodeInfo[], timing: Timing) =>
+  onFirst(nodes, async (at) => ({
+    artifact: await onNode(at.name, timing).fetchFiles({ source: resolved, files, dir }),
+    at,
+  }));
+
+interface Shard extends ShardResult {
+  at: NodeInfo;
+}
+
+/** Shards over all nodes, merged on one. A node that is lost on the way costs its shards, which others make again. */
+async function preprocess(input: PrepareDataInput, listing: SourceListing, tokenizer: string, key: string) {
+  const { spec, nodes, timing } = input;
+  const wanted = spec.preprocess.shards === 'auto' ? nodes.length : spec.preprocess.shards;
+  const plans = planShards(listing.files, wanted);
+  const shards: (Shard | undefined)[] = plans.map(() => undefined);
+  let alive = nodes;
+  for (;;) {
+    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans }, shards);
+    try {
+      return await onFirst(alive, async (at) => ({
+        artifact: (
+          await onNode(at.name, timing).mergeShards({
+            key,
+            keys: spec.dataset.keys,
+            shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
+          })
+        ).artifact,
+        at,
+      }));
+    } catch (error) {
+      const before = alive.length;
+      alive = await stillThere(alive, timing);
+      if (alive.length === before || alive.length === 0) throw error;
+      for (const [index, shard] of shards.entries())
+        if (!alive.some(({ name }) => name === shard!.at.name)) shards[index] = undefined;
+    }
+  }
+}
+
+interface ShardWork {
+  listing: SourceListing;
+  tokenizer: string;
+  key: string;
+  plans: ShardPlan[];
+}
+
+/** Every node works through its shards one by one; a shard of a lost node goes to the next node. */
+async function makeMissing(
+  { spec, nodes, timing }: PrepareDataInput,
+  work: ShardWork,
+  shards: (Shard | undefined)[],
+): Promise<void> {
+  await Promise.all(
+    nodes.map(async (_, first) => {
+      for (let index = first; index < shards.length; index += nodes.length) {
+        if (shards[index]) continue;
+        const order = nodes.map((__, offset) => nodes[(first + offset) % nodes.length]!);
+        shards[index] = await onFirst(order, (at) => makeShard(spec, at, timing, work, index));
+      }
+    }),
+  );
+}
+
+async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: ShardWork, index: number): Promise<Shard> {
+  const { files, slice } = work.plans[index]!;
+  const input = `datasets/${work.key}/input/${contentKey(files)}`;
+  const node = onNode(at.name, timing);
+  await node.fetchFiles({ source: work.listing.resolved, files, dir: input });
+  const result = await node.preprocessShard({
+    key: work.key,
+    shard: index,
+    of: work.plans.length,
+    input,
+    files: files.map(({ path }: SourceFile) => path),
+    slice,
+    tokenizer: work.tokenizer,
+    keys: spec.dataset.keys,
+    appendEod: spec.dataset.appendEod,
+    vocabSize: spec.sizes.vocab,
+  });
+  return { ...result, at };
+}
+
+async function stillThere(nodes: NodeInfo[], timing: Timing): Promise<NodeInfo[]> {
+  const answers = await Promise.all(
+    nodes.map((node) =>
+      onNode(node.name, timing)
+        .pingNode()
+        .then(() => true)
+        .catch((error: unknown) => !lostNode(error)),
+    ),
+  );
+  return nodes.filter((_, index) => answers[index]);
+}

@@ -1,0 +1,101 @@
+/** Everything before a launch: nodes checked, data and weights in place, the newest checkpoint restored. */
+import { ApplicationFailure, executeChild, ParentClosePolicy, workflowInfo } from '@temporalio/workflow';
+import { checkNodes } from './check.js';
+import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
+import { peerOf } from './contract.js';
+import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
+import { prepareData } from './prepare-data.js';
+import { prepareWeights } from './prepare-weights.js';
+import { clearCheckpoints, listCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
+import { show, type Run } from './run-generation.js';
+import { enterPhase, type RunState } from './status.js';
+import { allShards, placeNodes } from './topology.js';
+import type { GenerationInput } from './train-generation.js';
+
+/** `reached`: this run's last iteration is trained already. */
+export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reached'> {
+  const { spec, name, state, crew } = run;
+  const { nodes, devicesPerNode: devices } = spec.cluster;
+  const timing = spec.recovery;
+  const all = [...crew.members, ...crew.spares];
+  const places = placeNodes(spec.parallel, nodes, devices);
+  const shards = allShards(spec.parallel, nodes * devices);
+  const dir = checkpointsDir(spec.series);
+  const enter = (phase: RunState['phase']) => {
+    enterPhase(state, phase, Date.now());
+    show(run);
+  };
+
+  enter('check');
+  const listings = await listCheckpoints(dir, all, timing);
+  const done = newestComplete(listings, shards)?.iteration ?? 0;
+  if (state.generation === 0) {
+    state.iteration = state.replicated = done;
+    state.target = targetOf(spec, done);
+  }
+  if (done >= state.target) return 'reached';
+  const { reports, shared } = await checkNodes(spec, name, all, timing);
+
+  enter('data');
+  const data = await executeChild(prepareData, {
+    workflowId: `${workflowInfo().workflowId}/data`,
+    args: [{ spec, nodes: all, timing }],
+    parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+  });
+
+  enter('restore');
+  const target: RestoreTarget = { dir, members: crew.members, places, timing, setAsideNewer: true };
+  const restored = await restoreNewest(target, listings, shards);
+  let start: Start = { from: 'checkpoint', iteration: restored };
+  if (restored === 0) {
+    refuseToStartOver(state, listings);
+    await clearCheckpoints(target);
+    start = { from: 'random' };
+    if (spec.model.init === 'pretrained') {
+      enter('weights');
+      const { dir: converted, weights } = await prepareWeights(spec, shards, all, timing);
+      await restore({ ...target, dir: converted, setAsideNewer: false }, weights);
+      start = { from: 'pretrained', dir: converted };
+    }
+  }
+
+  state.iteration = state.replicated = restored;
+  state.generation++;
+  const plan = { dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared };
+  return {
+    run: name,
+    series: spec.series,
+    generation: state.generation,
+    token: await crew.token(),
+    nodes: crew.members,
+    spares: crew.spares,
+    writes: places.map(({ writes }) => writes),
+    copies: planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas),
+    devices,
+    masterPort: reports[0]!.freePort,
+    script: trainingScript(spec, plan),
+    startedFrom: restored,
+    target: state.target,
+    keepCheckpoints: spec.train.keepCheckpoints,
+    timing,
+  };
+}
+
+/**
+ * Starting from nothing is right for a new series, and after failures before the first checkpoint. It is wrong
+ * where part of a checkpoint is here and the rest on a node that is not: the real script would overwrite it.
+ */
+function refuseToStartOver(state: RunState, listings: NodeListing[]): void {
+  const leftovers = listings.flatMap(({ peer, checkpoints }) =>
+    checkpoints.map(
+      ({ iteration, shards }) =>
+        `${peer.name} has ${shards.map(({ shard }) => shard).join(', ')} of iteration ${iteration}`,
+    ),
+  );
+  const lostProgress = state.replicated > 0;
+  if (!lostProgress && (state.generation > 0 || leftovers.length === 0)) return;
+  throw ApplicationFailure.nonRetryable(
+    `series ${state.series} has no checkpoint that is complete over the nodes of this run${lostProgress ? `, though iteration ${state.replicated} was` : ''}: ${leftovers.join('; ') || 'no node has any part'}. Bring back the node with the rest, or use another series to start over`,
+    'NoCheckpoint',
+  );
+}

@@ -1,0 +1,132 @@
+/** The pipeline, phase by phase. Each phase may be repeated: what is already there is found, not made again. */
+import {
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  log,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { lostNode, onControl } from './contract.js';
+import { createCrew } from './crew.js';
+import { generationNews, status } from './messages.js';
+import { prepareLaunch } from './prepare-launch.js';
+import { afterFailure, note, runGeneration, show, type Run } from './run-generation.js';
+import { describeProblems, parseRunSpec } from './spec.js';
+import { addPoints, describeRun, enterPhase, newState, type RunState } from './status.js';
+
+export interface PretrainResult {
+  series: string;
+  iteration: number;
+  total: number;
+  loss?: number;
+  generations: number;
+  failures: number;
+  report?: string;
+  /** One line for the person who asked. */
+  message: string;
+}
+
+export async function pretrain(input: unknown): Promise<PretrainResult> {
+  const parsed = parseRunSpec(input, seriesDefault());
+  if ('problems' in parsed)
+    throw ApplicationFailure.nonRetryable(describeProblems(parsed.problems), 'InvalidInput', parsed.problems);
+  const { spec } = parsed;
+
+  // A schedule's workflow ids hold a time with colons; the run's name becomes part of paths.
+  const name = workflowInfo().workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
+  const state = newState(name, spec.series, spec.train.iterations);
+  const crew = createCrew(spec, (what) => {
+    if (what) state.waitsFor = what;
+    else delete state.waitsFor;
+    show(run);
+  });
+  const run: Run = { spec, name, state, crew };
+  setHandler(status, () => describeRun(state));
+  followNews(run);
+  try {
+    await crew.lease();
+    const ended = await trainToTarget(run);
+    enterPhase(state, 'report', Date.now());
+    const report = await writeReport(state, ended);
+    enterPhase(state, 'done', Date.now());
+    show(run);
+    return { ...ended, ...(report && { report }) };
+  } catch (error) {
+    enterPhase(state, 'failed', Date.now());
+    note(
+      run,
+      isCancellation(error) ? 'cancelled' : `failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    throw error;
+  } finally {
+    await CancellationScope.nonCancellable(() => crew.release());
+  }
+}
+
+/** Prepares and trains, generation after generation, until this run's last iteration is saved and copied. */
+async function trainToTarget(run: Run): Promise<PretrainResult> {
+  const { state, crew } = run;
+  for (;;) {
+    try {
+      const launch = await prepareLaunch(run);
+      if (launch === 'reached')
+        return result(state, `nothing to do: ${state.iteration} of ${state.total} iterations are trained`);
+      enterPhase(state, 'train', Date.now());
+      const generation = await runGeneration(run, launch);
+      state.iteration = generation.iteration;
+      if (generation.outcome === 'finished')
+        return result(state, `trained to iteration ${generation.iteration} of ${state.total}`);
+      await afterFailure(run, launch, generation);
+    } catch (error) {
+      // Outside a generation a lost node is replaced and the phase begun again; anything else is for a person.
+      const lost = lostNode(error);
+      if (lost === undefined || isCancellation(error)) throw error;
+      note(run, `${lost} was lost in phase ${state.phase}`);
+      await crew.replace([lost], 'did not answer');
+    }
+  }
+}
+
+const result = (state: RunState, message: string): PretrainResult => ({
+  series: state.series,
+  iteration: state.iteration,
+  total: state.total,
+  generations: state.generation,
+  failures: state.failures.length,
+  message,
+  ...(state.loss !== undefined && { loss: state.loss }),
+});
+
+/** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
+function followNews(run: Run): void {
+  const { state } = run;
+  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points }) => {
+    if (generation !== state.generation) return;
+    state.iteration = iteration;
+    state.replicated = replicated;
+    state.asOf = Date.now();
+    if (loss !== undefined) state.loss = loss;
+    if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
+    addPoints(state, points);
+    show(run);
+  });
+}
+
+/** A report that cannot be written is a pity, not a failed run. */
+async function writeReport(state: RunState, ended: PretrainResult): Promise<string | undefined> {
+  try {
+    return (await onControl().writeReport({ run: state.run, report: { state, result: ended } })).path;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('no report was written', { error: String(error) });
+    return undefined;
+  }
+}
+
+/** The schedule's id, so that its runs continue one another, else the workflow's. */
+function seriesDefault(): string {
+  const { workflowId, searchAttributes } = workflowInfo();
+  const schedule = searchAttributes['TemporalScheduledById']?.[0];
+  return typeof schedule === 'string' ? schedule : workflowId;
+}

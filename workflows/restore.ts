@@ -1,0 +1,72 @@
+/** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
+import { ApplicationFailure } from '@temporalio/workflow';
+import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
+import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
+import type { NodePlace } from './topology.js';
+
+export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
+  Promise.all(
+    nodes.map(async (node) => ({
+      peer: peerOf(node),
+      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir }),
+    })),
+  );
+
+export interface RestoreTarget {
+  dir: string;
+  members: NodeInfo[];
+  places: NodePlace[];
+  timing: Timing;
+  setAsideNewer: boolean;
+}
+
+export async function restore(target: RestoreTarget, checkpoint: CompleteCheckpoint): Promise<void> {
+  const { dir, members, places, timing, setAsideNewer } = target;
+  await Promise.all(
+    members.map((node, rank) =>
+      onNode(node.name, timing).restoreCheckpoint({
+        dir,
+        iteration: checkpoint.iteration,
+        shards: places[rank]!.loads.map((shard) => checkpoint.shards[shard]!),
+        setAsideNewer,
+      }),
+    ),
+  );
+}
+
+/** Sets everything aside that stands where a series is about to start from nothing. */
+export const clearCheckpoints = (target: RestoreTarget): Promise<void> =>
+  restore({ ...target, places: target.places.map((place) => ({ ...place, loads: [] })) }, { iteration: 0, shards: {} });
+
+/**
+ * Restores the newest checkpoint that is complete over the nodes and whose bytes are right. One that turns out
+ * to be damaged everywhere is passed over for the next older one. Resolves to its iteration, or 0 without any.
+ */
+export async function restoreNewest(target: RestoreTarget, listings: NodeListing[], shards: string[]): Promise<number> {
+  const bad: BadShard[] = [];
+  for (;;) {
+    const newest = newestComplete(listings, shards, bad);
+    if (!newest) break;
+    try {
+      await restore(target, newest);
+      return newest.iteration;
+    } catch (error) {
+      const damaged = damagedShard(error);
+      if (!damaged) throw error;
+      bad.push(damaged);
+    }
+  }
+  if (bad.length)
+    throw ApplicationFailure.nonRetryable(
+      `every checkpoint of ${target.dir} is damaged on every node that has it: ${bad.map((b) => `iteration ${b.iteration} ${b.shard}`).join(', ')}. Nothing was overwritten; to start over, use another series`,
+      'NoCheckpoint',
+      { bad },
+    );
+  return 0;
+}
+
+function damagedShard(error: unknown): BadShard | undefined {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (at instanceof ApplicationFailure && at.type === 'DataCorrupt') return at.details?.[0] as BadShard | undefined;
+  return undefined;
+}

@@ -1,0 +1,84 @@
+/** The run's side of one generation: starting the child, and the decision after it has failed. */
+import {
+  ApplicationFailure,
+  executeChild,
+  log,
+  ParentClosePolicy,
+  setCurrentDetails,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Crew } from './crew.js';
+import { decide } from './recovery.js';
+import type { RunSpec } from './spec.js';
+import { addEvent, describeRun, type RunState } from './status.js';
+import { trainGeneration, type GenerationInput, type GenerationResult } from './train-generation.js';
+
+export interface Run {
+  spec: RunSpec;
+  /** The workflow id, made fit for paths. */
+  name: string;
+  state: RunState;
+  crew: Crew;
+}
+
+export async function runGeneration(run: Run, input: GenerationInput): Promise<GenerationResult> {
+  const { state } = run;
+  const workflowId = `${workflowInfo().workflowId}/gen-${input.generation}`;
+  state.child = workflowId;
+  note(
+    run,
+    `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
+  );
+  const result = await executeChild(trainGeneration, {
+    workflowId,
+    args: [input],
+    // A terminated or timed-out parent must still end the ranks: the child stops them when it is cancelled.
+    parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+    staticSummary: `generation ${input.generation}, token ${input.token}`,
+  });
+  state.iteration = result.iteration;
+  state.replicated = Math.max(state.replicated, result.replicated);
+  if (result.loss !== undefined) state.loss = result.loss;
+  return result;
+}
+
+/** Decides what a failed generation means; returns when the crew is whole again, throws when the run must end. */
+export async function afterFailure(run: Run, input: GenerationInput, result: GenerationResult): Promise<void> {
+  const { spec, state, crew } = run;
+  const failed = { generation: input.generation, startedFrom: input.startedFrom, endedAt: result.replicated };
+  const decision = decide(result.members, [...state.failures, failed], spec.recovery.maxFailures);
+  state.failures.push({ ...failed, cause: decision.cause, ...(decision.culprit && { culprit: decision.culprit }) });
+  log.info('a generation failed', { ...failed, decision });
+  note(run, `generation ${input.generation} failed at iteration ${result.iteration}: ${decision.why}`);
+  if (decision.action === 'stop')
+    throw ApplicationFailure.nonRetryable(
+      `training stopped at iteration ${result.iteration}: ${decision.why}`,
+      decision.type,
+      {
+        culprit: decision.culprit,
+        cause: decision.cause,
+        lastCheckpoint: result.replicated,
+      },
+    );
+  if (decision.replace.length) {
+    await crew.replace(decision.replace, decision.why);
+    note(
+      run,
+      `${decision.replace.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`,
+    );
+  }
+  // A cause that passes by itself gets a moment, longer each time nothing was gained.
+  await sleep(Math.min(60_000, 500 * 2 ** state.failures.filter((f) => f.endedAt <= f.startedFrom).length));
+}
+
+export function note(run: Run, text: string): void {
+  addEvent(run.state, Date.now(), text);
+  show(run);
+}
+
+export function show({ state, crew }: Run): void {
+  state.nodes = crew.members.map(({ name }) => name);
+  state.spares = crew.spares.map(({ name }) => name);
+  setCurrentDetails(describeRun(state));
+}

@@ -1,0 +1,146 @@
+/** The fields of a run file: types, defaults and what each expects, in the words of the error message. */
+import { z } from 'zod';
+import { presets } from './presets.js';
+import { checkTogether } from './spec-rules.js';
+
+/** How the run file writes a duration. */
+export const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/;
+
+/** What a name may be made of, since it becomes part of paths, ids and task queues. */
+export const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/;
+const duration = z.string().regex(DURATION, 'a duration such as "90s", "10m" or "1.5h"');
+const name = z
+  .string()
+  .regex(NAME, 'letters, digits, ".", "_" and "-", 128 at most, beginning and ending with a letter or digit');
+const count = (min: number, max = 1_000_000_000) =>
+  z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
+
+/** `hf://owner/name@revision/glob`, `https://…` and `file:///…`; everything else is refused by name. */
+const source = z.string().superRefine((value, context) => {
+  if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
+  if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
+  if (/^file:\/\/\/[^\s]+$/.test(value) && !value.split('/').includes('..')) return;
+  context.addIssue({ code: 'custom', message: 'hf://owner/name[@revision][/glob], https://host/path or file:///path' });
+});
+
+/** Flags that the pipeline itself sets, and the run-file field that decides them. */
+const OWNED: Record<string, string> = {
+  '--load': 'nothing: the pipeline decides it',
+  '--save': 'nothing: the pipeline decides it',
+  '--data-path': 'dataset',
+  '--data-cache-path': 'nothing: the pipeline decides it',
+  '--tokenizer-name-or-path': 'tokenizer.source',
+  '--tokenizer-type': 'tokenizer.type',
+  '--train-iters': 'train.iterations',
+  '--exit-interval': 'train.iterationsPerRun',
+  '--global-batch-size': 'train.globalBatch',
+  '--micro-batch-size': 'train.microBatch',
+  '--seq-length': 'train.seqLength',
+  '--save-interval': 'train.saveInterval',
+  '--tensor-model-parallel-size': 'parallel.tp',
+  '--pipeline-model-parallel-size': 'parallel.pp',
+  '--context-parallel-size': 'parallel.cp',
+  '--expert-model-parallel-size': 'parallel.ep',
+  '--no-shared-storage': 'cluster.sharedStorage',
+  '--finetune': 'model.init',
+  '--no-load-optim': 'model.init',
+  '--no-load-rng': 'model.init',
+  '--ckpt-format': 'nothing: the pipeline reads the torch format',
+  '--exit-on-missing-checkpoint': 'nothing: it is always given',
+  '--exit-signal-handler': 'nothing: it is always given',
+};
+
+const extraArgs = z
+  .record(z.string(), z.union([z.string(), z.number(), z.literal(true), z.array(z.union([z.string(), z.number()]))]))
+  .superRefine((flags, context) => {
+    for (const flag of Object.keys(flags)) {
+      if (!/^--[A-Za-z0-9][A-Za-z0-9_-]*$/.test(flag))
+        context.addIssue({ code: 'custom', path: [flag], message: 'a flag such as "--recompute-granularity"' });
+      else if (OWNED[flag])
+        context.addIssue({ code: 'custom', path: [flag], message: `no such flag here; use ${OWNED[flag]}` });
+    }
+  });
+
+const sizes = z.strictObject({
+  layers: count(1, 1024),
+  hidden: count(8),
+  ffn: count(8),
+  heads: count(1, 4096),
+  groups: count(1, 4096),
+  headDim: count(2, 4096),
+  vocab: count(256),
+  maxPositions: count(1),
+  tied: z.boolean().default(false),
+  ropeBase: count(1).default(1_000_000),
+});
+
+const fields = z.strictObject({
+  series: name.optional(),
+  model: z.strictObject({
+    preset: z
+      .enum(Object.keys(presets) as [string, ...string[]], `one of ${Object.keys(presets).join(', ')}`)
+      .optional(),
+    sizes: sizes.optional(),
+    weights: source.optional(),
+    init: z.enum(['random', 'pretrained'], '"random" or "pretrained"').default('random'),
+  }),
+  tokenizer: z
+    .strictObject({
+      source: source.optional(),
+      type: z.literal('PretrainedFromHF', '"PretrainedFromHF"').default('PretrainedFromHF'),
+    })
+    .default({ type: 'PretrainedFromHF' }),
+  dataset: z.strictObject({
+    source,
+    handler: z.literal('GeneralPretrainHandler', '"GeneralPretrainHandler"').default('GeneralPretrainHandler'),
+    keys: z.array(name).min(1, 'at least one text column').default(['text']),
+    trainKey: name.optional(),
+    appendEod: z.boolean().default(false),
+  }),
+  preprocess: z
+    .strictObject({
+      engine: z.literal('native', '"native"').default('native'),
+      shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
+    })
+    .default({ engine: 'native', shards: 'auto' }),
+  cluster: z.strictObject({
+    pool: name.default('default'),
+    nodes: count(1, 2000),
+    spares: count(0, 100).default(0),
+    devicesPerNode: count(1, 64),
+    sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
+  }),
+  parallel: z
+    .strictObject({
+      tp: count(1, 1024).default(1),
+      pp: count(1, 1024).default(1),
+      cp: count(1, 1024).default(1),
+      ep: count(1, 1024).default(1),
+    })
+    .default({ tp: 1, pp: 1, cp: 1, ep: 1 }),
+  train: z.strictObject({
+    iterations: count(1),
+    iterationsPerRun: count(1).optional(),
+    globalBatch: count(1),
+    microBatch: count(1).default(1),
+    seqLength: count(1),
+    saveInterval: count(1),
+    keepCheckpoints: count(1, 10_000).default(2),
+    replicas: count(0, 10).default(1),
+    extraArgs: extraArgs.default({}),
+  }),
+  recovery: z
+    .strictObject({
+      maxFailures: count(0, 10_000).default(20),
+      heartbeat: duration.default('10s'),
+      agentAway: duration.default('10s'),
+      lease: duration.default('30m'),
+      stopGrace: duration.default('20s'),
+    })
+    .prefault({}),
+});
+
+/** A run file whose fields are each right by themselves, defaults filled in. */
+export type RunFile = z.infer<typeof fields>;
+
+export const runFile = fields.superRefine(checkTogether);

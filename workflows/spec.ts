@@ -1,0 +1,104 @@
+/**
+ * The run file: the one JSON document a person writes. Parsed as the workflow's first act, so that every bad
+ * field is named in one answer before any node is touched.
+ */
+import { z } from 'zod';
+import type { ModelSizes } from './presets.js';
+import { DURATION, NAME, runFile, type RunFile } from './spec-fields.js';
+import { sizesOf } from './spec-rules.js';
+
+/** A valid run file with every default filled in, and the model's sizes resolved. */
+export type RunSpec = Omit<RunFile, 'series'> & { series: string; sizes: ModelSizes };
+
+/** One thing wrong with a run file: where, what was there, what was expected. */
+export interface Problem {
+  path: string;
+  expected: string;
+  value?: string;
+}
+
+/**
+ * Reads a run file. `id` is what `series` defaults to: the schedule's id, else the workflow's.
+ * Never throws: a file with problems comes back as the list of all of them.
+ */
+export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { problems: Problem[] } {
+  if (typeof input !== 'object' || input === null || Array.isArray(input))
+    return {
+      problems: [
+        { path: '(input)', expected: 'one JSON object, the run file (--input-file run.json)', value: show(input) },
+      ],
+    };
+  const result = runFile.safeParse(input);
+  if (!result.success) return { problems: result.error.issues.flatMap((issue) => problemsOf(issue, input)) };
+  const series = result.data.series ?? id;
+  if (!NAME.test(series))
+    return {
+      problems: [
+        {
+          path: 'series',
+          expected: 'a name made of letters, digits, ".", "_" and "-", since this workflow id is none',
+          value: show(series),
+        },
+      ],
+    };
+  return { spec: { ...result.data, series, sizes: sizesOf(result.data.model)! } };
+}
+
+/** The one answer to a bad run file: a line for each problem. */
+export const describeProblems = (problems: Problem[]): string =>
+  [`The run file has ${problems.length === 1 ? '1 problem' : `${problems.length} problems`}:`]
+    .concat(
+      problems.map(
+        ({ path, expected, value }) => `  ${path}: expected ${expected}${value === undefined ? '' : `, got ${value}`}`,
+      ),
+    )
+    .join('\n');
+
+function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
+  const path = issue.path.map(String);
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({
+      path: [...path, key].join('.'),
+      expected: 'no field of this name',
+      value: show(valueAt(input, [...path, key])),
+    }));
+  const value = valueAt(input, path);
+  return [
+    {
+      path: path.join('.'),
+      expected: expectation(issue),
+      ...(value === undefined ? { value: 'nothing' } : { value: show(value) }),
+    },
+  ];
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type')
+    return issue.message.startsWith('Invalid input') ? `${article(issue.expected)}` : issue.message;
+  return issue.message;
+}
+
+const article = (type: string) =>
+  type === 'int' ? 'a whole number' : /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
+
+const valueAt = (input: unknown, path: string[]): unknown =>
+  path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined),
+    input,
+  );
+
+function show(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
+
+/** JSON Schema of the run file, for editors, from the same source as the validation. */
+export const runFileSchema = (): unknown => z.toJSONSchema(runFile, { io: 'input', unrepresentable: 'any' });
+
+const UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Milliseconds of a duration such as `"90s"` or `"1.5h"`. The text must have passed validation. */
+export function milliseconds(duration: string): number {
+  const [, amount, unit] = DURATION.exec(duration)!;
+  return Number(amount) * UNIT[unit as keyof typeof UNIT];
+}

@@ -1,0 +1,273 @@
+/**
+ * One generation: an all-or-none launch over the gang. Launch everywhere, watch everywhere, and however it ends
+ * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
+ */
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { CopyPlan } from './checkpoints.js';
+import { lostNode, onNode, peerOf, type NodeInfo, type Timing, type WatchResult } from './contract.js';
+import { checkpointReplicated, generationNews, trainingProgress, type GenerationNews } from './messages.js';
+import { torchrunArgs } from './plan.js';
+import type { MemberFailure } from './recovery.js';
+import { milliseconds } from './spec.js';
+import type { NodePlace } from './topology.js';
+
+export interface GenerationInput {
+  run: string;
+  series: string;
+  generation: number;
+  token: number;
+  nodes: NodeInfo[];
+  spares: NodeInfo[];
+  /** What each node writes at a save, by node rank. */
+  writes: NodePlace['writes'][];
+  copies: CopyPlan;
+  devices: number;
+  masterPort: number;
+  script: string[];
+  startedFrom: number;
+  target: number;
+  keepCheckpoints: number;
+  timing: Timing;
+  /** Set when this execution continues one that had launched already. */
+  attached?: { replicated: number };
+}
+
+export interface GenerationResult {
+  outcome: 'finished' | 'failed';
+  /** Newest iteration whose every shard is sealed and copied. */
+  replicated: number;
+  iteration: number;
+  loss?: number;
+  members: MemberFailure[];
+}
+
+/** How long the copies of a finished generation's last checkpoint may take before it counts as not replicated. */
+const LAST_COPIES = '30 minutes';
+/** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
+const EVIDENCE = '2 seconds';
+
+export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
+  const { nodes, timing, token } = input;
+  const progress = followProgress(input);
+  const members = new Map<string, MemberFailure>();
+  let results: WatchResult[] = [];
+
+  try {
+    if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
+    results = await watchAll(input, progress, members);
+  } catch (error) {
+    if (isCancellation(error)) {
+      await CancellationScope.nonCancellable(() => stopAll(input, members));
+      throw error;
+    }
+    const node = lostNode(error) ?? failedNode(error);
+    if (node === undefined) throw error;
+    noteFailure(members, node, error);
+  }
+  if (results.length > 0) noteUnclear(input, results, members);
+  if (results.length === 0 || members.size > 0) {
+    await sleep(EVIDENCE);
+    await CancellationScope.nonCancellable(() => stopAll(input, members));
+    return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
+  }
+  const iteration = results.at(-1)!.verdict.lastIteration ?? progress.state.iteration;
+  return { outcome: 'finished', ...progress.summary(), iteration, members: [] };
+}
+
+/** Exit code 0 is not success: MindSpeed-LLM also exits 0 when it finds no checkpoint, cannot read one, or is told to stop. */
+function noteUnclear(input: GenerationInput, results: WatchResult[], members: Map<string, MemberFailure>): void {
+  const { outcome, lastSaved } = results[0]!.verdict;
+  if ((outcome === 'finished' || outcome === 'exited') && (lastSaved ?? 0) >= input.target) return;
+  const node = input.nodes[0]!.name;
+  const message = `exit code 0, but ${outcome === 'unclear' ? 'the log says neither that training is done nor why it ended' : `it ended early (${outcome})`}; last save: ${lastSaved ?? 'none'}, wanted: ${input.target}`;
+  members.set(node, { node, kind: 'failed', message });
+}
+
+const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promise<void> =>
+  tagged(node.name, () =>
+    onNode(node.name, input.timing).launchTraining({
+      run: input.run,
+      series: input.series,
+      generation: input.generation,
+      token: input.token,
+      torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
+      script: input.script,
+      env: {},
+      leaseSeconds: milliseconds(input.timing.lease) / 1000,
+    }),
+  );
+
+/** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
+async function watchAll(
+  input: GenerationInput,
+  progress: Progress,
+  members: Map<string, MemberFailure>,
+): Promise<WatchResult[]> {
+  const { nodes, spares, timing, run, generation, token } = input;
+  const reportTo = { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId };
+  const leaseSeconds = milliseconds(timing.lease) / 1000;
+  let results: WatchResult[] = [];
+  let continuing = false;
+
+  const scope = new CancellationScope({ cancellable: true });
+  try {
+    await scope.run(async () => {
+      const watches = nodes.map((node, rank) =>
+        tagged(node.name, () =>
+          onNode(node.name, timing).watchTraining({
+            ...{ run, generation, token, leaseSeconds },
+            ...(rank === nodes.length - 1 && { reportTo }),
+          }),
+        ),
+      );
+      // A copier that fails costs redundancy, not training: it is noted, and the next checkpoint that counts comes later.
+      const copiers = copyingNodes(input).map(({ node, seals, copies }) =>
+        onNode(node.name, timing)
+          .replicateCheckpoint({
+            ...{ run, series: input.series, generation, token },
+            after: input.attached?.replicated ?? input.startedFrom,
+            master: peerOf(nodes[0]!),
+            ...{ seals, copies },
+            keep: input.keepCheckpoints,
+            reportTo,
+          })
+          .catch((error: unknown) => {
+            if (!isCancellation(error))
+              log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
+          }),
+      );
+      // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
+      const full = condition(() => workflowInfo().continueAsNewSuggested).then(() => {
+        continuing = true;
+        scope.cancel();
+      });
+      full.catch(() => undefined);
+      results = await Promise.all(watches);
+      await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
+    });
+  } catch (error) {
+    if (continuing && isCancellation(error)) {
+      await continueAsNew<typeof trainGeneration>({ ...input, attached: { replicated: progress.state.replicated } });
+    }
+    scope.cancel();
+    throw error;
+  }
+  scope.cancel();
+  return results;
+}
+
+/** Stops every member and keeps what each one saw. Waits out the lease if nobody confirms: only then may another gang start. */
+async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>): Promise<void> {
+  const { run, generation, token, timing } = input;
+  const graceSeconds = milliseconds(timing.stopGrace) / 1000;
+  let confirmed = false;
+  await Promise.all(
+    input.nodes.map(async ({ name }) => {
+      try {
+        const evidence = await onNode(name, timing).stopTraining({ run, generation, token, graceSeconds });
+        confirmed ||= evidence.confirmed;
+        const known = members.get(name);
+        members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
+      } catch (error) {
+        if (lostNode(error)) members.set(name, { node: name, kind: 'lost', message: messageOf(error) });
+        else if (!members.has(name)) noteFailure(members, name, error);
+      }
+    }),
+  );
+  if (confirmed) return;
+  log.warn('no member confirmed its stop: waiting until the lease has ended everywhere', { lease: timing.lease });
+  await sleep(milliseconds(timing.lease) + milliseconds(timing.stopGrace));
+}
+
+/** The nodes of gang and spares that have a part in a checkpoint, as its writers or as keepers of copies. */
+const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput) =>
+  [...nodes, ...spares]
+    .map((node, rank) => ({ node, seals: writes[rank] ?? [], copies: copies[node.name] ?? [] }))
+    .filter(({ seals, copies }) => seals.length + copies.length > 0);
+
+type Progress = ReturnType<typeof followProgress>;
+
+/** Takes in what the nodes report, and passes it on to the run: at each replicated checkpoint and each report. */
+function followProgress(input: GenerationInput) {
+  const state = {
+    iteration: input.startedFrom,
+    loss: undefined as number | undefined,
+    secondsPerIteration: undefined as number | undefined,
+    replicated: input.attached?.replicated ?? input.startedFrom,
+  };
+  const copied = new Map<string, number>();
+  const expected = copyingNodes(input).map(({ node }) => node.name);
+
+  const pass = (points: GenerationNews['points']): void => {
+    const parent = workflowInfo().parent;
+    if (!parent) return;
+    const news: GenerationNews = {
+      generation: input.generation,
+      iteration: state.iteration,
+      replicated: state.replicated,
+      points,
+      ...(state.loss !== undefined && { loss: state.loss }),
+      ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
+    };
+    getExternalWorkflowHandle(parent.workflowId)
+      .signal(generationNews, news)
+      .catch((error: unknown) => log.warn('the run did not take the news', { error: String(error) }));
+  };
+
+  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points }) => {
+    if (token !== input.token) return;
+    state.iteration = iteration;
+    state.loss = loss ?? state.loss;
+    state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
+    pass(points);
+  });
+  setHandler(checkpointReplicated, ({ token, node, iteration }) => {
+    if (token !== input.token) return;
+    copied.set(node, Math.max(iteration, copied.get(node) ?? 0));
+    const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
+    if (everywhere <= state.replicated) return;
+    state.replicated = everywhere;
+    pass([]);
+  });
+  return {
+    state,
+    summary: () => ({
+      replicated: state.replicated,
+      iteration: state.iteration,
+      ...(state.loss !== undefined && { loss: state.loss }),
+    }),
+  };
+}
+
+/** Lets an error of an activity be traced to its node, whatever else runs in the same scope. */
+async function tagged<T>(node: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isCancellation(error) && error instanceof Error) Object.assign(error, { node });
+    throw error;
+  }
+}
+
+const failedNode = (error: unknown): string | undefined => (error as { node?: string }).node;
+
+const messageOf = (error: unknown): string => {
+  let at = error;
+  while (at instanceof Error && at.cause instanceof Error && !(at instanceof ApplicationFailure)) at = at.cause;
+  return at instanceof Error ? at.message : String(at);
+};
+
+function noteFailure(members: Map<string, MemberFailure>, node: string, error: unknown): void {
+  members.set(node, { node, kind: lostNode(error) ? 'lost' : 'failed', message: messageOf(error) });
+}
