@@ -1,0 +1,53 @@
+/** `npm run build`: TypeScript to dist/, then the workflow bundle. Each is skipped when its sources are unchanged. */
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { withLock } from './lock.mjs';
+import { hashFiles, listFiles, readStamp, writeStamp } from './stamp.mjs';
+import { cache, program, root, run, say } from './step.mjs';
+
+const dist = join(root, 'dist');
+const folders = ['workflows', 'activities', 'workers', 'infra'];
+const isSource = (/** @type {string} */ file) => file.endsWith('.ts');
+// The compiler and the SDK's bundler are inputs as well: a new version builds anew.
+const tools = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+
+export async function build() {
+  await compile();
+  await bundle();
+}
+
+async function compile() {
+  const sources = listFiles(root, folders, isSource);
+  const stamp = join(dist, '.compiled.json');
+  const inputs = hashFiles(root, [...sources, ...tools]);
+  if (readStamp(stamp)?.inputs === inputs) return;
+  say('build', `tsc, ${sources.length} files`);
+  await run('tsc', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+  removeOrphans(sources);
+  writeStamp(stamp, { inputs });
+}
+
+/** A deleted source must not live on as JavaScript that an import still finds. @param {string[]} sources */
+function removeOrphans(sources) {
+  const outputs = new Set(sources.map((source) => source.replace(/\.ts$/, '.js')));
+  const isOutput = (/** @type {string} */ file) => /\.js(\.map)?$/.test(file);
+  for (const file of listFiles(dist, folders, isOutput)) {
+    if (!outputs.has(file.replace(/\.map$/, ''))) rmSync(join(dist, file));
+  }
+}
+
+async function bundle() {
+  const bundler = join(dist, 'workers', 'bundle.js');
+  if (!existsSync(bundler)) return;
+  const stamp = join(dist, '.bundled.json');
+  const inputs = hashFiles(root, [...listFiles(root, ['workflows'], isSource), 'workers/bundle.ts', ...tools]);
+  if (readStamp(stamp)?.inputs === inputs && existsSync(join(dist, 'workflow-bundle.js'))) return;
+  say('build', 'workflow bundle');
+  await run('bundle', process.execPath, [bundler]);
+  writeStamp(stamp, { inputs });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  await program(() => withLock(join(cache, 'setup.lock'), build));
+}

