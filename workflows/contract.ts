@@ -56,6 +56,8 @@ export interface SourceFile {
   size: number;
   /** Absent where the hub does not tell (files outside LFS). */
   sha256?: string;
+  /** Git's name for the content, which a hub tells instead: SHA-1 over `blob <size>\0` and the bytes. */
+  blob?: string;
 }
 
 export interface SourceListing {
