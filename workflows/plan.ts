@@ -63,11 +63,14 @@ export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {
   return ['pretrain_gpt.py', ...render(flags)];
 }
 
-type Flag = string | number | true | (string | number)[];
+type Flag = string | number | boolean | (string | number)[];
 
-/** Flags in the order given; `true` is a switch. */
+/** Flags in the order given; `true` is a switch, `false` takes a default away. */
 const render = (flags: Record<string, Flag>): string[] =>
-  Object.entries(flags).flatMap(([flag, value]) => (value === true ? [flag] : [flag, ...[value].flat().map(String)]));
+  Object.entries(flags).flatMap(([flag, value]) => {
+    if (typeof value === 'boolean') return value ? [flag] : [];
+    return [flag, ...[value].flat().map(String)];
+  });
 
 const modelFlags = (sizes: ModelSizes): Record<string, Flag> => ({
   '--use-mcore-models': true,

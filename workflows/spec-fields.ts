@@ -51,7 +51,7 @@ const OWNED: Record<string, string> = {
 };
 
 const extraArgs = z
-  .record(z.string(), z.union([z.string(), z.number(), z.literal(true), z.array(z.union([z.string(), z.number()]))]))
+  .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))]))
   .superRefine((flags, context) => {
     for (const flag of Object.keys(flags)) {
       if (!/^--[A-Za-z0-9][A-Za-z0-9_-]*$/.test(flag))

@@ -1,0 +1,146 @@
+/**
+ * `npm run demo`: the main job on the embedded default. Three node workers without a shared disk pretrain a small
+ * Qwen3 on real text; with `--kill-node` one of them dies half-way and the run finishes on the spare.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { PretrainResult } from '../../workflows/pretrain.js';
+import { root } from '../../workers/config.js';
+import { makeCorpus } from './corpus.js';
+import { startHub } from './hub.js';
+import { killNode } from './kill-node.js';
+import { readMetrics, type Metric } from './metrics.js';
+import { demoRunFile } from './run-file.js';
+import { showProgress } from './progress.js';
+import { pause, startStack, type Stack } from './stack.js';
+
+const NODES = ['n1', 'n2', 'n3'];
+const VICTIM = 'n2';
+const RUN = 'demo';
+
+const { values: options } = parseArgs({
+  options: {
+    'kill-node': { type: 'boolean', default: false },
+    iterations: { type: 'string', default: '120' },
+    'keep-open': { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+/** What `--json` prints as the last line. */
+interface DemoResult {
+  completed: boolean;
+  finalLoss: number | undefined;
+  iterations: number;
+  iterationsLost: number;
+  generations: number;
+  secondsFromKillToNextIteration: number | undefined;
+  wallSeconds: number;
+  reportPath: string | undefined;
+}
+
+async function demo(): Promise<DemoResult> {
+  const began = Date.now();
+  const iterations = Number(options.iterations);
+  if (!Number.isInteger(iterations) || iterations < 20)
+    throw new Error(`--iterations: expected a whole number from 20, got ${options.iterations}`);
+  const dir = join(root, 'demo-data');
+  await rm(dir, { recursive: true, force: true });
+  await mkdir(dir);
+  const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
+  const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true });
+  try {
+    say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
+    say(`Everything is kept in ${dir}\n`);
+    const file = demoRunFile('demo', { iterations, saveInterval: Math.max(5, Math.floor(iterations / 12)) });
+    const handle = await stack.client.workflow.start('pretrain', {
+      workflowId: RUN,
+      taskQueue: 'pretrain',
+      args: [file],
+    });
+    const metrics = () => readMetrics(NODES.map(stack.dataOf), RUN);
+    const done = { yet: false };
+    const ended = (handle.result() as Promise<PretrainResult>).finally(() => (done.yet = true));
+    ended.catch(() => undefined);
+    const killing = options['kill-node'] ? killHalfWay(stack, metrics, iterations, done) : undefined;
+    await showProgress({ handle, metrics, done, target: iterations });
+    const result = await ended;
+    const kill = await killing;
+    const all = await metrics();
+    const recovery = kill && recoveryOf(all, kill);
+    say(
+      `\n${result.message}; final loss ${result.loss?.toFixed(4)}, ${result.generations} generation(s), ${result.failures} failure(s)`,
+    );
+    if (recovery)
+      say(`iterations lost: ${recovery.lost}; from the kill to the next iteration: ${recovery.seconds.toFixed(1)} s`);
+    say(`report: ${result.report}`);
+    if (options['keep-open']) await keepOpen(stack);
+    return {
+      completed: result.iteration === iterations && (!kill || result.generations > 1),
+      finalLoss: result.loss,
+      iterations: result.iteration,
+      iterationsLost: recovery?.lost ?? 0,
+      generations: result.generations,
+      secondsFromKillToNextIteration: recovery?.seconds,
+      wallSeconds: (Date.now() - began) / 1000,
+      reportPath: result.report,
+    };
+  } finally {
+    await stack.stop();
+    await hub.close();
+  }
+}
+
+interface Kill {
+  at: number;
+  /** Iterations finished when the node died. */
+  iteration: number;
+  generation: number;
+}
+
+async function killHalfWay(
+  stack: Stack,
+  metrics: () => Promise<Metric[]>,
+  iterations: number,
+  done: { yet: boolean },
+): Promise<Kill> {
+  for (;;) {
+    if (done.yet) throw new Error('the run ended before half of its iterations were trained: no node was killed');
+    const last = (await metrics()).at(-1);
+    if (last && last.iteration >= iterations / 2) break;
+    await pause(200);
+  }
+  const at = Date.now();
+  await killNode(stack.node(VICTIM), stack.dataOf(VICTIM));
+  const last = (await metrics()).at(-1)!;
+  say(`\n✂ killed node ${VICTIM}, its worker and its ranks, at iteration ${last.iteration}\n`);
+  return { at, iteration: last.iteration, generation: last.generation };
+}
+
+/** How many iterations had to be trained again, and how long it took until the next generation had one. */
+function recoveryOf(metrics: Metric[], kill: Kill): { lost: number; seconds: number } {
+  const first = metrics.find(({ generation }) => generation > kill.generation);
+  if (!first) throw new Error('no generation trained on after the kill');
+  return { lost: kill.iteration - first.iteration + 1, seconds: (first.at - kill.at) / 1000 };
+}
+
+async function keepOpen(stack: Stack): Promise<void> {
+  say(`\nThe cluster stays up for a look around (${stack.uiUrl}); Ctrl-C ends it.`);
+  await new Promise<void>((done) => process.once('SIGINT', () => done()));
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+demo().then(
+  (result) => {
+    if (options.json) say(JSON.stringify(result));
+    process.exit(result.completed ? 0 : 1);
+  },
+  (error: unknown) => {
+    process.stderr.write(
+      `\nthe demo failed: ${error instanceof Error ? error.message : String(error)}\nlogs: ${join(root, 'demo-data/logs')}\n`,
+    );
+    process.exit(1);
+  },
+);

@@ -1,0 +1,100 @@
+/** A cluster for end-to-end tests: the demo's stack in a directory of its own, driven by the real CLI. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { makeCorpus } from '../../infra/demo/corpus.js';
+import { startHub } from '../../infra/demo/hub.js';
+import { processesIn } from '../../infra/demo/kill-node.js';
+import { readMetrics, type Metric } from '../../infra/demo/metrics.js';
+import { demoRunFile } from '../../infra/demo/run-file.js';
+import { pause, startStack, temporalBinary, type Stack } from '../../infra/demo/stack.js';
+import { root } from '../../workers/config.js';
+
+export interface Cluster extends Stack {
+  dir: string;
+  /** Runs the Temporal CLI against this cluster; never throws for an exit code. */
+  cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** Writes a run file for the demo's model with these changes, and returns its path. */
+  runFile(name: string, changes: RunChanges): Promise<string>;
+  metrics(run: string): Promise<Metric[]>;
+  /** Ids of the ranks (not torchrun, not the guard) that train on a node. */
+  ranks(node: string): Promise<number[]>;
+  close(): Promise<void>;
+}
+
+export interface RunChanges {
+  series?: string;
+  train?: Record<string, unknown>;
+  cluster?: Record<string, unknown>;
+}
+
+const NODES = ['n1', 'n2', 'n3'];
+
+/** @param stepSeconds least time of an iteration, so that something can happen between two */
+export async function startCluster(stepSeconds: number): Promise<Cluster> {
+  const dir = await mkdtemp(join(tmpdir(), 'e2e-'));
+  const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
+  const env = { REFERENCE_STEP_SECONDS: String(stepSeconds), REFERENCE_PG_TIMEOUT_SECONDS: '60' };
+  const stack = await startStack({ dir, nodes: NODES, hub: hub.url, env }).catch(async (error: unknown) => {
+    await hub.close();
+    throw error;
+  });
+  const temporal = await temporalBinary();
+  return {
+    ...stack,
+    dir,
+    async cli(...args) {
+      const options = { env: { ...process.env, TEMPORAL_ADDRESS: stack.address }, maxBuffer: 1 << 26 };
+      try {
+        return { code: 0, ...(await promisify(execFile)(temporal, args, options)) };
+      } catch (error) {
+        const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string };
+        if (typeof code !== 'number') throw error;
+        return { code, stdout: stdout ?? '', stderr: stderr ?? '' };
+      }
+    },
+    async runFile(name, { train, cluster, ...rest }) {
+      const base = demoRunFile('demo', { iterations: 30, saveInterval: 5 });
+      const path = join(dir, `${name}.json`);
+      const merged = {
+        ...base,
+        ...rest,
+        train: { ...(base['train'] as object), ...train },
+        cluster: { ...(base['cluster'] as object), ...cluster },
+      };
+      await writeFile(path, JSON.stringify(merged));
+      return path;
+    },
+    metrics: (run) => readMetrics(NODES.map(stack.dataOf), run),
+    async ranks(node) {
+      const pids = await processesIn(stack.dataOf(node));
+      const isRank = await Promise.all(
+        pids.map(async (pid) =>
+          (await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')).includes('\0LOCAL_RANK='),
+        ),
+      );
+      return pids.filter((_, index) => isRank[index]).sort((a, b) => a - b);
+    },
+    async close() {
+      await stack.stop();
+      await hub.close();
+      for (const node of NODES) for (const pid of await processesIn(stack.dataOf(node))) process.kill(pid, 'SIGKILL');
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Asks until the answer is not undefined; a test fails with `what` when that takes too long. */
+export async function until<T>(what: string, ask: () => Promise<T | undefined>, seconds = 90): Promise<T> {
+  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; await pause(100)) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+  }
+  throw new Error(`waited ${seconds} s for ${what}`);
+}
+
+/** The loss of every iteration as it stands after the run: of an iteration trained twice, the later one. */
+export const lossesOf = (metrics: Metric[]): Record<number, number | undefined> =>
+  Object.fromEntries(metrics.map(({ iteration, loss }) => [iteration, loss]));

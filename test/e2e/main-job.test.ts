@@ -1,0 +1,169 @@
+/** The uses that the project is for, with the real CLI, a real server, real torchrun and real kill -9. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PretrainResult } from '../../workflows/pretrain.js';
+import { killNode } from '../../infra/demo/kill-node.js';
+import { lossesOf, startCluster, until, type Cluster } from './cluster.js';
+
+const MINUTES = 60_000;
+let cluster: Cluster;
+
+beforeAll(async () => {
+  cluster = await startCluster(0.25);
+}, 3 * MINUTES);
+afterAll(() => cluster?.close(), MINUTES);
+
+const start = (id: string, file: string) =>
+  cluster.cli(
+    'workflow',
+    'start',
+    '--type',
+    'pretrain',
+    '--task-queue',
+    'pretrain',
+    '-w',
+    id,
+    '--input-file',
+    file,
+    '--fail-existing',
+  );
+const resultOf = (id: string) => cluster.client.workflow.getHandle(id).result() as Promise<PretrainResult>;
+const iterationReached = (run: string, iteration: number) =>
+  until(`iteration ${iteration} of ${run}`, async () =>
+    (await cluster.metrics(run)).find((metric) => metric.iteration >= iteration),
+  );
+
+describe('a run started from the CLI', () => {
+  it('answers a mistyped workflow type at once', async () => {
+    const { code, stdout, stderr } = await cluster.cli(
+      'workflow',
+      'execute',
+      '--type',
+      'pretrian',
+      '--task-queue',
+      'pretrain',
+      '-w',
+      'typo',
+    );
+    expect(code).toBe(1);
+    expect(stdout + stderr).toContain('There is no workflow type "pretrian"');
+  });
+
+  it('answers a missing run file at once', async () => {
+    const { code, stdout, stderr } = await cluster.cli(
+      'workflow',
+      'execute',
+      '--type',
+      'pretrain',
+      '--task-queue',
+      'pretrain',
+      '-w',
+      'empty',
+    );
+    expect(code).toBe(1);
+    expect(stdout + stderr).toContain('expected one JSON object, the run file');
+  });
+
+  it(
+    'trains to its last iteration and leaves a report',
+    async () => {
+      const { code } = await start('plain', await cluster.runFile('plain', { series: 'plain' }));
+      expect(code).toBe(0);
+      const result = await resultOf('plain');
+      expect(result).toMatchObject({ iteration: 30, total: 30, generations: 1, failures: 0 });
+      expect(result.report).toMatch(/plain\.html$/);
+      const losses = lossesOf(await cluster.metrics('plain'));
+      expect(Object.keys(losses)).toHaveLength(30);
+      expect(losses[30]!).toBeLessThan(losses[1]!);
+    },
+    3 * MINUTES,
+  );
+});
+
+describe('while training goes on', () => {
+  it(
+    'kill -9 of control worker, node worker and server costs no iteration',
+    async () => {
+      await start(
+        'steady',
+        await cluster.runFile('steady', { series: 'steady', train: { iterations: 60, saveInterval: 20 } }),
+      );
+      await iterationReached('steady', 3);
+      const before = [await cluster.ranks('n1'), await cluster.ranks('n2')];
+      expect(before.flat()).toHaveLength(2);
+
+      await cluster.control.kill('SIGKILL');
+      await cluster.control.start();
+      await cluster.node('n2').kill('SIGKILL');
+      await cluster.node('n2').start();
+      await cluster.server.kill('SIGKILL');
+      await cluster.server.start();
+      expect([await cluster.ranks('n1'), await cluster.ranks('n2')]).toEqual(before);
+
+      expect(await resultOf('steady')).toMatchObject({ iteration: 60, generations: 1, failures: 0 });
+      const iterations = (await cluster.metrics('steady')).map(({ iteration }) => iteration);
+      expect(iterations).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+    },
+    4 * MINUTES,
+  );
+});
+
+describe('a schedule', () => {
+  it(
+    'trains on from run to run without preparing again, and ends at once when the total is reached',
+    async () => {
+      const file = await cluster.runFile('nightly', {
+        series: 'nightly',
+        train: { iterations: 20, iterationsPerRun: 10, saveInterval: 5 },
+      });
+      const created = await cluster.cli(
+        ...['schedule', 'create', '--schedule-id', 'nightly', '--workflow-id', 'nightly', '--type', 'pretrain'],
+        ...['--task-queue', 'pretrain', '--input-file', file, '--interval', '3s', '--overlap-policy', 'Skip'],
+      );
+      expect(created).toMatchObject({ code: 0 });
+      const runs = await until(
+        'three finished runs of the schedule',
+        async () => {
+          const found: string[] = [];
+          const closed = 'TemporalScheduledById = "nightly" AND ExecutionStatus = "Completed"';
+          for await (const { workflowId } of cluster.client.workflow.list({ query: closed })) found.push(workflowId);
+          return found.length >= 3 ? found.sort() : undefined;
+        },
+        180,
+      );
+      await cluster.cli('schedule', 'delete', '--schedule-id', 'nightly');
+      const results = await Promise.all(runs.slice(0, 3).map(resultOf));
+      expect(results.map(({ iteration }) => iteration)).toEqual([10, 20, 20]);
+      expect(results[2]!.generations).toBe(0);
+      expect(results[2]!.message).toContain('nothing to do');
+
+      const trained = await cluster.metrics(runs[1]!.replace(/[^A-Za-z0-9._-]/g, '_'));
+      expect(trained[0]!.iteration).toBe(11);
+      expect(await activityTypes(`${runs[0]!}/data`)).toContain('preprocessShard');
+      expect(await activityTypes(`${runs[1]!}/data`)).not.toContain('preprocessShard');
+      expect(await activityTypes(`${runs[1]!}/data`)).not.toContain('fetchFiles');
+    },
+    4 * MINUTES,
+  );
+});
+
+describe('when a node dies with its disk', () => {
+  it(
+    'finishes on the spare from the last replicated checkpoint, with the losses of the undisturbed run',
+    async () => {
+      await start('wounded', await cluster.runFile('wounded', { series: 'wounded' }));
+      await iterationReached('wounded', 13);
+      await killNode(cluster.node('n2'), cluster.dataOf('n2'));
+
+      expect(await resultOf('wounded')).toMatchObject({ iteration: 30, generations: 2, failures: 1 });
+      const metrics = await cluster.metrics('wounded');
+      expect(metrics.find(({ generation }) => generation === 2)!.iteration).toBe(11);
+      expect(lossesOf(metrics)).toEqual(lossesOf(await cluster.metrics('plain')));
+    },
+    4 * MINUTES,
+  );
+});
+
+async function activityTypes(workflowId: string): Promise<string[]> {
+  const { events } = await cluster.client.workflow.getHandle(workflowId).fetchHistory();
+  return (events ?? []).flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? []);
+}
