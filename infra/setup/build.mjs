@@ -37,15 +37,21 @@ function removeOrphans(sources) {
   }
 }
 
+export const workflowBundle = join(dist, 'workflow-bundle.js');
+const bundleStamp = join(dist, '.bundled.json');
+const bundleInputs = () =>
+  hashFiles(root, [...listFiles(root, ['workflows'], isSource), 'workers/bundle.ts', ...tools]);
+
+/** Whether the bundle is of the workflows as they are now. */
+export const isBundleFresh = () => existsSync(workflowBundle) && readStamp(bundleStamp)?.inputs === bundleInputs();
+
 async function bundle() {
   const bundler = join(dist, 'workers', 'bundle.js');
-  if (!existsSync(bundler)) return;
-  const stamp = join(dist, '.bundled.json');
-  const inputs = hashFiles(root, [...listFiles(root, ['workflows'], isSource), 'workers/bundle.ts', ...tools]);
-  if (readStamp(stamp)?.inputs === inputs && existsSync(join(dist, 'workflow-bundle.js'))) return;
+  if (!existsSync(bundler) || isBundleFresh()) return;
+  const inputs = bundleInputs();
   say('build', 'workflow bundle');
   await run('bundle', process.execPath, [bundler]);
-  writeStamp(stamp, { inputs });
+  writeStamp(bundleStamp, { inputs });
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

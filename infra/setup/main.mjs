@@ -31,8 +31,9 @@ await program(() =>
 );
 
 function checkNode() {
-  const wanted = readStamp(join(root, 'package.json')).engines.node.replace('>=', '').split('.').map(Number);
-  const have = process.versions.node.split('.').map(Number);
-  const older = have[0] < wanted[0] || (have[0] === wanted[0] && have[1] < wanted[1]);
-  if (older) throw new SetupError(`Node ${process.versions.node} is too old: install ${wanted.join('.')} or newer`);
+  const wanted = String(readStamp(join(root, 'package.json')).engines.node).replace('>=', '');
+  const [major = 0, minor = 0] = wanted.split('.').map(Number);
+  const [haveMajor = 0, haveMinor = 0] = process.versions.node.split('.').map(Number);
+  if (haveMajor < major || (haveMajor === major && haveMinor < minor))
+    throw new SetupError(`Node ${process.versions.node} is too old: install ${wanted} or newer`);
 }

@@ -44,9 +44,14 @@ export function readStamp(file) {
 
 /** @param {string} file @param {unknown} value */
 export function writeStamp(file, value) {
+  writeWhole(file, `${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+/** A file that is there is whole. @param {string} file @param {string} content */
+export function writeWhole(file, content) {
   mkdirSync(dirname(file), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
-  writeFileSync(temporary, `${JSON.stringify(value, undefined, 2)}\n`);
+  writeFileSync(temporary, content);
   renameSync(temporary, file);
 }
 

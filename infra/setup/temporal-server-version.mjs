@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './free-port.mjs';
-import { identify, readStamp, writeStamp } from './stamp.mjs';
+import { identify, readStamp, same, writeStamp } from './stamp.mjs';
 import { ask, cache } from './step.mjs';
 
 /** Activity operations and updates as this project uses them: tried on 1.29 to 1.32. */
@@ -19,13 +19,12 @@ const verdicts = join(cache, 'temporal', 'verdicts.json');
  * @returns {Promise<string | undefined>} the server's version; undefined when none answered
  */
 export async function serverVersion(binary) {
-  const { path, ...identity } = identify(binary) ?? { path: binary };
+  const file = identify(binary);
   const known = readStamp(verdicts) ?? {};
-  const verdict = known[path];
-  if (verdict !== undefined && verdict.size === identity.size && verdict.mtimeMs === identity.mtimeMs)
-    return verdict.server ?? undefined;
+  const verdict = known[binary];
+  if (verdict !== undefined && same(verdict.file, file)) return verdict.server ?? undefined;
   const server = await askServer(binary);
-  writeStamp(verdicts, { ...known, [path]: { ...identity, server: server ?? null } });
+  writeStamp(verdicts, { ...known, [binary]: { file, server: server ?? null } });
   return server;
 }
 

