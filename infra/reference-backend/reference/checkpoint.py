@@ -110,6 +110,7 @@ class Checkpoints:
             self.load_optimizer(state, os.path.join(folder, "distrib_optim.pt"))
         if not (self.args.finetune or self.args.no_load_rng):
             self.load_rng(state)
+        dist.barrier()
         where = f"[ t 1/1, p {self.layout.stage + 1}/{self.layout.stages} ]"
         print_rank_0(f"  successfully loaded checkpoint from {root} {where} at iteration {resumed}")
         return resumed, 0.0 if self.args.finetune else state.get("num_floating_point_operations_so_far", 0.0)
