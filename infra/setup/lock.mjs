@@ -87,7 +87,9 @@ function removeStale(file) {
 
 /** @param {string} file */
 function isStale(file) {
-  const holders = read(file)?.split('\n').filter((line) => line !== '');
+  const holders = read(file)
+    ?.split('\n')
+    .filter((line) => line !== '');
   return holders !== undefined && !holders.some((line) => `${line}\n` === identity(Number(line.split(' ')[0])));
 }
 

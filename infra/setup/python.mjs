@@ -59,6 +59,7 @@ async function makeVenv() {
 /** @param {string} base */
 async function mustHaveTorch(base) {
   const found = await askTorch(python);
-  if (found === undefined) throw new SetupError(`.venv does not import torch, though ${base} does: see .cache/logs/pip.log`);
+  if (found === undefined)
+    throw new SetupError(`.venv does not import torch, though ${base} does: see .cache/logs/pip.log`);
   return found;
 }

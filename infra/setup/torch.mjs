@@ -75,7 +75,8 @@ async function installTorch() {
     );
   }
   const found = await askTorch(debianPython);
-  if (found === undefined) throw new SetupError(`${debianPython} does not import torch, though python3-torch is installed`);
+  if (found === undefined)
+    throw new SetupError(`${debianPython} does not import torch, though python3-torch is installed`);
   return found;
 }
 

@@ -45,7 +45,8 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
       return child;
     } catch (error) {
       await end(child, 'SIGKILL');
-      throw new Error(`no Temporal server: ${String(error)}\n${readFileSync(`${dbFile}.log`, 'utf8').slice(-2000)}`);
+      const tail = readFileSync(`${dbFile}.log`, 'utf8').slice(-2000);
+      throw new Error(`no Temporal server: ${String(error)}\n${tail}`, { cause: error });
     }
   };
 

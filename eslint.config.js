@@ -1,0 +1,136 @@
+/**
+ * What design.md forbids, enforced: who may import whom, Node in workflows, promises nobody waits for.
+ * test/lint.test.ts shows that each rule bites.
+ */
+import { builtinModules } from 'node:module';
+import js from '@eslint/js';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+/** Workflow files without a Temporal import: to be read, tested and used by activities as plain functions. */
+const pure = [
+  'checkpoints',
+  'content-key',
+  'plan',
+  'presets',
+  'recovery',
+  'spec',
+  'spec-fields',
+  'spec-rules',
+  'topology',
+];
+/** What activities may know of workflows. */
+const forActivities = ['spec', 'plan', 'topology', 'recovery', 'checkpoints', 'contract', 'messages', 'status'];
+
+const oneOf = (names) => `(${names.join('|')})`;
+
+const walls = {
+  // The sandbox's bundler would refuse Node as well, but only when somebody builds.
+  node: {
+    regex: `^(node:|${oneOf(builtinModules)}(/|$))`,
+    message: 'Workflows run in a sandbox without Node: ask an activity.',
+  },
+  workflows: {
+    regex: `^(?!\\./|@temporalio/(workflow|common)$|zod(/|$)|@noble/hashes/)`,
+    message: 'workflows/ imports itself, @temporalio/workflow, @temporalio/common, zod and @noble/hashes.',
+  },
+  pure: {
+    regex: '^@temporalio/',
+    message: 'This file is pure: no Temporal import, not even of a type.',
+  },
+  impure: {
+    regex: `^\\./(?!${oneOf(pure)}\\.js$)`,
+    allowTypeImports: true,
+    message: 'This file is pure: of other files of workflows/ it takes types only.',
+  },
+  activities: {
+    regex: `/workflows/(?!${oneOf(forActivities)}\\.js$)`,
+    message: `activities/ imports from workflows/ only ${forActivities.join(', ')}.`,
+  },
+  workers: {
+    regex: '/workers/',
+    message: 'Workers wire: only tests and infra/ import them.',
+  },
+  workflowsByPath: {
+    regex: `/workflows/(?!${oneOf(forActivities)}\\.js$)`,
+    allowTypeImports: true,
+    message: 'Workers hand workflows over by path: no workflow runs outside the sandbox.',
+  },
+  infra: { regex: '/infra/', message: 'Only infra/ and tests import infra/.' },
+  zx: { regex: '^zx(/|$)', message: 'Only activities/shell.ts runs commands through zx.' },
+  env: {
+    regex: '^(node:)?process$',
+    importNames: ['env'],
+    message: 'Only workers/config.ts reads the environment.',
+  },
+};
+
+/** One list a folder: a later list replaces an earlier one, so each names all that holds there. */
+const imports = (files, names, ignores = []) => ({
+  files,
+  ignores,
+  rules: {
+    'no-restricted-imports': 'off',
+    '@typescript-eslint/no-restricted-imports': ['error', { patterns: names.map((name) => walls[name]) }],
+  },
+});
+
+const pureFiles = pure.map((name) => `workflows/${name}.ts`);
+
+export default defineConfig(
+  globalIgnores(['dist/', '.cache/', '.venv/', 'coverage/', 'test/fixtures/', 'test/histories/']),
+  js.configs.recommended,
+  tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.js'] } } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true },
+      ],
+      // Objects of functions here use no `this`, and workflows and activities are async by contract.
+      '@typescript-eslint/unbound-method': 'off',
+      '@typescript-eslint/require-await': 'off',
+    },
+  },
+
+  imports(['workflows/**/*.ts'], ['node', 'workflows'], pureFiles),
+  imports(pureFiles, ['node', 'workflows', 'pure', 'impure']),
+  imports(['activities/**/*.ts'], ['activities', 'workers', 'infra', 'zx', 'env'], ['activities/shell.ts']),
+  imports(['activities/shell.ts'], ['activities', 'workers', 'infra', 'env']),
+  imports(['workers/**/*.ts'], ['workflowsByPath', 'infra', 'zx', 'env'], ['workers/config.ts']),
+  imports(['workers/config.ts'], ['workflowsByPath', 'infra', 'zx']),
+  imports(['infra/**/*.ts', 'test/**/*.ts'], ['zx']),
+  {
+    files: ['workflows/**/*.ts'],
+    rules: {
+      // The import walls above see declarations only.
+      'no-restricted-syntax': ['error', { selector: 'ImportExpression', message: 'No import() in workflows.' }],
+      'no-restricted-globals': ['error', 'process', 'require', 'Buffer', 'fetch', 'setImmediate', 'performance'],
+    },
+  },
+  {
+    files: ['workflows/**/*.ts', 'activities/**/*.ts', 'workers/**/*.ts'],
+    ignores: ['workers/config.ts'],
+    rules: {
+      'no-restricted-properties': ['error', { object: 'process', property: 'env', message: walls.env.message }],
+    },
+  },
+  {
+    // Set-up runs before there is anything to install types with: JSDoc, and JSON as it comes.
+    files: ['**/*.mjs', '*.js'],
+    languageOptions: {
+      globals: { process: 'readonly', console: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly' },
+    },
+    rules: {
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+    },
+  },
+);
