@@ -23,7 +23,8 @@ class IndexedDataset:
         self.lengths = np.frombuffer(index, np.int32, sequences, 34)
         self.pointers = np.frombuffer(index, np.int64, sequences, 34 + 4 * sequences)
         self.documents = np.frombuffer(index, np.int64, documents, 34 + 12 * sequences)
-        self.bytes = np.memmap(prefix + ".bin", mode="r", order="C")
+        empty = os.path.getsize(prefix + ".bin") == 0  # cannot be mapped
+        self.bytes = np.zeros(0, np.uint8) if empty else np.memmap(prefix + ".bin", mode="r", order="C")
 
     def __len__(self) -> int:
         return len(self.lengths)

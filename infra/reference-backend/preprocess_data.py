@@ -1,0 +1,6 @@
+"""Turns texts into Megatron's .bin/.idx, as MindSpeed-LLM's preprocess_data.py does with the general pretrain handler."""
+
+from reference.preprocess import main
+
+if __name__ == "__main__":
+    main()
