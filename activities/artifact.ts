@@ -1,0 +1,173 @@
+/**
+ * A directory that is complete says so by its `manifest.json`, which names every file and is written last. The
+ * SHA-256 of the manifest's bytes stands for the whole directory, in workflows and between nodes.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Artifact } from '../workflows/contract.js';
+import { isLeftover, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
+import { failure } from './failures.js';
+
+export interface ManifestFile {
+  path: string;
+  size: number;
+  sha256: string;
+}
+
+export interface Manifest {
+  files: ManifestFile[];
+}
+
+export const MANIFEST = 'manifest.json';
+
+/** An absolute path for a relative one that came from outside; never one that leaves `root`. */
+export function confined(root: string, path: string): string {
+  const parts = path.split('/');
+  if (/[\\\0]/.test(path) || parts.some((part) => part === '' || part === '.' || part === '..'))
+    throw failure('InvalidInput', `path ${JSON.stringify(path)} is not one below the data directory`, {
+      nonRetryable: true,
+    });
+  return join(root, ...parts);
+}
+
+export interface SealOptions {
+  /** Digests that were computed while writing: these files are not read again. */
+  known?: ReadonlyMap<string, string>;
+  signal?: AbortSignal;
+}
+
+/** Hashes the files (all below `dir`, or those named), and declares the directory complete. */
+export async function sealArtifact(
+  dataDir: string,
+  dir: string,
+  names?: readonly string[],
+  { known, signal }: SealOptions = {},
+): Promise<Artifact> {
+  const root = confined(dataDir, dir);
+  const files: ManifestFile[] = [];
+  for (const path of [...(names ?? (await filesBelow(root)))].sort(bytewise)) {
+    const file = confined(root, path);
+    const { size } = await stat(file);
+    files.push({ path, size, sha256: known?.get(path) ?? (await hashFile(file, signal ? { signal } : {})) });
+  }
+  return writeManifest(dataDir, dir, { files });
+}
+
+export async function writeManifest(dataDir: string, dir: string, manifest: Manifest): Promise<Artifact> {
+  const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
+  await writeFileAtomic(join(confined(dataDir, dir), MANIFEST), bytes);
+  return describe(dir, manifest, bytes);
+}
+
+/** Must come before the first change to a sealed directory: an old manifest must not vouch for new files. */
+export async function unseal(dataDir: string, dir: string): Promise<void> {
+  const root = confined(dataDir, dir);
+  await rm(join(root, MANIFEST), { force: true });
+  await syncPath(root).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
+}
+
+export async function readManifest(
+  dataDir: string,
+  dir: string,
+): Promise<{ manifest: Manifest; artifact: Artifact } | undefined> {
+  const bytes = await readIfThere(join(confined(dataDir, dir), MANIFEST));
+  const manifest = bytes && parseManifest(bytes);
+  return manifest && { manifest, artifact: describe(dir, manifest, bytes) };
+}
+
+/** The artifact in `dir` if its manifest is there and all its files have their sizes. */
+export async function readArtifact(dataDir: string, dir: string): Promise<Artifact | undefined> {
+  const found = await readManifest(dataDir, dir);
+  if (!found) return undefined;
+  const root = confined(dataDir, dir);
+  for (const { path, size } of found.manifest.files) if ((await sizeOf(join(root, path))) !== size) return undefined;
+  return found.artifact;
+}
+
+/** Paths of the files that are missing or not what the manifest says, after reading every byte. */
+export async function verifyArtifact(
+  dataDir: string,
+  dir: string,
+  options: HashOptions = {},
+): Promise<string[] | undefined> {
+  const found = await readManifest(dataDir, dir);
+  if (!found) return undefined;
+  const root = confined(dataDir, dir);
+  const bad: string[] = [];
+  for (const file of found.manifest.files)
+    if (!(await isFile(join(root, file.path), file, options))) bad.push(file.path);
+  return bad;
+}
+
+export async function isFile(
+  path: string,
+  { size, sha256 }: ManifestFile,
+  options: HashOptions = {},
+): Promise<boolean> {
+  return (await sizeOf(path)) === size && (await hashFile(path, options)) === sha256;
+}
+
+/** `undefined` for what is not a manifest, or names a path that would leave its directory. */
+export function parseManifest(bytes: Uint8Array): Manifest | undefined {
+  try {
+    const { files } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
+    for (const { path, size, sha256 } of files) {
+      confined('/', path);
+      if (!(Number.isSafeInteger(size) && size >= 0 && /^[0-9a-f]{64}$/.test(sha256))) return undefined;
+    }
+    return { files };
+  } catch {
+    return undefined;
+  }
+}
+
+export interface HashOptions {
+  signal?: AbortSignal;
+  onBytes?: (bytes: number) => void;
+}
+
+export async function hashFile(path: string, { signal, onBytes }: HashOptions = {}): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20, ...(signal ? { signal } : {}) })) {
+    hash.update(chunk as Buffer);
+    onBytes?.((chunk as Buffer).length);
+  }
+  return hash.digest('hex');
+}
+
+export const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Size of a regular file; `undefined` where there is none. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const found = await stat(path);
+    return found.isFile() ? found.size : undefined;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Order of UTF-8 bytes, which is what Python and other languages call sorted. */
+export const bytewise = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+/** Regular files below `root`, relative, in byte order; links are not followed. */
+export async function filesBelow(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && !isLeftover(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .filter((path) => !(dirname(path) === '.' && path === MANIFEST))
+    .sort(bytewise);
+}
+
+const describe = (dir: string, { files }: Manifest, bytes: Uint8Array): Artifact => ({
+  dir,
+  digest: sha256(bytes),
+  files: files.length,
+  bytes: files.reduce((sum, { size }) => sum + size, 0),
+});

@@ -1,0 +1,67 @@
+/** Writes that a crash at any instruction leaves either undone or done: temporary file, fsync, rename, fsync of the directory. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** What a crashed write may leave behind; nothing reads such a file, and sealing a directory skips it. */
+export const isLeftover = (name: string): boolean => name.startsWith('.') || name.endsWith('.part');
+
+export const besides = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+
+export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = besides(path);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncPath(dirname(path));
+}
+
+/** Gives a file that was written under another name its own, once its bytes are on disk. */
+export async function commitFile(temporary: string, path: string): Promise<void> {
+  await syncPath(temporary);
+  await rename(temporary, path);
+  await syncPath(dirname(path));
+}
+
+/** Makes the content of a file, or the names in a directory, survive a power cut. */
+export async function syncPath(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** `undefined` when there is no such file; throws when it is not JSON. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readIfThere(path);
+  return text === undefined ? undefined : (JSON.parse(text.toString('utf8')) as unknown);
+}
+
+export async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+export const isMissing = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
+
+export const errorCode = (error: unknown): string | undefined => {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+};

@@ -1,0 +1,43 @@
+import { createReadStream } from 'node:fs';
+import { mkdir, open, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { SourceFile } from '../workflows/contract.js';
+import { hashFile, sizeOf } from './artifact.js';
+import { commitFile } from './atomic.js';
+import { failure } from './failures.js';
+import { baseOf } from './list-source.js';
+
+/** A copy and not a link: whoever owns the original may change it. */
+export async function copyLocal(
+  node: string,
+  path: string,
+  { path: name, size, sha256 }: SourceFile,
+  to: string,
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void,
+): Promise<string> {
+  const from = join(await baseOf(node, path), name);
+  await mkdir(dirname(to), { recursive: true });
+  const part = await open(`${to}.part`, 'w');
+  try {
+    for await (const chunk of createReadStream(from, { highWaterMark: 2 ** 20, signal })) {
+      await part.writeFile(chunk as Buffer);
+      onBytes((chunk as Buffer).length);
+    }
+  } finally {
+    await part.close();
+  }
+  const digest = await hashFile(`${to}.part`, { signal });
+  if ((await sizeOf(`${to}.part`)) !== size || (sha256 && digest !== sha256)) {
+    await rm(`${to}.part`);
+    throw failure(
+      'DataCorrupt',
+      `${node}: ${from} is not the file that was listed. Start the run again, with the file left alone`,
+      {
+        nonRetryable: true,
+      },
+    );
+  }
+  await commitFile(`${to}.part`, to);
+  return digest;
+}

@@ -1,0 +1,176 @@
+/** One file over HTTP to one place on disk: resumed by range, proven by digest, renamed only then. */
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { sizeOf } from './artifact.js';
+import { commitFile, errorCode } from './atomic.js';
+
+export interface DownloadOptions {
+  url: string;
+  to: string;
+  headers?: Record<string, string>;
+  size: number;
+  /** What the bytes must hash to. Without either nothing is resumed, since nothing would tell a mixture of two versions. */
+  sha256?: string | undefined;
+  blob?: string | undefined;
+  /** Refuses an answer whose entity tag is another one. */
+  etag?: string | undefined;
+  signal?: AbortSignal | undefined;
+  onBytes?: ((bytes: number) => void) | undefined;
+  /** A connection that brings nothing for this long is given up. */
+  idleMs?: number;
+}
+
+/** Why a download ended. `refused` is the server's word, `cut` a lost connection, `wrong` bytes that are not the file's. */
+export class DownloadError extends Error {
+  override name = 'DownloadError';
+  constructor(
+    readonly kind: 'refused' | 'cut' | 'wrong',
+    message: string,
+    readonly status?: number,
+    readonly retryAfterMs?: number,
+  ) {
+    super(message);
+  }
+}
+
+/** Returns the SHA-256 of the whole file. What has arrived stays in `<to>.part` for the next attempt, unless it is wrong. */
+export async function download(options: DownloadOptions): Promise<string> {
+  const { url, to, size, sha256, blob } = options;
+  const part = `${to}.part`;
+  await mkdir(dirname(to), { recursive: true });
+  if (!sha256 && !blob) await rm(part, { force: true });
+
+  const proofs = startProofs(size, !sha256 && blob !== undefined);
+  let have = (await sizeOf(part)) ?? 0;
+  if (have > size) {
+    await rm(part);
+    have = 0;
+  }
+  for await (const chunk of have > 0 ? createReadStream(part, { highWaterMark: 2 ** 20 }) : [])
+    proofs.add(chunk as Buffer);
+  options.onBytes?.(have);
+  if (have < size || size === 0) await receive(options, part, have, proofs);
+
+  const found = proofs.digests();
+  if (sha256 ? found.sha256 !== sha256 : found.blob !== blob) {
+    await rm(part, { force: true });
+    const [kind, got, wanted] = sha256 ? ['sha256', found.sha256, sha256] : ['git blob', found.blob, blob];
+    throw new DownloadError('wrong', `${url} has ${kind} ${got}, not ${wanted}`);
+  }
+  await commitFile(part, to);
+  return found.sha256;
+}
+
+async function receive(options: DownloadOptions, part: string, have: number, proofs: Proofs): Promise<void> {
+  const { url, size, onBytes } = options;
+  const idle = idleSignal(options.idleMs ?? 60_000, options.signal);
+  let received = have;
+  let answered = false;
+  try {
+    const response = await fetch(url, {
+      headers: {
+        ...options.headers,
+        'accept-encoding': 'identity',
+        ...(have ? { range: `bytes=${have}-` } : {}),
+      },
+      signal: idle.signal,
+    });
+    answered = true;
+    requireBody(response, options, have);
+    if (response.status === 200 && have) {
+      proofs.restart();
+      onBytes?.(-have);
+      received = 0;
+    }
+    const count = async function* (source: AsyncIterable<Buffer>) {
+      for await (const chunk of source) {
+        idle.touch();
+        received += chunk.length;
+        if (received > size) throw new DownloadError('wrong', `${url} is longer than the ${size} bytes it should have`);
+        proofs.add(chunk);
+        onBytes?.(chunk.length);
+        yield chunk;
+      }
+    };
+    // A body of no bytes is null.
+    const body = response.body ? Readable.fromWeb(response.body as never) : Readable.from([]);
+    await pipeline(body, count, createWriteStream(part, { flags: received ? 'a' : 'w' }));
+  } catch (error) {
+    if (options.signal?.aborted) throw options.signal.reason;
+    if (error instanceof DownloadError) {
+      if (error.kind === 'wrong') await rm(part, { force: true });
+      throw error;
+    }
+    if (isDiskError(error)) throw error;
+    const why = idle.signal.aborted ? `nothing came for ${options.idleMs ?? 60_000} ms` : causeOf(error);
+    const where = answered ? `broke off after ${received} of ${size} bytes` : 'cannot be reached';
+    throw new DownloadError('cut', `${url} ${where}: ${why}`);
+  } finally {
+    idle.stop();
+  }
+  if (received < size) throw new DownloadError('cut', `${url} ended after ${received} of ${size} bytes`);
+}
+
+function requireBody(response: Response, { url, etag }: DownloadOptions, have: number): void {
+  const { status, headers } = response;
+  if (status !== 200 && status !== 206) throw refusal(url, response);
+  if (status === 206 && !headers.get('content-range')?.startsWith(`bytes ${have}-`))
+    throw new DownloadError('wrong', `${url} answered range ${headers.get('content-range')} to bytes ${have}-`);
+  if (etag && headers.get('etag') !== etag)
+    throw new DownloadError('wrong', `${url} changed: its entity tag was ${etag} and is ${headers.get('etag')}`);
+}
+
+/** What a server's answer other than success means for the one who asked. */
+export function refusal(url: string, { status, statusText, headers }: Response): DownloadError {
+  const after = headers.get('retry-after');
+  const ms = after === null ? NaN : /^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now();
+  return new DownloadError(
+    'refused',
+    `${url} answered ${status} ${statusText}`.trim(),
+    status,
+    Number.isFinite(ms) ? Math.max(0, ms) : undefined,
+  );
+}
+
+interface Proofs {
+  add(chunk: Buffer): void;
+  restart(): void;
+  digests(): { sha256: string; blob: string | undefined };
+}
+
+function startProofs(size: number, needsBlob: boolean): Proofs {
+  let sha256: Hash;
+  let blob: Hash | undefined;
+  const restart = () => {
+    sha256 = createHash('sha256');
+    blob = needsBlob ? createHash('sha1').update(`blob ${size}\0`) : undefined;
+  };
+  restart();
+  return {
+    add(chunk) {
+      sha256.update(chunk);
+      blob?.update(chunk);
+    },
+    restart,
+    digests: () => ({ sha256: sha256.digest('hex'), blob: blob?.digest('hex') }),
+  };
+}
+
+function idleSignal(ms: number, outer: AbortSignal | undefined) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  const signal = outer ? AbortSignal.any([outer, controller.signal]) : controller.signal;
+  return { signal, touch: () => void timer.refresh(), stop: () => clearTimeout(timer) };
+}
+
+const isDiskError = (error: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT', 'EIO', 'EACCES', 'EROFS', 'ENOENT'].includes(errorCode(error) ?? '');
+
+const causeOf = (error: unknown): string => {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return cause instanceof Error ? cause.message : String(cause);
+};

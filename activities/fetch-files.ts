@@ -1,0 +1,92 @@
+/** Brings files of a source into a directory of this node, each proven, and seals it. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/contract.js';
+import {
+  bytewise,
+  confined,
+  readArtifact,
+  readManifest,
+  sealArtifact,
+  sizeOf,
+  unseal,
+  type Manifest,
+} from './artifact.js';
+import { exclusive } from './exclusive.js';
+import { fetchFile } from './fetch-file.js';
+import type { NodeDeps } from './node-deps.js';
+import { parseSource } from './source.js';
+import { requireSpace, step } from './step.js';
+
+/** Small files are many; large ones fill the line by themselves. */
+const AT_ONCE = 4;
+
+export const createFetchFiles =
+  (deps: NodeDeps): NodeActivities['fetchFiles'] =>
+  (input) => {
+    const { source, dir, files } = input;
+    const progress = { bytes: 0, of: files.reduce((sum, { size }) => sum + size, 0), files: 0, ofFiles: files.length };
+    return step({ node: deps.name, name: `fetch ${source}`, details: () => progress }, (signal) =>
+      exclusive(join(deps.dataDir, dir), () => fetchAll(deps, input, signal, progress)),
+    );
+  };
+
+interface Progress {
+  bytes: number;
+  of: number;
+  files: number;
+}
+
+async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSignal, progress: Progress) {
+  const { dataDir, name: node } = deps;
+  const { dir, files } = input;
+  const root = confined(dataDir, dir);
+  const there = await readArtifact(dataDir, dir);
+  const manifest = (await readManifest(dataDir, dir))?.manifest;
+  if (there && manifest && sameFiles(manifest, files)) return there;
+
+  await unseal(dataDir, dir);
+  await mkdir(root, { recursive: true });
+  await requireSpace(root, progress.of - (await bytesHeld(root, files)), { node, name: `fetch ${input.source}` });
+  const source = parseSource(input.source);
+  const known = new Map<string, string>();
+  const waiting = files.values();
+  // All workers stop at the first failure; the SDK's signal alone would let the others run on behind a finished attempt.
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const work = async () => {
+    for (const file of waiting) {
+      known.set(file.path, await fetchFile(deps, source, file, root, either, progress));
+      progress.files++;
+    }
+  };
+  const workers = Array.from({ length: AT_ONCE }, () =>
+    work().catch((error: unknown) => {
+      stop.abort(error);
+      throw error;
+    }),
+  );
+  const failed = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
+  if (failed) throw stop.signal.reason ?? failed.reason;
+  return sealArtifact(dataDir, dir, [...known.keys()], { known, signal });
+}
+
+function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {
+  const sorted = [...wanted].sort((a, b) => bytewise(a.path, b.path));
+  return (
+    files.length === sorted.length &&
+    files.every((file, index) => {
+      const { path, size, sha256 = file.sha256 } = sorted[index]!;
+      return file.path === path && file.size === size && file.sha256 === sha256;
+    })
+  );
+}
+
+async function bytesHeld(root: string, files: SourceFile[]): Promise<number> {
+  let bytes = 0;
+  for (const { path, size } of files) {
+    const held = (await sizeOf(join(root, path))) ?? (await sizeOf(join(root, `${path}.part`))) ?? 0;
+    bytes += Math.min(size, held);
+  }
+  return bytes;
+}

@@ -1,0 +1,81 @@
+/** What is at an address, pinned so that a retry, a day later, sees the same files or an error. */
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { NodeActivities, SourceFile, SourceListing } from '../workflows/contract.js';
+import { bytewise, hashFile } from './artifact.js';
+import { isMissing } from './atomic.js';
+import { refusal } from './download.js';
+import { globBase, isGlob, matching } from './glob.js';
+import { listRepo } from './hub.js';
+import type { NodeDeps } from './node-deps.js';
+import { retrying } from './retrying.js';
+import { invalid, parseSource, type Source } from './source.js';
+import { step } from './step.js';
+
+/** More than this is not hashed just to be listed; its newest change then stands for the content. */
+const HASH_AT_MOST = 4 * 2 ** 30;
+
+export const createListSource =
+  (deps: NodeDeps): NodeActivities['listSource'] =>
+  ({ source }) =>
+    step({ node: deps.name, name: `list ${source}` }, async (signal) => {
+      const parsed = parseSource(source);
+      const listing =
+        parsed.kind === 'hf'
+          ? await listRepo(deps, parsed, signal)
+          : parsed.kind === 'http'
+            ? await listUrl(parsed, signal)
+            : await listPath(deps.name, parsed.path, signal);
+      if (listing.files.length === 0) throw invalid(source, `nothing there has that name (${deps.name} looked)`);
+      return { ...listing, files: listing.files.sort((a, b) => bytewise(a.path, b.path)) };
+    });
+
+async function listUrl(source: Source & { kind: 'http' }, signal: AbortSignal): Promise<SourceListing> {
+  const { url, sha256 } = source;
+  const response = await retrying(
+    async () => {
+      const answer = await fetch(url, { method: 'HEAD', headers: { 'accept-encoding': 'identity' }, signal });
+      if (!answer.ok) throw refusal(url, answer);
+      return answer;
+    },
+    { signal },
+  );
+  const length = response.headers.get('content-length');
+  if (length === null) throw invalid(url, 'the server does not say how long the file is');
+  const path = decodeURIComponent(basename(new URL(url).pathname));
+  if (!path) throw invalid(url, 'expected the address of a file');
+  const etag = response.headers.get('etag');
+  const pin = sha256 ? `#sha256=${sha256}` : etag ? `#etag=${encodeURIComponent(etag)}` : '';
+  return { resolved: url + pin, files: [{ path, size: Number(length), ...(sha256 && { sha256 }) }] };
+}
+
+async function listPath(node: string, path: string, signal: AbortSignal): Promise<SourceListing> {
+  const base = await baseOf(node, path);
+  const names = base === dirname(path) && !isGlob(path) ? [basename(path)] : await readdir(base, { recursive: true });
+  const wanted = matching(isGlob(path) ? path.slice(base.length + 1) : undefined);
+  const found = await Promise.all(
+    names
+      .filter((name) => wanted(name) && !/(^|\/)\./.test(name))
+      .map(async (name) => ({ name, stats: await stat(join(base, name)) })),
+  );
+  const regular = found.filter(({ stats }) => stats.isFile());
+  const total = regular.reduce((sum, { stats }) => sum + stats.size, 0);
+  const files: SourceFile[] = [];
+  for (const { name, stats } of regular) {
+    const digest = total <= HASH_AT_MOST ? { sha256: await hashFile(join(base, name), { signal }) } : {};
+    files.push({ path: name, size: stats.size, ...digest });
+  }
+  const newest = Math.max(0, ...regular.map(({ stats }) => Math.floor(stats.mtimeMs)));
+  return { resolved: `file://${path}${total <= HASH_AT_MOST ? '' : `#changed=${newest}`}`, files };
+}
+
+/** The directory that names in a listing are relative to. */
+export async function baseOf(node: string, path: string): Promise<string> {
+  if (isGlob(path)) return globBase(path);
+  try {
+    return (await stat(path)).isDirectory() ? path.replace(/\/$/, '') : dirname(path);
+  } catch (error) {
+    if (isMissing(error)) throw invalid(`file://${path}`, `there is no such file on ${node}`);
+    throw error;
+  }
+}

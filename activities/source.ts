@@ -1,0 +1,53 @@
+/** The addresses that a run file may give for data and weights. */
+import { failure } from './failures.js';
+
+export type Source =
+  | { kind: 'hf'; type?: 'datasets' | 'models'; id: string; revision: string; glob?: string }
+  | { kind: 'http'; url: string; sha256?: string; etag?: string }
+  | { kind: 'file'; path: string };
+
+/**
+ * - `hf://owner/name@revision/glob`, optionally `hf://datasets/…` or `hf://models/…`; without `@`, `main`
+ * - `https://…`, one file, optionally `#sha256=…`
+ * - `file:///absolute/path`: a file, a directory or a glob, on the node that fetches
+ */
+export function parseSource(source: string): Source {
+  const scheme = /^([a-z0-9]+):\/\//.exec(source)?.[1];
+  if (scheme === 'hf') return parseHub(source);
+  if (scheme === 'http' || scheme === 'https') return parseHttp(source);
+  if (scheme === 'file') {
+    const path = source.slice('file://'.length).replace(/#[^#]*$/, '');
+    if (path.startsWith('/')) return { kind: 'file', path };
+    throw invalid(source, 'expected file:// and an absolute path');
+  }
+  throw invalid(source, 'expected hf://, https://, http:// or file:// (modelscope:// and s3:// are not there yet)');
+}
+
+function parseHub(source: string): Source {
+  const found = /^hf:\/\/(?:(datasets|models)\/(?=[^/@]+\/[^/@]))?([^/@]+(?:\/[^/@]+)?)(?:@([^/]+))?(?:\/(.+))?$/.exec(
+    source,
+  );
+  if (!found) throw invalid(source, 'expected hf://owner/name@revision/glob');
+  const [, type, id, revision, glob] = found;
+  return {
+    kind: 'hf',
+    ...(type && { type: type as 'datasets' | 'models' }),
+    id: id!,
+    revision: revision ? decodeURIComponent(revision) : 'main',
+    ...(glob && { glob }),
+  };
+}
+
+function parseHttp(source: string): Source {
+  if (!URL.canParse(source)) throw invalid(source, 'expected a URL');
+  const url = new URL(source);
+  const wanted = new URLSearchParams(url.hash.slice(1));
+  url.hash = '';
+  const sha256 = wanted.get('sha256') ?? undefined;
+  if (sha256 && !/^[0-9a-f]{64}$/.test(sha256)) throw invalid(source, 'expected 64 hexadecimal digits after #sha256=');
+  const etag = wanted.get('etag') ?? undefined;
+  return { kind: 'http', url: url.href, ...(sha256 && { sha256 }), ...(etag && { etag }) };
+}
+
+export const invalid = (source: string, what: string) =>
+  failure('InvalidInput', `source ${source}: ${what}`, { nonRetryable: true, details: { source } });

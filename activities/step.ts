@@ -1,0 +1,57 @@
+/** What every long step of a node shares: it heartbeats, ends on cancellation as Temporal wants it, and fails in words. */
+import { statfs } from 'node:fs/promises';
+import { ApplicationFailure, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { errorCode } from './atomic.js';
+import { failure, reasonOf } from './failures.js';
+
+export interface StepOptions {
+  node: string;
+  /** Verb and object, for messages: `fetch hf://…`. */
+  name: string;
+  /** What `describe` shows of a running step. */
+  details?: () => unknown;
+}
+
+/** Calls are held back by the SDK, so a short interval costs nothing and lets the shortest heartbeat time-outs work. */
+const BEAT_EVERY = 500;
+
+export async function step<T>(options: StepOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const signal = cancellationSignal();
+  const timer = setInterval(() => heartbeat(options.details?.()), BEAT_EVERY);
+  heartbeat(options.details?.());
+  try {
+    return await work(signal);
+  } catch (error) {
+    // Anything but the SDK's own reason would count as a failure, and on a pause wedge the activity.
+    if (signal.aborted) throw signal.reason;
+    throw toFailure(error, options);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+export function toFailure(error: unknown, { node, name }: StepOptions): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error;
+  const code = errorCode(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return failure('EnvCheckFailed', `${node}: ${name}: the disk is full. Free space there, then start the run again`, {
+      nonRetryable: true,
+      details: { node, code },
+      cause: error,
+    });
+  return failure('CommandFailed', `${node}: ${name}: ${reasonOf(error)}`, { details: { node, code }, cause: error });
+}
+
+/** Refuses before the first byte what cannot fit, leaving 1 % (256 MiB at most) for everything else. */
+export async function requireSpace(path: string, bytes: number, { node, name }: StepOptions): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(path);
+  const free = bavail * bsize - Math.min(256 * 2 ** 20, (blocks * bsize) / 100);
+  if (bytes <= free) return;
+  throw failure(
+    'EnvCheckFailed',
+    `${node}: ${name} needs ${gigabytes(bytes)} and ${path} has ${gigabytes(Math.max(0, free))} left. Free space there, then start the run again`,
+    { nonRetryable: true, details: { node, bytes, free } },
+  );
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 1)} GB`;

@@ -1,0 +1,26 @@
+/** Brings an artifact here from the nodes that have it. */
+import { log } from '@temporalio/activity';
+import type { NodeActivities } from '../workflows/contract.js';
+import type { NodeDeps } from './node-deps.js';
+import { step } from './step.js';
+import { pullArtifact } from './transfer.js';
+
+export const createSyncFiles =
+  ({ name: node, dataDir }: NodeDeps): NodeActivities['syncFiles'] =>
+  ({ artifact, from }) => {
+    let progress: unknown;
+    return step({ node, name: `copy ${artifact.dir}`, details: () => progress }, (signal) =>
+      pullArtifact({
+        node,
+        dataDir,
+        artifact,
+        from,
+        link: true,
+        signal,
+        onProgress: (done) => void (progress = done),
+        onProblem: (peer, problem) => {
+          log.warn('a peer was left', { peer, problem, dir: artifact.dir });
+        },
+      }),
+    );
+  };

@@ -1,0 +1,272 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { readArtifact } from '../../activities/artifact.js';
+import { createFetchFiles } from '../../activities/fetch-files.js';
+import { createListSource } from '../../activities/list-source.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { startHub } from '../../infra/demo/hub.js';
+import { faultyProxy, type Fault } from '../support/faulty-proxy.js';
+import { tempDir } from '../support/temp-dir.js';
+import { run, testNode } from '../support/test-node.js';
+
+const table = randomBytes(2_000_000);
+const sha256 = createHash('sha256').update(table).digest('hex');
+const dir = 'datasets/k/input/1';
+
+async function hub(): Promise<string> {
+  const root = await tempDir();
+  const put = async (path: string, bytes: string | Buffer) => {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), bytes);
+  };
+  await put('datasets/demo/text/data/b.parquet', table);
+  await put('datasets/demo/text/data/a.jsonl', '{"text":"a"}\n');
+  await put('datasets/demo/text/README.md', 'about');
+  await put('datasets/demo/text/.gitattributes', 'hidden');
+  await put('models/demo/tiny/config.json', '{}');
+  await put('models/demo/tiny/model.safetensors', table);
+  await put('models/demo/tiny/odd names/ü #1.json', '1');
+  const { url, close } = await startHub({ root });
+  onTestFinished(close);
+  return url;
+}
+
+const nodeAt = (hfEndpoint: string, more: Partial<NodeDeps> = {}) => testNode('n01', { hfEndpoint, ...more });
+const list = (node: NodeDeps, source: string) => run(createListSource(node), { source });
+
+async function fetchAll(node: NodeDeps, source: string) {
+  const { resolved, files } = await list(node, source);
+  return run(createFetchFiles(node), { source: resolved, files, dir });
+}
+
+const read = (node: NodeDeps, path: string) => readFile(join(node.dataDir, dir, path));
+const bytesOf = (request: IncomingMessage) => request.url?.includes('/resolve/') ?? false;
+
+/** A hub behind a proxy that is not well. */
+async function ill(fault: Fault, more: Partial<NodeDeps> = {}) {
+  const proxy = await faultyProxy(await hub(), fault);
+  return { node: await nodeAt(proxy.url, more), seen: proxy.seen };
+}
+
+test('a dataset is listed by glob at a pinned commit, with what proves each file', async () => {
+  const node = await nodeAt(await hub());
+  const { resolved, files } = await list(node, 'hf://demo/text@main/data/*');
+  expect(resolved).toMatch(/^hf:\/\/datasets\/demo\/text@[0-9a-f]{40}\/data\/\*$/);
+  expect(files).toEqual([
+    { path: 'data/a.jsonl', size: 13, blob: expect.stringMatching(/^[0-9a-f]{40}$/) as string },
+    { path: 'data/b.parquet', size: table.length, sha256 },
+  ]);
+  expect(await list(node, resolved)).toEqual({ resolved, files });
+});
+
+test('a model is found as such without a glob, and among models when no dataset has its name', async () => {
+  const node = await nodeAt(await hub());
+  expect((await list(node, 'hf://demo/tiny@main')).files.map(({ path }) => path)).toEqual([
+    'config.json',
+    'model.safetensors',
+    'odd names/ü #1.json',
+  ]);
+  expect((await list(node, 'hf://demo/tiny/*.json')).resolved).toMatch(/^hf:\/\/models\/demo\/tiny@/);
+});
+
+test('a repository of more files than a page of the listing is listed whole', async () => {
+  const root = await tempDir();
+  await mkdir(join(root, 'datasets/demo/many'), { recursive: true });
+  for (let i = 0; i < 230; i++) await writeFile(join(root, `datasets/demo/many/${i}.txt`), String(i));
+  const { url, close } = await startHub({ root });
+  onTestFinished(close);
+  expect((await list(await nodeAt(url), 'hf://demo/many@main/*.txt')).files).toHaveLength(230);
+});
+
+test.each([
+  ['hf://demo/none@main', 'has no demo/none@main'],
+  ['hf://demo/text@nosuch', 'has no demo/text@nosuch'],
+  ['hf://demo/text@main/*.csv', 'nothing there has that name'],
+  ['hf://', 'expected hf://owner/name@revision/glob'],
+  ['modelscope://a/b', 'expected hf://, https://'],
+  ['file://relative', 'an absolute path'],
+  ['file:///nonexistent/x.txt', 'there is no such file on n01'],
+])('%s is refused for good, saying why', async (source, message) => {
+  const node = await nodeAt(await hub());
+  await expect(list(node, source)).rejects.toMatchObject({
+    type: 'InvalidInput',
+    nonRetryable: true,
+    message: expect.stringContaining(message) as string,
+  });
+});
+
+test('fetched files are proven, sealed and stored, and fetched once', async () => {
+  const { node, seen } = await ill(() => ({}));
+  const artifact = await fetchAll(node, 'hf://demo/tiny@main');
+  expect((await read(node, 'model.safetensors')).equals(table)).toBe(true);
+  expect(await readArtifact(node.dataDir, dir)).toEqual(artifact);
+  expect(artifact).toMatchObject({ files: 3, bytes: table.length + 3 });
+  const fetches = () => seen.filter(({ path }) => path.includes('/resolve/')).length;
+  expect(fetches()).toBe(3);
+  expect(await fetchAll(node, 'hf://demo/tiny@main')).toEqual(artifact);
+  const { resolved, files } = await list(node, 'hf://demo/text@main/data/*.parquet');
+  await run(createFetchFiles(node), { source: resolved, files, dir: 'datasets/other' });
+  expect(fetches()).toBe(3);
+  expect((await stat(join(node.dataDir, 'datasets/other/data/b.parquet'))).nlink).toBe(3);
+});
+
+test('a download that is cut short is noticed and goes on by range', async () => {
+  let cuts = 0;
+  const { node, seen } = await ill((request) => (bytesOf(request) && cuts++ < 2 ? { cutAfter: 700_000 } : {}));
+  await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
+  expect((await read(node, 'data/b.parquet')).equals(table)).toBe(true);
+  const ranges = seen.filter(({ path }) => path.includes('/resolve/')).map(({ range }) => range);
+  expect(ranges).toEqual([undefined, 'bytes=700000-', 'bytes=1400000-']);
+});
+
+test('a download that a dead worker left half done goes on where it was', async () => {
+  const { node, seen } = await ill(() => ({}));
+  const part = join(node.dataDir, dir, 'data/b.parquet.part');
+  await mkdir(dirname(part), { recursive: true });
+  await writeFile(part, table.subarray(0, 1_500_000));
+  await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
+  expect(seen.find(({ path }) => path.includes('/resolve/'))?.range).toBe('bytes=1500000-');
+});
+
+test('a beginning that belongs to something else is thrown away, and the file fetched whole', async () => {
+  const { node } = await ill(() => ({}));
+  const part = join(node.dataDir, dir, 'data/b.parquet.part');
+  await mkdir(dirname(part), { recursive: true });
+  await writeFile(part, randomBytes(1_500_000));
+  await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
+  expect((await read(node, 'data/b.parquet')).equals(table)).toBe(true);
+});
+
+test('a server that ignores ranges is understood', async () => {
+  let cuts = 0;
+  const { node } = await ill((request) => {
+    if (!bytesOf(request)) return {};
+    delete request.headers.range;
+    return cuts++ ? {} : { cutAfter: 500_000 };
+  });
+  await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
+  expect((await read(node, 'data/b.parquet')).equals(table)).toBe(true);
+});
+
+test.each(['b.parquet', 'a.jsonl'])('wrong bytes of %s are never accepted, by SHA-256 or by git blob', async (file) => {
+  const { node } = await ill((request) =>
+    bytesOf(request) ? { change: (chunk) => chunk.map((b) => b ^ 1) as Buffer } : {},
+  );
+  await expect(fetchAll(node, `hf://demo/text@main/data/${file}`)).rejects.toMatchObject({
+    type: 'DataCorrupt',
+    nonRetryable: true,
+    message: expect.stringContaining(`n01: fetch data/${file}: `) as string,
+  });
+  expect(await readArtifact(node.dataDir, dir)).toBeUndefined();
+});
+
+test('a busy hub is asked again after the time that it names', async () => {
+  let refusals = 0;
+  const { node } = await ill((request, response) => {
+    if (!bytesOf(request) || refusals++ >= 2) return {};
+    response.writeHead(refusals === 1 ? 429 : 503, { 'retry-after': '1' }).end();
+    return 'handled';
+  });
+  const began = Date.now();
+  await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
+  expect(Date.now() - began).toBeGreaterThanOrEqual(2000);
+});
+
+test('a hub that asks to come back much later gets the whole attempt postponed', async () => {
+  const { node } = await ill((request, response) => {
+    if (!bytesOf(request)) return {};
+    response.writeHead(429, { 'retry-after': '900' }).end();
+    return 'handled';
+  });
+  await expect(fetchAll(node, 'hf://demo/text@main/data/*.parquet')).rejects.toMatchObject({
+    nonRetryable: false,
+    nextRetryDelay: 900_000,
+  });
+});
+
+test('the token goes to the hub, and not to the store that it redirects to', async () => {
+  const tokens: Record<string, string | undefined> = {};
+  const store = await faultyProxy(await hub(), (request) => {
+    tokens['store'] = request.headers.authorization;
+    return {};
+  });
+  const { node } = await ill(
+    (request, response) => {
+      tokens['hub'] = request.headers.authorization;
+      if (!bytesOf(request)) return {};
+      response.writeHead(302, { location: store.url + request.url }).end();
+      return 'handled';
+    },
+    { hfToken: 'hf_secret' },
+  );
+  await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
+  expect(tokens).toEqual({ hub: 'Bearer hf_secret', store: undefined });
+});
+
+test('a gated repository says what to do about it', async () => {
+  const { node } = await ill((_, response) => {
+    response.writeHead(401).end();
+    return 'handled';
+  });
+  await expect(list(node, 'hf://demo/tiny@main')).rejects.toThrow('if it is gated, set HF_TOKEN on the node');
+});
+
+test('one file behind a URL is pinned by its entity tag or proven by the digest given', async () => {
+  const url = `${await hub()}/datasets/demo/text/resolve/main/data/b.parquet`;
+  const node = await testNode('n01');
+  expect(await list(node, url)).toEqual({
+    resolved: `${url}#etag=${encodeURIComponent(`"${sha256}"`)}`,
+    files: [{ path: 'b.parquet', size: table.length }],
+  });
+  await fetchAll(node, `${url}#sha256=${sha256}`);
+  expect((await read(node, 'b.parquet')).equals(table)).toBe(true);
+  const { files } = await list(node, url);
+  const moved = { source: `${url}#etag=%22old%22`, files, dir: 'datasets/moved' };
+  await expect(run(createFetchFiles(node), moved)).rejects.toThrow('changed: its entity tag was "old"');
+});
+
+test('local files are taken by path, directory or glob, in byte order, as copies', async () => {
+  const from = await tempDir();
+  await mkdir(join(from, 'sub'));
+  for (const name of ['b.txt', 'B.txt', 'sub/c.txt', '.hidden', 'x.csv']) await writeFile(join(from, name), name);
+  const node = await testNode('n01');
+  const names = async (source: string) => (await list(node, source)).files.map(({ path }) => path);
+  expect(await names(`file://${from}`)).toEqual(['B.txt', 'b.txt', 'sub/c.txt', 'x.csv']);
+  expect(await names(`file://${from}/**/*.txt`)).toEqual(['B.txt', 'b.txt', 'sub/c.txt']);
+  expect(await names(`file://${from}/*.{txt,csv}`)).toEqual(['B.txt', 'b.txt', 'x.csv']);
+  await fetchAll(node, `file://${from}/x.csv`);
+  expect((await read(node, 'x.csv')).toString()).toBe('x.csv');
+  expect((await stat(join(from, 'x.csv'))).nlink).toBe(1);
+});
+
+test('a local file that changes after it was listed is not taken for the one listed', async () => {
+  const from = await tempDir();
+  await writeFile(join(from, 'x.txt'), 'one');
+  const node = await testNode('n01');
+  const { resolved, files } = await list(node, `file://${from}/x.txt`);
+  await writeFile(join(from, 'x.txt'), 'two');
+  const fetching = run(createFetchFiles(node), { source: resolved, files, dir });
+  await expect(fetching).rejects.toMatchObject({ type: 'DataCorrupt', nonRetryable: true });
+});
+
+test('names that would leave the data directory are refused', async () => {
+  const node = await nodeAt(await hub());
+  const files = [{ path: '../../escape', size: 1 }];
+  const input = { source: 'hf://demo/tiny@main', files, dir };
+  await expect(run(createFetchFiles(node), input)).rejects.toMatchObject({ type: 'InvalidInput' });
+  await expect(run(createFetchFiles(node), { ...input, dir: '../x' })).rejects.toMatchObject({ type: 'InvalidInput' });
+});
+
+test('a download that cannot fit is refused before its first byte', async () => {
+  const { node, seen } = await ill(() => ({}));
+  const files = [{ path: 'data/b.parquet', size: 2 ** 60, sha256 }];
+  await expect(run(createFetchFiles(node), { source: 'hf://demo/text@main', files, dir })).rejects.toMatchObject({
+    type: 'EnvCheckFailed',
+    nonRetryable: true,
+    message: expect.stringMatching(/^n01: fetch .* needs 1152921504\.6 GB .* Free space there/) as string,
+  });
+  expect(seen).toEqual([]);
+});
