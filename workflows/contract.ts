@@ -4,6 +4,7 @@
  * the digest of the manifest that lists them.
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
+import { milliseconds } from './spec.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
 export interface NodeInfo {
@@ -280,6 +281,12 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     scheduleToStartTimeout: '5 seconds',
     retry: { maximumAttempts: 1 },
   });
+  const stop = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: milliseconds(timing.stopGrace) + 20_000,
+    scheduleToStartTimeout: timing.agentAway,
+    retry: { maximumAttempts: 2 },
+  });
   const step = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '2 days',
@@ -303,7 +310,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     listSource: quick.listSource,
     findArtifact: quick.findArtifact,
     launchTraining: quick.launchTraining,
-    stopTraining: quick.stopTraining,
+    stopTraining: stop.stopTraining,
     listCheckpoints: step.listCheckpoints,
     fetchFiles: step.fetchFiles,
     preprocessShard: step.preprocessShard,

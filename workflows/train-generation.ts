@@ -58,14 +58,14 @@ const LAST_COPIES = '30 minutes';
 const EVIDENCE = '2 seconds';
 
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
-  const { nodes, timing, token } = input;
+  const { nodes } = input;
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
   let results: WatchResult[] = [];
 
   try {
     if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
-    results = await watchAll(input, progress, members);
+    results = await watchAll(input, progress);
   } catch (error) {
     if (isCancellation(error)) {
       await CancellationScope.nonCancellable(() => stopAll(input, members));
@@ -77,8 +77,10 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   }
   if (results.length > 0) noteUnclear(input, results, members);
   if (results.length === 0 || members.size > 0) {
-    await sleep(EVIDENCE);
-    await CancellationScope.nonCancellable(() => stopAll(input, members));
+    await CancellationScope.nonCancellable(async () => {
+      await sleep(EVIDENCE);
+      await stopAll(input, members);
+    });
     return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
   }
   const iteration = results.at(-1)!.verdict.lastIteration ?? progress.state.iteration;
@@ -109,12 +111,8 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
   );
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
-async function watchAll(
-  input: GenerationInput,
-  progress: Progress,
-  members: Map<string, MemberFailure>,
-): Promise<WatchResult[]> {
-  const { nodes, spares, timing, run, generation, token } = input;
+async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[]> {
+  const { nodes, timing, run, generation, token } = input;
   const reportTo = { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId };
   const leaseSeconds = milliseconds(timing.lease) / 1000;
   let results: WatchResult[] = [];
