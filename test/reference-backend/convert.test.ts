@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { backend, golden, helper, makeSite, readJson, start } from './support.js';
+
+interface Case {
+  arguments: string[];
+  exit: number;
+  note?: string;
+  /** Every file that was written. */
+  all?: string[];
+  files?: Record<string, { sha256?: string; args?: Record<string, unknown>; tensors?: Record<string, string> }>;
+}
+interface Golden {
+  models: Record<string, Record<string, string>>;
+  args: Record<string, unknown>;
+  cases: Record<string, Case>;
+}
+interface Own {
+  exit: number;
+  error?: string;
+  said?: string;
+  files?: Record<string, { sha256?: string; args?: Record<string, unknown>; tensors?: Record<string, string> }>;
+}
+
+const { cases, models, args: commonArgs } = await readJson<Golden>(golden, 'convert/cases.json');
+const succeeding = Object.keys(cases).filter((name) => cases[name]!.files);
+
+describe('convert_ckpt_v2.py agrees with the real one', () => {
+  let site: Awaited<ReturnType<typeof makeSite>>;
+  let own: { models: typeof models; cases: Record<string, Own> };
+
+  beforeAll(async () => {
+    site = await makeSite();
+    own = await helper(site.dir, 'convert_cases.py');
+  }, 120_000);
+  afterAll(() => site.close());
+
+  it('starts from the recorded models', () => {
+    // Key order in a file is that of the library that wrote it.
+    expect(own.models).toEqual(models);
+  });
+
+  it.each(succeeding)('%s: every tensor bit for bit, in order', (name) => {
+    const { all, files } = cases[name]!;
+    const run = own.cases[name]!;
+    expect(run.error).toBeUndefined();
+    expect(run.said).toContain('Done!');
+    expect(Object.keys(run.files!).sort()).toEqual(all);
+    for (const [file, expected] of Object.entries(files!)) {
+      const written = run.files![file]!;
+      if (expected.sha256) expect(written.sha256, file).toBe(expected.sha256);
+      if (!expected.tensors) continue;
+      expect(Object.entries(written.tensors!), file).toEqual(Object.entries(expected.tensors));
+      const args = { ...commonArgs, ...expected.args };
+      for (const absent of Object.keys(args).filter((key) => args[key] === null)) delete args[absent];
+      expect(written.args).toEqual(args);
+    }
+  });
+
+  it('refuses what cannot be cut evenly, also where the real one writes nonsense', async () => {
+    expect(own.cases['err-pp3']).toMatchObject({ exit: 1, error: expect.stringContaining('divisible') as string });
+    expect(own.cases['err-tp3']).toMatchObject({ exit: 1, error: expect.stringContaining('divisible') as string });
+    expect(own.cases['err-noload']?.error).toBe(
+      "FileNotFoundError: [Errno 2] No such file or directory: 'nowhere/config.json'",
+    );
+    const command = await start(site.dir, [join(backend, 'convert_ckpt_v2.py'), ...cases['err-tp3']!.arguments]);
+    expect(await command.exit).toBe(1);
+  });
+
+  it('refuses an unknown flag with exit code 2', async () => {
+    const required = ['--load-dir', 'hf-f32', '--save-dir', 'x'];
+    const command = await start(site.dir, [join(backend, 'convert_ckpt_v2.py'), ...required, '--no-such-flag']);
+    expect(await command.exit).toBe(2);
+    expect(await command.log()).toContain('convert_ckpt_v2.py: error: unrecognized arguments: --no-such-flag');
+  });
+});
