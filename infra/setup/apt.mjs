@@ -7,7 +7,7 @@ export async function aptInstall(lane, packages) {
   if ((await ask('apt-get', ['--version'])) === undefined) throw new SetupError('there is no apt-get here');
   const isRoot = process.getuid?.() === 0;
   if (!isRoot && (await ask('sudo', ['-n', 'true'])) === undefined)
-    throw new SetupError(`not root, and sudo asks for a password: run \`sudo ${byHand}\` and start again`);
+    throw new SetupError(`no root rights without a password: run \`sudo ${byHand}\` and start again`);
 
   say(lane, `${byHand} (about 2 minutes)`);
   const asRoot = (/** @type {string} */ log, /** @type {string[]} */ command) => {

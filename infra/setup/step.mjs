@@ -3,7 +3,7 @@
  * Everything is said on stderr, so that `npm run temporal -- … -o json` and `--json` keep stdout to themselves.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { noteChild } from './lock.mjs';
@@ -43,16 +43,18 @@ export function say(lane, text) {
 export function run(log, command, args, { env = process.env, cwd = root, timeoutMs = 0 } = {}) {
   const logFile = join(cache, 'logs', `${log}.log`);
   mkdirSync(dirname(logFile), { recursive: true });
-  const output = openSync(logFile, 'w');
+  writeFileSync(logFile, `$ ${[command, ...args].join(' ')}\n`);
+  const output = openSync(logFile, 'a');
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, env, stdio: ['ignore', output, output] });
     closeSync(output);
     if (child.pid !== undefined) noteChild(child.pid);
     const timer = timeoutMs > 0 ? setTimeout(() => child.kill('SIGKILL'), timeoutMs) : undefined;
+    // Short here: the command itself is the log's first line.
     const fail = (/** @type {string} */ how) => {
       clearTimeout(timer);
       const tail = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
-      reject(new SetupError(`\`${[command, ...args].join(' ')}\` ${how} (log: ${logFile})`, tail));
+      reject(new SetupError(`${log} ${how} (log: ${logFile})`, tail));
     };
     child.once('error', (error) => fail(`could not be started: ${error.message}`));
     child.once('exit', (code, signal) => {
@@ -100,7 +102,8 @@ export async function program(work) {
 
 /** @param {unknown} failure */
 function report(failure) {
-  if (!(failure instanceof SetupError)) return console.error(failure);
-  if (failure.detail !== '') console.error(failure.detail.replace(/^/gm, '    | '));
-  console.error(`set-up failed: ${failure.message}`);
+  if (failure instanceof SetupError && failure.detail !== '') console.error(failure.detail.replace(/^/gm, '    | '));
+  // A full disk or a folder of somebody else's says enough in its message; anything else is a bug and needs its stack.
+  const isExpected = failure instanceof Error && (failure instanceof SetupError || 'code' in failure);
+  console.error('set-up failed:', isExpected ? failure.message : failure);
 }

@@ -54,7 +54,8 @@ export async function askServer(binary) {
   let ended = false;
   server.once('error', () => (ended = true)).once('exit', () => (ended = true));
   try {
-    const deadline = Date.now() + 20_000;
+    // Generous: a first start that reads 200 MB on a busy disk was seen to take 25 s.
+    const deadline = Date.now() + 60_000;
     while (!ended && Date.now() < deadline) {
       const question = ['operator', 'cluster', 'system', '--address', `127.0.0.1:${port}`, '-o', 'json'];
       const version = parseServerVersion((await ask(binary, question, { timeoutMs: 10_000 })) ?? '');
