@@ -5,6 +5,8 @@ export interface NodeDeps {
   name: string;
   /** Where other nodes reach this one. */
   address: string;
+  /** Of its file service. */
+  port: number;
   /** Absolute path of `<data>`. Everything that a node keeps is below it. */
   dataDir: string;
   /** A checkout of MindSpeed-LLM, or the reference backend. */

@@ -215,6 +215,8 @@ export interface ReplicateCheckpointInput {
   seals: string[];
   copies: { shard: string; from: Peer }[];
   keep: number;
+  /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
+  until: number;
   reportTo: Recipient;
 }
 

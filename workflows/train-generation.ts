@@ -138,6 +138,7 @@ async function watchAll(input: GenerationInput, progress: Progress): Promise<Wat
             master: peerOf(nodes[0]!),
             ...{ seals, copies },
             keep: input.keepCheckpoints,
+            until: input.target,
             reportTo,
           })
           .catch((error: unknown) => {

@@ -1,0 +1,50 @@
+/** Megatron's checkpoint tree on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, each shard directory an artifact of its own. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { confined, readManifest, sealArtifact, sizeOf, type Manifest } from './artifact.js';
+import { readIfThere } from './atomic.js';
+import type { Artifact } from '../workflows/contract.js';
+
+export const TRACKER = 'latest_checkpointed_iteration.txt';
+const ITERATION = /^iter_(\d{7,})$/;
+const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
+
+export const iterationDir = (iteration: number): string => `iter_${String(iteration).padStart(7, '0')}`;
+
+export const shardDir = (dir: string, iteration: number, shard: string): string =>
+  `${dir}/${iterationDir(iteration)}/${shard}`;
+
+/** Iterations that have a directory, complete or not, oldest first. */
+export async function iterationsIn(dataDir: string, dir: string): Promise<number[]> {
+  const names = await readdir(confined(dataDir, dir)).catch(() => []);
+  return names
+    .flatMap((name) => ITERATION.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+export async function shardsIn(dataDir: string, dir: string, iteration: number): Promise<string[]> {
+  const names = await readdir(join(confined(dataDir, dir), iterationDir(iteration))).catch(() => []);
+  return names.filter((name) => SHARD.test(name)).sort();
+}
+
+/** Hashes what a writer has finished. A seal that fits the files' names and sizes is kept. */
+export async function sealShard(dataDir: string, dir: string, signal?: AbortSignal): Promise<Artifact> {
+  const held = await readManifest(dataDir, dir);
+  if (held && (await fits(dataDir, dir, held.manifest))) return held.artifact;
+  return sealArtifact(dataDir, dir, undefined, signal ? { signal } : {});
+}
+
+async function fits(dataDir: string, dir: string, { files }: Manifest): Promise<boolean> {
+  const names = (await readdir(confined(dataDir, dir))).filter((name) => name.endsWith('.pt'));
+  if (names.length !== files.length) return false;
+  const sizes = await Promise.all(files.map(({ path }) => sizeOf(join(confined(dataDir, dir), path))));
+  return files.every(({ size }, index) => sizes[index] === size);
+}
+
+/** The iteration that a tracker names; `undefined` for none, and for text that is no iteration. */
+export const parseTracker = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+\s*$/.test(text) ? Number(text) : undefined;
+
+export const readTracker = async (dataDir: string, dir: string): Promise<number | undefined> =>
+  parseTracker((await readIfThere(join(confined(dataDir, dir), TRACKER)))?.toString('utf8'));

@@ -1,0 +1,72 @@
+/** Runs the MindSpeed-LLM converter aside, proves that every shard is there, and only then gives the result its name. */
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { NodeActivities, ShardHeld } from '../workflows/contract.js';
+import { confined, readArtifact } from './artifact.js';
+import { syncPath } from './atomic.js';
+import { sealShard, shardDir, shardsIn } from './checkpoint-files.js';
+import { exclusive } from './exclusive.js';
+import { failure } from './failures.js';
+import type { NodeDeps } from './node-deps.js';
+import { run } from './shell.js';
+import { step } from './step.js';
+
+/** The iteration that the converter writes, whatever it converts. */
+const ITERATION = 1;
+const TIMEOUT_MS = 24 * 3_600_000;
+
+export const createConvertCheckpoint =
+  (deps: NodeDeps): NodeActivities['convertCheckpoint'] =>
+  (input) => {
+    const { name: node, dataDir } = deps;
+    const what = `convert ${input.from}`;
+    return step({ node, name: what }, (signal) =>
+      exclusive(join(dataDir, input.to), async () => {
+        const there = await heldShards(dataDir, input.to, input.shards);
+        if (there) return there;
+        const target = confined(dataDir, input.to);
+        const aside = `${target}.converting`;
+        await rm(aside, { recursive: true, force: true });
+        await mkdir(dirname(aside), { recursive: true });
+        const directories = ['--load-dir', confined(dataDir, input.from), '--save-dir', aside];
+        const logPath = `${target}.log`;
+        const argv = [deps.python, join(deps.mindspeedDir, 'convert_ckpt_v2.py'), ...input.args, ...directories];
+        await run(argv, {
+          cwd: deps.mindspeedDir,
+          env: deps.env,
+          timeout: TIMEOUT_MS,
+          signal,
+          logPath,
+          what: `${node}: ${what}`,
+        });
+
+        const relative = `${input.to}.converting`;
+        const made = await shardsIn(dataDir, relative, ITERATION);
+        const missing = input.shards.filter((shard) => !made.includes(shard));
+        if (missing.length || made.length !== input.shards.length)
+          throw failure(
+            'CommandFailed',
+            `${node}: ${what}: exit code 0, but the shards are ${made.join(', ') || 'none'} and not ${input.shards.join(', ')}; log: ${logPath}`,
+            {
+              nonRetryable: true,
+              details: { node, made, wanted: input.shards, logPath },
+            },
+          );
+        for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), signal);
+        await rm(target, { recursive: true, force: true });
+        await rename(aside, target);
+        await syncPath(dirname(target));
+        return (await heldShards(dataDir, input.to, input.shards))!;
+      }),
+    );
+  };
+
+async function heldShards(dataDir: string, dir: string, shards: string[]): Promise<ShardHeld[] | undefined> {
+  const held: ShardHeld[] = [];
+  for (const shard of shards) {
+    const artifact = await readArtifact(dataDir, shardDir(dir, ITERATION, shard));
+    if (!artifact) return undefined;
+    held.push({ shard, digest: artifact.digest, bytes: artifact.bytes });
+  }
+  return held;
+}

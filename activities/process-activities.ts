@@ -1,0 +1,25 @@
+/** Activities that run programs and keep checkpoints. */
+import type { NodeActivities } from '../workflows/contract.js';
+import { createCheckNode, createListProbes, createPingNode } from './check-node.js';
+import { createConvertCheckpoint } from './convert-checkpoint.js';
+import { createLaunchTraining } from './launch-training.js';
+import { createListCheckpoints } from './list-checkpoints.js';
+import type { NodeDeps } from './node-deps.js';
+import { createReplicateCheckpoint } from './replicate-checkpoint.js';
+import { createRestoreCheckpoint } from './restore-checkpoint.js';
+import { createStopTraining } from './stop-training.js';
+import { createWatchTraining } from './watch-training.js';
+
+export const createProcessActivities = (deps: NodeDeps) =>
+  ({
+    pingNode: createPingNode(deps),
+    checkNode: createCheckNode(deps),
+    listProbes: createListProbes(deps),
+    convertCheckpoint: createConvertCheckpoint(deps),
+    launchTraining: createLaunchTraining(deps),
+    watchTraining: createWatchTraining(deps),
+    stopTraining: createStopTraining(deps),
+    listCheckpoints: createListCheckpoints(deps),
+    restoreCheckpoint: createRestoreCheckpoint(deps),
+    replicateCheckpoint: createReplicateCheckpoint(deps),
+  }) satisfies Partial<NodeActivities>;

@@ -1,0 +1,124 @@
+/**
+ * Follows the saves of one generation: seals what this node writes, and keeps proven copies of what others write.
+ * When an iteration is sealed and copied here, the generation hears of it.
+ */
+import { log, sleep } from '@temporalio/activity';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { NodeActivities, Peer, ReplicateCheckpointInput } from '../workflows/contract.js';
+import type { CheckpointReplicated } from '../workflows/messages.js';
+import { confined, parseManifest, sha256 } from './artifact.js';
+import { isMissing } from './atomic.js';
+import {
+  iterationDir,
+  iterationsIn,
+  parseTracker,
+  readTracker,
+  sealShard,
+  shardDir,
+  TRACKER,
+} from './checkpoint-files.js';
+import { reasonOf } from './failures.js';
+import { filesOf, generationDir, readJson, type ExitFile } from './generation-files.js';
+import type { NodeDeps } from './node-deps.js';
+import { step } from './step.js';
+import { pullArtifact } from './transfer.js';
+
+const LOOK_EVERY_MS = 1000;
+const ASK_WITHIN_MS = 5000;
+/** Looks at the master's tracker after the ranks here have ended: its last move may come a moment later. */
+const LAST_LOOKS = 5;
+
+export const createReplicateCheckpoint =
+  (deps: NodeDeps): NodeActivities['replicateCheckpoint'] =>
+  (input) => {
+    let done = input.after;
+    const options = { node: deps.name, name: `copies of checkpoints of ${input.series}`, details: () => ({ done }) };
+    return step(options, async (signal) => {
+      const dir = `series/${input.series}/checkpoints`;
+      for (let looks = LAST_LOOKS; ;) {
+        const tracked = await trackerOf(deps, dir, input.master);
+        if (tracked !== undefined && tracked > done && (await follow(deps, input, dir, tracked, signal))) {
+          done = tracked;
+          await prune(deps, dir, done, input.keep);
+          if (done >= input.until) return { iteration: done };
+          continue;
+        }
+        if (tracked !== undefined && tracked <= done && (await isOver(deps, input)) && --looks === 0)
+          return { iteration: done };
+        await sleep(LOOK_EVERY_MS);
+      }
+    });
+  };
+
+/** Ended before `until`: a member sees it by its exit file; a spare, which has none, is cancelled with the generation. */
+async function isOver(deps: NodeDeps, input: ReplicateCheckpointInput): Promise<boolean> {
+  const exit = await readJson<ExitFile>(filesOf(generationDir(deps.dataDir, input)).exit);
+  return exit?.token === input.token;
+}
+
+/** Only rank 0's node has a tracker that moves, and it moves when every rank of every node has written. */
+async function trackerOf({ name, dataDir }: NodeDeps, dir: string, master: Peer): Promise<number | undefined> {
+  if (master.name === name) return readTracker(dataDir, dir);
+  return parseTracker(await askPeer(`${master.url}/${dir}/${TRACKER}`));
+}
+
+/** Seals and copies one iteration. False where a peer is not ready: it is asked again. */
+async function follow(
+  deps: NodeDeps,
+  input: ReplicateCheckpointInput,
+  dir: string,
+  iteration: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { name: node, dataDir } = deps;
+  let bytes = 0;
+  for (const shard of input.seals) bytes += (await sealShard(dataDir, shardDir(dir, iteration, shard), signal)).bytes;
+  for (const { shard, from } of input.copies) {
+    const at = shardDir(dir, iteration, shard);
+    const manifest = await askPeer(`${from.url}/${at}/manifest.json`);
+    const files = manifest === undefined ? undefined : parseManifest(Buffer.from(manifest))?.files;
+    if (!files) return false;
+    const artifact = {
+      dir: at,
+      digest: sha256(manifest!),
+      files: files.length,
+      bytes: files.reduce((sum, { size }) => sum + size, 0),
+    };
+    try {
+      await pullArtifact({ node, dataDir, artifact, from: [from], signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // Its writer died, or wrote a newer one meanwhile: training goes on, and so does the looking.
+      log.warn('a checkpoint shard was not copied', { shard, iteration, from: from.name, why: reasonOf(error) });
+      return false;
+    }
+    bytes += artifact.bytes;
+  }
+  const news: CheckpointReplicated = { token: input.token, node, iteration, bytes };
+  try {
+    await deps.signal(input.reportTo, 'checkpointReplicated', news);
+  } catch (error) {
+    log.warn('a replicated checkpoint was not reported', { iteration, why: reasonOf(error) });
+    return false;
+  }
+  return true;
+}
+
+async function askPeer(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(ASK_WITHIN_MS) });
+    return response.ok ? await response.text() : void (await response.body?.cancel());
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps the newest `keep` iterations up to the one that is replicated now; never touches a newer one, nor the tracker's. */
+async function prune({ dataDir }: NodeDeps, dir: string, done: number, keep: number): Promise<void> {
+  const old = (await iterationsIn(dataDir, dir)).filter((iteration) => iteration <= done).slice(0, -Math.max(1, keep));
+  for (const iteration of old)
+    await rm(join(confined(dataDir, dir), iterationDir(iteration)), { recursive: true }).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+    });
+}

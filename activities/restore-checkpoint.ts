@@ -1,0 +1,83 @@
+/** Makes this node ready to load one iteration: its shards proven byte by byte, nothing newer in the way, the tracker last. */
+import { log } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/contract.js';
+import { confined, readManifest, verifyArtifact } from './artifact.js';
+import { syncPath, writeFileAtomic } from './atomic.js';
+import { iterationDir, iterationsIn, shardDir, TRACKER } from './checkpoint-files.js';
+import { failure } from './failures.js';
+import type { NodeDeps } from './node-deps.js';
+import { step } from './step.js';
+import { pullArtifact } from './transfer.js';
+
+export const createRestoreCheckpoint =
+  (deps: NodeDeps): NodeActivities['restoreCheckpoint'] =>
+  (input) => {
+    let progress: unknown;
+    const options = {
+      node: deps.name,
+      name: `restore ${input.dir} at iteration ${input.iteration}`,
+      details: () => progress,
+    };
+    return step(options, async (signal) => {
+      const root = confined(deps.dataDir, input.dir);
+      await mkdir(root, { recursive: true });
+      // No tracker while the tree is between two states: a launch would load from it.
+      await rm(join(root, TRACKER), { force: true });
+      if (input.setAsideNewer) await setAside(deps, input);
+      for (const shard of input.shards)
+        await bringShard(deps, input, shard, signal, (done) => (progress = { shard: shard.shard, ...done }));
+      if (input.iteration > 0) await writeFileAtomic(join(root, TRACKER), String(input.iteration));
+    });
+  };
+
+type Shard = RestoreCheckpointInput['shards'][number];
+
+async function bringShard(
+  { name: node, dataDir }: NodeDeps,
+  { dir: tree, iteration }: RestoreCheckpointInput,
+  { shard, digest, bytes, from }: Shard,
+  signal: AbortSignal,
+  onProgress: (done: object) => void,
+): Promise<void> {
+  const dir = shardDir(tree, iteration, shard);
+  const held = await readManifest(dataDir, dir);
+  if (held?.artifact.digest === digest) {
+    const bad = await verifyArtifact(dataDir, dir, { signal });
+    if (bad?.length === 0) return;
+    log.warn('a checkpoint shard here is damaged: fetching it from another node', { dir, bad });
+  }
+  const peers = from.filter(({ name }) => name !== node);
+  if (peers.length === 0) throw damaged(node, iteration, shard, from, 'no other node has a copy');
+  try {
+    // Never shared with the content store: the trainer writes these files in place.
+    await pullArtifact({ node, dataDir, artifact: { dir, digest, bytes, files: 0 }, from: peers, signal, onProgress });
+  } catch (error) {
+    if (error instanceof ApplicationFailure && error.type === 'DataCorrupt')
+      throw damaged(node, iteration, shard, from, error.message);
+    throw error;
+  }
+}
+
+const damaged = (node: string, iteration: number, shard: string, from: Peer[], why: string) =>
+  failure(
+    'DataCorrupt',
+    `${node}: no good copy of ${shard} of iteration ${iteration} on ${from.map(({ name }) => name).join(', ')}: ${why}`,
+    {
+      nonRetryable: true,
+      details: { iteration, shard, node },
+    },
+  );
+
+/** Newer iterations are kept, out of the trainer's sight: what a failed generation left is evidence, and may be all there is. */
+async function setAside({ dataDir }: NodeDeps, { dir, iteration }: RestoreCheckpointInput): Promise<void> {
+  const root = confined(dataDir, dir);
+  const newer = (await iterationsIn(dataDir, dir)).filter((found) => found > iteration);
+  if (newer.length === 0) return;
+  const aside = join(root, 'set-aside', new Date().toISOString().replace(/[:.]/g, '-'));
+  await mkdir(aside, { recursive: true });
+  for (const found of newer) await rename(join(root, iterationDir(found)), join(aside, iterationDir(found)));
+  await syncPath(root);
+}
