@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hashFiles, identify, readStamp, same, writeStamp } from './stamp.mjs';
+import { hashFiles, identify, readStamp, same, writeStamp, writeWhole } from './stamp.mjs';
 import { ask, root, run, say, SetupError } from './step.mjs';
 import { askTorch, pythonWithTorch, sitePackages } from './torch.mjs';
 import { proveTorchrun } from './torchrun.mjs';
@@ -51,8 +51,10 @@ async function makeVenv() {
   writeFileSync(ours, '');
   await run('venv', base.executable, ['-m', 'venv', '--system-site-packages', venv]);
   // "System" is the Python below the base when the base is itself a venv: name the base's own packages then.
-  if ((await askTorch(python)) === undefined)
-    writeFileSync(join(await sitePackages(python), 'base.pth'), `${base.sitePackages.join('\n')}\n`);
+  if ((await askTorch(python)) === undefined) {
+    const folders = base.sitePackages.map((folder) => `site.addsitedir(${JSON.stringify(folder)})`);
+    writeWhole(join(await sitePackages(python), 'base.pth'), `import site; ${folders.join('; ')}\n`);
+  }
   return base.executable;
 }
 
