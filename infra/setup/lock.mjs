@@ -23,14 +23,14 @@ let held;
  * @template T
  * @param {string} file
  * @param {() => Promise<T>} work
- * @param {(holder: string) => void} [onWait] called once when somebody else holds the lock
+ * @param {(pid: string) => void} [onWait] called once when somebody else holds the lock
  * @returns {Promise<T>}
  */
 export async function withLock(file, work, onWait = () => {}) {
   mkdirSync(dirname(file), { recursive: true });
   for (let waited = false; !take(file); waited = true) {
     if (removeStale(file)) continue;
-    if (!waited) onWait(firstLine(file));
+    if (!waited) onWait(living(file)?.[0]?.split(' ')[0] ?? 'unknown');
     await sleep(200);
   }
   held = file;
@@ -86,11 +86,14 @@ function removeStale(file) {
 }
 
 /** @param {string} file */
-function isStale(file) {
+const isStale = (file) => living(file)?.length === 0;
+
+/** Those named in the lock who live; undefined when there is no lock. @param {string} file */
+function living(file) {
   const holders = read(file)
     ?.split('\n')
     .filter((line) => line !== '');
-  return holders !== undefined && !holders.some((line) => `${line}\n` === identity(Number(line.split(' ')[0])));
+  return holders?.filter((line) => `${line}\n` === identity(Number(line.split(' ')[0])));
 }
 
 /** Pid and start time, so that a reused pid is not taken for the old owner; empty when there is no such process. */
@@ -107,8 +110,6 @@ function identity(/** @type {number} */ pid) {
     return '';
   }
 }
-
-const firstLine = (/** @type {string} */ file) => (read(file) ?? '').split('\n')[0] ?? '';
 
 /** @param {string} file @returns {string | undefined} */
 function read(file) {

@@ -26,7 +26,7 @@ await program(() =>
       if (saidAnything()) say('set-up', 'done');
       else console.error(`set-up: everything is there (${elapsed()})`);
     },
-    (holder) => say('set-up', `waiting for another set-up in this folder (pid ${holder.split(' ')[0]})`),
+    (pid) => say('set-up', `waiting for another set-up in this folder (pid ${pid})`),
   ),
 );
 
