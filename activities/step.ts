@@ -31,7 +31,11 @@ export async function step<T>(options: StepOptions, work: (signal: AbortSignal) 
 }
 
 export function toFailure(error: unknown, { node, name }: StepOptions): ApplicationFailure {
-  if (error instanceof ApplicationFailure) return error;
+  if (error instanceof ApplicationFailure) {
+    // Thrown by what does not know where it runs.
+    if (!error.message.startsWith(`${node}: `)) error.message = `${node}: ${name}: ${error.message}`;
+    return error;
+  }
   const code = errorCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return failure('EnvCheckFailed', `${node}: ${name}: the disk is full. Free space there, then start the run again`, {

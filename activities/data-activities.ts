@@ -1,0 +1,23 @@
+/** The steps that bring data to a node and prepare it there. */
+import type { NodeActivities } from '../workflows/contract.js';
+import { createFetchFiles } from './fetch-files.js';
+import { createFindArtifact } from './find-artifact.js';
+import { createListSource } from './list-source.js';
+import type { NodeDeps } from './node-deps.js';
+import { createMergeShards } from './preprocess/merge-shards.js';
+import { createPreprocessShard } from './preprocess/preprocess-shard.js';
+import { createSyncFiles } from './sync-files.js';
+
+export const createDataActivities = (
+  deps: NodeDeps,
+): Pick<
+  NodeActivities,
+  'listSource' | 'fetchFiles' | 'preprocessShard' | 'mergeShards' | 'findArtifact' | 'syncFiles'
+> => ({
+  listSource: createListSource(deps),
+  fetchFiles: createFetchFiles(deps),
+  preprocessShard: createPreprocessShard(deps),
+  mergeShards: createMergeShards(deps),
+  findArtifact: createFindArtifact(deps),
+  syncFiles: createSyncFiles(deps),
+});

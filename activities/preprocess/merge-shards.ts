@@ -1,0 +1,68 @@
+/** All shards into the dataset, in order. The result depends on the rows alone, not on how many shards there were. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { log } from '@temporalio/activity';
+import type { MergeShardsInput, NodeActivities, ShardResult } from '../../workflows/contract.js';
+import { confined, readArtifact, sealArtifact, unseal } from '../artifact.js';
+import { writeFileAtomic } from '../atomic.js';
+import { exclusive } from '../exclusive.js';
+import type { NodeDeps } from '../node-deps.js';
+import { requireSpace, step } from '../step.js';
+import { pullArtifact } from '../transfer.js';
+import { mergePairs } from './merge-pairs.js';
+import type { Pair } from './pair-writer.js';
+import { countsOf } from './preprocess-shard.js';
+import { knownDigests, pairName, readSummary, SUMMARY, summaryOf, type Summary } from './summary.js';
+
+export const createMergeShards =
+  ({ name: node, dataDir }: NodeDeps): NodeActivities['mergeShards'] =>
+  (input) => {
+    const dir = `datasets/${input.key}`;
+    const progress = { bytes: 0, of: 2 * bytesOf(input) };
+    const onBytes = (bytes: number) => void (progress.bytes += bytes);
+    return step({ node, name: `merge ${dir}`, details: () => progress }, (signal) =>
+      exclusive(join(dataDir, dir), () => merge({ node, dataDir, dir, input, signal, onBytes })),
+    );
+  };
+
+interface Task {
+  node: string;
+  dataDir: string;
+  dir: string;
+  input: MergeShardsInput;
+  signal: AbortSignal;
+  onBytes(bytes: number): void;
+}
+
+async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Promise<ShardResult> {
+  const { keys, shards } = input;
+  const there = await readArtifact(dataDir, dir);
+  const summary = there && (await readSummary(dataDir, dir));
+  if (there && summary && keys.every((key) => summary.keys[key]))
+    return { artifact: there, ...countsOf(summary, keys) };
+
+  for (const { artifact, from } of shards) {
+    const onProblem = (peer: string, problem: string) => {
+      log.warn('a peer was left', { peer, problem, dir: artifact.dir });
+    };
+    await pullArtifact({ node, dataDir, artifact, from, signal, onProblem });
+    onBytes(artifact.bytes);
+  }
+
+  const root = confined(dataDir, dir);
+  await unseal(dataDir, dir);
+  await mkdir(root, { recursive: true });
+  await requireSpace(root, bytesOf(input), { node, name: `merge ${dir}` });
+  const pairs = new Map<string, Pair>();
+  for (const key of keys) {
+    const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
+    pairs.set(key, await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes }));
+  }
+  const written: Summary = { keys: summaryOf(pairs) };
+  await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
+  const known = knownDigests(pairs);
+  const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY], { known, signal });
+  return { artifact, ...countsOf(written, keys) };
+}
+
+const bytesOf = ({ shards }: MergeShardsInput): number => shards.reduce((sum, { artifact }) => sum + artifact.bytes, 0);

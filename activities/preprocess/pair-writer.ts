@@ -1,0 +1,145 @@
+/**
+ * Writes a `.bin/.idx` pair in constant memory: tokens as they come, lengths aside on disk until the index can be
+ * written. Both files are complete under temporary names before either gets its own, the index last.
+ */
+import { createHash } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { syncPath } from '../atomic.js';
+import { asInt32s, bytesOf, elementsOf } from './elements.js';
+import { encodeHeader, TOKEN_SIZE } from './index-header.js';
+
+export interface WrittenFile {
+  path: string;
+  sha256: string;
+}
+
+export interface Pair {
+  documents: number;
+  sequences: number;
+  tokens: number;
+  files: WrittenFile[];
+}
+
+export interface PairWriter {
+  /** Each sequence is a document by itself. */
+  add(sequences: readonly Int32Array[]): Promise<void>;
+  finish(): Promise<Pair>;
+  discard(): Promise<void>;
+}
+
+export async function openPair(prefix: string): Promise<PairWriter> {
+  const temporary = temporaryNames(prefix);
+  const bin = await openDigested(temporary.bin);
+  const lengths = await openDigested(temporary.lengths);
+  let sequences = 0;
+  let tokens = 0;
+  const discard = async () => {
+    await Promise.allSettled([bin.close(), lengths.close()]);
+    await removeAll(Object.values(temporary));
+  };
+  return {
+    async add(batch) {
+      sequences += batch.length;
+      tokens += batch.reduce((sum, { length }) => sum + length, 0);
+      await bin.write(batch.map(bytesOf));
+      await lengths.write([bytesOf(Int32Array.from(batch, ({ length }) => length))]);
+    },
+    async finish() {
+      await lengths.close();
+      const index = await writeIndex(temporary.idx, {
+        sequences,
+        documents: sequences,
+        lengths: () => int32sOf(temporary.lengths, sequences),
+        documentEnds: () => counting(sequences),
+      });
+      const files = await commitPair(prefix, { bin: await bin.close(), idx: index });
+      await removeAll([temporary.lengths]);
+      return { documents: sequences, sequences, tokens, files };
+    },
+    discard,
+  };
+}
+
+export interface IndexContent {
+  sequences: number;
+  documents: number;
+  /** Read twice: once for itself, once for the pointers that are its running sum. */
+  lengths(): AsyncIterable<Int32Array>;
+  /** Sequences up to the end of each document. */
+  documentEnds(): AsyncIterable<BigInt64Array>;
+}
+
+export async function writeIndex(path: string, content: IndexContent): Promise<string> {
+  const { sequences, documents } = content;
+  const file = await openDigested(path);
+  await file.write([encodeHeader({ sequences, documentIndex: documents + 1 })]);
+  for await (const part of content.lengths()) await file.write([bytesOf(part)]);
+  let pointer = 0n;
+  for await (const part of content.lengths()) {
+    const pointers = BigInt64Array.from(part, (length) => {
+      const here = pointer;
+      pointer += BigInt(length * TOKEN_SIZE);
+      return here;
+    });
+    await file.write([bytesOf(pointers)]);
+  }
+  await file.write([bytesOf(BigInt64Array.of(0n))]);
+  for await (const part of content.documentEnds()) await file.write([bytesOf(part)]);
+  return file.close();
+}
+
+/** Gives both files their names; whoever finds the index finds a whole pair. */
+export async function commitPair(prefix: string, digests: { bin: string; idx: string }): Promise<WrittenFile[]> {
+  const temporary = temporaryNames(prefix);
+  await rm(`${prefix}.idx`, { force: true });
+  await rename(temporary.bin, `${prefix}.bin`);
+  await rename(temporary.idx, `${prefix}.idx`);
+  await syncPath(dirname(prefix));
+  return [
+    { path: `${prefix}.bin`, sha256: digests.bin },
+    { path: `${prefix}.idx`, sha256: digests.idx },
+  ];
+}
+
+export function temporaryNames(prefix: string) {
+  const hidden = join(dirname(prefix), `.${basename(prefix)}`);
+  return { bin: `${hidden}.bin.tmp`, idx: `${hidden}.idx.tmp`, lengths: `${hidden}.lengths.tmp` };
+}
+
+export const removeAll = (paths: string[]): Promise<unknown> =>
+  Promise.all(paths.map((path) => rm(path, { force: true })));
+
+/** A new file that knows its digest when it is closed, with its bytes on disk. */
+export async function openDigested(path: string) {
+  const file = await open(path, 'w');
+  const hash = createHash('sha256');
+  let digest: string | undefined;
+  return {
+    async write(buffers: Buffer[]): Promise<void> {
+      for (const buffer of buffers) hash.update(buffer);
+      const bytes = Buffer.concat(buffers);
+      for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten;
+    },
+    async close(): Promise<string> {
+      if (digest !== undefined) return digest;
+      digest = hash.digest('hex');
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      return digest;
+    },
+  };
+}
+
+async function* counting(to: number): AsyncGenerator<BigInt64Array> {
+  const step = 2 ** 16;
+  for (let from = 0; from < to; from += step)
+    yield BigInt64Array.from({ length: Math.min(step, to - from) }, (_, i) => BigInt(from + i + 1));
+}
+
+async function* int32sOf(path: string, count: number): AsyncGenerator<Int32Array> {
+  for await (const chunk of elementsOf(path, 0, 4 * count)) yield asInt32s(chunk);
+}

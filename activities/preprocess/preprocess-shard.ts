@@ -1,0 +1,86 @@
+/** One shard of a dataset: the same bytes on whichever node, and however often, it is made. */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { NodeActivities, PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
+import { confined, readArtifact, readManifest, sealArtifact, sha256, unseal } from '../artifact.js';
+import { writeFileAtomic } from '../atomic.js';
+import { exclusive } from '../exclusive.js';
+import { failure } from '../failures.js';
+import type { NodeDeps } from '../node-deps.js';
+import { step } from '../step.js';
+import { loadEncoder } from './encode.js';
+import { encodeRows } from './encode-rows.js';
+import { knownDigests, pairName, readSummary, SUMMARY, type Summary, summaryOf } from './summary.js';
+
+/** Raise it when the same input makes other bytes. */
+const ENGINE = 'native-1';
+
+/** The number of shards is part of the name: shard 0 of 2 is not shard 0 of 3. */
+const shardDir = ({ key, shard, of }: PreprocessShardInput): string =>
+  `datasets/${key}/shards/${[shard, of].map((n) => String(n).padStart(5, '0')).join('-of-')}`;
+
+export const createPreprocessShard =
+  ({ name: node, dataDir }: NodeDeps): NodeActivities['preprocessShard'] =>
+  (input) => {
+    const dir = shardDir(input);
+    let progress: unknown = { documents: 0, tokens: 0 };
+    const report = (done: unknown) => void (progress = done);
+    return step({ node, name: `preprocess ${dir}`, details: () => progress }, (signal) =>
+      exclusive(join(dataDir, dir), () => makeShard({ node, dataDir, dir, input, signal, report })),
+    );
+  };
+
+interface Task {
+  node: string;
+  dataDir: string;
+  dir: string;
+  input: PreprocessShardInput;
+  signal: AbortSignal;
+  report(done: unknown): void;
+}
+
+async function makeShard({ node, dataDir, dir, input, signal, report }: Task): Promise<ShardResult> {
+  const { keys, files, slice, appendEod, vocabSize } = input;
+  const [data, tokenizer] = [
+    await complete(node, dataDir, input.input),
+    await complete(node, dataDir, input.tokenizer),
+  ];
+  const made = sha256(JSON.stringify([ENGINE, data, tokenizer, keys, files, slice, appendEod, vocabSize]));
+  const there = await readArtifact(dataDir, dir);
+  const summary = there && (await readSummary(dataDir, dir));
+  if (there && summary?.made === made) return { artifact: there, ...countsOf(summary, keys) };
+
+  const root = confined(dataDir, dir);
+  await unseal(dataDir, dir);
+  await rm(root, { recursive: true, force: true });
+  await mkdir(root, { recursive: true });
+  const pairs = await encodeRows({
+    root: confined(dataDir, input.input),
+    files,
+    slice,
+    keys,
+    appendEod,
+    encoder: await loadEncoder(confined(dataDir, input.tokenizer)),
+    vocabSize,
+    prefixOf: (key) => join(root, pairName(key)),
+    signal,
+    onProgress: report,
+  });
+  const written: Summary = { made, keys: summaryOf(pairs) };
+  await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
+  const artifact = await sealArtifact(dataDir, dir, undefined, { known: knownDigests(pairs), signal });
+  return { artifact, ...countsOf(written, keys) };
+}
+
+export const countsOf = ({ keys }: Summary, order: string[]): { documents: number; tokens: number } => ({
+  documents: keys[order[0]!]?.documents ?? 0,
+  tokens: Object.values(keys).reduce((sum, { tokens }) => sum + tokens, 0),
+});
+
+async function complete(node: string, dataDir: string, dir: string): Promise<string> {
+  const artifact = (await readArtifact(dataDir, dir)) && (await readManifest(dataDir, dir))?.artifact;
+  if (artifact) return artifact.digest;
+  throw failure('DataCorrupt', `${node}: ${dir} is not complete here. Start the run again, so that it is fetched`, {
+    details: { node, dir },
+  });
+}

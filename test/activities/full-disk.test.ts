@@ -1,0 +1,96 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { createDataActivities } from '../../activities/data-activities.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { makeCorpus } from '../../infra/demo/corpus.js';
+import { startHub } from '../../infra/demo/hub.js';
+import { root } from '../../workers/config.js';
+import { faultyProxy } from '../support/faulty-proxy.js';
+import { tempDir } from '../support/temp-dir.js';
+import { run, testNode } from '../support/test-node.js';
+
+/** Mounting takes root; elsewhere these tests are left out. */
+const canMount = (() => {
+  try {
+    execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+/** A data directory with only so much room. */
+async function smallDisk(megabytes: number): Promise<string> {
+  const dir = await tempDir();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'none', dir]);
+  onTestFinished(() => void execFileSync('umount', [dir]));
+  return dir;
+}
+
+const fullDisk = {
+  type: 'EnvCheckFailed',
+  nonRetryable: true,
+  message: expect.stringMatching(/^n01: .*: the disk is full\. Free space there, then start the run again$/) as string,
+};
+
+test.runIf(canMount)(
+  'a disk that fills up during a download ends it with a clear error, and the next attempt goes on',
+  async () => {
+    const files = await tempDir();
+    await mkdir(join(files, 'datasets/demo/text'), { recursive: true });
+    await writeFile(join(files, 'datasets/demo/text/a.parquet'), randomBytes(3_000_000));
+    const hub = await startHub({ root: files });
+    onTestFinished(hub.close);
+    const dataDir = await smallDisk(4);
+    const filler = join(dataDir, 'filler');
+    const proxy = await faultyProxy(hub.url, ({ url }) => {
+      if (url?.includes('/resolve/') && !proxy.seen.some(({ range }) => range))
+        execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=1M', 'count=2'], { stdio: 'ignore' });
+      return {};
+    });
+    const node = await testNode('n01', { dataDir, hfEndpoint: proxy.url });
+    const { listSource, fetchFiles } = createDataActivities(node);
+    const { resolved, files: listed } = await run(listSource, { source: 'hf://demo/text@main/*.parquet' });
+    const input = { source: resolved, files: listed, dir: 'datasets/k' };
+    await expect(run(fetchFiles, input)).rejects.toMatchObject(fullDisk);
+    expect(await readArtifact(dataDir, 'datasets/k')).toBeUndefined();
+    await rm(filler);
+    expect(await run(fetchFiles, input)).toMatchObject({ files: 1, bytes: 3_000_000 });
+  },
+);
+
+async function withTokenizer(dataDir: string): Promise<NodeDeps> {
+  const node = await testNode('n01', { dataDir });
+  const model = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
+  const { listSource, fetchFiles } = createDataActivities(node);
+  const { resolved, files } = await run(listSource, { source: `file://${model}/tokenizer*.json` });
+  await run(fetchFiles, { source: resolved, files, dir: 'models/t/tokenizer' });
+  return node;
+}
+
+test.runIf(canMount)('a disk that fills up under a shard leaves nothing that looks finished', async () => {
+  const node = await withTokenizer(await smallDisk(2));
+  const input = 'datasets/k/input/1';
+  await mkdir(join(node.dataDir, input), { recursive: true });
+  const lines = Array.from({ length: 4000 }, (_, i) => JSON.stringify({ text: `${i} `.repeat(20) }));
+  await writeFile(join(node.dataDir, input, 'a.jsonl'), lines.join('\n'));
+  await sealArtifact(node.dataDir, input);
+  const shard = run(createDataActivities(node).preprocessShard, {
+    key: 'k',
+    shard: 0,
+    of: 1,
+    input,
+    files: ['a.jsonl'],
+    slice: { index: 0, of: 1 },
+    tokenizer: 'models/t/tokenizer',
+    keys: ['text'],
+    appendEod: true,
+    vocabSize: 4096,
+  });
+  await expect(shard).rejects.toMatchObject(fullDisk);
+  expect(await readdir(join(node.dataDir, 'datasets/k/shards/00000-of-00001'))).toEqual([]);
+});

