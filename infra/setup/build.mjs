@@ -21,18 +21,20 @@ async function compile() {
   const sources = listFiles(root, folders, isSource);
   const stamp = join(dist, '.compiled.json');
   const inputs = hashFiles(root, [...sources, ...tools]);
-  if (readStamp(stamp)?.inputs === inputs) return;
+  const outputs = sources.filter((source) => !source.endsWith('.d.ts')).map((source) => source.replace(/\.ts$/, '.js'));
+  const isWhole = outputs.every((output) => existsSync(join(dist, output)));
+  if (readStamp(stamp)?.inputs === inputs && isWhole) return;
+  // tsc writes again what changed, not what somebody deleted.
+  if (!isWhole) rmSync(join(dist, '.tsbuildinfo'), { force: true });
   say('build', `tsc, ${sources.length} files`);
   await run('tsc', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
-  removeOrphans(sources);
+  removeOrphans(new Set(outputs));
   writeStamp(stamp, { inputs });
 }
 
-/** A deleted source must not live on as JavaScript that an import still finds. @param {string[]} sources */
-function removeOrphans(sources) {
-  const outputs = new Set(sources.map((source) => source.replace(/\.ts$/, '.js')));
-  const isOutput = (/** @type {string} */ file) => /\.js(\.map)?$/.test(file);
-  for (const file of listFiles(dist, folders, isOutput)) {
+/** A deleted source must not live on as JavaScript that an import still finds. @param {Set<string>} outputs */
+function removeOrphans(outputs) {
+  for (const file of listFiles(dist, folders, (name) => /\.js(\.map)?$/.test(name))) {
     if (!outputs.has(file.replace(/\.map$/, ''))) rmSync(join(dist, file));
   }
 }
