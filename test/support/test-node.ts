@@ -11,6 +11,7 @@ export async function testNode(name: string, more: Partial<NodeDeps> = {}): Prom
   return {
     name,
     address: '127.0.0.1',
+    port: 0,
     dataDir: await tempDir(),
     mindspeedDir: '/nonexistent',
     python: 'python3',

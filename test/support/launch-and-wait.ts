@@ -1,0 +1,9 @@
+/** A process that launches as a worker would and then lives on: for tests that kill the worker. */
+import { createLaunchTraining } from '../../activities/launch-training.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import type { LaunchTrainingInput } from '../../workflows/contract.js';
+
+const deps = { ...(JSON.parse(process.env['DEPS']!) as NodeDeps), signal: () => Promise.resolve() };
+await createLaunchTraining(deps)(JSON.parse(process.env['INPUT']!) as LaunchTrainingInput);
+process.stdout.write('launched\n');
+setInterval(() => undefined, 1000);
