@@ -80,7 +80,8 @@ async function ask(deps: HubDeps, url: string, signal?: AbortSignal): Promise<Re
     async () => {
       const limit = AbortSignal.timeout(30_000);
       const response = await fetch(url, {
-        headers: hubHeaders(deps),
+        // A listing's next page may be elsewhere, and the token is for the hub alone.
+        headers: url.startsWith(`${endpointOf(deps)}/`) ? hubHeaders(deps) : {},
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       }).catch((error: unknown) => {
         const { cause = error } = error as Error;
