@@ -1,4 +1,4 @@
-"""Turns texts into Megatron's .bin/.idx, as MindSpeed-LLM's preprocess_data.py does with the general pretrain handler."""
+"""Turns texts into Megatron's .bin/.idx, as MindSpeed-LLM's preprocess_data.py does for pretraining."""
 
 from reference.preprocess import main
 

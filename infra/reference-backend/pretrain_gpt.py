@@ -1,4 +1,4 @@
-"""Pretrains a Qwen3-architecture model on CPU, with the arguments, files and log lines of MindSpeed-LLM's pretrain_gpt.py."""
+"""Pretrains a Qwen3 model on CPU, with the arguments, files and log lines of MindSpeed-LLM's pretrain_gpt.py."""
 
 from reference.training import pretrain
 

@@ -80,7 +80,7 @@ describe('training agrees with the real MindSpeed-LLM', () => {
       expect(JSON.stringify(content), file).toBe(JSON.stringify(expectedContent));
       // The recording used other folder names, and wrote the list of prefixes as text.
       const names = { data_path: ['data/tiny_text_document'], save: expect.stringMatching(/^save/) as string };
-      if (expectedArgs) expect(args).toMatchObject({ ...(expectedArgs), ...names });
+      if (expectedArgs) expect(args).toMatchObject({ ...expectedArgs, ...names });
     }
     const single = own['fp32-single-n0/save-single/iter_0000010/mp_rank_00/model_optim_rng.pt'];
     expect(single!.flatOrder).toEqual(order!['parameters']);

@@ -6,6 +6,7 @@ import os
 import re
 from argparse import Namespace
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from .indexed import IndexedDataset
 from .logs import log
 from .parallel import Layout
 from .tokenizer import special_ids
+
+LOGGER = "mindspeed_llm.core.datasets.gpt_dataset"
+KINDS = ("document", "sample", "shuffle")
 
 
 @dataclass
@@ -32,11 +36,12 @@ class Batch:
 class GPTDataset:
     def __init__(self, args: Namespace, layout: Layout) -> None:
         self.args, self.layout = args, layout
+        self.index: dict[str, np.ndarray] = {}
         self.eos, self.pad = special_ids(args.tokenizer_name_or_path)
         self.data = IndexedDataset(args.data_path[0])
         self.samples_wanted = args.train_iters * args.global_batch_size
         self.matrix = split_matrix(args.split)
-        begin, end = (int(round(edge * float(len(self.data)))) for edge in self.matrix[0] or (0, 0))
+        begin, end = (round(edge * float(len(self.data))) for edge in self.matrix[0] or (0, 0))
         self.sequences = np.arange(begin, end, dtype=np.int32)
         # Without a shared disk one rank of each node builds the cache, otherwise global rank 0 alone.
         builds = layout.local_rank == 0 if args.no_shared_storage else layout.rank == 0
@@ -52,7 +57,6 @@ class GPTDataset:
         return Path(folder) / f"{digest}-GPTDataset-{suffix}"
 
     def description(self) -> str:
-        tokenizer = {"class": "_AutoTokenizer", "tokenizer_path": [os.path.abspath(self.args.tokenizer_name_or_path)]}
         described = {
             "class": "GPTDataset",
             "dataset_path": self.args.data_path[0],
@@ -62,61 +66,57 @@ class GPTDataset:
             "sequence_length": self.args.seq_length,
             "split": self.args.split,
             "split_matrix": self.matrix,
-            "tokenizer": tokenizer,
+            "tokenizer": {
+                "class": "_AutoTokenizer",
+                "tokenizer_path": [os.path.abspath(self.args.tokenizer_name_or_path)],
+            },
         }
         return json.dumps(described, indent=4)
 
     def load(self) -> None:
-        log("mindspeed_llm.core.datasets.gpt_dataset", "Load the GPTDataset train indices")
-        arrays = []
-        for kind in ("document", "sample", "shuffle"):
+        log(LOGGER, "Load the GPTDataset train indices")
+        for kind in KINDS:
             path = self.cache_path(f"{kind}_index.npy")
-            log("mindspeed_llm.core.datasets.gpt_dataset", f"\tLoad the {kind} index from {path.name}")
-            arrays.append(np.load(path, allow_pickle=True, mmap_mode="r"))
-        self.document_index, self.sample_index, self.shuffle_index = arrays
-        log("mindspeed_llm.core.datasets.gpt_dataset", f"> total number of samples: {len(self.sample_index) - 1}")
+            log(LOGGER, f"\tLoad the {kind} index from {path.name}")
+            self.index[kind] = np.load(path, allow_pickle=True, mmap_mode="r")
+        log(LOGGER, f"> total number of samples: {len(self.index['sample']) - 1}")
 
     def build(self) -> None:
-        names = ("description.txt", "document_index.npy", "sample_index.npy", "shuffle_index.npy")
+        names = ["description.txt", *(f"{kind}_index.npy" for kind in KINDS)]
         if all(self.cache_path(name).is_file() for name in names):
             return self.load()
-        log("mindspeed_llm.core.datasets.gpt_dataset", "Build and save the GPTDataset train indices")
-        length, wanted = self.args.seq_length, self.samples_wanted
+        log(LOGGER, "Build and save the GPTDataset train indices")
+        length = self.args.seq_length
         tokens = int(np.sum(self.data.lengths[self.sequences]))
-        epochs = max(1, -(-(wanted * length + 1) // tokens))
-        before_last = ((epochs - 1) * tokens - 1) // length
-        # A last epoch of which little is used is shuffled apart, so that no document of it comes early.
-        apart = epochs > 1 and wanted - before_last < int(0.80 * ((tokens - 1) // length))
-        random = np.random.RandomState(self.args.seed)
-        if apart:
-            parts = [shuffled_documents(self.sequences, epochs - 1, random), shuffled_documents(self.sequences, 1, random)]
-            self.document_index = np.concatenate(parts)
-        else:
-            self.document_index = shuffled_documents(self.sequences, epochs, random)
+        epochs = max(1, -(-(self.samples_wanted * length + 1) // tokens))
         count = (epochs * tokens - 1) // length
-        self.sample_index = sample_starts(self.data.lengths[self.document_index], count, length)
-        first = before_last if apart else count
-        halves = [np.arange(0, first, dtype=np.uint32), np.arange(first, count, dtype=np.uint32)]
-        for half in halves[: 2 if apart and first != count else 1]:
-            random.shuffle(half)
-        self.shuffle_index = np.concatenate(halves)
+        # A last epoch of which little is used is shuffled apart, so that no document of it comes early.
+        before_last = ((epochs - 1) * tokens - 1) // length
+        apart = epochs > 1 and self.samples_wanted - before_last < int(0.80 * ((tokens - 1) // length))
+        random = np.random.RandomState(self.args.seed)
+        documents: list[np.ndarray] = [np.tile(self.sequences, n) for n in ((epochs - 1, 1) if apart else (epochs,))]
+        edges = [0, before_last, count] if apart and before_last < count else [0, count]
+        samples: list[np.ndarray] = [np.arange(low, high, dtype=np.uint32) for low, high in pairwise(edges)]
+        for part in documents + samples:
+            random.shuffle(part)
+        document_index = np.concatenate(documents)
+        starts = sample_starts(self.data.lengths[document_index], count, length)
+        self.index = {"document": document_index, "sample": starts, "shuffle": np.concatenate(samples)}
         self.cache_path("").parent.mkdir(parents=True, exist_ok=True)
         self.cache_path("description.txt").write_text(self.description())
-        np.save(self.cache_path("document_index.npy"), self.document_index)
-        np.save(self.cache_path("sample_index.npy"), self.sample_index)
-        np.save(self.cache_path("shuffle_index.npy"), self.shuffle_index)
-        log("mindspeed_llm.core.datasets.gpt_dataset", f"> total number of samples: {count}")
-        log("mindspeed_llm.core.datasets.gpt_dataset", f"> total number of epochs: {epochs}")
+        for kind in KINDS:
+            np.save(self.cache_path(f"{kind}_index.npy"), self.index[kind])
+        log(LOGGER, f"> total number of samples: {count}")
+        log(LOGGER, f"> total number of epochs: {epochs}")
 
     def sample(self, index: int) -> np.ndarray:
-        index = int(self.shuffle_index[index])
-        (first, start), (last, end) = self.sample_index[index].tolist(), self.sample_index[index + 1].tolist()
+        index = int(self.index["shuffle"][index])
+        (first, start), (last, end) = self.index["sample"][index : index + 2].tolist()
+        documents = self.index["document"][first : last + 1].tolist()
         if first == last:
-            return self.data.read(self.document_index[first], start, end - start + 1)
-        parts = [self.data.read(self.document_index[first], start)]
-        parts += [self.data.read(self.document_index[i]) for i in range(first + 1, last)]
-        parts.append(self.data.read(self.document_index[last], 0, end + 1))
-        return np.concatenate(parts)
+            return self.data.read(documents[0], start, end - start + 1)
+        middle = [self.data.read(document) for document in documents[1:-1]]
+        return np.concatenate([self.data.read(documents[0], start), *middle, self.data.read(documents[-1], 0, end + 1)])
 
     def micro_batch(self, consumed: int) -> Batch:
         """This rank's rows of the micro-batch that begins when `consumed` samples are used up."""
@@ -136,29 +136,23 @@ class GPTDataset:
         length = tokens.shape[1]
         positions = torch.arange(length).expand_as(tokens)
         mask = torch.ones(length, length, dtype=torch.bool).triu(1).expand(len(tokens), 1, length, length)
-        ends = (tokens == self.eos).long()
+        ends = tokens.eq(self.eos).long()
         document = ends.cumsum(1) - ends  # an eos belongs to the document that it ends
         if self.args.reset_attention_mask:
             mask = mask | (document.unsqueeze(2) != document.unsqueeze(1)).unsqueeze(1)
         if self.args.reset_position_ids:
-            starts = torch.where(torch.roll(ends, 1, 1) == 1, positions, 0)
+            starts = positions * torch.roll(ends, 1, 1)
             starts[:, 0] = 0
             positions = positions - starts.cummax(1).values
         return positions, mask
 
 
 def split_matrix(split: str) -> list[Any]:
-    parts = (list(map(float, re.findall(r"[.0-9]+", split))) + [0.0, 0.0])[:3]
+    parts = [*map(float, re.findall(r"[.0-9]+", split)), 0.0, 0.0][:3]
     edges: list[float] = [0]
     for part in parts:
         edges.append(edges[-1] + part / sum(parts))
-    return [[low, high] if high > low else None for low, high in zip(edges, edges[1:])]
-
-
-def shuffled_documents(sequences: np.ndarray, epochs: int, random: np.random.RandomState) -> np.ndarray:
-    documents = np.tile(sequences, epochs).astype(np.int32)
-    random.shuffle(documents)
-    return documents
+    return [[low, high] if high > low else None for low, high in pairwise(edges)]
 
 
 def sample_starts(lengths: np.ndarray, count: int, length: int) -> np.ndarray:

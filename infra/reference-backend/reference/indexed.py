@@ -2,7 +2,7 @@
 
 import os
 import struct
-from typing import BinaryIO, Optional
+from typing import BinaryIO
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class IndexedDataset:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def read(self, sequence: int, offset: int = 0, length: Optional[int] = None) -> np.ndarray:
+    def read(self, sequence: int, offset: int = 0, length: int | None = None) -> np.ndarray:
         count = int(self.lengths[sequence]) - offset if length is None else length
         start = int(self.pointers[sequence]) + offset * self.dtype.itemsize
         return np.frombuffer(self.bytes, self.dtype, count, start)
@@ -40,7 +40,7 @@ class IndexedWriter:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.file: BinaryIO = open(prefix + ".bin", "wb")
+        self.file: BinaryIO = open(prefix + ".bin", "wb")  # noqa: SIM115
         self.lengths: list[int] = []
         self.documents = [0]
 

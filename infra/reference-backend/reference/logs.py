@@ -1,17 +1,15 @@
 """Megatron's lines, from the ranks that print them there."""
 
-import sys
 import time
 from datetime import datetime
-from typing import Any
 
 import torch
 import torch.distributed as dist
 
 
-def print_rank_0(*text: Any) -> None:
+def print_rank_0(text: str) -> None:
     if dist.get_rank() == 0:
-        print(*text, flush=True)
+        print(text, flush=True)
 
 
 def log(logger: str, text: str) -> None:
@@ -23,13 +21,13 @@ def print_datetime(what: str) -> None:
     print_rank_0(f"[{what}] datetime: {datetime.now():%Y-%m-%d %H:%M:%S} ")
 
 
-def print_times(seconds: dict[str, float]) -> None:
+def print_times(**seconds: float) -> None:
     """Shortest and longest time over all ranks, from the last rank."""
-    values = torch.tensor([[-value, value] for value in seconds.values()], dtype=torch.float64) * 1000
+    values = torch.tensor([[-1000 * value, 1000 * value] for value in seconds.values()])
     dist.all_reduce(values, op=dist.ReduceOp.MAX)
     if dist.get_rank() == dist.get_world_size() - 1:
         lines = ["(min, max) time across ranks (ms):"]
-        for name, (low, high) in zip(seconds, values.tolist()):
+        for name, (low, high) in zip(seconds, values.tolist(), strict=True):
             lines.append(f"    {(name + ' ').ljust(48, '.')}: ({-low:.2f}, {high:.2f})")
         print("\n".join(lines), flush=True)
 
@@ -40,7 +38,3 @@ class Stopwatch:
 
     def seconds(self) -> float:
         return time.monotonic() - self.start
-
-
-def set_up_output() -> None:
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from argparse import Namespace
-from typing import Any, Optional
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,28 +12,8 @@ from torch import Tensor, nn
 from .parallel import Layout
 
 
-class Linear(nn.Module):
-    """A matrix without bias. Megatron's keep an (empty) `_extra_state` in every checkpoint."""
-
-    def __init__(self, rows: int, columns: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(rows, columns, dtype=dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight)
-
-    def get_extra_state(self) -> None:
-        return None
-
-    def set_extra_state(self, state: Any) -> None:
-        return None
-
-
-class TiedOutput(nn.Module):
-    """The output layer of a one-stage model with tied embeddings: no weight of its own, but the key."""
-
-    get_extra_state = Linear.get_extra_state
-    set_extra_state = Linear.set_extra_state
+def linear(columns: int, rows: int, dtype: torch.dtype) -> nn.Linear:
+    return nn.Linear(columns, rows, bias=False, dtype=dtype)
 
 
 class RMSNorm(nn.Module):
@@ -54,8 +34,8 @@ class Attention(nn.Module):
         self.groups, self.size = args.num_query_groups, args.kv_channels
         self.per_group = args.num_attention_heads // self.groups
         heads, dtype = args.num_attention_heads, args.params_dtype
-        self.linear_proj = Linear(args.hidden_size, heads * self.size, dtype)
-        self.linear_qkv = Linear((heads + 2 * self.groups) * self.size, args.hidden_size, dtype)
+        self.linear_proj = linear(heads * self.size, args.hidden_size, dtype)
+        self.linear_qkv = linear(args.hidden_size, (heads + 2 * self.groups) * self.size, dtype)
         if args.qk_layernorm:
             self.q_layernorm = RMSNorm(self.size, args.norm_epsilon, dtype)
             self.k_layernorm = RMSNorm(self.size, args.norm_epsilon, dtype)
@@ -86,8 +66,8 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
 class MLP(nn.Module):
     def __init__(self, args: Namespace) -> None:
         super().__init__()
-        self.linear_fc1 = Linear(2 * args.ffn_hidden_size, args.hidden_size, args.params_dtype)  # gate, then up
-        self.linear_fc2 = Linear(args.hidden_size, args.ffn_hidden_size, args.params_dtype)
+        self.linear_fc1 = linear(args.hidden_size, 2 * args.ffn_hidden_size, args.params_dtype)  # gate, then up
+        self.linear_fc2 = linear(args.ffn_hidden_size, args.hidden_size, args.params_dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.linear_fc1(x).chunk(2, dim=-1)
@@ -116,13 +96,14 @@ class Stage(nn.Module):
         vocabulary, dtype = args.padded_vocab_size, args.params_dtype
         if layout.first:
             self.embedding = nn.ModuleDict({"word_embeddings": nn.Embedding(vocabulary, args.hidden_size, dtype=dtype)})
-        self.decoder = nn.Module()
+        self.decoder: Any = nn.Module()
         self.decoder.layers = nn.ModuleList(Layer(args) for _ in range(args.num_layers // layout.stages))
         if layout.last:
             self.decoder.final_layernorm = RMSNorm(args.hidden_size, args.norm_epsilon, dtype)
-            alone = self.tied and layout.first
-            self.output_layer = TiedOutput() if alone else Linear(vocabulary, args.hidden_size, dtype)
-        inverse = 1.0 / args.rotary_base ** (torch.arange(0, args.kv_channels, 2, dtype=torch.float32) / args.kv_channels)
+            if not (self.tied and layout.first):
+                self.output_layer = linear(args.hidden_size, vocabulary, dtype)
+        powers = torch.arange(0, args.kv_channels, 2, dtype=torch.float32) / args.kv_channels
+        inverse = 1.0 / args.rotary_base**powers
         angles = torch.outer(torch.arange(args.seq_length, dtype=torch.float32), inverse)
         self.angles = torch.cat((angles, angles), dim=-1)
         initialize(self, args)
@@ -137,13 +118,10 @@ class Stage(nn.Module):
             x = layer(x, rope, mask)
         if not self.layout.last:
             return x
-        return F.linear(self.decoder.final_layernorm(x), self.output_weight()).float()
+        output = self.embedding["word_embeddings"] if self.tied and self.layout.first else self.output_layer
+        return F.linear(self.decoder.final_layernorm(x), output.weight).float()
 
-    def output_weight(self) -> Tensor:
-        alone = isinstance(self.output_layer, TiedOutput)
-        return self.embedding["word_embeddings"].weight if alone else self.output_layer.weight
-
-    def shared_weight(self) -> Optional[nn.Parameter]:
+    def shared_weight(self) -> nn.Parameter | None:
         """The embedding that the first and the last of several stages both hold."""
         if not self.tied or self.layout.stages == 1:
             return None

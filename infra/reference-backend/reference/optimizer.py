@@ -1,11 +1,11 @@
 """Adam over one flat buffer a stage, laid out as Megatron's distributed optimizer lays it out, and the lr schedule.
 
-Every data-parallel rank keeps the whole buffer where Megatron keeps a slice; the numbers and the saved file are the same.
+Every data-parallel rank keeps the whole buffer where Megatron keeps a slice; the numbers and the file are the same.
 """
 
 import math
 from argparse import Namespace
-from typing import Any, Union
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,18 @@ from .logs import log
 from .model import Stage
 from .parallel import Layout
 
+# What a checkpoint's schedule must share with the command line's, in Megatron's words.
+SCHEDULE = {
+    "max_lr": "learning rate",
+    "min_lr": "minimum learning rate",
+    "lr_warmup_steps": "warmup iterations",
+    "lr_decay_steps": "total number of iterations",
+    "lr_decay_style": "learning rate decay style",
+    "start_wd": "start weight decay",
+    "end_wd": "end weight decay",
+    "wd_incr_steps": "total number of weight decay iterations",
+    "wd_incr_style": "weight decay incr style",
+}
 ALIGNMENT = 64  # parameters start at multiples of this
 
 
@@ -22,19 +34,25 @@ class Optimizer:
     def __init__(self, args: Namespace, stage: Stage, layout: Layout) -> None:
         self.args, self.stage, self.layout = args, stage, layout
         self.spans: list[tuple[torch.nn.Parameter, slice]] = []
-        size = 0
+        self.shared: slice | None = None  # the embedding that the first and the last stage both hold
+        self.size = 0
         for parameter in reversed(list(stage.parameters())):
-            self.spans.append((parameter, slice(size, size + parameter.numel())))
-            size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
-        self.size = size
-        self.param, self.grad = torch.zeros(size), torch.zeros(size)
-        self.exp_avg, self.exp_avg_sq = torch.zeros(size), torch.zeros(size)
-        self.decays = torch.zeros(size, dtype=torch.bool)  # norm weights do not
+            span = slice(self.size, self.size + parameter.numel())
+            self.spans.append((parameter, span))
+            if parameter is stage.shared_weight():
+                self.shared = span
+            self.size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+        self.param, self.grad = torch.zeros(self.size), torch.zeros(self.size)
+        self.exp_avg, self.exp_avg_sq = torch.zeros(self.size), torch.zeros(self.size)
+        self.decays = torch.zeros(self.size, dtype=torch.bool)  # norm weights do not
         for parameter, span in self.spans:
             self.decays[span] = parameter.dim() > 1
         self.step_count = 0
         self.lr = self.weight_decay = 0.0
         self.read_model()
+
+    def buffers(self) -> dict[str, Tensor]:
+        return {"param": self.param, "exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
 
     def read_model(self) -> None:
         for parameter, span in self.spans:
@@ -52,24 +70,16 @@ class Optimizer:
                 parameter.grad = None
 
     def reduce_gradients(self) -> None:
-        self.grad *= 1.0 / self.layout.dp_size
-        if self.layout.dp_size > 1:
-            dist.all_reduce(self.grad, group=self.layout.dp_group)
-        shared = self.shared_span()
-        if shared is not None:
-            dist.all_reduce(self.grad[shared], group=self.layout.embedding_group)
-
-    def shared_span(self) -> Union[slice, None]:
-        shared = self.stage.shared_weight()
-        return next((span for parameter, span in self.spans if parameter is shared), None)
+        self.grad.mul_(1.0 / self.layout.dp_size)
+        dist.all_reduce(self.grad, group=self.layout.dp_group)
+        if self.shared is not None:
+            dist.all_reduce(self.grad[self.shared], group=self.layout.embedding_group)
 
     def clip_gradients(self) -> float:
         squares = self.grad.double().pow(2).sum()
-        shared = self.shared_span()
-        if shared is not None and self.layout.last:  # counted once, on the first stage
-            squares -= self.grad[shared].double().pow(2).sum()
-        if self.layout.stages > 1:
-            dist.all_reduce(squares, group=self.layout.pp_group)
+        if self.shared is not None and self.layout.last:  # counted once, on the first stage
+            squares -= self.grad[self.shared].double().pow(2).sum()
+        dist.all_reduce(squares, group=self.layout.pp_group)
         norm = float(squares.sqrt())
         if self.args.clip_grad > 0 and norm > self.args.clip_grad:
             self.grad *= self.args.clip_grad / (norm + 1.0e-6)
@@ -91,28 +101,15 @@ class Optimizer:
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Megatron's groups, in the order in which the stage's parameters first need them."""
-        kinds = dict.fromkeys(1.0 if parameter.dim() > 1 else 0.0 for parameter in self.stage.parameters())
-        return [
-            {
-                "wd_mult": multiplier,
-                "lr_mult": 1.0,
-                "is_expert_parallel": False,
-                "is_decoupled_lr": False,
-                "max_lr": self.args.lr,
-                "min_lr": self.args.min_lr,
-                "lr": self.lr,
-                "betas": (self.args.adam_beta1, self.args.adam_beta2),
-                "eps": self.args.adam_eps,
-                "weight_decay": self.weight_decay * multiplier,
-                "amsgrad": False,
-                "maximize": False,
-                "step": torch.tensor(self.step_count),
-            }
-            for multiplier in kinds
-        ]
-
-    def buffers(self) -> dict[str, Tensor]:
-        return {"param": self.param, "exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
+        args = self.args
+        own = {"max_lr": args.lr, "min_lr": args.min_lr, "lr": self.lr, "betas": (args.adam_beta1, args.adam_beta2)}
+        own.update(eps=args.adam_eps)
+        groups = []
+        for multiplier in dict.fromkeys(float(parameter.dim() > 1) for parameter in self.stage.parameters()):
+            kind = {"wd_mult": multiplier, "lr_mult": 1.0, "is_expert_parallel": False, "is_decoupled_lr": False}
+            rest = {"amsgrad": False, "maximize": False, "step": torch.tensor(self.step_count)}
+            groups.append({**kind, **own, "weight_decay": self.weight_decay * multiplier, **rest})
+        return groups
 
 
 class Scheduler:
@@ -120,23 +117,21 @@ class Scheduler:
 
     def __init__(self, args: Namespace, optimizer: Optimizer) -> None:
         self.args, self.optimizer = args, optimizer
-        batch = args.global_batch_size
+        decay = (args.lr_decay_iters or args.train_iters) * args.global_batch_size
+        warm_up = args.lr_warmup_iters * args.global_batch_size
         self.state: dict[str, Any] = {
             "max_lr": args.lr,
-            "lr_warmup_steps": args.lr_warmup_iters * batch,
+            "lr_warmup_steps": warm_up if args.lr_warmup_fraction is None else args.lr_warmup_fraction * decay,
             "num_steps": 0,
             "lr_decay_style": args.lr_decay_style,
-            "lr_decay_steps": (args.lr_decay_iters or args.train_iters) * batch,
+            "lr_decay_steps": decay,
             "min_lr": args.min_lr,
             "start_wd": args.weight_decay,
             "end_wd": args.weight_decay,
             "wd_incr_style": "constant",
-            "wd_incr_steps": args.train_iters * batch,
+            "wd_incr_steps": args.train_iters * args.global_batch_size,
         }
-        if args.lr_warmup_fraction is not None:
-            self.state["lr_warmup_steps"] = args.lr_warmup_fraction * self.state["lr_decay_steps"]
-        assert self.state["lr_warmup_steps"] < self.state["lr_decay_steps"]
-        log("megatron.core.optimizer_param_scheduler", f"> learning rate decay style: {args.lr_decay_style}")
+        assert self.state["lr_warmup_steps"] < decay
         self.step(0)
 
     def step(self, samples: int) -> None:
@@ -154,27 +149,14 @@ class Scheduler:
         if steps > state["lr_decay_steps"]:
             return state["min_lr"]
         ratio = float(steps - warm_up) / float(state["lr_decay_steps"] - warm_up)
-        linear = state["lr_decay_style"] == "linear"
-        part = 1.0 - ratio if linear else 0.5 * (math.cos(math.pi * ratio) + 1.0)
+        part = 1.0 - ratio if state["lr_decay_style"] == "linear" else 0.5 * (math.cos(math.pi * ratio) + 1.0)
         return state["min_lr"] + part * (state["max_lr"] - state["min_lr"])
 
     def load(self, saved: dict[str, Any]) -> None:
         """A schedule that differs from the checkpoint's is refused, unless one of the two is chosen."""
-        names = {
-            "max_lr": "learning rate",
-            "min_lr": "minimum learning rate",
-            "lr_warmup_steps": "warmup iterations",
-            "lr_decay_steps": "total number of iterations",
-            "lr_decay_style": "learning rate decay style",
-            "start_wd": "start weight decay",
-            "end_wd": "end weight decay",
-            "wd_incr_steps": "total number of weight decay iterations",
-            "wd_incr_style": "weight decay incr style",
-        }
-        for key, name in names.items():
+        for key, name in SCHEDULE.items():
             own, stored = self.state[key], saved[key]
             if self.args.override_opt_param_scheduler:
-                log("megatron.core.optimizer_param_scheduler", f" > overriding {name} value to {own}")
                 continue
             assert self.args.use_checkpoint_opt_param_scheduler or own == stored, (
                 f"OptimizerParamScheduler: class input value {own} and checkpointvalue {stored} for {name} do not match"

@@ -1,10 +1,10 @@
-"""Ranks and process groups: data parallel within a stage, stages in blocks of ranks (Megatron's order tp-cp-ep-dp-pp)."""
+"""Ranks and process groups: data parallel within a stage, stages in blocks of ranks (Megatron's tp-cp-ep-dp-pp)."""
 
 import os
 from argparse import Namespace
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Optional
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -19,9 +19,9 @@ class Layout:
     stages: int
     dp_rank: int
     dp_size: int
-    dp_group: dist.ProcessGroup
-    pp_group: dist.ProcessGroup
-    embedding_group: Optional[dist.ProcessGroup]  # first and last stage, when they share the embedding
+    dp_group: Any
+    pp_group: Any
+    embedding_group: Any  # first and last stage
 
     @property
     def first(self) -> bool:
@@ -30,18 +30,6 @@ class Layout:
     @property
     def last(self) -> bool:
         return self.stage == self.stages - 1
-
-    @property
-    def previous_rank(self) -> int:
-        return self.rank - self.dp_size
-
-    @property
-    def next_rank(self) -> int:
-        return self.rank + self.dp_size
-
-    @property
-    def prints_iterations(self) -> bool:
-        return self.rank == self.world - 1
 
 
 def initialize(args: Namespace) -> Layout:
@@ -54,17 +42,15 @@ def initialize(args: Namespace) -> Layout:
     dist.init_process_group("gloo", timeout=timeout)
     stages, dp_size = args.pipeline_model_parallel_size, args.data_parallel_size
     stage, dp_rank = divmod(args.rank, dp_size)
-    columns = [[s * dp_size + d for s in range(stages)] for d in range(dp_size)]
-    dp_group = own_group([list(range(s * dp_size, (s + 1) * dp_size)) for s in range(stages)], args.rank, timeout)
-    pp_group = own_group(columns, args.rank, timeout)
-    embedding_group = None
-    if stages > 1 and not args.untie_embeddings_and_output_weights:
-        embedding_group = own_group([[column[0], column[-1]] for column in columns], args.rank, timeout)
-    assert dp_group is not None and pp_group is not None
-    return Layout(args.rank, args.world_size, args.local_rank, stage, stages, dp_rank, dp_size, dp_group, pp_group, embedding_group)
 
+    def own_group(members: list[list[int]]) -> Any:
+        """Every rank creates every group, in one order; returns the one that holds this rank."""
+        groups = [dist.new_group(ranks, timeout=timeout) for ranks in members]
+        return next((group for ranks, group in zip(members, groups, strict=True) if args.rank in ranks), None)
 
-def own_group(members: list[list[int]], rank: int, timeout: timedelta) -> Optional[dist.ProcessGroup]:
-    """Every rank creates every group, in one order; returns the one that holds this rank."""
-    groups = [dist.new_group(ranks, timeout=timeout) for ranks in members]
-    return next((group for ranks, group in zip(members, groups) if rank in ranks), None)
+    columns = [list(range(column, args.world_size, dp_size)) for column in range(dp_size)]
+    dp_group = own_group([[s * dp_size + d for d in range(dp_size)] for s in range(stages)])
+    pp_group = own_group(columns)
+    embedding_group = own_group([sorted({column[0], column[-1]}) for column in columns])
+    where = (args.rank, args.world_size, args.local_rank, stage, stages, dp_rank, dp_size)
+    return Layout(*where, dp_group, pp_group, embedding_group)

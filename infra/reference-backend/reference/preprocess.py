@@ -1,6 +1,5 @@
 """preprocess_data.py: one text, one sequence, one document; one .bin/.idx pair a JSON key."""
 
-import argparse
 import csv
 import json
 import os
@@ -8,23 +7,21 @@ import sys
 import time
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
+from .arguments import parse
 from .indexed import IndexedWriter
 from .tokenizer import special_ids
 
-EXTENSIONS = ("parquet", "arrow", "csv", "json", "jsonl", "txt")
+LOGGER = "mindspeed_llm.tasks.preprocess.data_handler"
+EXTENSIONS = ("parquet", "csv", "json", "jsonl", "txt")
 BATCH = 50  # rows between two looks at --log-interval
-IGNORED_SWITCHES = ("--streaming", "--overwrite-cache", "--tokenizer-not-use-fast", "--keep-newlines")
-IGNORED_VALUES = (
-    *("--handler-name", "--cache-dir", "--workers", "--max-samples", "--seed", "--dataset-impl"),
-    *("--make-vocab-size-divisible-by", "--pad-vocab-size-to", "--hf-datasets-params", "--vocab-file", "--merge-file"),
-)
 
 
 def main() -> None:
-    args = parse_args()
+    args = parse("preprocess_data.py")
     folder = os.path.dirname(args.output_prefix)
     if args.merge_group_keys is not None and not os.path.isdir(args.input):
         raise ValueError(f"{args.input} is not a directory or does not exist")
@@ -46,26 +43,6 @@ def main() -> None:
         tokenize_in_pieces(args, rows)
 
 
-def parse_args() -> Namespace:
-    parser = argparse.ArgumentParser(prog="preprocess_data.py")
-    parser.add_argument("--input", required=True)
-    parser.add_argument("--output-prefix", required=True)
-    parser.add_argument("--json-keys", nargs="+", default=["text"])
-    parser.add_argument("--append-eod", action="store_true")
-    parser.add_argument("--tokenizer-type", default="PretrainedFromHF", choices=["PretrainedFromHF"])
-    parser.add_argument("--tokenizer-name-or-path")
-    parser.add_argument("--seq-length", type=int)
-    parser.add_argument("--n-subs", type=int, default=1)
-    parser.add_argument("--log-interval", type=int, default=100)
-    parser.add_argument("--merge-group-keys", nargs="+")
-    parser.add_argument("--pack", action="store_true")
-    for name in IGNORED_SWITCHES:
-        parser.add_argument(name, action="store_true", help="no effect here")
-    for name in IGNORED_VALUES:
-        parser.add_argument(name, help="no effect here")
-    return parser.parse_args()
-
-
 def tokenize_in_pieces(args: Namespace, rows: list[dict[str, Any]]) -> None:
     """As --n-subs does it, one after the other. The real one too names the pieces by replacing in the whole path."""
     name = os.path.basename(args.output_prefix)
@@ -73,17 +50,16 @@ def tokenize_in_pieces(args: Namespace, rows: list[dict[str, Any]]) -> None:
     if size < 1:
         raise ZeroDivisionError(f"{len(rows)} rows cannot be cut into {args.n_subs} pieces")
     starts = range(0, len(rows), size)
-    pieces = [
-        args.output_prefix.replace(name, f"{number:03d}_of_{len(starts) - 1:03d}_{name}") for number in range(len(starts))
-    ]
-    for piece, start in zip(pieces, starts):
+    labels = (f"{number:03d}_of_{len(starts) - 1:03d}_{name}" for number in range(len(starts)))
+    pieces = [args.output_prefix.replace(name, label) for label in labels]
+    for piece, start in zip(pieces, starts, strict=True):
         tokenize(args, rows[start : start + size], piece)
     for key in args.json_keys:
         parts = [f"{piece}_{key}_document" for piece in pieces]
         merge(parts, f"{args.output_prefix}_{key}_document")
         for part in parts:
-            os.remove(part + ".bin")
-            os.remove(part + ".idx")
+            for extension in (".bin", ".idx"):
+                os.remove(part + extension)
 
 
 def tokenize(args: Namespace, rows: list[dict[str, Any]], prefix: str) -> None:
@@ -91,18 +67,13 @@ def tokenize(args: Namespace, rows: list[dict[str, Any]], prefix: str) -> None:
 
     tokenizer = Tokenizer.from_file(os.path.join(args.tokenizer_name_or_path, "tokenizer.json"))
     eod, _ = special_ids(args.tokenizer_name_or_path)
-    logger = "mindspeed_llm.tasks.preprocess.data_handler"
-    info(logger, f"Vocab size: {tokenizer.get_vocab_size()}")
-    info(logger, f"Output prefix: {prefix}")
+    info(LOGGER, f"Vocab size: {tokenizer.get_vocab_size()}")
+    info(LOGGER, f"Output prefix: {prefix}")
     writers = {key: IndexedWriter(f"{prefix}_{key}_document") for key in args.json_keys}
     started, written, skipped = time.monotonic(), 0, 0
     for number, row in enumerate(rows, start=1):
-        texts = {key: row[key] for key in args.json_keys}
-        tokens = {
-            key: tokenizer.encode(text).ids + ([eod] if args.append_eod else [])
-            for key, text in texts.items()
-            if len(text) > 0  # an empty text leaves no trace
-        }
+        texts = {key: row[key] for key in args.json_keys if len(row[key]) > 0}  # an empty text leaves no trace
+        tokens = {key: tokenizer.encode(text).ids + [eod] * args.append_eod for key, text in texts.items()}
         too_long = args.seq_length is not None and any(len(ids) >= args.seq_length for ids in tokens.values())
         skipped += too_long
         for key, ids in tokens.items():
@@ -110,12 +81,11 @@ def tokenize(args: Namespace, rows: list[dict[str, Any]], prefix: str) -> None:
                 writers[key].add(ids)
                 written += 4 * len(ids)
             writers[key].end_document()  # also of a text that was too long
-        batches = -(-number // BATCH)
-        if (number % BATCH == 0 or number == len(rows)) and batches * BATCH % args.log_interval == 0:
+        if number % BATCH == 0 and number % args.log_interval == 0:
             elapsed = time.monotonic() - started
-            speed = f"{batches * BATCH / elapsed} docs/s, {written / elapsed / 1024 / 1024} MB/s"
-            info(logger, f"Processed {batches * BATCH} documents ({speed}).")
-    info(logger, f"Skip {skipped} sample exceeded seq-length({args.seq_length})")
+            speed = f"{number / elapsed} docs/s, {written / elapsed / 1024 / 1024} MB/s"
+            info(LOGGER, f"Processed {number} documents ({speed}).")
+    info(LOGGER, f"Skip {skipped} sample exceeded seq-length({args.seq_length})")
     for writer in writers.values():
         writer.finish()
 
@@ -162,8 +132,8 @@ def extension_of(name: str) -> str:
 
 def read_file(path: str) -> Iterator[dict[str, Any]]:
     kind = extension_of(path)
-    if kind in ("parquet", "arrow"):
-        yield from read_table(path, kind)
+    if kind == "parquet":
+        yield from read_parquet(path)
         return
     text = Path(path).read_text(encoding="utf-8-sig")
     if kind == "txt":
@@ -177,16 +147,12 @@ def read_file(path: str) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in text.split("\n") if line.strip())
 
 
-def read_table(path: str, kind: str) -> Iterator[dict[str, Any]]:
+def read_parquet(path: str) -> list[dict[str, Any]]:
     try:
-        import pyarrow
         import pyarrow.parquet
     except ImportError:
         sys.exit(f"preprocess_data.py: error: reading {path} needs pyarrow, which is not installed")
-    if kind == "parquet":
-        yield from pyarrow.parquet.read_table(path).to_pylist()
-    else:
-        yield from pyarrow.ipc.open_stream(path).read_all().to_pylist()
+    return pyarrow.parquet.read_table(path).to_pylist()
 
 
 def info(logger: str, text: str) -> None:

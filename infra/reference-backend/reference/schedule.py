@@ -1,7 +1,7 @@
 """One training step over the pipeline: 1F1B (one forward, one backward in turn) with point-to-point sends."""
 
 from argparse import Namespace
-from typing import Optional
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,9 +18,9 @@ class Pipeline:
     def __init__(self, args: Namespace, layout: Layout, stage: Stage, optimizer: Optimizer, data: GPTDataset) -> None:
         self.args, self.layout, self.stage, self.optimizer, self.data = args, layout, stage, optimizer, data
         self.hidden_shape = (args.micro_batch_size, args.seq_length, args.hidden_size)
-        self.inputs: list[Optional[Tensor]] = []  # of the micro-batches between forward and backward
+        self.inputs: list[Tensor | None] = []  # of the micro-batches between forward and backward
         self.outputs: list[Tensor] = []
-        self.sends: list[tuple[dist.Work, Tensor]] = []
+        self.sends: list[tuple[Any, Tensor]] = []
         self.losses = torch.zeros(2)  # sum over tokens, number of tokens
 
     def run(self, consumed: int) -> None:
@@ -40,12 +40,12 @@ class Pipeline:
         self.sends.clear()
 
     def forward(self, batch: Batch) -> None:
-        received = None if self.layout.first else self.receive(self.layout.previous_rank).requires_grad_()
+        received = None if self.layout.first else self.receive(self.layout.rank - self.layout.dp_size).requires_grad_()
         output = self.stage(batch.tokens if received is None else received, batch.positions, batch.attention_mask)
         if self.layout.last:
             output = self.loss(output, batch)
         else:
-            self.send(output.detach(), self.layout.next_rank)
+            self.send(output.detach(), self.layout.rank + self.layout.dp_size)
         self.inputs.append(received)
         self.outputs.append(output)
 
@@ -58,11 +58,11 @@ class Pipeline:
 
     def backward(self) -> None:
         received, output = self.inputs.pop(0), self.outputs.pop(0)
-        output.backward(None if self.layout.last else self.receive(self.layout.next_rank))
+        output.backward(None if self.layout.last else self.receive(self.layout.rank + self.layout.dp_size))
         self.optimizer.collect_gradients()
         if received is not None:
             assert received.grad is not None
-            self.send(received.grad, self.layout.previous_rank)
+            self.send(received.grad, self.layout.rank - self.layout.dp_size)
 
     def send(self, tensor: Tensor, rank: int) -> None:
         # Not waited for here: two neighbours that send to each other and wait would wait forever.

@@ -3,7 +3,7 @@
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 
 def special_ids(folder: str) -> tuple[int, int]:
@@ -17,7 +17,7 @@ def special_ids(folder: str) -> tuple[int, int]:
     return eos, eos if pad is None else pad
 
 
-def token_id(folder: str, config: dict[str, Any], token: Any) -> Optional[int]:
+def token_id(folder: str, config: dict[str, Any], token: Any) -> int | None:
     content = token["content"] if isinstance(token, dict) else token
     if content is None:
         return None
