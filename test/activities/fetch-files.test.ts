@@ -118,8 +118,13 @@ test('a download that is cut short is noticed and goes on by range', async () =>
   const { node, seen } = await ill((request) => (bytesOf(request) && cuts++ < 2 ? { cutAfter: 700_000 } : {}));
   await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
   expect((await read(node, 'data/b.parquet')).equals(table)).toBe(true);
-  const ranges = seen.filter(({ path }) => path.includes('/resolve/')).map(({ range }) => range);
-  expect(ranges).toEqual([undefined, 'bytes=700000-', 'bytes=1400000-']);
+  const starts = seen
+    .filter(({ path }) => path.includes('/resolve/'))
+    .map(({ range }) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0));
+  // What was still on its way to the disk when the line broke comes once more.
+  expect(starts).toHaveLength(3);
+  expect(starts[1]).toBeGreaterThan(400_000);
+  expect(starts[2]).toBeGreaterThan(starts[1]! + 400_000);
 });
 
 test('a download that a dead worker left half done goes on where it was', async () => {

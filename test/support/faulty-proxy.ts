@@ -33,9 +33,11 @@ export async function faultyProxy(target: string, fault: Fault): Promise<{ url: 
       answer.on('data', (chunk: Buffer) => {
         const part = change(chunk).subarray(0, cutAfter - passed);
         passed += part.length;
-        response.write(part, () => {
-          if (passed >= cutAfter) response.destroy();
-        });
+        response.write(part);
+        if (passed < cutAfter) return;
+        answer.destroy();
+        // Not destroyed, which would take back what is still on its way.
+        response.socket?.end();
       });
       answer.on('end', () => response.end());
     }).end();
