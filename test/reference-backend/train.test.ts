@@ -105,6 +105,17 @@ describe('training agrees with the real MindSpeed-LLM', () => {
   });
 });
 
+it('orders samples as the loops of Megatron do, also over several epochs with a last one shuffled apart', async () => {
+  const site = await makeSite();
+  try {
+    const { compared, apart } = await helper<Record<string, number>>(site.dir, 'sample_order.py');
+    expect(compared).toBe(200);
+    expect(apart).toBeGreaterThan(50);
+  } finally {
+    await site.close();
+  }
+});
+
 /** As recorded, but for the folders' names. */
 function describeDataset(tokenizer: string): string {
   const description = {

@@ -1,0 +1,79 @@
+"""Builds random index caches and compares them with Megatron's own loops, written out here; prints how many agreed."""
+
+import json
+import tempfile
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+from reference import dataset
+
+
+def main() -> None:
+    dataset.log = lambda *_: None  # type: ignore[assignment]
+    draw = np.random.RandomState(0)
+    compared = apart = 0
+    while compared < 200:
+        lengths = draw.randint(1, 400, draw.randint(1, 30)).astype(np.int32)
+        length = int(draw.randint(2, 80))
+        if lengths.sum() < 2 * length + 2:
+            continue
+        wanted = int(draw.randint(1, int(lengths.sum() // length * 4) + 2))
+        expected = megatron(lengths, length, wanted, seed=compared)
+        own = build(lengths, length, wanted, seed=compared)
+        for kind, array in expected.items():
+            assert array.dtype == own[kind].dtype and np.array_equal(array, own[kind]), (kind, compared)
+        compared += 1
+        apart += last_epoch_apart(lengths, length, wanted)[1]
+    print("\n" + json.dumps({"compared": compared, "apart": apart}))
+
+
+def build(lengths: np.ndarray, length: int, wanted: int, seed: int) -> dict[str, np.ndarray]:
+    data: Any = dataset.GPTDataset.__new__(dataset.GPTDataset)
+    data.args = Namespace(seq_length=length, seed=seed, split="100,0,0", data_path=["x"], tokenizer_name_or_path="t")
+    data.args.data_cache_path = tempfile.mkdtemp(dir=".")
+    data.data, data.sequences = Namespace(lengths=lengths), np.arange(len(lengths), dtype=np.int32)
+    data.samples_wanted, data.matrix = wanted, []
+    data.build()
+    return data.index
+
+
+def last_epoch_apart(lengths: np.ndarray, length: int, wanted: int) -> tuple[int, bool]:
+    tokens, epochs = int(lengths.sum()), 1
+    while epochs * tokens < wanted * length + 1:
+        epochs += 1
+    from_last = wanted - ((epochs - 1) * tokens - 1) // length
+    return epochs, epochs > 1 and from_last < int(0.80 * ((tokens - 1) // length))
+
+
+def megatron(lengths: np.ndarray, length: int, wanted: int, seed: int) -> dict[str, np.ndarray]:
+    epochs, apart = last_epoch_apart(lengths, length, wanted)
+    random, tokens = np.random.RandomState(seed), int(lengths.sum())
+    parts = []
+    for count in (epochs - 1, 1) if apart else (epochs,):
+        parts.append(np.mgrid[0:count, 0 : len(lengths)][1].reshape(-1).astype(np.int32))
+        random.shuffle(parts[-1])
+    documents = np.concatenate(parts)
+    samples = (epochs * tokens - 1) // length
+    starts = [(0, 0)]
+    document = offset = 0
+    while len(starts) <= samples:
+        remaining = length + 1
+        while remaining != 0:
+            here = lengths[documents[document]] - offset
+            remaining -= here
+            if remaining <= 0:
+                offset += remaining + here - 1
+                remaining = 0
+            else:
+                document, offset = document + 1, 0
+        starts.append((document, offset))
+    before_last = ((epochs - 1) * tokens - 1) // length if apart else samples
+    halves = [np.arange(0, before_last, dtype=np.uint32), np.arange(before_last, samples, dtype=np.uint32)]
+    for half in halves[: 1 if before_last == samples else 2]:
+        random.shuffle(half)
+    return {"document": documents, "sample": np.array(starts, dtype=np.int32), "shuffle": np.concatenate(halves)}
+
+
+if __name__ == "__main__":
+    main()
