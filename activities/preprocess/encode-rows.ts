@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { failure } from '../failures.js';
 import type { Encoder } from './encode.js';
 import { openPair, type Pair, type PairWriter } from './pair-writer.js';
-import { corrupt, rangesOfSlice, readerOf, readingFile, type Row } from './read-rows.js';
+import { readerOf, readingFile } from './read-rows.js';
+import { corrupt, rangesOfSlice, type Row } from './rows.js';
 
 export interface EncodeRowsInput {
   /** Directory of the files, and the files in order. */

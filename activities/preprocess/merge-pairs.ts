@@ -14,7 +14,7 @@ import {
   TOKEN_SIZE,
   type IndexHeader,
 } from './index-header.js';
-import { corrupt } from './read-rows.js';
+import { corrupt } from './rows.js';
 
 export interface MergeOptions {
   signal?: AbortSignal;

@@ -1,7 +1,7 @@
 /** CSV with a header line, quotes doubled inside quotes, line ends inside them kept. */
 import { createReadStream } from 'node:fs';
 import { failure } from '../failures.js';
-import { corrupt, type Reader, type Row } from './read-rows.js';
+import { corrupt, type Reader, type Row } from './rows.js';
 
 export const csvReader: Reader = {
   async count(path) {

@@ -1,7 +1,7 @@
 /** `.json`: one array of objects, which is read whole, or lines. */
 import { open, readFile, stat } from 'node:fs/promises';
 import { jsonLinesReader, rowOf } from './read-lines.js';
-import { corrupt, type Reader, type Row } from './read-rows.js';
+import { corrupt, type Reader, type Row } from './rows.js';
 
 /** The longest string that V8 makes is a little more. */
 const LARGEST_ARRAY = 500_000_000;

@@ -1,6 +1,6 @@
 /** Files of lines: JSON objects, or plain text. A row is a line, so that its number is what an editor shows. */
 import { createReadStream } from 'node:fs';
-import { corrupt, type Reader, type Row, type RowRange } from './read-rows.js';
+import { corrupt, type Reader, type Row, type RowRange } from './rows.js';
 
 interface Lines {
   separator: RegExp | string;

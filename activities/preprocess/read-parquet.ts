@@ -2,7 +2,7 @@
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { failure } from '../failures.js';
-import type { Reader, RowRange } from './read-rows.js';
+import type { Reader, RowRange } from './rows.js';
 
 export const parquetReader: Reader = {
   async count(path) {

@@ -2,7 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { rangesOfSlice, readerOf, type Row } from '../../activities/preprocess/read-rows.js';
+import { readerOf, readingFile } from '../../activities/preprocess/read-rows.js';
+import { rangesOfSlice, type Row } from '../../activities/preprocess/rows.js';
 import { tempDir } from '../support/temp-dir.js';
 
 test('slices take every row of every file once, in order, whatever their number', () => {
@@ -70,3 +71,17 @@ test('CSV fields may hold commas, quotes and line ends, and an empty one is noth
     ],
   ]);
 });
+
+test.each(['a.csv', 'a.json', 'a.jsonl', 'a.txt'])(
+  '%s that is not UTF-8 is corrupt, and says which file',
+  async (name) => {
+    const path = join(await tempDir(), name);
+    await writeFile(path, Buffer.from('["text\xe9",\n', 'latin1'));
+    const reading = readingFile(path, () => readerOf(path).read(path, ['text'], { from: 0, to: 9 }).next());
+    await expect(reading).rejects.toMatchObject({
+      type: 'DataCorrupt',
+      nonRetryable: true,
+      message: expect.stringContaining(path) as string,
+    });
+  },
+);
