@@ -20,7 +20,7 @@ RENAMED = {
 def parse(script: str) -> argparse.Namespace:
     flags = json.loads((Path(__file__).parent / "flags.json").read_text())[script]
     parser = argparse.ArgumentParser(prog=script)
-    for flag, (kind, default) in {**flags["used"], **flags["fixed"]}.items():
+    for flag, (kind, *_, default) in {**flags["used"], **flags["fixed"]}.items():
         if kind in ("true", "false"):
             parser.add_argument(flag, dest=dest(flag), action=f"store_{kind}", default=default)
         else:
@@ -31,7 +31,7 @@ def parse(script: str) -> argparse.Namespace:
             nargs = {"0": 0, "1": None}.get(count, count)
             parser.add_argument(name, action=Ignored, nargs=nargs, default=argparse.SUPPRESS)
     args = parser.parse_args(namespace=argparse.Namespace(**flags.get("recorded", {})))
-    for flag, (_, only) in flags["fixed"].items():
+    for flag, (_, only, _) in flags["fixed"].items():
         if getattr(args, dest(flag)) != only:
             parser.error(f"argument {flag}: the reference backend supports {only} only")
     missing = [flag for flag in flags["required"] if getattr(args, dest(flag)) == flags["used"][flag][1]]
