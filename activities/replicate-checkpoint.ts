@@ -24,7 +24,9 @@ import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 
-const LOOK_EVERY_MS = 1000;
+const LOOK_EVERY_MS = 500;
+/** Between looks at a peer that is still writing or hashing its part: seconds here are iterations lost later. */
+const NOT_READY_MS = 100;
 const ASK_WITHIN_MS = 5000;
 /** Looks at the master's tracker after the ranks here have ended: its last move may come a moment later. */
 const LAST_LOOKS = 5;
@@ -38,7 +40,11 @@ export const createReplicateCheckpoint =
       const dir = `series/${input.series}/checkpoints`;
       for (let looks = LAST_LOOKS; ;) {
         const tracked = await trackerOf(deps, dir, input.master);
-        if (tracked !== undefined && tracked > done && (await follow(deps, input, dir, tracked, signal))) {
+        if (tracked !== undefined && tracked > done) {
+          if (!(await follow(deps, input, dir, tracked, signal))) {
+            await sleep(NOT_READY_MS);
+            continue;
+          }
           done = tracked;
           await prune(deps, dir, done, input.keep);
           if (done >= input.until) return { iteration: done };

@@ -22,7 +22,7 @@ const RUN = 'demo';
 const { values: options } = parseArgs({
   options: {
     'kill-node': { type: 'boolean', default: false },
-    iterations: { type: 'string', default: '120' },
+    iterations: { type: 'string', default: '300' },
     'keep-open': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
