@@ -28,6 +28,7 @@ export interface RunChanges {
   series?: string;
   train?: Record<string, unknown>;
   cluster?: Record<string, unknown>;
+  dataset?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];
@@ -55,13 +56,14 @@ export async function startCluster(stepSeconds: number): Promise<Cluster> {
         return { code, stdout: stdout ?? '', stderr: stderr ?? '' };
       }
     },
-    async runFile(name, { train, cluster, ...rest }) {
+    async runFile(name, { train, cluster, dataset, ...rest }) {
       const base = demoRunFile('demo', { iterations: 30, saveInterval: 5 });
       const path = join(dir, `${name}.json`);
       const merged = {
         ...base,
         ...rest,
         train: { ...(base['train'] as object), ...train },
+        dataset: { ...(base['dataset'] as object), ...dataset },
         cluster: { ...(base['cluster'] as object), ...cluster },
       };
       await writeFile(path, JSON.stringify(merged));
