@@ -1,6 +1,6 @@
 /** Writes that a crash at any instruction leaves either undone or done: temporary file, fsync, rename, fsync of the directory. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** What a crashed write may leave behind; nothing reads such a file, and sealing a directory skips it. */
@@ -25,6 +25,29 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     throw error;
   }
   await syncPath(dirname(path));
+}
+
+/** Creates a file with its content at once, so that of several writers exactly one is told `true` and no reader sees half. */
+export async function createFileOnce(path: string, data: string): Promise<boolean> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = besides(path);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await link(temporary, path);
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await rm(temporary, { force: true });
+  }
+  await syncPath(dirname(path));
+  return true;
 }
 
 /** Gives a file that was written under another name its own, once its bytes are on disk. */

@@ -1,45 +1,65 @@
-/** The node's memory of the newest launch token it has seen: older ones are refused and ended, for ever. */
+/**
+ * The node's memory of the newest launch token it has seen: older ones are refused and ended, for ever. Tokens only
+ * rise over the whole pool, so comparing them is enough.
+ */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failure } from './failures.js';
+import { endLaunched } from './end-launched.js';
+import { exclusive } from './exclusive.js';
 import { readJson, writeJson } from './generation-files.js';
-import type { NodeDeps } from './node-deps.js';
-import { endLaunched } from './process.js';
 
 interface FenceFile {
   /** Newest token that was launched or stopped here. */
   token: number;
+  /** Directory of the launch that has it: no other may have the same token. */
+  launch?: string;
   /** Newest token that was stopped: not even the same one may start again. */
   stopped: number;
 }
 
 const GRACE_MS = 5000;
 
-const pathOf = ({ dataDir }: NodeDeps): string => join(dataDir, 'runs', 'fence.json');
+const pathOf = (dataDir: string): string => join(dataDir, 'runs', 'fence.json');
+
+/** Why a launch may not start, if so. */
+export async function refusal(dataDir: string, token: number, launch: string): Promise<string | undefined> {
+  return refusedBy(await readFence(dataDir), token, launch);
+}
 
 /**
- * Lets a launch with this token begin: refuses it if a newer one was here, or if it was stopped already, and ends
- * what older ones left.
+ * Lets a launch with this token begin, and ends what older ones left; or says why not: a newer one was here, or it
+ * was stopped already.
  */
-export async function fenceBelow(deps: NodeDeps, token: number): Promise<void> {
-  const fence = (await readJson<FenceFile>(pathOf(deps))) ?? { token: 0, stopped: 0 };
-  if (token < fence.token || token <= fence.stopped)
-    throw failure(
-      'CommandFailed',
-      `${deps.name}: launch with token ${token} refused: token ${Math.max(fence.token, fence.stopped)} has been here`,
-      {
-        nonRetryable: true,
-        details: { node: deps.name, token, newest: fence.token },
-      },
-    );
-  await mkdir(join(deps.dataDir, 'runs'), { recursive: true });
-  await writeJson(pathOf(deps), { ...fence, token });
-  await endLaunched(deps.dataDir, (older) => older < token, GRACE_MS);
+export async function fenceBelow(dataDir: string, token: number, launch: string): Promise<string | undefined> {
+  const refused = await exclusive(pathOf(dataDir), async () => {
+    const fence = await readFence(dataDir);
+    const why = refusedBy(fence, token, launch);
+    if (!why && fence.launch !== launch) await writeFence(dataDir, { ...fence, token, launch });
+    return why;
+  });
+  if (refused) return refused;
+  const ended = await endLaunched(dataDir, (older) => older < token, GRACE_MS);
+  return ended ? undefined : 'processes of an older launch do not end, not on SIGKILL either';
 }
 
 /** From now on no launch with this token or an older one begins here. */
-export async function fenceOff(deps: NodeDeps, token: number): Promise<void> {
-  const fence = (await readJson<FenceFile>(pathOf(deps))) ?? { token: 0, stopped: 0 };
-  await mkdir(join(deps.dataDir, 'runs'), { recursive: true });
-  await writeJson(pathOf(deps), { token: Math.max(fence.token, token), stopped: Math.max(fence.stopped, token) });
+export const fenceOff = (dataDir: string, token: number): Promise<void> =>
+  exclusive(pathOf(dataDir), async () => {
+    const fence = await readFence(dataDir);
+    if (token > fence.stopped)
+      await writeFence(dataDir, { ...fence, token: Math.max(fence.token, token), stopped: token });
+  });
+
+function refusedBy({ token: newest, launch: holder, stopped }: FenceFile, token: number, launch: string) {
+  if (token <= stopped) return `token ${stopped} was stopped here`;
+  if (token < newest) return `token ${newest} has been here`;
+  return token === newest && holder !== launch ? `${holder} has this token` : undefined;
+}
+
+const readFence = async (dataDir: string): Promise<FenceFile> =>
+  (await readJson<FenceFile>(pathOf(dataDir))) ?? { token: 0, stopped: 0 };
+
+async function writeFence(dataDir: string, fence: FenceFile): Promise<void> {
+  await mkdir(join(dataDir, 'runs'), { recursive: true });
+  await writeJson(pathOf(dataDir), fence);
 }

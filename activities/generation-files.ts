@@ -1,7 +1,6 @@
 /** The files of one launch on one node, `<data>/runs/<run>/gen-<n>-<token>/`, and who may write which. */
 import { join } from 'node:path';
 import { readIfThere, writeFileAtomic } from './atomic.js';
-import { confined } from './artifact.js';
 import type { ProcessId } from './process.js';
 
 export interface LaunchId {
@@ -14,6 +13,9 @@ export interface LaunchId {
 export interface CommandFile {
   token: number;
   dataDir: string;
+  owner: string;
+  /** Name of the launch, for the node's fence. */
+  launch: string;
   argv: string[];
   env: Record<string, string>;
   graceSeconds: number;
@@ -43,8 +45,13 @@ export interface LeaseFile {
   deadline: number;
 }
 
-export const generationDir = (dataDir: string, { run, generation, token }: LaunchId): string =>
-  confined(dataDir, `runs/${run}/gen-${generation}-${token}`);
+export const launchName = ({ run, generation, token }: LaunchId): string => `${run}/gen-${generation}-${token}`;
+
+export function generationDir(dataDir: string, id: LaunchId): string {
+  // Workflow ids are the users'; this module is the guard's too, and stays clear of Temporal's.
+  if (/[/\\\0]|^\.*$/.test(id.run)) throw new Error(`the run id ${JSON.stringify(id.run)} cannot name a directory`);
+  return join(dataDir, 'runs', launchName(id));
+}
 
 export const filesOf = (dir: string) => ({
   command: join(dir, 'command.json'),
@@ -54,6 +61,13 @@ export const filesOf = (dir: string) => ({
   log: join(dir, 'train.log'),
   metrics: join(dir, 'metrics.jsonl'),
   guardLog: join(dir, 'guard.log'),
+  /** The guard that has the right to start the command. */
+  lock: join(dir, 'guard.lock'),
+  /** How far the generation has heard of progress. */
+  reported: join(dir, 'reported.json'),
+  /** What a stop saw before it signalled anything, and how it ended. */
+  stopping: join(dir, 'stopping.json'),
+  stopped: join(dir, 'stopped.json'),
 });
 
 export async function readJson<T>(path: string): Promise<T | undefined> {

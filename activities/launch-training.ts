@@ -1,51 +1,86 @@
 /** Starts one member of a gang, detached, once, and only if no newer launch has been seen on this node. */
 import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
-import { filesOf, generationDir, readJson, writeJson, type CommandFile, type StateFile } from './generation-files.js';
+import { filesOf, generationDir, launchName, readJson, writeJson, type CommandFile } from './generation-files.js';
 import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
-import { mark, pause, TOKEN } from './process.js';
+import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
+import { toFailure } from './step.js';
 
-/** Grace for ranks that the guard ends when the lease is over; a save of a large model takes longer, but nobody waits for it. */
-const LEASE_GRACE_SECONDS = 30;
+/** For ranks that end when the lease is over. Short: a newer gang starts no later than lease and stop grace after the last watch. */
+const leaseGrace = (leaseSeconds: number): number => Math.min(10, leaseSeconds / 10);
 const GUARD_STARTS_WITHIN_MS = 20_000;
 
 export const createLaunchTraining =
   (deps: NodeDeps) =>
-  (input: LaunchTrainingInput): Promise<void> =>
-    exclusive(`${deps.dataDir}/launch`, () => launch(deps, input));
+  async (input: LaunchTrainingInput): Promise<void> => {
+    try {
+      await exclusive(`${deps.dataDir}/launch`, () => launch(deps, input));
+    } catch (error) {
+      throw toFailure(error, { node: deps.name, name: `launch of generation ${input.generation}` });
+    }
+  };
 
 async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void> {
+  const { name: node, dataDir } = deps;
   const { token, leaseSeconds, series } = input;
-  const dir = generationDir(deps.dataDir, input);
+  const dir = generationDir(dataDir, input);
   const files = filesOf(dir);
-  await fenceBelow(deps, token);
+  const refused = await fenceBelow(dataDir, token, launchName(input));
+  if (refused)
+    throw failure('CommandFailed', `${node}: launch with token ${token} refused: ${refused}`, {
+      nonRetryable: true,
+      details: { node, token },
+    });
   await mkdir(dir, { recursive: true });
-  await mkdir(join(deps.dataDir, 'series', series, 'checkpoints'), { recursive: true });
+  await mkdir(join(dataDir, 'series', series, 'checkpoints'), { recursive: true });
   await renewLease(files.lease, token, leaseSeconds);
-  if (await readJson<StateFile>(files.state)) return;
-
-  await writeJson(files.command, {
-    token,
-    argv: commandLine(deps, input),
-    dataDir: deps.dataDir,
-    env: { ...deps.env, ...input.env, [TOKEN]: mark(token, deps.dataDir) },
-    graceSeconds: LEASE_GRACE_SECONDS,
-  } satisfies CommandFile);
-  await startGuard(dir, deps);
+  const owner = await ownerOf(dataDir);
+  if (!(await isStarted(node, dataDir, dir, token))) {
+    await writeJson(files.command, {
+      ...{ token, dataDir, owner, launch: launchName(input) },
+      argv: commandLine(deps, input),
+      env: { ...deps.env, PYTHONUNBUFFERED: '1', ...input.env },
+      graceSeconds: leaseGrace(leaseSeconds),
+    } satisfies CommandFile);
+    await startGuard(dir, deps, mark(token, owner));
+  }
   for (const deadline = Date.now() + GUARD_STARTS_WITHIN_MS; Date.now() < deadline; await pause(50))
-    if (await readJson<StateFile>(files.state)) return;
+    if (await isUp(dir)) return;
   throw failure(
     'CommandFailed',
-    `${deps.name}: launch of generation ${input.generation}: the guard did not start; see ${files.guardLog}`,
+    `${node}: launch of generation ${input.generation}: the guard did not start; see ${files.guardLog}`,
+    { details: { node, logPath: files.guardLog } },
+  );
+}
+
+/** The command runs, or has ended already. */
+const isUp = async (dir: string): Promise<boolean> => {
+  const { state, exit } = filesOf(dir);
+  return ((await readJson(state)) ?? (await readJson(exit))) !== undefined;
+};
+
+/** Whether an earlier attempt got as far as a guard that has the right to start the command, or has. */
+async function isStarted(node: string, dataDir: string, dir: string, token: number): Promise<boolean> {
+  const { lock, guardLog } = filesOf(dir);
+  const guard = await readJson<ProcessId>(lock);
+  if (!guard) return false;
+  // Asked in this order, since a guard writes before it ends.
+  if ((await isAlive(guard)) || (await isUp(dir))) return true;
+  if ((await findLaunched(dataDir)).some((process) => process.token === token)) return true;
+  throw failure(
+    'ProcessLost',
+    `${node}: the guard of token ${token} was lost as it started training; see ${guardLog}`,
     {
-      details: { node: deps.name, logPath: files.guardLog },
+      nonRetryable: true,
+      details: { node, token, logPath: guardLog },
     },
   );
 }
@@ -55,16 +90,23 @@ const commandLine = ({ python, mindspeedDir }: NodeDeps, { torchrun, script }: L
   ...[join(mindspeedDir, script[0]!), ...script.slice(1)],
 ];
 
-async function startGuard(dir: string, { dataDir }: NodeDeps): Promise<void> {
-  const log = await open(filesOf(dir).guardLog, 'a');
+async function startGuard(dir: string, { dataDir, env }: NodeDeps, marked: string): Promise<void> {
   const here = fileURLToPath(import.meta.url);
-  const program = here.endsWith('.ts') ? ['--import', 'tsx', join(here, '../guard.ts')] : [join(here, '../guard.js')];
-  // The guard carries no token itself: it must outlive the ranks that a stop ends, to write their exit code.
-  const guard = spawn(process.execPath, [...program, dir], {
-    cwd: dataDir,
-    detached: true,
-    stdio: ['ignore', log.fd, log.fd],
-  });
-  guard.unref();
-  await log.close();
+  const program = here.endsWith('.ts')
+    ? ['--import', createRequire(here).resolve('tsx'), join(here, '../guard.ts')]
+    : [join(here, '../guard.js')];
+  const inherited = Object.entries(env).filter(([name]) => ['PATH', 'HOME', 'TMPDIR'].includes(name));
+  const log = await open(filesOf(dir).guardLog, 'a');
+  try {
+    const guard = spawn(process.execPath, [...program, dir], {
+      cwd: dataDir,
+      env: { ...Object.fromEntries(inherited), [TOKEN]: marked, [GUARD]: '1' },
+      detached: true,
+      stdio: ['ignore', log.fd, log.fd],
+    });
+    await new Promise<void>((done, fail) => guard.once('spawn', done).once('error', fail));
+    guard.unref();
+  } finally {
+    await log.close();
+  }
 }

@@ -1,11 +1,27 @@
 /** Facts about processes from /proc, and the one way to find all that belongs to a launch: the token in its environment. */
 import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createFileOnce, readIfThere } from './atomic.js';
 
-/** Name of the variable that marks every process of a launch; its value is `<token>@<data directory>`. */
+/** Name of the variable that marks every process of a launch; its value is `<token>@<owner>`. */
 export const TOKEN = 'PRETRAIN_TOKEN';
+/** Set for a launch's guard only. */
+export const GUARD = 'PRETRAIN_GUARD';
 
-/** The mark of a launch on one node. The directory tells nodes apart that share a kernel, as on a laptop. */
-export const mark = (token: number, dataDir: string): string => `${token}@${dataDir}`;
+/** The mark of a launch on one node. */
+export const mark = (token: number, owner: string): string => `${token}@${owner}`;
+
+/**
+ * A name for this data directory that no other has, made once. It tells nodes apart that share a kernel, as on a
+ * laptop; the path would not, where each node sees its own directory under the same one.
+ */
+export async function ownerOf(dataDir: string): Promise<string> {
+  const path = join(dataDir, 'owner');
+  const known = await readIfThere(path);
+  if (known) return known.toString('utf8');
+  await createFileOnce(path, crypto.randomUUID());
+  return readFile(path, 'utf8');
+}
 
 export interface ProcessId {
   pid: number;
@@ -15,18 +31,25 @@ export interface ProcessId {
 
 export interface TokenProcess extends ProcessId {
   token: number;
-  /** A rank, not torchrun and not the guard: torchrun gives each rank its RANK. */
+  /** A rank, or what a rank has started; torchrun gives each one its LOCAL_RANK. */
   rank: boolean;
+  guard: boolean;
+  parent: number;
 }
 
 /** Identity of a running process; `undefined` for one that is gone or a zombie. */
 export async function identify(pid: number): Promise<ProcessId | undefined> {
+  const found = await readStat(pid);
+  return found && { pid, startTime: found.startTime };
+}
+
+async function readStat(pid: number): Promise<{ startTime: string; parent: number } | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (stat === undefined) return undefined;
   // The name, in parentheses, may hold spaces and parentheses itself.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-  return { pid, startTime: fields[19]! };
+  return { startTime: fields[19]!, parent: Number(fields[1]) };
 }
 
 export const isAlive = async ({ pid, startTime }: ProcessId): Promise<boolean> =>
@@ -37,27 +60,29 @@ export const bootId = async (): Promise<string> => (await readFile('/proc/sys/ke
 /** Seconds since boot, suspended time included (CLOCK_BOOTTIME): no change of the wall clock moves it. */
 export const bootSeconds = async (): Promise<number> => Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]);
 
-/** Every process that some launch of this node started, by the token in its environment, whatever session or parent it has now. */
-export async function findLaunched(dataDir: string): Promise<TokenProcess[]> {
+/** Every process that some launch of this node started, whatever session or parent it has now; not their guards. */
+export const findLaunched = async (dataDir: string): Promise<TokenProcess[]> =>
+  (await findMarked(dataDir)).filter(({ guard }) => !guard);
+
+/** Every process with a mark of this node, by its environment. */
+export async function findMarked(dataDir: string): Promise<TokenProcess[]> {
+  const owner = await ownerOf(dataDir);
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
-  const found = await Promise.all(pids.map((pid) => readLaunched(pid, dataDir)));
+  const found = await Promise.all(pids.filter((pid) => pid !== process.pid).map((pid) => readMarked(pid, owner)));
   return found.filter((process) => process !== undefined);
 }
 
-async function readLaunched(pid: number, dataDir: string): Promise<TokenProcess | undefined> {
+async function readMarked(pid: number, owner: string): Promise<TokenProcess | undefined> {
   // Another user's process cannot be read, and cannot be ours.
   const environ = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
   const variables = environ.split('\0');
-  const [token, dir] = split(variables.find((variable) => variable.startsWith(`${TOKEN}=`))?.slice(TOKEN.length + 1));
-  if (token === undefined || dir !== dataDir) return undefined;
-  const id = await identify(pid);
-  return id && { ...id, token: Number(token), rank: variables.some((variable) => variable.startsWith('LOCAL_RANK=')) };
+  const value = variables.find((variable) => variable.startsWith(`${TOKEN}=`))?.slice(TOKEN.length + 1) ?? '';
+  if (!value.endsWith(`@${owner}`)) return undefined;
+  const stat = await readStat(pid);
+  if (!stat) return undefined;
+  const has = (name: string) => variables.some((variable) => variable.startsWith(`${name}=`));
+  return { pid, ...stat, token: Number(value.split('@', 1)[0]), rank: has('LOCAL_RANK'), guard: has(GUARD) };
 }
-
-const split = (value: string | undefined): string[] => {
-  const at = value?.indexOf('@') ?? -1;
-  return at < 0 ? [] : [value!.slice(0, at), value!.slice(at + 1)];
-};
 
 /** Signals a process unless it is gone, or its pid is another's by now. */
 export async function signal(process_: ProcessId, name: NodeJS.Signals): Promise<void> {
@@ -67,35 +92,6 @@ export async function signal(process_: ProcessId, name: NodeJS.Signals): Promise
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
-}
-
-/**
- * Ends every process whose token fits: SIGTERM to the ranks, which may save; after the grace SIGKILL to all, again
- * until a look finds none. Ranks and not torchrun, since torchrun kills its ranks after a grace of its own.
- * @returns how many processes there were
- */
-export async function endLaunched(
-  dataDir: string,
-  fits: (token: number) => boolean,
-  graceMs: number,
-  onPoll: () => void = () => undefined,
-): Promise<number> {
-  const look = async () => (await findLaunched(dataDir)).filter(({ token }) => fits(token));
-  const first = await look();
-  const ranks = first.filter(({ rank }) => rank);
-  await Promise.all(ranks.map((process) => signal(process, 'SIGTERM')));
-  for (const deadline = Date.now() + graceMs; ranks.length && Date.now() < deadline;) {
-    const alive = await Promise.all(ranks.map(isAlive));
-    if (!alive.includes(true)) break;
-    onPoll();
-    await pause(100);
-  }
-  for (let left = await look(); left.length; left = await look()) {
-    await Promise.all(left.map((process) => signal(process, 'SIGKILL')));
-    onPoll();
-    await pause(50);
-  }
-  return first.length;
 }
 
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));

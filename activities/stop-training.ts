@@ -1,76 +1,71 @@
 /** Ends one member of a gang for certain, and says what it saw. */
 import { heartbeat } from '@temporalio/activity';
-import { mkdir } from 'node:fs/promises';
 import type { MemberEvidence, StopTrainingInput } from '../workflows/contract.js';
+import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
 import { fenceOff } from './fence.js';
 import { filesOf, generationDir, readJson, writeJson, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
-import { endLaunched, findLaunched, pause } from './process.js';
-import { LogTail } from './tail.js';
-import { newFacts, readLine } from './training-log.js';
+import { toFailure } from './step.js';
+import { readLogFile } from './tail.js';
 
-/** The guard writes the exit code a moment after its command has ended. */
-const EXIT_CODE_WITHIN_MS = 2000;
+type Seen = Pick<MemberEvidence, 'exitCode' | 'signal' | 'firstError'>;
 
 export const createStopTraining =
   (deps: NodeDeps) =>
-  (input: StopTrainingInput): Promise<MemberEvidence> =>
-    exclusive(`${deps.dataDir}/launch`, () => stop(deps, input));
+  async (input: StopTrainingInput): Promise<MemberEvidence> => {
+    try {
+      // First the fence, and not in line behind a launch: one that is still on its way must find it closed.
+      await fenceOff(deps.dataDir, input.token);
+      return await exclusive(`${deps.dataDir}/launch`, () => stop(deps, input));
+    } catch (error) {
+      throw toFailure(error, { node: deps.name, name: `stop of generation ${input.generation}` });
+    }
+  };
 
-async function stop(deps: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
+async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
   const { token, graceSeconds } = input;
-  const files = filesOf(generationDir(deps.dataDir, input));
-  // First the fence: a launch of this token that is still on its way must find it closed.
-  await fenceOff(deps, token);
-  const before = await readJson<ExitFile>(files.exit);
-  const facts = newFacts();
-  for await (const line of new LogTail(files.log).lines()) readLine(facts, line);
-
-  await endLaunched(
-    deps.dataDir,
-    (launched) => launched <= token,
-    graceSeconds * 1000,
-    () => heartbeat(),
-  );
-  const left = (await findLaunched(deps.dataDir)).filter((process) => process.token <= token);
-  const exit = before ?? (await exitCode(files.exit)) ?? (await closeUp(input, files));
-  const last = facts.iterations.at(-1);
-  return {
-    node: deps.name,
-    confirmed: left.length === 0,
+  const files = filesOf(generationDir(dataDir, input));
+  const seen = await lookOnce(files, token);
+  const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000, heartbeat);
+  if (confirmed) await closeUp(token, files.exit);
+  const { lastIteration } = (await readLogFile(files.log)).verdict();
+  const evidence: MemberEvidence = {
+    ...{ node, confirmed, ...seen },
+    ...(lastIteration !== undefined && { lastIteration }),
     logPath: files.log,
-    // An exit code that our own signals made says nothing about the failure.
-    ...(before && exit.code !== null && { exitCode: exit.code }),
-    ...(before && exit.signal !== null && { signal: exit.signal }),
-    ...(!before && facts.failedRank && describeRank(facts.failedRank.exitCode)),
-    ...(facts.firstError !== undefined && { firstError: facts.firstError }),
-    ...(last && { lastIteration: last.iteration }),
   };
+  if (confirmed) await writeJson(files.stopped, evidence);
+  return evidence;
 }
 
-/** torchrun gives a rank that a signal ended the negative number of it. */
-const describeRank = (code: number): Pick<MemberEvidence, 'exitCode' | 'signal'> =>
-  code < 0 ? { exitCode: code, signal: String(-code) } : { exitCode: code };
-
-async function exitCode(path: string): Promise<ExitFile | undefined> {
-  for (const deadline = Date.now() + EXIT_CODE_WITHIN_MS; Date.now() < deadline; await pause(50)) {
-    const exit = await readJson<ExitFile>(path);
-    if (exit) return exit;
-  }
-  return undefined;
+/**
+ * What this member had seen before anybody signalled it, kept for a second attempt: exit codes and errors that our
+ * own signals make say nothing about the failure.
+ */
+async function lookOnce(
+  { stopping, exit: path, log: logPath }: ReturnType<typeof filesOf>,
+  token: number,
+): Promise<Seen> {
+  const before = await readJson<Seen>(stopping);
+  if (before) return before;
+  const exit = await readJson<ExitFile>(path);
+  const own = exit?.token === token ? exit : undefined;
+  const log = await readLogFile(logPath);
+  const signal = log.rankSignal() ?? (own?.reason ? undefined : own?.signal);
+  const firstError = log.firstError() ?? own?.reason;
+  const seen: Seen = {
+    ...(typeof own?.code === 'number' && { exitCode: own.code }),
+    ...(signal && { signal }),
+    ...(firstError !== undefined && { firstError }),
+  };
+  await writeJson(stopping, seen);
+  return seen;
 }
 
-/** Nobody is left to write an exit code: the guard was killed, or there never was one. */
-async function closeUp(input: StopTrainingInput, files: ReturnType<typeof filesOf>): Promise<ExitFile> {
-  const exit: ExitFile = {
-    token: input.token,
-    code: null,
-    signal: null,
-    at: new Date().toISOString(),
-    reason: 'stopped, and no guard was there to see how it ended',
-  };
-  await mkdir(new URL('.', `file://${files.exit}`).pathname, { recursive: true });
-  await writeJson(files.exit, exit);
-  return exit;
+/** Where the guard was killed, or there never was one, nobody else is left to say that it has ended. */
+async function closeUp(token: number, path: string): Promise<void> {
+  if ((await readJson<ExitFile>(path))?.token === token) return;
+  const reason = 'stopped, and no guard was there to see how it ended';
+  await writeJson(path, { token, code: null, signal: null, at: new Date().toISOString(), reason } satisfies ExitFile);
 }

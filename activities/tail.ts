@@ -1,51 +1,70 @@
-/** Follows a log that grows: whole lines since the last look, in bounded pieces. */
-import { open } from 'node:fs/promises';
+/** Reads logs that grow, in bounded pieces. */
+import { open, type FileHandle } from 'node:fs/promises';
+import { isMissing } from './atomic.js';
+import { createTrainingLog, type TrainingLog } from './training-log.js';
 
-const PIECE = 1 << 20;
-/** A line longer than this is handed on in parts rather than kept. */
-const MAX_LINE = 1 << 16;
+const PIECE = 2 ** 18;
+/** The rest of a longer line is dropped: no line that matters has as much. */
+const MAX_LINE = 2 ** 14;
 
-export class LogTail {
-  private offset = 0;
-  private rest = '';
-  private readonly decoder = new TextDecoder();
+export interface Follower {
+  /** Hands on the lines of one more piece; false when there was nothing more. */
+  read(): Promise<boolean>;
+  /** Hands on what there is of a last line without a newline. */
+  flush(): void;
+}
 
-  constructor(private readonly path: string) {}
+export function followLog(path: string, onLine: (line: string) => void): Follower {
+  let offset = 0;
+  let rest = '';
+  const buffer = Buffer.alloc(PIECE);
+  const decoder = new TextDecoder();
+  return {
+    async read() {
+      const bytesRead = await withFile(path, 0, async (file) => (await file.read(buffer, 0, PIECE, offset)).bytesRead);
+      offset += bytesRead;
+      // A progress bar goes back to the start of its line.
+      const lines = (rest + decoder.decode(buffer.subarray(0, bytesRead), { stream: true })).split(/\r\n|[\r\n]/);
+      rest = lines.pop()!.slice(0, MAX_LINE);
+      for (const line of lines) onLine(line.slice(0, MAX_LINE));
+      return bytesRead > 0;
+    },
+    flush() {
+      if (rest) onLine(rest);
+      rest = '';
+    },
+  };
+}
 
-  /** Lines that are complete since the last call; of a log that is not there yet, none. */
-  async *lines(): AsyncGenerator<string> {
-    const file = await open(this.path, 'r').catch(() => undefined);
-    if (!file) return;
-    try {
-      const buffer = Buffer.alloc(PIECE);
-      for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, PIECE, this.offset);
-        if (bytesRead === 0) return;
-        this.offset += bytesRead;
-        const lines = (this.rest + this.decoder.decode(buffer.subarray(0, bytesRead), { stream: true })).split('\n');
-        this.rest = lines.pop()!;
-        if (this.rest.length > MAX_LINE) {
-          lines.push(this.rest);
-          this.rest = '';
-        }
-        yield* lines;
-      }
-    } finally {
-      await file.close();
-    }
-  }
+/** A whole training log; of one that is not there, nothing. */
+export async function readLogFile(path: string): Promise<TrainingLog> {
+  const log = createTrainingLog();
+  const follower = followLog(path, (line) => void log.line(line));
+  while (await follower.read());
+  follower.flush();
+  return log;
 }
 
 /** The end of a file, at most `bytes` of it. */
-export async function tailOf(path: string, bytes: number): Promise<string> {
-  const file = await open(path, 'r').catch(() => undefined);
-  if (!file) return '';
-  try {
+export const tailOf = (path: string, bytes: number): Promise<string> =>
+  withFile(path, '', async (file) => {
     const { size } = await file.stat();
-    const length = Math.min(size, bytes);
-    const buffer = Buffer.alloc(length);
-    await file.read(buffer, 0, length, size - length);
-    return buffer.toString('utf8');
+    const buffer = Buffer.alloc(Math.min(size, bytes));
+    await file.read(buffer, 0, buffer.length, size - buffer.length);
+    // The cut may have hit the middle of a character.
+    return buffer.toString('utf8').replace(/^\uFFFD+/, '');
+  });
+
+async function withFile<T>(path: string, missing: T, work: (file: FileHandle) => Promise<T>): Promise<T> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return missing;
+    throw error;
+  }
+  try {
+    return await work(file);
   } finally {
     await file.close();
   }

@@ -2,76 +2,102 @@
  * Looks on while one member trains, and never touches it: its end for whatever reason ends the looking, and the next
  * attempt attaches to the same ranks. Renews the lease, keeps the figures, reports progress.
  */
-import { heartbeat, log, sleep } from '@temporalio/activity';
-import { appendFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApplicationFailure } from '@temporalio/common';
 import type { WatchResult, WatchTrainingInput } from '../workflows/contract.js';
-import type { TrainingProgress } from '../workflows/messages.js';
-import { readIfThere } from './atomic.js';
 import { failure } from './failures.js';
 import { filesOf, generationDir, readJson, type ExitFile, type StateFile } from './generation-files.js';
 import { renewLease } from './lease.js';
+import { openMetrics } from './metrics.js';
 import type { NodeDeps } from './node-deps.js';
 import { bootId, isAlive } from './process.js';
-import { LogTail, tailOf } from './tail.js';
-import { newFacts, readLine, verdictOf, type Iteration, type LogFacts } from './training-log.js';
+import { openProgressReport } from './report-progress.js';
+import { step } from './step.js';
+import { followLog, tailOf } from './tail.js';
+import { createTrainingLog, type Iteration, type LogEvent, type TrainingLog } from './training-log.js';
 
 const LOOK_EVERY_MS = 500;
-const REPORT_EVERY_MS = 60_000;
-const MAX_POINTS = 60;
+/** A rank that gives up with exit code 0 leaves the others to their time-outs: this long for torchrun to follow it. */
+const QUIT_WAIT_MS = 5_000;
 /** Bounded, since a failure's details are kept in workflow state, cut at 4 KiB. */
-const TAIL_BYTES = 2048;
+const TAIL_BYTES = 2_048;
 
 export const createWatchTraining =
   (deps: NodeDeps) =>
-  async (input: WatchTrainingInput): Promise<WatchResult> => {
-    const dir = generationDir(deps.dataDir, input);
-    const files = filesOf(dir);
-    const facts = newFacts();
-    const tail = new LogTail(files.log);
-    const report = createReporter(deps, input);
-    let kept = await lastKept(files.metrics);
-
-    for (;;) {
-      // In this order: what had ended before the log was read cannot have written more of it since.
-      const end = await endOf(files, input.token);
-      for await (const line of tail.lines()) readLine(facts, line);
-      kept = await keepMetrics(files.metrics, facts, kept);
-      const last = facts.iterations.at(-1);
-      heartbeat({ iteration: last?.iteration, loss: last?.loss, at: Date.now() });
-
-      if (end === 'running' && !facts.failedRank) {
-        await report(facts);
-        forget(facts);
-        await renewLease(files.lease, input.token, input.leaseSeconds);
-        // Rejects with the reason of a cancellation, and that is what must leave an activity that is paused or reset.
-        await sleep(LOOK_EVERY_MS);
-        continue;
-      }
-      await report(facts, true);
-      if (end === 'lost')
-        throw failure(
-          'ProcessLost',
-          `${deps.name}: training of generation ${input.generation} is gone without an exit code; log: ${files.log}`,
-          {
-            nonRetryable: true,
-            details: { node: deps.name, logPath: files.log },
-          },
-        );
-      const code = end === 'running' ? facts.failedRank!.exitCode : (end.code ?? -1);
-      if (code === 0) return { exitCode: 0, verdict: verdictOf(facts) };
-      const why =
-        facts.firstError ??
-        (end === 'running'
-          ? `rank ${facts.failedRank!.rank} failed`
-          : (end.reason ?? end.signal ?? 'no error in the log'));
-      throw failure('CommandFailed', `${deps.name}: training ended with exit code ${code}: ${why}; log: ${files.log}`, {
-        nonRetryable: true,
-        details: { node: deps.name, exitCode: code, logPath: files.log, tail: await tailOf(files.log, TAIL_BYTES) },
-      });
-    }
+  (input: WatchTrainingInput): Promise<WatchResult> => {
+    const seen: Seen = { saved: false };
+    const details = () => ({ iteration: seen.last?.iteration, loss: seen.last?.loss, at: Date.now() });
+    return step({ node: deps.name, name: `watch generation ${input.generation}`, details }, (signal) =>
+      watch(deps, input, seen, signal),
+    );
   };
 
-/** The exit file of this very launch, or whether its processes are still there. */
+interface Seen {
+  last?: Iteration;
+  saved: boolean;
+  failedRank?: { exitCode: number };
+  quitAt?: number;
+}
+
+async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, signal: AbortSignal): Promise<WatchResult> {
+  const { token, leaseSeconds, reportTo } = input;
+  const files = filesOf(generationDir(deps.dataDir, input));
+  const member: Member = {
+    node: deps.name,
+    generation: input.generation,
+    logPath: files.log,
+    log: createTrainingLog(),
+  };
+  const metrics = await openMetrics(files.metrics);
+  const report =
+    reportTo && (await openProgressReport({ to: reportTo, token, path: files.reported, signal: deps.signal }));
+
+  const take = (event: LogEvent): void => {
+    if (event.kind === 'iteration') {
+      seen.last = event;
+      metrics.add(event);
+      report?.add(event);
+    }
+    if (event.kind === 'saved' || event.kind === 'saveTimer') seen.saved = true;
+    if (event.kind === 'rankFailed') seen.failedRank ??= event;
+    if (event.kind === 'rankQuit') seen.quitAt ??= performance.now();
+  };
+  const follower = followLog(files.log, (line) => member.log.line(line).forEach(take));
+
+  for (let renewAt = 0; ;) {
+    signal.throwIfAborted();
+    if (performance.now() >= renewAt) {
+      await renewLease(files.lease, token, leaseSeconds);
+      renewAt = performance.now() + Math.min(5_000, leaseSeconds * 250);
+    }
+    // In this order: what had ended before the log was read cannot have written more of it since.
+    const end = await endOf(files, token);
+    while (await follower.read()) signal.throwIfAborted();
+    if (end !== 'running') follower.flush();
+    await metrics.save();
+    report?.send(seen.saved);
+    seen.saved = false;
+
+    const quit = seen.quitAt !== undefined && performance.now() - seen.quitAt > QUIT_WAIT_MS;
+    if (end === 'running' && !seen.failedRank && !quit) {
+      await sleep(LOOK_EVERY_MS, undefined, { signal });
+      continue;
+    }
+    await report?.close();
+    if (end === 'lost') throw lost(member);
+    if (end !== 'running' && isSuccess(end, member.log)) return { exitCode: 0, verdict: member.log.verdict() };
+    throw await commandFailed(member, end === 'running' ? undefined : end, seen);
+  }
+}
+
+interface Member {
+  node: string;
+  generation: number;
+  logPath: string;
+  log: TrainingLog;
+}
+
+/** The exit file of this very launch, or whether somebody is there to write it. */
 async function endOf(files: ReturnType<typeof filesOf>, token: number): Promise<ExitFile | 'running' | 'lost'> {
   const state = await readJson<StateFile>(files.state);
   const running = state !== undefined && state.bootId === (await bootId()) && (await isAlive(state.guard));
@@ -81,61 +107,40 @@ async function endOf(files: ReturnType<typeof filesOf>, token: number): Promise<
   return running ? 'running' : 'lost';
 }
 
-async function lastKept(path: string): Promise<number> {
-  const lines = (await readIfThere(path))?.toString('utf8').trim().split('\n') ?? [];
-  const last = lines.at(-1);
-  return last ? (JSON.parse(last) as Iteration).iteration : 0;
+/** Some of MindSpeed-LLM's errors end a rank with exit code 0, and torchrun with it. */
+const isSuccess = ({ code }: ExitFile, log: TrainingLog): boolean =>
+  code === 0 && !(log.verdict().outcome === 'unclear' && log.firstError() !== undefined);
+
+async function commandFailed(
+  { node, generation, logPath, log }: Member,
+  exit: ExitFile | undefined,
+  seen: Seen,
+): Promise<ApplicationFailure> {
+  const exitCode = exit ? exit.code : seen.failedRank?.exitCode;
+  const how = exit?.reason ?? exit?.signal ?? (exitCode === undefined ? 'a rank gave up' : `exit code ${exitCode}`);
+  const firstError = log.firstError();
+  const why = firstError ?? 'the log names no error';
+  return failure(
+    'CommandFailed',
+    `${node}: training of generation ${generation} ended with ${how}: ${why}; log: ${logPath}`,
+    {
+      nonRetryable: true,
+      details: {
+        ...{ node, exitCode, logPath, firstError },
+        signal: exit?.signal ?? log.rankSignal(),
+        lastIteration: log.verdict().lastIteration,
+        tail: await tailOf(logPath, TAIL_BYTES),
+      },
+    },
+  );
 }
 
-/** Adds the iterations that are not in the file yet; an attempt that attaches again reads the whole log again. */
-async function keepMetrics(path: string, { iterations }: LogFacts, kept: number): Promise<number> {
-  const fresh = iterations.filter(({ iteration }) => iteration > kept);
-  if (fresh.length === 0) return kept;
-  await appendFile(path, fresh.map((iteration) => `${JSON.stringify({ ...iteration, at: Date.now() })}\n`).join(''));
-  return fresh.at(-1)!.iteration;
-}
-
-/** Of a month's iterations only the last is needed once they are in the file. */
-const forget = (facts: LogFacts): void => void facts.iterations.splice(0, facts.iterations.length - 1);
-
-function createReporter({ signal }: NodeDeps, { reportTo, token }: WatchTrainingInput) {
-  let reportedAt = 0;
-  let reported = 0;
-  let saves = 0;
-  let pending: TrainingProgress['points'] = [];
-  let rates: number[] = [];
-
-  return async (facts: LogFacts, final = false): Promise<void> => {
-    const last = facts.iterations.at(-1);
-    if (!reportTo || !last) return;
-    for (const { iteration, loss, milliseconds } of facts.iterations) {
-      if (iteration <= (pending.at(-1)?.[0] ?? reported)) continue;
-      if (loss !== undefined) pending.push([iteration, loss]);
-      if (milliseconds !== undefined) rates = [...rates.slice(-49), milliseconds];
-    }
-    if (pending.length > MAX_POINTS)
-      pending = pending.filter((_, index, all) => index % 2 === 0 || index === all.length - 1);
-    if (last.iteration === reported) return;
-    const due = reported === 0 || final || facts.saves > saves || Date.now() - reportedAt >= REPORT_EVERY_MS;
-    if (!due) return;
-    const progress: TrainingProgress = {
-      token,
-      iteration: last.iteration,
-      points: pending,
-      ...(last.loss !== undefined && { loss: last.loss }),
-      ...(rates.length && { secondsPerIteration: median(rates) / 1000 }),
-    };
-    try {
-      await signal(reportTo, 'trainingProgress', progress);
-    } catch (error) {
-      // Without a server there is nobody to tell; what was not told is told with the next report.
-      return void log.warn('progress was not reported', { error: String(error) });
-    }
-    reportedAt = Date.now();
-    reported = last.iteration;
-    saves = facts.saves;
-    pending = [];
-  };
-}
-
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const lost = ({ node, generation, logPath }: Member): ApplicationFailure =>
+  failure(
+    'ProcessLost',
+    `${node}: training of generation ${generation} is gone without an exit code; log: ${logPath}`,
+    {
+      nonRetryable: true,
+      details: { node, logPath },
+    },
+  );

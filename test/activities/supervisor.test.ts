@@ -1,48 +1,15 @@
 /** Launch, watch and stop against real process trees: sessions of their own, kill -9, leases, tokens. */
 import { spawn } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { filesOf, generationDir, readJson, type StateFile } from '../../activities/generation-files.js';
-import { createLaunchTraining } from '../../activities/launch-training.js';
-import type { NodeDeps } from '../../activities/node-deps.js';
-import { bootSeconds, endLaunched, findLaunched, identify, isAlive, pause } from '../../activities/process.js';
-import { createStopTraining } from '../../activities/stop-training.js';
+import { describe, expect, it } from 'vitest';
+import { endLaunched } from '../../activities/end-launched.js';
+import { readJson, type StateFile } from '../../activities/generation-files.js';
+import { bootSeconds, findLaunched, identify, isAlive, pause } from '../../activities/process.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
-import type { LaunchTrainingInput } from '../../workflows/contract.js';
-import { run, testNode } from '../support/test-node.js';
-
-const FAKE = fileURLToPath(new URL('../fixtures/bin/fake-torchrun.mjs', import.meta.url));
-
-async function fakeNode(env: Record<string, string> = {}): Promise<NodeDeps> {
-  const deps = await testNode('n1', { python: FAKE, env: { PATH: process.env['PATH']!, ...env } });
-  onTestFinished(async () => void (await endLaunched(deps.dataDir, () => true, 0)));
-  return deps;
-}
-
-const launchInput = (token: number, leaseSeconds = 60): LaunchTrainingInput => ({
-  ...{ run: 'r', series: 's', generation: token, token, leaseSeconds },
-  ...{ torchrun: [], script: ['pretrain_gpt.py'], env: {} },
-});
-const idOf = (token: number) => ({ run: 'r', generation: token, token });
-const launch = (deps: NodeDeps, token: number, leaseSeconds?: number) =>
-  run(createLaunchTraining(deps), launchInput(token, leaseSeconds));
-const watch = (deps: NodeDeps, token: number) => run(createWatchTraining(deps), { ...idOf(token), leaseSeconds: 60 });
-const stop = (deps: NodeDeps, token: number, graceSeconds = 5) =>
-  run(createStopTraining(deps), { ...idOf(token), graceSeconds });
-const filesFor = (deps: NodeDeps, token: number) => filesOf(generationDir(deps.dataDir, idOf(token)));
-
-/** Both torchrun and its rank, when both are up. */
-async function bothUp(deps: NodeDeps) {
-  for (;;) {
-    const found = await findLaunched(deps.dataDir);
-    if (found.some(({ rank }) => rank) && found.length === 2) return found;
-    await pause(20);
-  }
-}
+import { bothUp, fakeNode, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
 
 describe('a launch', () => {
   it('is watched to its end and gives its exit code, its last iteration and its loss', async () => {
@@ -205,7 +172,8 @@ describe('a stop', () => {
   it('finds ranks in sessions of their own, lets them save, and says what they saw', async () => {
     const deps = await fakeNode();
     await launch(deps, 1);
-    await bothUp(deps);
+    // Before its first iteration a rank may not have taken the signal over yet.
+    while (!(await readFile(filesFor(deps, 1).log, 'utf8')).includes('iteration')) await pause(20);
     const evidence = await stop(deps, 1);
     expect(evidence).toMatchObject({ node: 'n1', confirmed: true });
     expect(await findLaunched(deps.dataDir)).toEqual([]);

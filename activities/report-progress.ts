@@ -1,0 +1,87 @@
+/** Signals the generation how far training is: at the first iteration, once a minute, at saves and at the end. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { log } from '@temporalio/activity';
+import type { Recipient } from '../workflows/contract.js';
+import type { TrainingProgress } from '../workflows/messages.js';
+import { readJson, writeJson } from './generation-files.js';
+import type { NodeDeps } from './node-deps.js';
+import type { Iteration } from './training-log.js';
+
+export interface ProgressReport {
+  add(iteration: Iteration): void;
+  /** Sends when something is due; `now` when there is a reason to, and something new. Does not wait for the server. */
+  send(now: boolean): void;
+  /** Waits for the last report, for a bounded time. */
+  close(): Promise<void>;
+}
+
+const EVERY = 60_000;
+const POINTS = 60;
+const LAST_WORD = 10_000;
+
+export interface ReportOptions {
+  to: Recipient;
+  token: number;
+  /** Remembers over watchers what was reported. */
+  path: string;
+  signal: NodeDeps['signal'];
+}
+
+export async function openProgressReport({ to, token, path, signal }: ReportOptions): Promise<ProgressReport> {
+  let reported = (await readJson<{ iteration: number }>(path))?.iteration ?? 0;
+  let last: Iteration | undefined;
+  let points: TrainingProgress['points'] = [];
+  let sentAt = -Infinity;
+  let sending: Promise<void> | undefined;
+
+  async function report(): Promise<void> {
+    const { iteration, loss, msPerIteration } = last!;
+    const sent = points;
+    points = [];
+    sentAt = performance.now();
+    try {
+      const payload: TrainingProgress = {
+        token,
+        iteration,
+        ...(loss !== undefined && { loss }),
+        ...(msPerIteration !== undefined && { secondsPerIteration: msPerIteration / 1_000 }),
+        points: thinned(sent),
+      };
+      await signal(to, 'trainingProgress', payload);
+      reported = iteration;
+      await writeJson(path, { iteration });
+    } catch (error) {
+      points = [...sent, ...points];
+      log.warn('progress was not taken', { error: String(error) });
+    }
+  }
+
+  const send = (now: boolean): void => {
+    const due = now || performance.now() - sentAt >= EVERY;
+    if (sending || !due || !last || last.iteration <= reported) return;
+    sending = report().finally(() => (sending = undefined));
+  };
+  const settled = () => Promise.race([sending ?? Promise.resolve(), sleep(LAST_WORD, undefined, { ref: false })]);
+
+  return {
+    send,
+    add(iteration) {
+      if (iteration.iteration <= reported) return;
+      last = iteration;
+      if (iteration.loss !== undefined) points.push([iteration.iteration, iteration.loss]);
+      // A server that is away for days must not fill the memory.
+      if (points.length > 100 * POINTS) points = points.filter((_, index) => index % 2 === 0);
+    },
+    async close() {
+      await settled();
+      send(true);
+      await settled();
+    },
+  };
+}
+
+/** Evenly spread, the last one among them. */
+function thinned(points: TrainingProgress['points']): TrainingProgress['points'] {
+  if (points.length <= POINTS) return points;
+  return Array.from({ length: POINTS }, (_, index) => points[Math.ceil(((index + 1) * points.length) / POINTS) - 1]!);
+}

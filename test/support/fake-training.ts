@@ -1,0 +1,47 @@
+/** A node whose torchrun is a stand-in, and short words for what tests do with it. */
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import { endLaunched } from '../../activities/end-launched.js';
+import { filesOf, generationDir } from '../../activities/generation-files.js';
+import { createLaunchTraining } from '../../activities/launch-training.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { findLaunched, pause } from '../../activities/process.js';
+import { createStopTraining } from '../../activities/stop-training.js';
+import { createWatchTraining } from '../../activities/watch-training.js';
+import type { LaunchTrainingInput } from '../../workflows/contract.js';
+import { run, testNode } from './test-node.js';
+
+const FAKE = fileURLToPath(new URL('../fixtures/bin/fake-torchrun.mjs', import.meta.url));
+
+export async function fakeNode(env: Record<string, string> = {}, more: Partial<NodeDeps> = {}): Promise<NodeDeps> {
+  const deps = await testNode('n1', { python: FAKE, env: { PATH: process.env['PATH']!, ...env }, ...more });
+  onTestFinished(async () => void (await endLaunched(deps.dataDir, () => true, 0)));
+  return deps;
+}
+
+export const launchInput = (token: number, leaseSeconds = 60): LaunchTrainingInput => ({
+  ...{ run: 'r', series: 's', generation: token, token, leaseSeconds },
+  ...{ torchrun: [], script: ['pretrain_gpt.py'], env: {} },
+});
+
+export const idOf = (token: number) => ({ run: 'r', generation: token, token });
+
+export const launch = (deps: NodeDeps, token: number, leaseSeconds?: number) =>
+  run(createLaunchTraining(deps), launchInput(token, leaseSeconds));
+
+export const watch = (deps: NodeDeps, token: number) =>
+  run(createWatchTraining(deps), { ...idOf(token), leaseSeconds: 60 });
+
+export const stop = (deps: NodeDeps, token: number, graceSeconds = 5) =>
+  run(createStopTraining(deps), { ...idOf(token), graceSeconds });
+
+export const filesFor = (deps: NodeDeps, token: number) => filesOf(generationDir(deps.dataDir, idOf(token)));
+
+/** Both torchrun and its rank, when both are up. */
+export async function bothUp(deps: NodeDeps) {
+  for (;;) {
+    const found = await findLaunched(deps.dataDir);
+    if (found.some(({ rank }) => rank) && found.length === 2) return found;
+    await pause(20);
+  }
+}
