@@ -44,7 +44,14 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   });
 
   enter('restore');
-  const target: RestoreTarget = { dir, members: crew.members, places, timing, setAsideNewer: true };
+  const target: RestoreTarget = {
+    dir,
+    members: crew.members,
+    spares: crew.spares,
+    places,
+    timing,
+    setAsideNewer: true,
+  };
   const restored = await restoreNewest(target, listings, shards);
   let start: Start = { from: 'checkpoint', iteration: restored };
   if (restored === 0) {

@@ -54,11 +54,9 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     return { ...ended, ...(report && { report }) };
   } catch (error) {
     enterPhase(state, 'failed', Date.now());
-    note(
-      run,
-      isCancellation(error) ? 'cancelled' : `failed: ${error instanceof Error ? error.message : String(error)}`,
-    );
-    throw error;
+    note(run, isCancellation(error) ? 'cancelled' : `failed: ${reason(error)}`);
+    // The failure that says what happened, not the layers of calls that it came through.
+    throw isCancellation(error) ? error : (rootOf(error) ?? error);
   } finally {
     await CancellationScope.nonCancellable(() => crew.release());
   }
@@ -67,11 +65,13 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
 /** Prepares and trains, generation after generation, until this run's last iteration is saved and copied. */
 async function trainToTarget(run: Run): Promise<PretrainResult> {
   const { state, crew } = run;
+  let again = 0;
   for (;;) {
     try {
       const launch = await prepareLaunch(run);
       if (launch === 'reached')
         return result(state, `nothing to do: ${state.iteration} of ${state.total} iterations are trained`);
+      again = 0;
       enterPhase(state, 'train', Date.now());
       const generation = await runGeneration(run, launch);
       state.iteration = generation.iteration;
@@ -79,14 +79,30 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
         return result(state, `trained to iteration ${generation.iteration} of ${state.total}`);
       await afterFailure(run, launch, generation);
     } catch (error) {
-      // Outside a generation a lost node is replaced and the phase begun again; anything else is for a person.
+      // Outside a generation a lost node is replaced and the phase begun again, and so is what may pass by itself,
+      // such as a peer that died while it was copied from: the new beginning asks every node. The rest is for a person.
+      if (isCancellation(error)) throw error;
       const lost = lostNode(error);
-      if (lost === undefined || isCancellation(error)) throw error;
-      note(run, `${lost} was lost in phase ${state.phase}`);
-      await crew.replace([lost], 'did not answer');
+      if (lost !== undefined) {
+        note(run, `${lost} was lost in phase ${state.phase}`);
+        await crew.replace([lost], 'did not answer');
+        continue;
+      }
+      if (!mayPass(error) || ++again > AGAIN) throw error;
+      note(run, `phase ${state.phase} begins again: ${reason(error)}`);
     }
   }
 }
+
+/** How often phases before a launch begin again without a node lost, after their activities' own retries. */
+const AGAIN = 2;
+
+const rootOf = (error: unknown): ApplicationFailure | undefined => {
+  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof ApplicationFailure) return at;
+  return undefined;
+};
+const mayPass = (error: unknown): boolean => rootOf(error)?.type === 'CommandFailed' && !rootOf(error)!.nonRetryable;
+const reason = (error: unknown): string => rootOf(error)?.message ?? String(error);
 
 const result = (state: RunState, message: string): PretrainResult => ({
   series: state.series,

@@ -1,6 +1,12 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
 import { ApplicationFailure } from '@temporalio/workflow';
-import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
+import {
+  newestComplete,
+  type BadShard,
+  type CompleteCheckpoint,
+  type NodeListing,
+  type ShardSource,
+} from './checkpoints.js';
 import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
 import type { NodePlace } from './topology.js';
 
@@ -15,23 +21,27 @@ export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing):
 export interface RestoreTarget {
   dir: string;
   members: NodeInfo[];
+  /** They load nothing, but what is newer goes out of sight on them too: a later listing must not mix it in. */
+  spares: NodeInfo[];
   places: NodePlace[];
   timing: Timing;
   setAsideNewer: boolean;
 }
 
 export async function restore(target: RestoreTarget, checkpoint: CompleteCheckpoint): Promise<void> {
-  const { dir, members, places, timing, setAsideNewer } = target;
-  await Promise.all(
-    members.map((node, rank) =>
-      onNode(node.name, timing).restoreCheckpoint({
-        dir,
-        iteration: checkpoint.iteration,
-        shards: places[rank]!.loads.map((shard) => checkpoint.shards[shard]!),
-        setAsideNewer,
-      }),
+  const { dir, members, spares, places, timing, setAsideNewer } = target;
+  const { iteration } = checkpoint;
+  const on = (node: NodeInfo, shards: ShardSource[]) =>
+    onNode(node.name, timing).restoreCheckpoint({ dir, iteration, shards, setAsideNewer });
+  await Promise.all([
+    ...members.map((node, rank) =>
+      on(
+        node,
+        places[rank]!.loads.map((shard) => checkpoint.shards[shard]!),
+      ),
     ),
-  );
+    ...(setAsideNewer ? spares.map((node) => on(node, [])) : []),
+  ]);
 }
 
 /** Sets everything aside that stands where a series is about to start from nothing. */
