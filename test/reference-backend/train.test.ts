@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTrainingLog } from '../../activities/training-log.js';
 import { makeWeights, measure, type Agreement } from './agreement.js';
 import { golden, helper, makeSite, readJson } from './support.js';
 
@@ -47,6 +48,20 @@ describe('training agrees with the real MindSpeed-LLM', () => {
     expect(node0).toMatch(/^\[after training is done\] datetime: /m);
     expect(node1).toMatch(/ iteration +20\/ +20 \| consumed samples: +80 \|/);
     expect(node1).not.toContain('saving checkpoint');
+  });
+
+  it('prints what the pipeline reads from the real one', () => {
+    const read = (text: string) => {
+      const log = createTrainingLog();
+      return text.split('\n').flatMap((line) => log.line(line));
+    };
+    const [node0, node1] = runs['bf16-2nodes-dp2pp2']!.logs.map(read);
+    for (const iteration of [5, 10, 15, 20]) expect(node0).toContainEqual({ kind: 'saved', iteration });
+    expect(node0).toContainEqual({ kind: 'done' });
+    const iterations = node1!.filter((event) => event.kind === 'iteration');
+    expect(iterations).toHaveLength(20);
+    expect(iterations[9]).toMatchObject({ iteration: 10, of: 20, consumed: 40, lr: 7.851771e-4 });
+    expect(node1!.filter((event) => event.kind === 'saveTimer')).toHaveLength(4);
   });
 
   it('writes each stage on its own node, and the tracker on the first alone', async () => {

@@ -118,7 +118,7 @@ class Checkpoints:
         if not (args.finetune or args.no_load_optim):
             self.load_optimizer(state, os.path.join(folder, "distrib_optim.pt"))
         if not (args.finetune or args.no_load_rng):
-            load_rng(state.get("rng_state"))
+            load_rng(state.get("rng_state"), folder)
         resumed = 0 if args.finetune else state["iteration"]
         dist.barrier()
         where = f"[ t 1/1, p {self.layout.stage + 1}/{self.layout.stages} ]"
@@ -169,9 +169,10 @@ def rng_state() -> dict[str, Any]:
     }
 
 
-def load_rng(saved: Any) -> None:
+def load_rng(saved: Any, folder: str) -> None:
     if saved is None:
-        print_rank_0("Unable to load rng state. Specify --no-load-rng or --finetune to prevent it, exiting ...")
+        advice = "Specify --no-load-rng or --finetune to prevent attempting to load the rng state"
+        print_rank_0(f"Unable to load rng state from checkpoint {folder}. {advice}, exiting ...")
         sys.exit()
     random.setstate(saved[0]["random_rng_state"])
     np.random.set_state(saved[0]["np_rng_state"])
