@@ -5,6 +5,7 @@
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import { milliseconds } from './spec.js';
+import type { PretrainResult, RunState } from './status.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
 export interface NodeInfo {
@@ -222,7 +223,8 @@ export interface ReplicateCheckpointInput {
 
 export interface ReportInput {
   run: string;
-  report: unknown;
+  state: RunState;
+  result: PretrainResult;
 }
 
 /** Activities of a node worker, on the task queue `node-<name>`. */

@@ -13,19 +13,7 @@ import { generationNews, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, type Run } from './run-generation.js';
 import { describeProblems, parseRunSpec } from './spec.js';
-import { addPoints, describeRun, enterPhase, newState, type RunState } from './status.js';
-
-export interface PretrainResult {
-  series: string;
-  iteration: number;
-  total: number;
-  loss?: number;
-  generations: number;
-  failures: number;
-  report?: string;
-  /** One line for the person who asked. */
-  message: string;
-}
+import { addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 
 export async function pretrain(input: unknown): Promise<PretrainResult> {
   const parsed = parseRunSpec(input, seriesDefault());
@@ -132,7 +120,7 @@ function followNews(run: Run): void {
 /** A report that cannot be written is a pity, not a failed run. */
 async function writeReport(state: RunState, ended: PretrainResult): Promise<string | undefined> {
   try {
-    return (await onControl().writeReport({ run: state.run, report: { state, result: ended } })).path;
+    return (await onControl().writeReport({ run: state.run, state, result: ended })).path;
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('no report was written', { error: String(error) });

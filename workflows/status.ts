@@ -37,6 +37,19 @@ export interface RunState {
   curve: [iteration: number, loss: number][];
 }
 
+/** What a run comes to. */
+export interface PretrainResult {
+  series: string;
+  iteration: number;
+  total: number;
+  loss?: number;
+  generations: number;
+  failures: number;
+  report?: string;
+  /** One line for the person who asked. */
+  message: string;
+}
+
 const MAX_POINTS = 600;
 const MAX_EVENTS = 50;
 

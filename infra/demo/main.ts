@@ -5,7 +5,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { PretrainResult } from '../../workflows/pretrain.js';
+import type { PretrainResult } from '../../workflows/status.js';
 import { root } from '../../workers/config.js';
 import { makeCorpus } from './corpus.js';
 import { startHub } from './hub.js';

@@ -1,6 +1,6 @@
 /** The uses that the project is for, with the real CLI, a real server, real torchrun and real kill -9. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { PretrainResult } from '../../workflows/pretrain.js';
+import type { PretrainResult } from '../../workflows/status.js';
 import { killNode } from '../../infra/demo/kill-node.js';
 import { lossesOf, startCluster, until, type Cluster } from './cluster.js';
 
