@@ -1,6 +1,6 @@
 import { cp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   iterationsIn,
   makeNode,
@@ -18,6 +18,7 @@ import {
  * What a resume needs, one thing missing or broken at a time, against what was recorded of the real MindSpeed-LLM.
  * Two nodes without a shared disk, one stage each; each case begins with a copy of the state at iteration 10.
  */
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const common = (await recorded()).arguments;
 const twoStages = [...common, '--pipeline-model-parallel-size', '2', '--no-shared-storage'];
 const resume = [...twoStages, '--load', 'save', '--save', 'save'];
@@ -46,14 +47,17 @@ const traps: Trap[] = [
   {
     title: 'tracker missing on node 1: both wait until the distributed time-out',
     change: (_, node1) => remove(join(node1, TRACKER)),
-    env: { REFERENCE_PG_TIMEOUT_SECONDS: '8' },
+    env: { REFERENCE_PG_TIMEOUT_SECONDS: '12' },
     exits: [1, 1],
-    says: [/Timed out waiting 8000ms|Connection closed by peer/, /Timed out waiting 8000ms|Connection closed by peer/],
+    says: [
+      /Timed out waiting 12000ms|Connection closed by peer/,
+      /Timed out waiting 12000ms|Connection closed by peer/,
+    ],
   },
   {
     title: 'tracker missing on node 0: it would start from random weights, and both wait',
     change: (node0) => remove(join(node0, TRACKER)),
-    env: { REFERENCE_PG_TIMEOUT_SECONDS: '8' },
+    env: { REFERENCE_PG_TIMEOUT_SECONDS: '12' },
     exits: [1, 1],
     says: [
       /could not find the metadata file save\/latest[^]*will start from random/,
