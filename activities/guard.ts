@@ -104,7 +104,11 @@ for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal
 
 const dir = process.argv[2];
 if (dir === undefined) throw new Error('guard: no directory of a launch given');
-await guard(dir).catch((error: unknown) => {
-  process.stderr.write(`${String(error)}\n`);
-  process.exit(1);
-});
+await guard(dir).then(
+  // At once: whoever ends a launch waits for its guard, and a timer may still be running.
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`${String(error)}\n`);
+    process.exit(1);
+  },
+);
