@@ -16,6 +16,8 @@ export function checkTogether(file: RunFile, context: z.RefinementCtx): void {
 
   const { tp, pp, cp, ep } = parallel;
   const world = cluster.nodes * cluster.devicesPerNode;
+  // A count below 1 is named by its own field; nothing more can be computed from it.
+  if (Math.min(world, tp, pp, cp, ep, train.microBatch) < 1) return;
   if (world % (tp * pp * cp) !== 0)
     return bad(
       'parallel',

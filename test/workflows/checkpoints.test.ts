@@ -1,0 +1,86 @@
+/** Which checkpoint may be resumed from, and that its copies outlive any one node. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { newestComplete, planCopies, type NodeListing } from '../../workflows/checkpoints.js';
+import { placeNodes } from '../../workflows/topology.js';
+
+const peer = (name: string) => ({ name, url: `http://${name}` });
+const held = (node: string, ...checkpoints: [iteration: number, ...shards: string[]][]): NodeListing => ({
+  peer: peer(node),
+  checkpoints: checkpoints.map(([iteration, ...shards]) => ({
+    iteration,
+    shards: shards.map((text) => {
+      const [shard, digest = 'd'] = text.split('=') as [string, string?];
+      return { shard, digest, bytes: 1 };
+    }),
+  })),
+});
+
+describe('the newest complete checkpoint', () => {
+  it('may be spread over the nodes', () => {
+    const found = newestComplete([held('n1', [10, 'a']), held('n2', [10, 'b'])], ['a', 'b']);
+    expect(found?.iteration).toBe(10);
+    expect(found?.shards['b']!.from).toEqual([peer('n2')]);
+  });
+
+  it('is an older one where the newest lacks a shard', () => {
+    expect(newestComplete([held('n1', [10, 'a'], [5, 'a', 'b'])], ['a', 'b'])?.iteration).toBe(5);
+  });
+
+  it('is none where no iteration has all shards', () => {
+    expect(newestComplete([held('n1', [10, 'a'], [5, 'b'])], ['a', 'b'])).toBeUndefined();
+    expect(newestComplete([], ['a'])).toBeUndefined();
+  });
+
+  it('is not one of which a shard was found damaged', () => {
+    const listings = [held('n1', [10, 'a'], [5, 'a'])];
+    expect(newestComplete(listings, ['a'], [{ iteration: 10, shard: 'a' }])?.iteration).toBe(5);
+  });
+
+  it('takes the bytes that more nodes agree on, and only from these', () => {
+    const found = newestComplete([held('n1', [5, 'a=x']), held('n2', [5, 'a=y']), held('n3', [5, 'a=y'])], ['a']);
+    expect(found?.shards['a']).toMatchObject({ digest: 'y', from: [peer('n2'), peer('n3')] });
+  });
+});
+
+describe('copies', () => {
+  it('of the demo: one stage goes to the spare, the other to the other member', () => {
+    const places = placeNodes({ tp: 1, pp: 2, cp: 1, ep: 1 }, 2, 1);
+    expect(planCopies(places, [peer('n1'), peer('n2')], [peer('n3')], 1)).toEqual({
+      n1: [{ shard: 'mp_rank_00_001', from: peer('n2') }],
+      n2: [],
+      n3: [{ shard: 'mp_rank_00_000', from: peer('n1') }],
+    });
+  });
+
+  it('leave every shard somewhere after the loss of any `replicas` nodes', () => {
+    const cases = fc.record({
+      pp: fc.constantFrom(1, 2, 4),
+      dp: fc.integer({ min: 1, max: 3 }),
+      spares: fc.integer({ min: 0, max: 3 }),
+      replicas: fc.integer({ min: 0, max: 3 }),
+      lost: fc.array(fc.nat(), { minLength: 3, maxLength: 3 }),
+    });
+    fc.assert(
+      fc.property(cases, ({ pp, dp, spares, replicas, lost }) => {
+        const nodes = pp * dp;
+        fc.pre(replicas < nodes + spares);
+        const members = Array.from({ length: nodes }, (_, index) => peer(`m${index}`));
+        const extra = Array.from({ length: spares }, (_, index) => peer(`s${index}`));
+        const places = placeNodes({ tp: 1, pp, cp: 1, ep: 1 }, nodes, 1);
+        const plan = planCopies(places, members, extra, replicas);
+        const all = [...members, ...extra];
+        const gone = new Set(lost.slice(0, replicas).map((pick) => all[pick % all.length]!.name));
+        for (const { nodeRank, writes } of places)
+          for (const shard of writes) {
+            const homes = [
+              members[nodeRank]!.name,
+              ...all.map(({ name }) => name).filter((name) => plan[name]!.some((copy) => copy.shard === shard)),
+            ];
+            expect(new Set(homes).size).toBe(replicas + 1);
+            expect(homes.some((home) => !gone.has(home))).toBe(true);
+          }
+      }),
+    );
+  });
+});

@@ -1,0 +1,158 @@
+/** Run files: what is filled in, and that every wrong one gets one answer that names every wrong field. */
+import { describe, expect, it } from 'vitest';
+import { describeProblems, milliseconds, parseRunSpec } from '../../workflows/spec.js';
+
+type Json = Record<string, unknown>;
+
+const good = (): Json => ({
+  model: { preset: 'qwen3-tiny' },
+  tokenizer: { source: 'hf://Qwen/Qwen3-8B@abc123' },
+  dataset: { source: 'hf://lsb/enwiki20230101@abc123/data/*.parquet' },
+  cluster: { nodes: 2, devicesPerNode: 1 },
+  parallel: { pp: 2 },
+  train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10 },
+});
+
+/** A good run file with some fields changed; `undefined` takes a field away. */
+function changed(changes: Record<string, unknown>): Json {
+  const file = structuredClone(good());
+  for (const [path, value] of Object.entries(changes)) {
+    const keys = path.split('/');
+    const last = keys.pop()!;
+    let at = file;
+    for (const key of keys) at = (at[key] ??= {}) as Json;
+    if (value === undefined) delete at[last];
+    else at[last] = value;
+  }
+  return file;
+}
+
+const problemsOf = (input: unknown): string[] => {
+  const result = parseRunSpec(input, 'run');
+  return 'problems' in result ? result.problems.map(({ path }) => path) : [];
+};
+
+describe('a good run file', () => {
+  it('gets every default, the sizes of its preset and its series from the id', () => {
+    const result = parseRunSpec(good(), 'nightly');
+    expect('spec' in result && result.spec).toMatchObject({
+      series: 'nightly',
+      model: { init: 'random' },
+      dataset: { keys: ['text'], appendEod: false },
+      cluster: { pool: 'default', spares: 0, sharedStorage: 'auto' },
+      parallel: { tp: 1, pp: 2, cp: 1, ep: 1 },
+      train: { microBatch: 1, keepCheckpoints: 2, replicas: 1, extraArgs: {} },
+      recovery: { maxFailures: 20, lease: '30m' },
+      sizes: { layers: 4, hidden: 64 },
+    });
+  });
+
+  it.each([
+    [
+      'sizes instead of a preset',
+      {
+        'model/preset': undefined,
+        'model/sizes': {
+          layers: 2,
+          hidden: 64,
+          ffn: 128,
+          heads: 4,
+          groups: 2,
+          headDim: 16,
+          vocab: 512,
+          maxPositions: 128,
+        },
+      },
+    ],
+    [
+      'no tokenizer where the weights have one',
+      { tokenizer: undefined, 'model/weights': 'hf://a/b', 'model/init': 'pretrained' },
+    ],
+    ['a file as source', { 'dataset/source': 'file:///data/wiki.jsonl' }],
+    [
+      'flags of the trainer',
+      { 'train/extraArgs': { '--lr': '1e-4', '--bf16': false, '--recompute-granularity': 'full' } },
+    ],
+  ])('may have %s', (_, changes) => expect(problemsOf(changed(changes))).toEqual([]));
+});
+
+describe('a bad run file is answered with every bad field', () => {
+  it.each<[string, unknown, string[]]>([
+    ['nothing', undefined, ['(input)']],
+    ['a string', 'run.json', ['(input)']],
+    ['a list', [good()], ['(input)']],
+    ['an empty object', {}, ['model', 'dataset', 'cluster', 'train']],
+    ['an unknown field', changed({ modle: {} }), ['modle']],
+    ['an unknown field inside another', changed({ 'train/iteration': 5 }), ['train.iteration']],
+    ['an unknown preset', changed({ 'model/preset': 'qwen9' }), ['model.preset']],
+    [
+      'preset and sizes',
+      changed({
+        'model/sizes': {
+          layers: 2,
+          hidden: 64,
+          ffn: 128,
+          heads: 4,
+          groups: 2,
+          headDim: 16,
+          vocab: 512,
+          maxPositions: 128,
+        },
+      }),
+      ['model'],
+    ],
+    ['neither preset nor sizes', changed({ 'model/preset': undefined }), ['model']],
+    ['a source of an unknown kind', changed({ 'dataset/source': 'ftp://host/file' }), ['dataset.source']],
+    ['a source that leaves its root', changed({ 'dataset/source': 'file:///data/../etc/passwd' }), ['dataset.source']],
+    ['pretrained without weights', changed({ 'model/init': 'pretrained' }), ['model.weights']],
+    ['no tokenizer at all', changed({ tokenizer: undefined }), ['tokenizer.source']],
+    ['no text column', changed({ 'dataset/keys': [] }), ['dataset.keys']],
+    ['a training column that is not read', changed({ 'dataset/trainKey': 'body' }), ['dataset.trainKey']],
+    ['no nodes', changed({ 'cluster/nodes': 0 }), ['cluster.nodes']],
+    ['a number as text', changed({ 'cluster/devicesPerNode': '8' }), ['cluster.devicesPerNode']],
+    ['half a node', changed({ 'cluster/nodes': 1.5 }), ['cluster.nodes']],
+    ['a pool with a slash', changed({ 'cluster/pool': 'a/b' }), ['cluster.pool']],
+    ['a series that leaves its directory', changed({ series: '../other' }), ['series']],
+    ['a layout that does not divide the world', changed({ 'parallel/tp': 3 }), ['parallel']],
+    [
+      'layers that the stages do not divide',
+      changed({ 'cluster/nodes': 3, 'parallel/pp': 3, 'train/globalBatch': 3 }),
+      ['parallel.pp'],
+    ],
+    [
+      'a batch that the replicas do not divide',
+      changed({ 'parallel/pp': 1, 'train/globalBatch': 3 }),
+      ['train.globalBatch'],
+    ],
+    ['longer sequences than positions', changed({ 'train/seqLength': 4096 }), ['train.seqLength']],
+    ['no save before the end', changed({ 'train/saveInterval': 21 }), ['train.saveInterval']],
+    ['a run longer than its series', changed({ 'train/iterationsPerRun': 30 }), ['train.iterationsPerRun']],
+    ['more copies than other nodes', changed({ 'train/replicas': 2 }), ['train.replicas']],
+    ['a flag that a field owns', changed({ 'train/extraArgs': { '--save': '/tmp' } }), ['train.extraArgs.--save']],
+    ['a flag that is none', changed({ 'train/extraArgs': { 'lr; rm': 1 } }), ['train.extraArgs.lr; rm']],
+    ['a duration without a unit', changed({ recovery: { lease: '30' } }), ['recovery.lease']],
+    [
+      'five mistakes',
+      changed({ 'model/preset': 'x', 'dataset/source': 'x', 'cluster/nodes': -1, 'train/iterations': 'many', more: 1 }),
+      ['model.preset', 'dataset.source', 'cluster.nodes', 'train.iterations', 'more'],
+    ],
+  ])('%s', (_, input, fields) => expect(problemsOf(input)).toEqual(fields));
+
+  it('in words that say what was there and what was expected', () => {
+    const result = parseRunSpec(changed({ 'train/globalBatch': 3, 'parallel/pp': 1 }), 'run');
+    expect('problems' in result && describeProblems(result.problems)).toBe(
+      'The run file has 1 problem:\n  train.globalBatch: expected a multiple of microBatch·dp = 1·2 = 2, got 3',
+    );
+  });
+
+  it('also when only the workflow id cannot name a series', () => {
+    expect(parseRunSpec(good(), 'a/b')).toMatchObject({ problems: [{ path: 'series', value: '"a/b"' }] });
+  });
+});
+
+it.each([
+  ['500ms', 500],
+  ['90s', 90_000],
+  ['1.5h', 5_400_000],
+  ['2d', 172_800_000],
+])('%s is %d milliseconds', (text, expected) => expect(milliseconds(text)).toBe(expected));
