@@ -12,6 +12,7 @@ const pure = [
   'checkpoints',
   'content-key',
   'plan',
+  'plan-page',
   'presets',
   'recovery',
   'spec',
@@ -52,7 +53,7 @@ const walls = {
     message: 'Workers wire: only tests and infra/ import them.',
   },
   workflowsByPath: {
-    regex: `/workflows/(?!${oneOf(forActivities)}\\.js$)`,
+    regex: `/workflows/(?!${oneOf([...forActivities, 'plan-page'])}\\.js$)`,
     allowTypeImports: true,
     message: 'Workers hand workflows over by path: no workflow runs outside the sandbox.',
   },

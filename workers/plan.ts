@@ -1,0 +1,42 @@
+/** `npm run plan -- run.json`: validates a run file and prints what would run where. Touches nothing. */
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { parseArgs } from 'node:util';
+import { describePlan, planRun } from '../workflows/plan-page.js';
+import { describeProblems, parseRunSpec, runFileSchema } from '../workflows/spec.js';
+
+const USAGE = 'usage: npm run plan -- run.json [--json] | --schema';
+
+async function main(): Promise<string> {
+  const { values, positionals } = parseArgs({
+    options: { json: { type: 'boolean', default: false }, schema: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  if (values.schema) return JSON.stringify(runFileSchema(), null, 2);
+  const [path, ...rest] = positionals;
+  if (path === undefined || rest.length) throw new Error(USAGE);
+  const parsed = parseRunSpec(await readRunFile(path), basename(path, '.json'));
+  if ('problems' in parsed) throw new Error(describeProblems(parsed.problems));
+  const plan = planRun(parsed.spec);
+  const page = describePlan(plan, parsed.spec);
+  return values.json ? `${page}\n${JSON.stringify(plan)}` : page;
+}
+
+async function readRunFile(path: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(error.code === 'ENOENT' ? `there is no run file ${path}` : `${path}: ${error.message}`);
+  });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${path} is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+main().then(
+  (text) => process.stdout.write(`${text}\n`),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  },
+);
