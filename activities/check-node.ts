@@ -1,5 +1,5 @@
 /** Is this node fit to train: its tools, its disk, its copy of the programs, and whether its storage is also another's. */
-import { mkdir, readdir, readFile, statfs } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -13,6 +13,8 @@ import { run } from './shell.js';
 
 const ENTRY_POINTS = ['pretrain_gpt.py', 'convert_ckpt_v2.py', 'preprocess_data.py'];
 const PROBE_TIMEOUT_MS = 120_000;
+/** Other runs may be looking at theirs. */
+const PROBE_KEPT_MS = 3_600_000;
 
 export const createCheckNode =
   (deps: NodeDeps): NodeActivities['checkNode'] =>
@@ -27,6 +29,7 @@ export const createCheckNode =
         ? [`${deps.devices} devices, ${input.devices} wanted: correct cluster.devicesPerNode or PRETRAIN_DEVICES`]
         : []),
       ...(await missingEntryPoints(deps)),
+      ...(deps.profile === 'npu' ? await npuProblems(deps, input) : []),
     ];
     const versions = await toolVersions(deps).catch((error: unknown) => {
       problems.push(reasonOf(error));
@@ -55,12 +58,24 @@ export const createPingNode =
   () =>
     Promise.resolve({ name, address, port, devices, profile });
 
+/** Also takes away this node's probes of other runs: what they had to tell is told. */
 export const createListProbes =
   (deps: NodeDeps): NodeActivities['listProbes'] =>
   async (input) => {
     const names = await readdir(probesDir(deps, input)).catch(() => []);
+    const runs = await readdir(join(deps.dataDir, 'probes')).catch(() => []);
+    for (const other of runs.filter((run) => run !== input.run))
+      await removeOld(join(deps.dataDir, 'probes', other), deps);
     return names.filter((name) => !name.startsWith('.')).sort(bytewise);
   };
+
+async function removeOld(dir: string, { name }: NodeDeps): Promise<void> {
+  const about = await stat(join(dir, name)).catch(() => undefined);
+  if (!about || Date.now() - about.mtimeMs < PROBE_KEPT_MS) return;
+  await rm(join(dir, name), { force: true });
+  // The last one to go takes the directory along.
+  await rmdir(dir).catch(() => undefined);
+}
 
 const probesDir = ({ dataDir }: NodeDeps, { run: name }: Pick<CheckNodeInput, 'run'>): string =>
   confined(dataDir, `probes/${name}`);
@@ -80,6 +95,24 @@ async function missingEntryPoints({ mindspeedDir }: NodeDeps): Promise<string[]>
   return missing.length
     ? [`${mindspeedDir} has no ${missing.join(', ')}: it is no MindSpeed-LLM checkout of 2.2 or later`]
     : [];
+}
+
+/** The driver's own word on the devices, always with a timeout: with a sick driver the tool hangs. */
+async function npuProblems({ name, env, dataDir }: NodeDeps, { devices }: CheckNodeInput): Promise<string[]> {
+  const problems: string[] = [];
+  if (!env['ASCEND_HOME_PATH'] && !env['ASCEND_TOOLKIT_HOME'])
+    problems.push("CANN's environment is not there: source its set_env.sh where the node worker is started");
+  try {
+    const options = { env, cwd: dataDir, timeout: 20_000, what: `${name}: devices` };
+    const listed = await run(['npu-smi', 'info', '-l'], options);
+    // A card may hold two: what counts are chips.
+    const chips = [...listed.matchAll(/Chip Count\s*:\s*(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+    if (chips < devices)
+      problems.push(`npu-smi lists ${chips} devices, ${devices} wanted: look for lost ones with npu-smi info`);
+  } catch (error) {
+    problems.push(reasonOf(error));
+  }
+  return problems;
 }
 
 const VERSIONS = `
@@ -105,21 +138,30 @@ async function toolVersions({ name, python, profile, env, dataDir }: NodeDeps): 
   return { ...versions, node: process.versions.node };
 }
 
+/** Not programs, though they may lie in a checkout: data, weights and what runs have left there. */
+const NO_SOURCES = /^(\..*|node_modules|__pycache__|logs|dataset|ckpt|model_from_hf|model_weights|kernel_meta)$/;
+const LARGEST_SOURCE = 2 ** 20;
+
 /** SHA-256 over names and bytes of all Python sources, so that two checkouts that differ in a line differ here. */
 async function fingerprint(dir: string): Promise<string> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter(
-      (entry) =>
-        entry.isFile() &&
-        /\.(py|json)$/.test(entry.name) &&
-        !/(^|\/)\.|node_modules|__pycache__/.test(entry.parentPath.slice(dir.length)),
-    )
-    .map((entry) => join(entry.parentPath, entry.name).slice(dir.length + 1))
-    .sort(bytewise);
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${file}\0`).update(await readFile(join(dir, file)));
+  for (const file of (await sourcesIn(dir, '', new Set())).sort(bytewise))
+    hash.update(`${file}\0`).update(await readFile(join(dir, file)));
   return hash.digest('hex');
+}
+
+/** Links are followed, since Megatron's folder may be linked into the checkout; but none in a circle. */
+async function sourcesIn(root: string, below: string, seen: Set<string>): Promise<string[]> {
+  const real = await realpath(join(root, below));
+  if (seen.has(real)) return [];
+  const found: string[] = [];
+  for (const name of await readdir(real)) {
+    const path = below === '' ? name : `${below}/${name}`;
+    const about = NO_SOURCES.test(name) ? undefined : await stat(join(root, path)).catch(() => undefined);
+    if (about?.isDirectory()) found.push(...(await sourcesIn(root, path, new Set([...seen, real]))));
+    else if (about?.isFile() && /\.(py|json)$/.test(name) && about.size <= LARGEST_SOURCE) found.push(path);
+  }
+  return found;
 }
 
 const freePort = (host: string): Promise<number> =>

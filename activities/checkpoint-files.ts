@@ -1,10 +1,12 @@
 /** Megatron's checkpoint tree on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, each shard directory an artifact of its own. */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { confined, readManifest, sealArtifact, sizeOf, type Manifest } from './artifact.js';
-import { readIfThere } from './atomic.js';
+import { confined, filesBelow, MANIFEST, readManifest, sealArtifact, type Manifest } from './artifact.js';
+import { readIfThere, syncPath } from './atomic.js';
 import type { Artifact } from '../workflows/contract.js';
 
+/** Below a tree: iterations that were newer than the one restored, out of the trainer's sight. */
+export const SET_ASIDE = 'set-aside';
 export const TRACKER = 'latest_checkpointed_iteration.txt';
 const ITERATION = /^iter_(\d{7,})$/;
 const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
@@ -28,18 +30,28 @@ export async function shardsIn(dataDir: string, dir: string, iteration: number):
   return names.filter((name) => SHARD.test(name)).sort();
 }
 
-/** Hashes what a writer has finished. A seal that fits the files' names and sizes is kept. */
+/** Hashes what a writer has finished, once it is on disk. A seal that is newer than the files and fits them is kept. */
 export async function sealShard(dataDir: string, dir: string, signal?: AbortSignal): Promise<Artifact> {
   const held = await readManifest(dataDir, dir);
   if (held && (await fits(dataDir, dir, held.manifest))) return held.artifact;
-  return sealArtifact(dataDir, dir, undefined, signal ? { signal } : {});
+  const root = confined(dataDir, dir);
+  const names = await filesBelow(root);
+  if (names.length === 0) throw Object.assign(new Error(`no files in ${root}`), { code: 'ENOENT' });
+  for (const name of names) await syncPath(join(root, name));
+  return sealArtifact(dataDir, dir, names, signal ? { signal } : {});
 }
 
 async function fits(dataDir: string, dir: string, { files }: Manifest): Promise<boolean> {
-  const names = (await readdir(confined(dataDir, dir))).filter((name) => name.endsWith('.pt'));
+  const root = confined(dataDir, dir);
+  const sealedAt = (await stat(join(root, MANIFEST))).mtimeMs;
+  const names = await filesBelow(root);
   if (names.length !== files.length) return false;
-  const sizes = await Promise.all(files.map(({ path }) => sizeOf(join(confined(dataDir, dir), path))));
-  return files.every(({ size }, index) => sizes[index] === size);
+  for (const { path, size } of files) {
+    const found = await stat(join(root, path)).catch(() => undefined);
+    // Written again with the same sizes, as by a generation that trains an iteration for the second time.
+    if (found?.size !== size || found.mtimeMs > sealedAt) return false;
+  }
+  return true;
 }
 
 /** The iteration that a tracker names; `undefined` for none, and for text that is no iteration. */

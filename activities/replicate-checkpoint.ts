@@ -3,18 +3,18 @@
  * When an iteration is sealed and copied here, the generation hears of it.
  */
 import { log, sleep } from '@temporalio/activity';
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, Peer, ReplicateCheckpointInput } from '../workflows/contract.js';
 import type { CheckpointReplicated } from '../workflows/messages.js';
 import { confined, parseManifest, sha256 } from './artifact.js';
-import { isMissing } from './atomic.js';
 import {
   iterationDir,
   iterationsIn,
   parseTracker,
   readTracker,
   sealShard,
+  SET_ASIDE,
   shardDir,
   TRACKER,
 } from './checkpoint-files.js';
@@ -123,8 +123,17 @@ async function askPeer(url: string): Promise<string | undefined> {
 /** Keeps the newest `keep` iterations up to the one that is replicated now; never touches a newer one, nor the tracker's. */
 async function prune({ dataDir }: NodeDeps, dir: string, done: number, keep: number): Promise<void> {
   const old = (await iterationsIn(dataDir, dir)).filter((iteration) => iteration <= done).slice(0, -Math.max(1, keep));
-  for (const iteration of old)
-    await rm(join(confined(dataDir, dir), iterationDir(iteration)), { recursive: true }).catch((error: unknown) => {
-      if (!isMissing(error)) throw error;
-    });
+  for (const iteration of old) await remove(join(confined(dataDir, dir), iterationDir(iteration)));
+
+  // What a restore has set aside is kept as long as it is newer than anything else there is.
+  const aside = `${dir}/${SET_ASIDE}`;
+  for (const batch of await readdir(confined(dataDir, aside)).catch(() => [])) {
+    const iterations = await iterationsIn(dataDir, `${aside}/${batch}`);
+    const trained = iterations.filter((iteration) => iteration <= done);
+    for (const iteration of trained)
+      await remove(join(confined(dataDir, `${aside}/${batch}`), iterationDir(iteration)));
+    if (trained.length === iterations.length) await remove(confined(dataDir, `${aside}/${batch}`));
+  }
 }
+
+const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });

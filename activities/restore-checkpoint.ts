@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/contract.js';
 import { confined, readManifest, verifyArtifact } from './artifact.js';
 import { syncPath, writeFileAtomic } from './atomic.js';
-import { iterationDir, iterationsIn, shardDir, TRACKER } from './checkpoint-files.js';
+import { iterationDir, iterationsIn, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
@@ -76,7 +76,7 @@ async function setAside({ dataDir }: NodeDeps, { dir, iteration }: RestoreCheckp
   const root = confined(dataDir, dir);
   const newer = (await iterationsIn(dataDir, dir)).filter((found) => found > iteration);
   if (newer.length === 0) return;
-  const aside = join(root, 'set-aside', new Date().toISOString().replace(/[:.]/g, '-'));
+  const aside = join(root, SET_ASIDE, new Date().toISOString().replace(/[:.]/g, '-'));
   await mkdir(aside, { recursive: true });
   for (const found of newer) await rename(join(root, iterationDir(found)), join(aside, iterationDir(found)));
   await syncPath(root);

@@ -1,6 +1,7 @@
 /** The only place that runs short commands. Argument lists only; output bounded; failures in one line. */
 import { open } from 'node:fs/promises';
-import { $ } from 'zx';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { $, type ProcessOutput, type ProcessPromise } from 'zx';
 import { failure } from './failures.js';
 import { tailOf } from './tail.js';
 
@@ -18,6 +19,9 @@ export interface RunOptions {
 
 const TAIL_BYTES = 2048;
 
+/** Between SIGTERM and SIGKILL to a command that is cancelled or took too long. */
+const GRACE_MS = 5_000;
+
 /**
  * Runs a command to its end.
  * @returns its standard output, or nothing where it went to a log
@@ -25,32 +29,67 @@ const TAIL_BYTES = 2048;
  */
 export async function run(argv: string[], options: RunOptions): Promise<string> {
   const { cwd, env, timeout, signal, logPath, what } = options;
+  signal?.throwIfAborted();
   const log = logPath === undefined ? undefined : await open(logPath, 'a');
   try {
-    // Its own process group, so that a timeout or a cancellation takes along what the command has started.
+    // Its own process group, so that its end takes along what it has started.
     const command = $({
       ...(cwd !== undefined && { cwd }),
-      ...(signal && { signal }),
       env,
-      timeout,
       detached: true,
       nothrow: true,
       quiet: true,
       stdio: log ? ['ignore', log.fd, log.fd] : ['ignore', 'pipe', 'pipe'],
     })`${argv}`;
-    const { exitCode, signal: endedBy, stdout, stderr } = await command;
-    if (signal?.aborted) throw signal.reason;
-    if (exitCode === 0) return stdout;
+    const cut = await within(command, timeout, signal);
+    signal?.throwIfAborted();
+    const {
+      exitCode,
+      signal: endedBy,
+      stdout,
+      stderr,
+    } = cut ? { ...NOTHING, ...(await ended(command)) } : await command;
+    if (exitCode === 0 && !cut) return stdout;
     const tail = logPath ? await tailOf(logPath, TAIL_BYTES) : (stderr || stdout).slice(-TAIL_BYTES);
     const lastLine = tail.trim().split('\n').at(-1) ?? '';
+    const how = cut ? `did not end within ${timeout / 1000} s` : `ended with ${endedBy ?? `exit code ${exitCode}`}`;
     throw failure(
       'CommandFailed',
-      `${what}: ${argv[0]} ended with ${endedBy ?? `exit code ${exitCode}`}: ${lastLine.slice(0, 300)}${logPath ? `; log: ${logPath}` : ''}`,
-      {
-        details: { exitCode, logPath, tail },
-      },
+      `${what}: ${argv[0]} ${how}: ${lastLine.slice(0, 300)}${logPath ? `; log: ${logPath}` : ''}`,
+      { details: { exitCode, logPath, tail } },
     );
   } finally {
     await log?.close();
+  }
+}
+
+const NOTHING = { exitCode: null, signal: null, stdout: '', stderr: '' };
+
+/** What a command that was killed has left to say; one that hangs in a driver does not even end on SIGKILL. */
+const ended = (command: ProcessPromise): Promise<ProcessOutput | undefined> =>
+  Promise.race([command, sleep(1_000, undefined)]);
+
+/** Waits for the end of a command. True when it took too long or was cancelled, and was killed. */
+async function within(command: ProcessPromise, timeout: number, signal?: AbortSignal): Promise<boolean> {
+  const over = new AbortController();
+  const limits = AbortSignal.any([AbortSignal.timeout(timeout), over.signal, ...(signal ? [signal] : [])]);
+  const cut = new Promise<true>((resolve) => limits.addEventListener('abort', () => resolve(true), { once: true }));
+  const ran = command.then(() => false);
+  if (!(await Promise.race([ran, cut]))) {
+    over.abort();
+    return false;
+  }
+  for (const name of ['SIGTERM', 'SIGKILL'] as const) {
+    killGroup(command.pid, name);
+    if ((await Promise.race([ran, sleep(GRACE_MS, true)])) === false) break;
+  }
+  return true;
+}
+
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }

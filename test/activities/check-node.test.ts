@@ -1,0 +1,136 @@
+import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createCheckNode, createListProbes, createPingNode } from '../../activities/check-node.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { tempDir } from '../support/temp-dir.js';
+import { run, testNode } from '../support/test-node.js';
+
+const input = { run: 'r', diskBytes: 1, devices: 1 };
+const check = (deps: NodeDeps, more = {}) => run(createCheckNode(deps), { ...input, ...more });
+
+async function program(path: string, script: string): Promise<string> {
+  await writeFile(path, `#!/bin/bash\n${script}\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+/** A node with a directory that looks like a checkout and a Python that has what is wanted. */
+async function fitNode(name = 'n1', more: Partial<NodeDeps> = {}): Promise<NodeDeps> {
+  const mindspeedDir = await tempDir();
+  for (const file of ['pretrain_gpt.py', 'convert_ckpt_v2.py', 'preprocess_data.py'])
+    await writeFile(join(mindspeedDir, file), `# ${file}\n`);
+  const python = await program(
+    join(await tempDir(), 'python'),
+    `echo '{"python":"3.11.2","torch":"2.7.1","numpy":"1.26.4"}'`,
+  );
+  return testNode(name, { mindspeedDir, python, env: { PATH: process.env['PATH']! }, ...more });
+}
+
+describe('a node that is fit', () => {
+  it('reports its versions, its clock, its disk and a port that is free', async () => {
+    const report = await check(await fitNode());
+    expect(report).toMatchObject({
+      name: 'n1',
+      versions: { python: '3.11.2', torch: '2.7.1', numpy: '1.26.4', node: process.versions.node },
+    });
+    expect(Math.abs(report.clock - Date.now())).toBeLessThan(5_000);
+    expect(report.freeBytes).toBeGreaterThan(0);
+    expect(report.freePort).toBeGreaterThan(1023);
+  });
+
+  it('answers a ping with what others need to reach it', async () => {
+    const deps = await fitNode();
+    expect(await run(createPingNode(deps) as (_: undefined) => Promise<unknown>, undefined)).toEqual({
+      ...{ name: 'n1', address: '127.0.0.1', port: deps.port, devices: 1, profile: 'cpu' },
+    });
+  });
+});
+
+describe('the fingerprint', () => {
+  let deps: NodeDeps;
+  const print = async () => (await check(deps)).fingerprint;
+  beforeEach(async () => void (deps = await fitNode()));
+
+  it('changes with any source, by name or by content, also behind a link', async () => {
+    const seen = [await print()];
+    await mkdir(join(deps.mindspeedDir, 'tasks'));
+    await writeFile(join(deps.mindspeedDir, 'tasks/a.py'), '1');
+    seen.push(await print());
+    await writeFile(join(deps.mindspeedDir, 'tasks/a.py'), '2');
+    seen.push(await print());
+    const megatron = await tempDir();
+    await writeFile(join(megatron, 'core.py'), '3');
+    await symlink(megatron, join(deps.mindspeedDir, 'megatron'));
+    seen.push(await print());
+    expect(new Set(seen).size).toBe(4);
+  });
+
+  it('does not change with data, caches, logs or a link in a circle', async () => {
+    const before = await print();
+    for (const dir of ['__pycache__', 'logs', '.git', 'dataset']) {
+      await mkdir(join(deps.mindspeedDir, dir));
+      await writeFile(join(deps.mindspeedDir, dir, 'x.py'), dir);
+    }
+    await writeFile(join(deps.mindspeedDir, 'corpus.json'), Buffer.alloc(2 ** 20 + 1));
+    await writeFile(join(deps.mindspeedDir, 'weights.pt'), 'w');
+    await symlink(deps.mindspeedDir, join(deps.mindspeedDir, 'self'));
+    expect(await print()).toBe(before);
+  });
+});
+
+describe('a node that is not fit says what is missing and what to do', () => {
+  const refused = (deps: NodeDeps, message: string, more = {}) =>
+    expect(check(deps, more)).rejects.toMatchObject({
+      type: 'EnvCheckFailed',
+      nonRetryable: true,
+      message: expect.stringContaining(message) as string,
+    });
+
+  it('no Python', async () => refused(await fitNode('n1', { python: '/nonexistent/python' }), '/nonexistent/python'));
+
+  it('no torch', async () => {
+    const python = await program(
+      join(await tempDir(), 'python'),
+      `echo '{"python":"3.11.2","torch":"missing: No module named torch","numpy":"1"}'`,
+    );
+    await refused(
+      await fitNode('n1', { python }),
+      'cannot import torch (No module named torch): install it, or set PRETRAIN_PYTHON',
+    );
+  });
+
+  it('no entry point, no directory', async () => {
+    const deps = await fitNode();
+    await rm(join(deps.mindspeedDir, 'convert_ckpt_v2.py'));
+    await refused(deps, 'has no convert_ckpt_v2.py');
+    await refused({ ...deps, mindspeedDir: '/nonexistent' }, 'set MINDSPEED_LLM');
+  });
+
+  it('too little disk, too few devices, both in one answer', async () => {
+    await refused(await fitNode(), 'free space there; 1 devices, 8 wanted', { diskBytes: 2 ** 60, devices: 8 });
+  });
+
+  it('NPUs that the driver does not list, and no CANN', async () => {
+    const bin = await tempDir();
+    await program(join(bin, 'npu-smi'), String.raw`printf '\tTotal Count : 1\n\n\tNPU ID : 0\n\tChip Count : 2\n'`);
+    const env = { PATH: `${bin}:${process.env['PATH']}` };
+    const deps = await fitNode('n1', { profile: 'npu', devices: 4, env });
+    await refused(deps, 'npu-smi lists 2 devices, 4 wanted', { devices: 4 });
+    await refused(deps, 'source its set_env.sh', { devices: 2 });
+  });
+});
+
+describe('probes', () => {
+  it('show on shared storage all nodes, on a disk of its own one', async () => {
+    const shared = await tempDir();
+    const nodes = [
+      await fitNode('n1', { dataDir: shared }),
+      await fitNode('n2', { dataDir: shared }),
+      await fitNode('n3'),
+    ];
+    for (const node of nodes) await check(node);
+    const seen = await Promise.all(nodes.map((node) => run(createListProbes(node), { run: 'r' })));
+    expect(seen).toEqual([['n1', 'n2'], ['n1', 'n2'], ['n3']]);
+  });
+});
