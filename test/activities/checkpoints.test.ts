@@ -1,0 +1,263 @@
+/** Checkpoint trees: listed, restored from peers, copied as they are saved. Real files, real HTTP. */
+import { mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CancelledFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { describe, expect, it } from 'vitest';
+import { iterationDir, sealShard, shardDir, TRACKER } from '../../activities/checkpoint-files.js';
+import { filesOf, generationDir, writeJson } from '../../activities/generation-files.js';
+import { createListCheckpoints } from '../../activities/list-checkpoints.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { pause } from '../../activities/process.js';
+import { createReplicateCheckpoint } from '../../activities/replicate-checkpoint.js';
+import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
+import type { Peer, ReplicateCheckpointInput, ShardHeld } from '../../workflows/contract.js';
+import type { CheckpointReplicated } from '../../workflows/messages.js';
+import { run, serving, testNode } from '../support/test-node.js';
+
+const DIR = 'series/s/checkpoints';
+const [FIRST, SECOND] = ['mp_rank_00_000', 'mp_rank_00_001'] as const;
+
+/** What a trainer writes of one shard, different for each iteration. */
+async function save({ dataDir }: NodeDeps, iteration: number, shard: string, text = `${shard} at ${iteration}`) {
+  const dir = join(dataDir, shardDir(DIR, iteration, shard));
+  await mkdir(dir, { recursive: true });
+  await writeFile(join(dir, 'model_optim_rng.pt'), `model of ${text}`);
+  await writeFile(join(dir, 'distrib_optim.pt'), `optimizer of ${text}`);
+}
+
+async function saveAndSeal(deps: NodeDeps, iteration: number, shard: string, text?: string): Promise<ShardHeld> {
+  await save(deps, iteration, shard, text);
+  const { digest, bytes } = await sealShard(deps.dataDir, shardDir(DIR, iteration, shard));
+  return { shard, digest, bytes };
+}
+
+const fileOf = ({ dataDir }: NodeDeps, iteration: number, shard: string, name = 'model_optim_rng.pt') =>
+  join(dataDir, shardDir(DIR, iteration, shard), name);
+const track = ({ dataDir }: NodeDeps, iteration: number) => writeFile(join(dataDir, DIR, TRACKER), String(iteration));
+const tracker = ({ dataDir }: NodeDeps) => readFile(join(dataDir, DIR, TRACKER), 'utf8');
+const list = (deps: NodeDeps) => run(createListCheckpoints(deps), { dir: DIR });
+const tree = ({ dataDir }: NodeDeps) => readdir(join(dataDir, DIR)).then((names) => names.sort());
+
+const restore = (deps: NodeDeps, iteration: number, shards: (ShardHeld & { from: Peer[] })[], setAsideNewer = true) =>
+  run(createRestoreCheckpoint(deps), { dir: DIR, iteration, shards, setAsideNewer });
+
+describe('a listing', () => {
+  it('names the sealed shards of every iteration, and nothing of a tree that is not there', async () => {
+    const deps = await testNode('n1');
+    expect(await list(deps)).toEqual([]);
+    const five = await saveAndSeal(deps, 5, FIRST);
+    const ten = [await saveAndSeal(deps, 10, FIRST), await saveAndSeal(deps, 10, SECOND)];
+    expect(await list(deps)).toEqual([
+      { iteration: 5, shards: [five] },
+      { iteration: 10, shards: ten },
+    ]);
+  });
+
+  it('leaves out what is not sealed, cut, or lacks a file', async () => {
+    const deps = await testNode('n1');
+    await save(deps, 5, FIRST);
+    await saveAndSeal(deps, 10, FIRST);
+    await truncate(fileOf(deps, 10, FIRST), 3);
+    await saveAndSeal(deps, 15, FIRST);
+    await rm(fileOf(deps, 15, FIRST, 'distrib_optim.pt'));
+    expect(await list(deps)).toEqual([]);
+  });
+});
+
+describe('a seal', () => {
+  it('is made anew when the files were written again, though with the same sizes', async () => {
+    const deps = await testNode('n1');
+    const before = await saveAndSeal(deps, 5, FIRST, 'one');
+    expect((await sealShard(deps.dataDir, shardDir(DIR, 5, FIRST))).digest).toBe(before.digest);
+    await save(deps, 5, FIRST, 'two');
+    const later = new Date(Date.now() + 2_000);
+    await utimes(fileOf(deps, 5, FIRST), later, later);
+    expect((await sealShard(deps.dataDir, shardDir(DIR, 5, FIRST))).digest).not.toBe(before.digest);
+  });
+});
+
+describe('a restore', () => {
+  it('brings what is missing from a peer, keeps what is good, and writes the tracker', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const own = await saveAndSeal(n1, 10, FIRST);
+    const theirs = await saveAndSeal(n2, 10, SECOND);
+    const before = await stat(fileOf(n1, 10, FIRST));
+    const peer = await serving(n2);
+    await restore(n1, 10, [
+      { ...own, from: [{ name: 'n1', url: 'http://127.0.0.1:9' }] },
+      { ...theirs, from: [peer] },
+    ]);
+    expect((await stat(fileOf(n1, 10, FIRST))).mtimeMs).toBe(before.mtimeMs);
+    expect(await readFile(fileOf(n1, 10, SECOND), 'utf8')).toBe(`model of ${SECOND} at 10`);
+    expect((await stat(fileOf(n1, 10, SECOND))).nlink).toBe(1);
+    expect(await tracker(n1)).toBe('10');
+  });
+
+  it('repairs from a peer a shard that is damaged here, though its size is right', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const held = await saveAndSeal(n1, 10, FIRST);
+    expect(await saveAndSeal(n2, 10, FIRST)).toEqual(held);
+    const good = await readFile(fileOf(n1, 10, FIRST), 'utf8');
+    await writeFile(fileOf(n1, 10, FIRST), good.replace('model', 'm0del'));
+    await restore(n1, 10, [{ ...held, from: [await serving(n1), await serving(n2)] }]);
+    expect(await readFile(fileOf(n1, 10, FIRST), 'utf8')).toBe(good);
+    expect(await list(n1)).toEqual([{ iteration: 10, shards: [held] }]);
+  });
+
+  it('says of a shard that nobody has in order which one it is, and writes no tracker', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const held = await saveAndSeal(n1, 10, FIRST);
+    await track(n1, 10);
+    await truncate(fileOf(n1, 10, FIRST), 3);
+    const alone = { ...held, from: [await serving(n1)] };
+    const error = { type: 'DataCorrupt', nonRetryable: true, details: [{ iteration: 10, shard: FIRST, node: 'n1' }] };
+    await expect(restore(n1, 10, [alone])).rejects.toMatchObject(error);
+    await expect(tracker(n1)).rejects.toThrow('ENOENT');
+
+    await saveAndSeal(n2, 10, FIRST);
+    await writeFile(fileOf(n2, 10, FIRST), `m0del of ${FIRST} at 10`);
+    await expect(restore(n1, 10, [{ ...held, from: [await serving(n2)] }])).rejects.toMatchObject(error);
+  });
+
+  it('is to be tried again, and not given up, while a peer that has it is away', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const held = await saveAndSeal(n2, 10, FIRST);
+    const away = { name: 'n2', url: 'http://127.0.0.1:9' };
+    await expect(restore(n1, 10, [{ ...held, from: [away] }])).rejects.toMatchObject({
+      type: 'CommandFailed',
+      nonRetryable: false,
+    });
+  });
+
+  it('sets newer iterations aside, sealed or not, and without an iteration everything', async () => {
+    const deps = await testNode('n1');
+    const ten = await saveAndSeal(deps, 10, FIRST);
+    await saveAndSeal(deps, 15, FIRST);
+    await save(deps, 20, FIRST);
+    await track(deps, 15);
+    await restore(deps, 10, [{ ...ten, from: [] }]);
+    expect(await tree(deps)).toEqual([iterationDir(10), TRACKER, 'set-aside']);
+    const [batch] = await readdir(join(deps.dataDir, DIR, 'set-aside'));
+    expect(await readdir(join(deps.dataDir, DIR, 'set-aside', batch!))).toEqual([iterationDir(15), iterationDir(20)]);
+    expect(await tracker(deps)).toBe('10');
+
+    await restore(deps, 0, []);
+    expect(await tree(deps)).toEqual(['set-aside']);
+  });
+});
+
+/** Two writers, each with one shard and the other's copy, as a ring of two has it. */
+async function ring(): Promise<{ nodes: [NodeDeps, NodeDeps]; peers: [Peer, Peer]; news: CheckpointReplicated[] }> {
+  const news: CheckpointReplicated[] = [];
+  const signal = (_: unknown, name: string, payload: unknown) => {
+    expect(name).toBe('checkpointReplicated');
+    news.push(payload as CheckpointReplicated);
+    return Promise.resolve();
+  };
+  const nodes: [NodeDeps, NodeDeps] = [await testNode('n1', { signal }), await testNode('n2', { signal })];
+  for (const { dataDir } of nodes) await mkdir(join(dataDir, DIR), { recursive: true });
+  return { nodes, peers: [await serving(nodes[0]), await serving(nodes[1])], news };
+}
+
+const replicateInput = ([n1, n2]: [Peer, Peer], which: 0 | 1, more = {}): ReplicateCheckpointInput => ({
+  ...{ run: 'r', series: 's', generation: 1, token: 1, after: 0, keep: 2, until: 100, master: n1 },
+  seals: [which === 0 ? FIRST : SECOND],
+  copies: [which === 0 ? { shard: SECOND, from: n2 } : { shard: FIRST, from: n1 }],
+  reportTo: { workflowId: 'w', runId: 'r' },
+  ...more,
+});
+
+const follow = (deps: NodeDeps, input: ReplicateCheckpointInput) => run(createReplicateCheckpoint(deps), input);
+
+async function exits({ dataDir }: NodeDeps): Promise<void> {
+  const dir = generationDir(dataDir, { run: 'r', generation: 1, token: 1 });
+  await mkdir(dir, { recursive: true });
+  await writeJson(filesOf(dir).exit, { token: 1, code: 0, signal: null, at: '' });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await pause(20);
+}
+
+describe('a replication', () => {
+  it('follows the saves: seals its own, copies the other, reports, and ends after the last one', async () => {
+    const { nodes, peers, news } = await ring();
+    const running = Promise.all(nodes.map((node, i) => follow(node, replicateInput(peers, i as 0 | 1, { until: 10 }))));
+    for (const iteration of [5, 10]) {
+      await save(nodes[0], iteration, FIRST);
+      await save(nodes[1], iteration, SECOND);
+      await track(nodes[0], iteration);
+      await until(() => news.filter((one) => one.iteration === iteration).length === 2);
+    }
+    expect(await running).toEqual([{ iteration: 10 }, { iteration: 10 }]);
+    const [first, second] = await Promise.all(nodes.map(list));
+    expect(first).toEqual(second);
+    expect(first!.map(({ iteration, shards }) => [iteration, shards.length])).toEqual([
+      [5, 2],
+      [10, 2],
+    ]);
+    const { bytes } = news[0]!;
+    expect(bytes).toBe(first![0]!.shards.reduce((sum, shard) => sum + shard.bytes, 0));
+  });
+
+  it('does not touch what is being written before the tracker says that it is complete', async () => {
+    const { nodes, peers, news } = await ring();
+    const running = follow(nodes[0], replicateInput(peers, 0, { copies: [], until: 5 }));
+    await save(nodes[0], 5, FIRST);
+    await pause(700);
+    expect(await list(nodes[0])).toEqual([]);
+    await track(nodes[0], 5);
+    expect(await running).toEqual({ iteration: 5 });
+    expect(news).toHaveLength(1);
+  });
+
+  it('waits for a writer that is away, and goes on with the newest save when it is back', async () => {
+    const { nodes, peers, news } = await ring();
+    const running = follow(nodes[0], replicateInput(peers, 0, { until: 10 }));
+    await save(nodes[0], 5, FIRST);
+    await track(nodes[0], 5);
+    await pause(700);
+    expect(news).toEqual([]);
+    await save(nodes[0], 10, FIRST);
+    await track(nodes[0], 10);
+    await saveAndSeal(nodes[1], 10, SECOND);
+    expect(await running).toEqual({ iteration: 10 });
+    expect(news.map(({ iteration }) => iteration)).toEqual([10]);
+  });
+
+  it('keeps the newest iterations and forgets older ones, also those that a restore set aside', async () => {
+    const { nodes, peers } = await ring();
+    const [n1] = nodes;
+    const ten = await saveAndSeal(n1, 10, FIRST);
+    for (const iteration of [15, 40]) await save(n1, iteration, FIRST);
+    await restore(n1, 10, [{ ...ten, from: [] }]);
+    const running = follow(n1, replicateInput(peers, 0, { copies: [], after: 10, until: 20 }));
+    for (const iteration of [15, 20]) {
+      await save(n1, iteration, FIRST);
+      await save(n1, 25, FIRST);
+      await track(n1, iteration);
+      while (!(await list(n1)).some((found) => found.iteration === iteration)) await pause(20);
+    }
+    await running;
+    expect(await tree(n1)).toEqual([iterationDir(15), iterationDir(20), iterationDir(25), TRACKER, 'set-aside']);
+    const [batch] = await readdir(join(n1.dataDir, DIR, 'set-aside'));
+    expect(await readdir(join(n1.dataDir, DIR, 'set-aside', batch!))).toEqual([iterationDir(40)]);
+  });
+
+  it('ends when the ranks here have, and the tracker moves no more', async () => {
+    const { nodes, peers } = await ring();
+    await save(nodes[0], 5, FIRST);
+    await track(nodes[0], 5);
+    await exits(nodes[0]);
+    expect(await follow(nodes[0], replicateInput(peers, 0, { copies: [] }))).toEqual({ iteration: 5 });
+  });
+
+  it('ends with the reason of its cancellation while it waits', async () => {
+    const { nodes, peers } = await ring();
+    const environment = new MockActivityEnvironment();
+    setTimeout(() => environment.cancel('CANCELLED'), 300);
+    const running = environment.run(createReplicateCheckpoint(nodes[1]), replicateInput(peers, 1));
+    await expect(running).rejects.toBeInstanceOf(CancelledFailure);
+  });
+});
