@@ -23,4 +23,6 @@ export interface NodeDeps {
   hfToken?: string;
   /** Signals a workflow run through the node's client. */
   signal(to: Recipient, name: string, payload: unknown): Promise<void>;
+  /** The newest iteration that a generation knows to be sealed and copied on all nodes; `undefined` when nobody answers. */
+  replicated(of: Recipient): Promise<number | undefined>;
 }

@@ -46,7 +46,7 @@ export const createReplicateCheckpoint =
             continue;
           }
           done = tracked;
-          await prune(deps, dir, done, input.keep);
+          await prune(deps, dir, await deps.replicated(input.reportTo), input.keep);
           if (done >= input.until) return { iteration: done };
           continue;
         }
@@ -120,8 +120,12 @@ async function askPeer(url: string): Promise<string | undefined> {
   }
 }
 
-/** Keeps the newest `keep` iterations up to the one that is replicated now; never touches a newer one, nor the tracker's. */
-async function prune({ dataDir }: NodeDeps, dir: string, done: number, keep: number): Promise<void> {
+/**
+ * Keeps the newest `keep` iterations of those that are replicated everywhere, and all newer ones: this node may be
+ * ahead of a copier that is stuck, and then the older iteration is the one to go on from.
+ */
+async function prune({ dataDir }: NodeDeps, dir: string, done: number | undefined, keep: number): Promise<void> {
+  if (done === undefined) return;
   const old = (await iterationsIn(dataDir, dir)).filter((iteration) => iteration <= done).slice(0, -Math.max(1, keep));
   for (const iteration of old) await remove(join(confined(dataDir, dir), iterationDir(iteration)));
 

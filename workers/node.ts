@@ -40,6 +40,7 @@ export async function runNode(): Promise<void> {
         ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
         ...(config.hfToken && { hfToken: config.hfToken }),
         signal: (to, name, payload) => signal(connected, to, name, payload),
+        replicated: (of) => replicated(connected, of),
       }),
       // A few at once, never one: a stop must not queue behind a watch.
       maxConcurrentActivityTaskExecutions: 16,
@@ -90,3 +91,10 @@ async function signal(
     if (!(error instanceof WorkflowNotFoundError)) throw error;
   }
 }
+
+/** No answer is an answer here: without a control worker there is nobody to ask, and nothing is thrown away meanwhile. */
+const replicated = ({ client }: Connected, { workflowId, runId }: Recipient): Promise<number | undefined> =>
+  client.workflow
+    .getHandle(workflowId, runId)
+    .query<number>('replicated')
+    .catch(() => undefined);

@@ -61,4 +61,6 @@ export const requestLaunch = defineSignal<[{ requestId: string; holder: Recipien
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
 export const release = defineSignal<[{ holder: Recipient; nodes?: string[] }]>('release');
 
+/** Of a generation: its newest replicated iteration. Nodes ask before they throw an older one away. */
+export const replicated = defineQuery<number>('replicated');
 export const status = defineQuery<string>('status');

@@ -16,7 +16,7 @@ import {
 } from '@temporalio/workflow';
 import type { CopyPlan } from './checkpoints.js';
 import { lostNode, onNode, peerOf, type NodeInfo, type Timing, type WatchResult } from './contract.js';
-import { checkpointReplicated, generationNews, trainingProgress, type GenerationNews } from './messages.js';
+import { checkpointReplicated, generationNews, replicated, trainingProgress, type GenerationNews } from './messages.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
 import { milliseconds } from './spec.js';
@@ -224,6 +224,7 @@ function followProgress(input: GenerationInput) {
       .catch((error: unknown) => log.warn('the run did not take the news', { error: String(error) }));
   };
 
+  setHandler(replicated, () => state.replicated);
   setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points }) => {
     if (token !== input.token) return;
     state.iteration = iteration;

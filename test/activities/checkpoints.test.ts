@@ -228,7 +228,7 @@ describe('a replication', () => {
 
   it('keeps the newest iterations and forgets older ones, also those that a restore set aside', async () => {
     const { nodes, peers } = await ring();
-    const [n1] = nodes;
+    const n1 = { ...nodes[0], replicated: () => Promise.resolve(20) };
     const ten = await saveAndSeal(n1, 10, FIRST);
     for (const iteration of [15, 40]) await save(n1, iteration, FIRST);
     await restore(n1, 10, [{ ...ten, from: [] }]);
@@ -243,6 +243,22 @@ describe('a replication', () => {
     expect(await tree(n1)).toEqual([iterationDir(15), iterationDir(20), iterationDir(25), TRACKER, 'set-aside']);
     const [batch] = await readdir(join(n1.dataDir, DIR, 'set-aside'));
     expect(await readdir(join(n1.dataDir, DIR, 'set-aside', batch!))).toEqual([iterationDir(40)]);
+  });
+
+  it.each([
+    ['while another node has not copied the newer ones yet', 5],
+    ['while nobody can say what is replicated', undefined],
+  ])('forgets nothing %s', async (_, replicated) => {
+    const { nodes, peers } = await ring();
+    const n1 = { ...nodes[0], replicated: () => Promise.resolve(replicated) };
+    const running = follow(n1, replicateInput(peers, 0, { copies: [], until: 20 }));
+    for (const iteration of [5, 10, 15, 20]) {
+      await save(n1, iteration, FIRST);
+      await track(n1, iteration);
+      while (!(await list(n1)).some((found) => found.iteration === iteration)) await pause(20);
+    }
+    await running;
+    expect((await list(n1)).map(({ iteration }) => iteration)).toEqual([5, 10, 15, 20]);
   });
 
   it('ends when the ranks here have, and the tracker moves no more', async () => {

@@ -1,4 +1,6 @@
 /** The uses that the project is for, with the real CLI, a real server, real torchrun and real kill -9. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PretrainResult } from '../../workflows/status.js';
 import { killNode } from '../../infra/demo/kill-node.js';
@@ -104,6 +106,40 @@ describe('while training goes on', () => {
       expect(iterations).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
     },
     4 * MINUTES,
+  );
+});
+
+describe('a cancelled run', () => {
+  it(
+    'saves, ends its ranks and gives its nodes to the run that waits for them',
+    async () => {
+      await start(
+        'stopped',
+        await cluster.runFile('stopped', { series: 'stopped', train: { iterations: 500, saveInterval: 100 } }),
+      );
+      await iterationReached('stopped', 3);
+      await start(
+        'waiting',
+        await cluster.runFile('waiting', { series: 'stopped-too', train: { iterations: 5, saveInterval: 5 } }),
+      );
+      const status = async (id: string) =>
+        (await cluster.cli('workflow', 'query', '-w', id, '--type', 'status')).stdout;
+      await until(
+        'the second run to wait',
+        async () => (await status('waiting')).includes('waits for 3 of the pool') || undefined,
+      );
+
+      expect((await cluster.cli('workflow', 'cancel', '-w', 'stopped')).code).toBe(0);
+      await expect(resultOf('stopped')).rejects.toThrow('Workflow execution cancelled');
+      const tracker = await readFile(
+        join(cluster.dataOf('n1'), 'series/stopped/checkpoints/latest_checkpointed_iteration.txt'),
+        'utf8',
+      );
+      expect(Number(tracker)).toBeGreaterThanOrEqual(3);
+      expect(await resultOf('waiting')).toMatchObject({ iteration: 5, generations: 1 });
+      expect([await cluster.ranks('n1'), await cluster.ranks('n2'), await cluster.ranks('n3')]).toEqual([[], [], []]);
+    },
+    3 * MINUTES,
   );
 });
 

@@ -3,7 +3,11 @@ import { createLaunchTraining } from '../../activities/launch-training.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import type { LaunchTrainingInput } from '../../workflows/contract.js';
 
-const deps = { ...(JSON.parse(process.env['DEPS']!) as NodeDeps), signal: () => Promise.resolve() };
+const deps = {
+  ...(JSON.parse(process.env['DEPS']!) as NodeDeps),
+  signal: () => Promise.resolve(),
+  replicated: () => Promise.resolve(undefined),
+};
 await createLaunchTraining(deps)(JSON.parse(process.env['INPUT']!) as LaunchTrainingInput);
 process.stdout.write('launched\n');
 setInterval(() => undefined, 1000);
