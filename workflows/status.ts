@@ -88,7 +88,8 @@ export function enterPhase(state: RunState, phase: RunState['phase'], at: number
   const last = state.phases.at(-1);
   if (last && last.to === undefined) last.to = at;
   state.phase = phase;
-  if (phase !== 'done' && phase !== 'failed') state.phases.push({ name: phase, from: at });
+  if (phase !== 'done' && phase !== 'failed')
+    state.phases.push({ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at });
 }
 
 const clock = (at: number): string => new Date(at).toISOString().slice(11, 19);

@@ -1,0 +1,103 @@
+/** The page that remains of a run, and the state that it is made from. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { renderReport } from '../../activities/report-page.js';
+import { createWriteReport } from '../../activities/write-report.js';
+import {
+  addEvent,
+  addPoints,
+  describeRun,
+  enterPhase,
+  newState,
+  type PretrainResult,
+  type RunState,
+} from '../../workflows/status.js';
+import { tempDir } from '../support/temp-dir.js';
+
+const result: PretrainResult = {
+  ...{ series: 's', iteration: 4, total: 4, loss: 1.5, generations: 2, failures: 1 },
+  message: 'trained to iteration 4 of 4',
+};
+
+function finished(): RunState {
+  const state = { ...newState('run', 's', 4), nodes: ['n1', 'n3'], replicated: 4 };
+  enterPhase(state, 'check', 1000);
+  state.generation = 1;
+  enterPhase(state, 'train', 3000);
+  state.generation = 2;
+  enterPhase(state, 'train', 8000);
+  enterPhase(state, 'done', 9000);
+  addPoints(state, [
+    [1, 4],
+    [2, 3],
+    [3, 2.5],
+  ]);
+  addEvent(state, 8000, '<script>alert("n2 & n3")</script>');
+  state.failures.push({ generation: 1, startedFrom: 0, endedAt: 2, culprit: 'n2', cause: 'node' });
+  return state;
+}
+
+describe('the report', () => {
+  it('is one file that asks no network for anything', () => {
+    const page = renderReport(finished(), result);
+    expect(page).not.toMatch(/(src|href)=|https?:|@import/);
+    expect(page).toContain('<path class="curve"');
+  });
+
+  it('shows no text of a run as markup', () => {
+    const page = renderReport(finished(), result);
+    expect(page).not.toContain('<script>');
+    expect(page).toContain('&#60;script&#62;');
+  });
+
+  it('adds up the seconds of each phase and each generation', () => {
+    const page = renderReport(finished(), result);
+    for (const row of [
+      '<td>check</td><td>2.0</td>',
+      '<td>generation 1</td><td>5.0</td>',
+      '<td>generation 2</td><td>1.0</td>',
+    ])
+      expect(page).toContain(row);
+  });
+
+  it('of a run that trained nothing is a page all the same', () => {
+    expect(renderReport(newState('run', 's', 4), result)).toContain('no loss was reported');
+  });
+
+  it('is named after its run', async () => {
+    const dir = await tempDir();
+    const { path } = await createWriteReport(dir)({ run: 'run', state: finished(), result });
+    expect(path).toBe(join(dir, 'run.html'));
+    expect(await readFile(path, 'utf8')).toContain('<title>run</title>');
+  });
+});
+
+describe('the loss curve', () => {
+  it('goes on from the checkpoint when iterations are trained again', () => {
+    const state = finished();
+    addPoints(state, [[2, 2.9]]);
+    expect(state.curve).toEqual([
+      [1, 4],
+      [2, 2.9],
+    ]);
+  });
+
+  it('stays small however long a run is, and keeps its last point', () => {
+    const state = newState('run', 's', 1);
+    for (let iteration = 1; iteration <= 5000; iteration++) addPoints(state, [[iteration, 1 / iteration]]);
+    expect(state.curve.length).toBeLessThanOrEqual(600);
+    expect(state.curve.at(-1)![0]).toBe(5000);
+  });
+});
+
+it('the status page says where a run is and how long it will take', () => {
+  const state: RunState = {
+    ...newState('run', 's', 200),
+    ...{ phase: 'train', generation: 2, iteration: 100, loss: 2.5, secondsPerIteration: 3, replicated: 90 },
+    ...{ nodes: ['n1', 'n2'], spares: ['n3'], child: 'run/gen-2' },
+  };
+  expect(describeRun(state)).toContain('iteration 100 of 200 · loss 2.5000, about 5 min left');
+  expect(describeRun(state)).toContain('checkpoint: iteration 90, complete and copied');
+  expect(describeRun(state)).toContain('generation 2 (run/gen-2) · nodes n1, n2 · spares n3');
+});
