@@ -83,8 +83,10 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     });
     return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
   }
-  const iteration = results.at(-1)!.verdict.lastIteration ?? progress.state.iteration;
-  return { outcome: 'finished', ...progress.summary(), iteration, members: [] };
+  // The last node's log knows more than the last report of it.
+  const { lastIteration = progress.state.iteration, loss } = results.at(-1)!.verdict;
+  const ended = { ...progress.summary(), iteration: lastIteration, ...(loss !== undefined && { loss }) };
+  return { outcome: 'finished', ...ended, members: [] };
 }
 
 /** Exit code 0 is not success: MindSpeed-LLM also exits 0 when it finds no checkpoint, cannot read one, or is told to stop. */

@@ -1,0 +1,140 @@
+/** Real workflows on a real server, over nodes whose activities are told what to answer. */
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { inject, onTestFinished } from 'vitest';
+import type { CheckpointHeld, ControlActivities, NodeActivities, NodeInfo } from '../../workflows/contract.js';
+
+export interface FakeNode {
+  info: NodeInfo;
+  /** What was asked of it, in order. */
+  calls: string[];
+  /** Takes its worker away, as when its machine is switched off. */
+  switchOff(): Promise<void>;
+}
+
+export interface FakeCluster {
+  client: Client;
+  pool: string;
+  taskQueue: string;
+  node(name: string, overrides?: Partial<NodeActivities>): Promise<FakeNode>;
+  runFile(changes?: { cluster?: object; train?: object }): object;
+}
+
+let installed = false;
+
+/** One control worker on a task queue of its own; nodes are added by the test. All of it ends with the test. */
+export async function startFakeCluster(): Promise<FakeCluster> {
+  if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR') });
+  installed = true;
+  const address = inject('temporalAddress');
+  const id = crypto.randomUUID().slice(0, 8);
+  const taskQueue = `control-${id}`;
+  const native = await NativeConnection.connect({ address });
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+  const ending: (() => Promise<void>)[] = [];
+
+  const control: ControlActivities = {
+    describeHolder: async ({ workflowId, runId }) => ({
+      open: (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING',
+    }),
+    writeReport: () => Promise.resolve({ path: 'report.html' }),
+  };
+  const worker = await Worker.create({
+    connection: native,
+    taskQueue,
+    activities: control,
+    workflowBundle: { codePath: inject('workflowBundlePath') },
+  });
+  ending.push(running(worker));
+  onTestFinished(async () => {
+    await client.workflow
+      .getHandle(`pool-${id}`)
+      .terminate()
+      .catch(() => undefined);
+    await Promise.all(ending.map((end) => end()));
+    await connection.close();
+    await native.close();
+  });
+
+  return {
+    client,
+    pool: id,
+    taskQueue,
+    async node(name, overrides = {}) {
+      const calls: string[] = [];
+      const info: NodeInfo = { name: `${name}-${id}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' };
+      const activities = recorded({ ...quietNode(info), ...overrides }, calls);
+      const nodeWorker = await Worker.create({ connection: native, taskQueue: `node-${info.name}`, activities });
+      const end = running(nodeWorker);
+      ending.push(end);
+      await client.workflow.signalWithStart('nodePool', {
+        ...{ workflowId: `pool-${id}`, taskQueue, signal: 'join' },
+        signalArgs: [info],
+      });
+      return { info, calls, switchOff: end };
+    },
+    runFile: ({ cluster, train } = {}) => ({
+      series: `s-${id}`,
+      model: { preset: 'qwen3-tiny' },
+      tokenizer: { source: 'hf://a/tokenizer' },
+      dataset: { source: 'hf://a/data/*.parquet' },
+      cluster: { pool: id, nodes: 2, devicesPerNode: 1, ...cluster },
+      parallel: { pp: 2 },
+      train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10, replicas: 0, ...train },
+      recovery: { heartbeat: '2s', agentAway: '2s', lease: '5s', stopGrace: '1s' },
+    }),
+  };
+}
+
+/** A node on which everything is there already and training ends at once, well. */
+function quietNode(info: NodeInfo): NodeActivities {
+  const artifact = (dir: string) => ({ dir, digest: 'd', files: 1, bytes: 1 });
+  return {
+    pingNode: () => Promise.resolve(info),
+    checkNode: () =>
+      Promise.resolve({
+        ...{ name: info.name, hostname: info.name, versions: {}, freeBytes: 1e12 },
+        ...{ clock: Date.now(), fingerprint: 'f', freePort: 1 },
+      }),
+    listProbes: () => Promise.resolve([info.name]),
+    listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1 }] }),
+    fetchFiles: ({ dir }) => Promise.resolve(artifact(dir)),
+    preprocessShard: ({ key }) =>
+      Promise.resolve({ artifact: artifact(`datasets/${key}/shards/0`), documents: 1, tokens: 1 }),
+    mergeShards: ({ key }) => Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1 }),
+    findArtifact: ({ dir }) => Promise.resolve({ artifact: artifact(dir) }),
+    syncFiles: ({ artifact: wanted }) => Promise.resolve(wanted),
+    convertCheckpoint: () => Promise.resolve([]),
+    listCheckpoints: () => Promise.resolve([]),
+    restoreCheckpoint: () => Promise.resolve(),
+    launchTraining: () => Promise.resolve(),
+    watchTraining: () =>
+      Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } }),
+    stopTraining: () => Promise.resolve({ node: info.name, confirmed: true, logPath: '/log' }),
+    replicateCheckpoint: ({ until }) => Promise.resolve({ iteration: until }),
+  };
+}
+
+/** What a node with these complete iterations lists. */
+export const holding = (shard: string, ...iterations: number[]): CheckpointHeld[] =>
+  iterations.map((iteration) => ({ iteration, shards: [{ shard, digest: `${shard}@${iteration}`, bytes: 1 }] }));
+
+const recorded = (activities: NodeActivities, calls: string[]): NodeActivities =>
+  Object.fromEntries(
+    Object.entries(activities).map(([name, activity]) => [
+      name,
+      (input: never) => {
+        calls.push(name);
+        return (activity as (input: never) => Promise<unknown>)(input);
+      },
+    ]),
+  ) as unknown as NodeActivities;
+
+function running(worker: Worker): () => Promise<void> {
+  const run = worker.run();
+  return async () => {
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+    await run;
+  };
+}

@@ -1,0 +1,183 @@
+/** What a run decides, on a real server, with nodes that answer as they are told. */
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { sleep } from '@temporalio/activity';
+import { describe, expect, it } from 'vitest';
+import type { PretrainResult } from '../../workflows/status.js';
+import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
+
+const start = (cluster: FakeCluster, file: unknown, type = 'pretrain'): Promise<WorkflowHandle> =>
+  cluster.client.workflow.start(type, {
+    ...{ workflowId: `run-${crypto.randomUUID()}`, taskQueue: cluster.taskQueue },
+    args: file === undefined ? [] : [file],
+  });
+const result = (handle: WorkflowHandle) => handle.result() as Promise<PretrainResult>;
+
+/** The failure that ends a run, as a person sees it. */
+async function failureOf(handle: WorkflowHandle): Promise<ApplicationFailure> {
+  const error: unknown = await handle.result().catch((reason: unknown) => reason);
+  if (error instanceof WorkflowFailedError && error.cause instanceof ApplicationFailure) return error.cause;
+  throw new Error('the run did not fail', { cause: error });
+}
+
+const crash = (node: string, firstError: string) => ({
+  watchTraining: () =>
+    Promise.reject(ApplicationFailure.nonRetryable(`${node}: training ended with exit code 1`, 'CommandFailed')),
+  stopTraining: () => Promise.resolve({ node, confirmed: true, logPath: '/log', firstError }),
+});
+
+/** Watches until it is told to stop, as one whose ranks train for ever. */
+const endless = { watchTraining: () => sleep('1 hour').then(() => Promise.reject(new Error('never'))) };
+
+describe('a bad start', () => {
+  it.each([
+    ['an unknown workflow type', 'pretrian', {}, 'There is no workflow type "pretrian"'],
+    ['no run file', 'pretrain', undefined, 'expected one JSON object, the run file'],
+    ['a bad run file', 'pretrain', { model: 1 }, 'dataset: expected an object, got nothing'],
+  ])('with %s is answered at once and for good', async (_, type, file, message) => {
+    const failure = await failureOf(await start(await startFakeCluster(), file, type));
+    expect(failure).toMatchObject({ type: 'InvalidInput', nonRetryable: true });
+    expect(failure.message).toContain(message);
+  });
+});
+
+describe('a run', () => {
+  it('trains on two nodes and gives them back', async () => {
+    const cluster = await startFakeCluster();
+    const nodes = [await cluster.node('a'), await cluster.node('b')];
+    expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({
+      iteration: 20,
+      generations: 1,
+      loss: 1,
+    });
+    expect(nodes.map(({ calls }) => calls.includes('launchTraining'))).toEqual([true, true]);
+    // The next one gets them, so they were given back.
+    expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
+  });
+
+  it('waits for nodes, saying so, and begins when there are enough', async () => {
+    const cluster = await startFakeCluster();
+    await cluster.node('a');
+    const handle = await start(cluster, cluster.runFile());
+    while (!(await handle.query<string>('status')).includes('waits for 2 of the pool')) await sleepFor(50);
+    await cluster.node('b');
+    expect(await result(handle)).toMatchObject({ iteration: 20 });
+  });
+
+  it('ends at once when its series is complete', async () => {
+    const cluster = await startFakeCluster();
+    const listing = (shard: string) => ({ listCheckpoints: () => Promise.resolve(holding(shard, 20)) });
+    const a = await cluster.node('a', listing('mp_rank_00_000'));
+    await cluster.node('b', listing('mp_rank_00_001'));
+    const ended = await result(await start(cluster, cluster.runFile()));
+    expect(ended).toMatchObject({ iteration: 20, generations: 0 });
+    expect(ended.message).toContain('nothing to do');
+    expect(a.calls).not.toContain('launchTraining');
+  });
+
+  it('does not start over where part of a checkpoint is here and the rest is not', async () => {
+    const cluster = await startFakeCluster();
+    const a = await cluster.node('a', { listCheckpoints: () => Promise.resolve(holding('mp_rank_00_000', 10)) });
+    await cluster.node('b');
+    const failure = await failureOf(await start(cluster, cluster.runFile()));
+    expect(failure.type).toBe('NoCheckpoint');
+    expect(failure.message).toContain('mp_rank_00_000 of iteration 10');
+    expect(a.calls).not.toContain('restoreCheckpoint');
+  });
+
+  it('goes on from an older checkpoint when the newest is damaged on every node that has it', async () => {
+    const cluster = await startFakeCluster();
+    const restored: number[] = [];
+    const listing = (shard: string) => ({ listCheckpoints: () => Promise.resolve(holding(shard, 5, 10)) });
+    await cluster.node('a', {
+      ...listing('mp_rank_00_000'),
+      restoreCheckpoint: ({ iteration }) => {
+        restored.push(iteration);
+        if (iteration !== 10) return Promise.resolve();
+        const details = [{ iteration, shard: 'mp_rank_00_000', node: 'a' }];
+        return Promise.reject(ApplicationFailure.create({ type: 'DataCorrupt', nonRetryable: true, details }));
+      },
+    });
+    await cluster.node('b', listing('mp_rank_00_001'));
+    expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
+    expect(restored).toEqual([10, 5]);
+  });
+
+  it('is not a success because every exit code is 0', async () => {
+    const cluster = await startFakeCluster();
+    const unclear = { watchTraining: () => Promise.resolve({ exitCode: 0, verdict: { outcome: 'unclear' as const } }) };
+    await cluster.node('a', unclear);
+    await cluster.node('b', unclear);
+    const failure = await failureOf(await start(cluster, cluster.runFile()));
+    expect(failure.type).toBe('NoProgress');
+    expect(failure.message).toContain('neither that training is done nor why it ended');
+  });
+});
+
+describe('when a generation fails', () => {
+  it('a lost node is replaced by the spare, and only after the others have stopped', async () => {
+    const cluster = await startFakeCluster();
+    let launches = 0;
+    const first = {
+      // Its ranks hang while the other is gone, and train when the spare is there.
+      watchTraining: () => (launches++ === 0 ? endless.watchTraining() : Promise.resolve(done)),
+    };
+    const a = await cluster.node('a', first);
+    const b = await cluster.node('b', endless);
+    const c = await cluster.node('c');
+    const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 } }));
+    while (!b.calls.includes('watchTraining')) await sleepFor(50);
+    await b.switchOff();
+    expect(await result(handle)).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
+    expect(c.calls).toContain('launchTraining');
+    expect(a.calls.filter((call) => /^(launch|stop)/.test(call))).toEqual([
+      'launchTraining',
+      'stopTraining',
+      'launchTraining',
+    ]);
+  });
+
+  it('a mistake of the user ends the run and names node, error and log', async () => {
+    const cluster = await startFakeCluster();
+    await cluster.node('a', crash('a', 'error: unrecognized arguments: --nonsense'));
+    await cluster.node('b', endless);
+    const failure = await failureOf(await start(cluster, cluster.runFile()));
+    expect(failure).toMatchObject({ type: 'CommandFailed', nonRetryable: true });
+    expect(failure.message).toMatch(/a-.*unrecognized arguments: --nonsense.*log: \/log/);
+  });
+
+  it('three times without a newer checkpoint, the run ends', async () => {
+    const cluster = await startFakeCluster();
+    const a = await cluster.node('a', crash('a', 'RuntimeError: something odd'));
+    await cluster.node('b', endless);
+    expect(await failureOf(await start(cluster, cluster.runFile()))).toMatchObject({ type: 'NoProgress' });
+    expect(a.calls.filter((call) => call === 'launchTraining')).toHaveLength(3);
+  });
+});
+
+it('a cancelled run stops every member before it ends', async () => {
+  const cluster = await startFakeCluster();
+  const nodes = [await cluster.node('a', endless), await cluster.node('b', endless)];
+  const handle = await start(cluster, cluster.runFile());
+  while (!nodes.every(({ calls }) => calls.includes('watchTraining'))) await sleepFor(50);
+  await handle.cancel();
+  const error: unknown = await handle.result().catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(WorkflowFailedError);
+  expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
+  expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
+});
+
+it('what a terminated run held goes to the run that waits for it', async () => {
+  const cluster = await startFakeCluster();
+  let launches = 0;
+  const once = { watchTraining: () => (launches++ < 2 ? endless.watchTraining() : Promise.resolve(done)) };
+  const a = await cluster.node('a', once);
+  await cluster.node('b', once);
+  const first = await start(cluster, cluster.runFile());
+  while (!a.calls.includes('watchTraining')) await sleepFor(50);
+  await first.terminate();
+  expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
+});
+
+const done = { exitCode: 0, verdict: { outcome: 'finished' as const, lastIteration: 20, lastSaved: 20, loss: 1 } };
+const sleepFor = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
