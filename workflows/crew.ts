@@ -63,8 +63,9 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
 
     async replace(lost, reason) {
       crew.spares = crew.spares.filter(({ name }) => !lost.includes(name));
-      for (const node of lost) await pool().signal(reportLost, { node, reason });
-      await pool().signal(release, { holder, nodes: lost });
+      const tell = (signal: () => Promise<void>) => insist(signal, waiting, spec.cluster.pool);
+      for (const node of lost) await tell(() => pool().signal(reportLost, { node, reason }));
+      await tell(() => pool().signal(release, { holder, nodes: lost }));
       for (const [rank, member] of crew.members.entries())
         if (lost.includes(member.name)) crew.members[rank] = crew.spares.shift() ?? (await ask(1))[0]!;
     },

@@ -40,11 +40,12 @@ export interface PoolState {
 }
 
 /** How often holders are asked whether they still run while somebody waits for their nodes. */
-const RECHECK = '15 seconds';
+const RECHECK_MS = 15_000;
 
 export async function nodePool(initial?: PoolState): Promise<never> {
   const state: PoolState = initial ?? { nodes: [], waiting: [], token: 0 };
   let changed = true;
+  let looked = Date.now();
   const launches: { requestId: string; holder: Recipient }[] = [];
 
   setHandler(join, (info) => {
@@ -77,10 +78,14 @@ export async function nodePool(initial?: PoolState): Promise<never> {
 
   for (;;) {
     setCurrentDetails(describePool(state));
-    const due = await condition(() => changed, state.waiting.length ? RECHECK : '1 day');
+    await condition(() => changed, state.waiting.length ? RECHECK_MS : '1 day');
     changed = false;
     for (const request of launches.splice(0)) await answerLaunch(state, request);
-    if (!due && state.waiting.length) await lookAgain(state);
+    // By the clock and not by the time-out: where signals never cease, it would never come.
+    if (state.waiting.length && Date.now() - looked >= RECHECK_MS) {
+      await lookAgain(state);
+      looked = Date.now();
+    }
     await settle(state);
     if (workflowInfo().continueAsNewSuggested && !changed && launches.length === 0)
       await continueAsNew<typeof nodePool>(state);
@@ -90,7 +95,8 @@ export async function nodePool(initial?: PoolState): Promise<never> {
 /** Serves the queue in order, all or none: a large request is not overtaken for ever by small ones behind it. */
 async function settle(state: PoolState): Promise<void> {
   while (state.waiting.length) {
-    const request = state.waiting[0]!;
+    const request = nextRequest(state);
+    if (!request) return;
     const chosen = await choose(state, request);
     if (!chosen) return;
     // The handlers ran while nodes were asked: the request may be withdrawn, a node lost or taken meanwhile.
@@ -114,6 +120,17 @@ async function settle(state: PoolState): Promise<void> {
       for (const node of chosen) delete node.holder;
     }
   }
+}
+
+/**
+ * A run that holds nodes and lost one comes first: it gives nothing back while it waits, so whoever is before it
+ * might wait for its nodes for ever. One that asks for more than there is lets the others pass.
+ */
+function nextRequest({ nodes, waiting }: PoolState): AcquireNodes | undefined {
+  const holds = ({ holder }: AcquireNodes) => nodes.some((node) => node.holder && same(node.holder, holder));
+  const possible = (request: AcquireNodes) =>
+    nodes.filter(({ devices }) => devices >= request.devices).length >= request.nodes;
+  return waiting.find(holds) ?? waiting.find(possible);
 }
 
 /** Enough free nodes that answer right now, those that served the series first; nothing if there are too few. */
@@ -157,7 +174,11 @@ async function lookAgain(state: PoolState): Promise<void> {
 async function reclaim(state: PoolState): Promise<void> {
   const holders = [...state.nodes.flatMap(({ holder }) => holder ?? []), ...state.waiting.map(({ holder }) => holder)];
   for (const holder of holders.filter((a, i) => holders.findIndex((b) => same(a, b)) === i)) {
-    const { open } = await onControl().describeHolder(holder);
+    // Nobody to ask is no reason to take nodes from a run that may well be alive.
+    const open = await onControl()
+      .describeHolder(holder)
+      .then((answer) => answer.open)
+      .catch(() => true);
     if (open) continue;
     for (const node of state.nodes) if (node.holder && same(node.holder, holder)) delete node.holder;
     state.waiting = state.waiting.filter((request) => !same(request.holder, holder));

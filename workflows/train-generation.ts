@@ -72,7 +72,10 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
       throw error;
     }
     const node = lostNode(error) ?? failedNode(error);
-    if (node === undefined) throw error;
+    if (node === undefined) {
+      await CancellationScope.nonCancellable(() => stopAll(input, members));
+      throw error;
+    }
     noteFailure(members, node, error);
   }
   if (results.length > 0) noteUnclear(input, results, members);
@@ -144,8 +147,10 @@ async function watchAll(input: GenerationInput, progress: Progress): Promise<Wat
             reportTo,
           })
           .catch((error: unknown) => {
-            if (!isCancellation(error))
-              log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
+            if (isCancellation(error)) return;
+            log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
+            // A spare only keeps copies; without it checkpoints are less safe, but there are some.
+            if (seals.length === 0) progress.without(node.name);
           }),
       );
       // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
@@ -208,7 +213,7 @@ function followProgress(input: GenerationInput) {
     replicated: input.attached?.replicated ?? input.startedFrom,
   };
   const copied = new Map<string, number>();
-  const expected = copyingNodes(input).map(({ node }) => node.name);
+  let expected = copyingNodes(input).map(({ node }) => node.name);
 
   const pass = (points: GenerationNews['points']): void => {
     const parent = workflowInfo().parent;
@@ -234,16 +239,24 @@ function followProgress(input: GenerationInput) {
     state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
     pass(points);
   });
-  setHandler(checkpointReplicated, ({ token, node, iteration }) => {
-    if (token !== input.token) return;
-    copied.set(node, Math.max(iteration, copied.get(node) ?? 0));
+  const count = (): void => {
     const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
     if (everywhere <= state.replicated) return;
     state.replicated = everywhere;
     pass([]);
+  };
+  setHandler(checkpointReplicated, ({ token, node, iteration }) => {
+    if (token !== input.token) return;
+    copied.set(node, Math.max(iteration, copied.get(node) ?? 0));
+    count();
   });
   return {
     state,
+    /** No longer waits for the copies of a node that keeps none. */
+    without: (name: string): void => {
+      expected = expected.filter((other) => other !== name);
+      count();
+    },
     summary: () => ({
       replicated: state.replicated,
       iteration: state.iteration,
