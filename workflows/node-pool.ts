@@ -57,7 +57,10 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     changed = true;
   });
   setHandler(acquire, (request) => {
-    if (!state.waiting.some(({ requestId }) => requestId === request.requestId)) state.waiting.push(request);
+    // Runs number their requests each for itself.
+    const isAgain = ({ requestId, holder }: AcquireNodes) =>
+      requestId === request.requestId && same(holder, request.holder);
+    if (!state.waiting.some(isAgain)) state.waiting.push(request);
     changed = true;
   });
   setHandler(requestLaunch, (request) => {

@@ -1,7 +1,7 @@
 /** Real workflows on a real server, over nodes whose activities are told what to answer. */
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { inject, onTestFinished } from 'vitest';
+import { inject, type TestContext } from 'vitest';
 import type { CheckpointHeld, ControlActivities, NodeActivities, NodeInfo } from '../../workflows/contract.js';
 
 export interface FakeNode {
@@ -10,6 +10,8 @@ export interface FakeNode {
   calls: string[];
   /** Takes its worker away, as when its machine is switched off. */
   switchOff(): Promise<void>;
+  /** A worker takes its tasks again, without having told the pool. */
+  switchOn(): Promise<void>;
 }
 
 export interface FakeCluster {
@@ -17,13 +19,21 @@ export interface FakeCluster {
   pool: string;
   taskQueue: string;
   node(name: string, overrides?: Partial<NodeActivities>): Promise<FakeNode>;
-  runFile(changes?: { cluster?: object; train?: object }): object;
+  runFile(changes?: { cluster?: object; train?: object; parallel?: object }): object;
+  /** The pool's own page: who holds and who waits. */
+  poolStatus(): Promise<string>;
 }
 
 let installed = false;
 
-/** One control worker on a task queue of its own; nodes are added by the test. All of it ends with the test. */
-export async function startFakeCluster(): Promise<FakeCluster> {
+/**
+ * One control worker on a task queue of its own; nodes are added by the test. All of it ends with the test, which
+ * hands itself over since several run at once: most of their time is waiting.
+ */
+export async function startFakeCluster(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  overrides: Partial<ControlActivities> = {},
+): Promise<FakeCluster> {
   if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR') });
   installed = true;
   const address = inject('temporalAddress');
@@ -39,6 +49,7 @@ export async function startFakeCluster(): Promise<FakeCluster> {
       open: (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING',
     }),
     writeReport: () => Promise.resolve({ path: 'report.html' }),
+    ...overrides,
   };
   const worker = await Worker.create({
     connection: native,
@@ -61,28 +72,38 @@ export async function startFakeCluster(): Promise<FakeCluster> {
     client,
     pool: id,
     taskQueue,
-    async node(name, overrides = {}) {
+    async node(name, changes = {}) {
       const calls: string[] = [];
       const info: NodeInfo = { name: `${name}-${id}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' };
-      const activities = recorded({ ...quietNode(info), ...overrides }, calls);
-      const nodeWorker = await Worker.create({ connection: native, taskQueue: `node-${info.name}`, activities });
-      const end = running(nodeWorker);
-      ending.push(end);
+      const activities = recorded({ ...quietNode(info), ...changes }, calls);
+      const begin = async () => {
+        const end = running(await Worker.create({ connection: native, taskQueue: `node-${info.name}`, activities }));
+        ending.push(end);
+        return end;
+      };
+      let end = await begin();
       await client.workflow.signalWithStart('nodePool', {
         ...{ workflowId: `pool-${id}`, taskQueue, signal: 'join' },
         signalArgs: [info],
       });
-      return { info, calls, switchOff: end };
+      return {
+        ...{ info, calls },
+        switchOff: () => end(),
+        async switchOn() {
+          end = await begin();
+        },
+      };
     },
-    runFile: ({ cluster, train } = {}) => ({
+    poolStatus: () => client.workflow.getHandle(`pool-${id}`).query<string>('status'),
+    runFile: ({ cluster, train, parallel } = {}) => ({
       series: `s-${id}`,
       model: { preset: 'qwen3-tiny' },
       tokenizer: { source: 'hf://a/tokenizer' },
       dataset: { source: 'hf://a/data/*.parquet' },
       cluster: { pool: id, nodes: 2, devicesPerNode: 1, ...cluster },
-      parallel: { pp: 2 },
+      parallel: { pp: 2, ...parallel },
       train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10, replicas: 0, ...train },
-      recovery: { heartbeat: '2s', agentAway: '2s', lease: '5s', stopGrace: '1s' },
+      recovery: { heartbeat: '3s', agentAway: '3s', lease: '5s', stopGrace: '1s' },
     }),
   };
 }

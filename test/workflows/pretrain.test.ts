@@ -29,21 +29,21 @@ const crash = (node: string, firstError: string) => ({
 /** Watches until it is told to stop, as one whose ranks train for ever. */
 const endless = { watchTraining: () => sleep('1 hour').then(() => Promise.reject(new Error('never'))) };
 
-describe('a bad start', () => {
-  it.each([
+describe.concurrent('a bad start', () => {
+  it.for<[what: string, type: string, file: unknown, message: string]>([
     ['an unknown workflow type', 'pretrian', {}, 'There is no workflow type "pretrian"'],
     ['no run file', 'pretrain', undefined, 'expected one JSON object, the run file'],
     ['a bad run file', 'pretrain', { model: 1 }, 'dataset: expected an object, got nothing'],
-  ])('with %s is answered at once and for good', async (_, type, file, message) => {
-    const failure = await failureOf(await start(await startFakeCluster(), file, type));
+  ])('with %s is answered at once and for good', async ([, type, file, message], test) => {
+    const failure = await failureOf(await start(await startFakeCluster(test), file, type));
     expect(failure).toMatchObject({ type: 'InvalidInput', nonRetryable: true });
     expect(failure.message).toContain(message);
   });
 });
 
-describe('a run', () => {
-  it('trains on two nodes and gives them back', async () => {
-    const cluster = await startFakeCluster();
+describe.concurrent('a run', () => {
+  it('trains on two nodes and gives them back', async (test) => {
+    const cluster = await startFakeCluster(test);
     const nodes = [await cluster.node('a'), await cluster.node('b')];
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({
       iteration: 20,
@@ -55,8 +55,8 @@ describe('a run', () => {
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
   });
 
-  it('waits for nodes, saying so, and begins when there are enough', async () => {
-    const cluster = await startFakeCluster();
+  it('waits for nodes, saying so, and begins when there are enough', async (test) => {
+    const cluster = await startFakeCluster(test);
     await cluster.node('a');
     const handle = await start(cluster, cluster.runFile());
     while (!(await handle.query<string>('status')).includes('waits for 2 of the pool')) await sleepFor(50);
@@ -64,8 +64,8 @@ describe('a run', () => {
     expect(await result(handle)).toMatchObject({ iteration: 20 });
   });
 
-  it('ends at once when its series is complete', async () => {
-    const cluster = await startFakeCluster();
+  it('ends at once when its series is complete', async (test) => {
+    const cluster = await startFakeCluster(test);
     const listing = (shard: string) => ({ listCheckpoints: () => Promise.resolve(holding(shard, 20)) });
     const a = await cluster.node('a', listing('mp_rank_00_000'));
     await cluster.node('b', listing('mp_rank_00_001'));
@@ -75,8 +75,8 @@ describe('a run', () => {
     expect(a.calls).not.toContain('launchTraining');
   });
 
-  it('does not start over where part of a checkpoint is here and the rest is not', async () => {
-    const cluster = await startFakeCluster();
+  it('does not start over where part of a checkpoint is here and the rest is not', async (test) => {
+    const cluster = await startFakeCluster(test);
     const a = await cluster.node('a', { listCheckpoints: () => Promise.resolve(holding('mp_rank_00_000', 10)) });
     await cluster.node('b');
     const failure = await failureOf(await start(cluster, cluster.runFile()));
@@ -85,8 +85,8 @@ describe('a run', () => {
     expect(a.calls).not.toContain('restoreCheckpoint');
   });
 
-  it('goes on from an older checkpoint when the newest is damaged on every node that has it', async () => {
-    const cluster = await startFakeCluster();
+  it('goes on from an older checkpoint when the newest is damaged on every node that has it', async (test) => {
+    const cluster = await startFakeCluster(test);
     const restored: number[] = [];
     const listing = (shard: string) => ({ listCheckpoints: () => Promise.resolve(holding(shard, 5, 10)) });
     await cluster.node('a', {
@@ -103,8 +103,8 @@ describe('a run', () => {
     expect(restored).toEqual([10, 5]);
   });
 
-  it('is not a success because every exit code is 0', async () => {
-    const cluster = await startFakeCluster();
+  it('is not a success because every exit code is 0', async (test) => {
+    const cluster = await startFakeCluster(test);
     const unclear = { watchTraining: () => Promise.resolve({ exitCode: 0, verdict: { outcome: 'unclear' as const } }) };
     await cluster.node('a', unclear);
     await cluster.node('b', unclear);
@@ -114,9 +114,9 @@ describe('a run', () => {
   });
 });
 
-describe('when a generation fails', () => {
-  it('a lost node is replaced by the spare, and only after the others have stopped', async () => {
-    const cluster = await startFakeCluster();
+describe.concurrent('when a generation fails', () => {
+  it('a lost node is replaced by the spare, and only after the others have stopped', async (test) => {
+    const cluster = await startFakeCluster(test);
     let launches = 0;
     const first = {
       // Its ranks hang while the other is gone, and train when the spare is there.
@@ -137,8 +137,8 @@ describe('when a generation fails', () => {
     ]);
   });
 
-  it('a mistake of the user ends the run and names node, error and log', async () => {
-    const cluster = await startFakeCluster();
+  it('a mistake of the user ends the run and names node, error and log', async (test) => {
+    const cluster = await startFakeCluster(test);
     await cluster.node('a', crash('a', 'error: unrecognized arguments: --nonsense'));
     await cluster.node('b', endless);
     const failure = await failureOf(await start(cluster, cluster.runFile()));
@@ -146,8 +146,8 @@ describe('when a generation fails', () => {
     expect(failure.message).toMatch(/a-.*unrecognized arguments: --nonsense.*log: \/log/);
   });
 
-  it('three times without a newer checkpoint, the run ends', async () => {
-    const cluster = await startFakeCluster();
+  it('three times without a newer checkpoint, the run ends', async (test) => {
+    const cluster = await startFakeCluster(test);
     const a = await cluster.node('a', crash('a', 'RuntimeError: something odd'));
     await cluster.node('b', endless);
     expect(await failureOf(await start(cluster, cluster.runFile()))).toMatchObject({ type: 'NoProgress' });
@@ -155,8 +155,8 @@ describe('when a generation fails', () => {
   });
 });
 
-it('a cancelled run stops every member before it ends', async () => {
-  const cluster = await startFakeCluster();
+it.concurrent('a cancelled run stops every member before it ends', async (test) => {
+  const cluster = await startFakeCluster(test);
   const nodes = [await cluster.node('a', endless), await cluster.node('b', endless)];
   const handle = await start(cluster, cluster.runFile());
   while (!nodes.every(({ calls }) => calls.includes('watchTraining'))) await sleepFor(50);
@@ -167,8 +167,8 @@ it('a cancelled run stops every member before it ends', async () => {
   expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
 });
 
-it('what a terminated run held goes to the run that waits for it', async () => {
-  const cluster = await startFakeCluster();
+it.concurrent('what a terminated run held goes to the run that waits for it', async (test) => {
+  const cluster = await startFakeCluster(test);
   let launches = 0;
   const once = { watchTraining: () => (launches++ < 2 ? endless.watchTraining() : Promise.resolve(done)) };
   const a = await cluster.node('a', once);

@@ -1,0 +1,133 @@
+/** Who gets nodes, in which order, and what the pool does about holders and nodes that are gone. */
+import { sleep } from '@temporalio/activity';
+import type { WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { expect, it } from 'vitest';
+import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { until } from '../support/until.js';
+
+const start = (cluster: FakeCluster, name: string, nodes: number): Promise<WorkflowHandle> =>
+  cluster.client.workflow.start('pretrain', {
+    ...{ workflowId: `${name}-${cluster.pool}`, taskQueue: cluster.taskQueue },
+    args: [cluster.runFile({ cluster: { nodes }, parallel: { pp: 1 }, train: { globalBatch: 12 } })],
+  });
+
+/** Nodes on which training ends when the test says so. */
+async function patientNodes(cluster: FakeCluster, ...names: string[]) {
+  let isOver = false;
+  const watchTraining = async () => {
+    while (!isOver) await sleep(50);
+    return { exitCode: 0, verdict: { outcome: 'finished' as const, lastIteration: 20, lastSaved: 20 } };
+  };
+  const nodes: FakeNode[] = [];
+  for (const name of names) nodes.push(await cluster.node(name, { watchTraining }));
+  return { nodes, end: () => void (isOver = true) };
+}
+
+const heldBy = async (cluster: FakeCluster, name: string): Promise<number> =>
+  (await cluster.poolStatus()).split(`held by ${name}-${cluster.pool} `).length - 1;
+const waits = async (cluster: FakeCluster, name: string): Promise<boolean> =>
+  (await cluster.poolStatus()).includes(`${name}-${cluster.pool} waits for`);
+
+it.concurrent(
+  'serves runs in the order they asked, each all or none, and no small one overtakes a large one',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { end } = await patientNodes(cluster, 'a', 'b', 'c');
+    const first = await start(cluster, 'first', 2);
+    await until(async () => (await heldBy(cluster, 'first')) === 2);
+    const second = await start(cluster, 'second', 2);
+    await until(() => waits(cluster, 'second'));
+    const third = await start(cluster, 'third', 1);
+    await until(() => waits(cluster, 'third'));
+
+    // One node is free: too few for the second, and it is not the third's turn.
+    expect(await cluster.poolStatus()).toContain('| free |');
+    expect(await cluster.poolStatus()).toMatch(/1\. second-.* waits for 2 nodes\n2\. third-.* waits for 1 nodes/);
+    await first.cancel();
+    await until(async () => (await heldBy(cluster, 'second')) === 2 && (await heldBy(cluster, 'third')) === 1);
+    end();
+    await Promise.all([second.result(), third.result()]);
+    await until(async () => (await cluster.poolStatus()).split('| free |').length === 4);
+  },
+);
+
+it.concurrent('lets others pass one that asks for more nodes than there are', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { end } = await patientNodes(cluster, 'a');
+  const greedy = await start(cluster, 'greedy', 2);
+  await until(() => waits(cluster, 'greedy'));
+  end();
+  await (await start(cluster, 'modest', 1)).result();
+  expect(await waits(cluster, 'greedy')).toBe(true);
+  await greedy.cancel();
+  await until(async () => !(await waits(cluster, 'greedy')));
+});
+
+it.concurrent('serves a run that lost a node before those that would wait for its other nodes', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { nodes, end } = await patientNodes(cluster, 'a', 'b');
+  const wounded = await start(cluster, 'wounded', 2);
+  await until(() => nodes.every(({ calls }) => calls.includes('watchTraining')));
+  const waiting = await start(cluster, 'waiting', 2);
+  await until(() => waits(cluster, 'waiting'));
+  await nodes[1]!.switchOff();
+  await until(() => waits(cluster, 'wounded'));
+  await patientNodes(cluster, 'c');
+  await until(async () => (await heldBy(cluster, 'wounded')) === 2);
+  expect(await heldBy(cluster, 'waiting')).toBe(0);
+  end();
+  await Promise.all([wounded.cancel(), waiting.cancel()]);
+});
+
+it.concurrent('passes over a node that does not answer, and finds it again when its worker is back', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { nodes, end } = await patientNodes(cluster, 'a');
+  end();
+  await nodes[0]!.switchOff();
+  const run = await start(cluster, 'run', 1);
+  await until(async () => (await cluster.poolStatus()).includes('away: did not answer'));
+  await nodes[0]!.switchOn();
+  expect(await run.result()).toMatchObject({ iteration: 20 });
+});
+
+it.concurrent('takes nothing from a run while nobody can say whether it still runs', async (test) => {
+  let asked = 0;
+  const cluster = await startFakeCluster(test, {
+    describeHolder: () => {
+      asked++;
+      return Promise.reject(ApplicationFailure.nonRetryable('the server is away'));
+    },
+  });
+  await patientNodes(cluster, 'a');
+  const holder = await start(cluster, 'holder', 1);
+  await until(async () => (await heldBy(cluster, 'holder')) === 1);
+  const waiting = await start(cluster, 'waiting', 1);
+  await until(() => asked >= 2, 40);
+  expect(await heldBy(cluster, 'holder')).toBe(1);
+  // The pool is still there, and a release is enough.
+  await holder.cancel();
+  await until(async () => (await heldBy(cluster, 'waiting')) === 1, 40);
+  await waiting.cancel();
+});
+
+it.concurrent('keeps nodes, holders, queue and tokens when its history is full', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { nodes } = await patientNodes(cluster, 'a');
+  const holder = await start(cluster, 'holder', 1);
+  await until(() => nodes[0]!.calls.includes('watchTraining'));
+  const waiting = await start(cluster, 'waiting', 1);
+  await until(() => waits(cluster, 'waiting'));
+  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+  const before = await cluster.poolStatus();
+  const { runId } = await pool.describe();
+  for (let burst = 0; burst < 10; burst++)
+    await Promise.all(Array.from({ length: 450 }, () => pool.signal('join', nodes[0]!.info)));
+  await until(async () => (await pool.describe()).runId !== runId, 40);
+  expect(await cluster.poolStatus()).toBe(before);
+  expect(before).toContain('last launch token 1');
+  await holder.cancel();
+  await until(async () => (await heldBy(cluster, 'waiting')) === 1);
+  await until(async () => (await cluster.poolStatus()).includes('last launch token 2'));
+  await waiting.cancel();
+});
