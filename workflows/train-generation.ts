@@ -40,15 +40,19 @@ export interface GenerationInput {
   keepCheckpoints: number;
   timing: Timing;
   /** Set when this execution continues one that had launched already. */
-  attached?: { replicated: number };
+  attached?: Reached;
 }
 
-export interface GenerationResult {
-  outcome: 'finished' | 'failed';
+/** How far a generation is. */
+export interface Reached {
   /** Newest iteration whose every shard is sealed and copied. */
   replicated: number;
   iteration: number;
   loss?: number;
+}
+
+export interface GenerationResult extends Reached {
+  outcome: 'finished' | 'failed';
   members: MemberFailure[];
 }
 
@@ -61,7 +65,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const { nodes } = input;
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
-  let results: WatchResult[] = [];
+  let results: WatchResult[] | 'history full' = [];
 
   try {
     if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
@@ -78,6 +82,9 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     }
     noteFailure(members, node, error);
   }
+  // Outside the try: it is thrown, and must not be taken for a failure that stops the ranks.
+  if (results === 'history full')
+    return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
   if (results.length > 0) noteUnclear(input, results, members);
   if (results.length === 0 || members.size > 0) {
     await CancellationScope.nonCancellable(async () => {
@@ -116,7 +123,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
   );
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
-async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[]> {
+async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
   const { nodes, timing, run, generation, token } = input;
   const reportTo = { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId };
   const leaseSeconds = milliseconds(timing.lease) / 1000;
@@ -163,9 +170,8 @@ async function watchAll(input: GenerationInput, progress: Progress): Promise<Wat
       await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
     });
   } catch (error) {
-    if (continuing && isCancellation(error)) {
-      await continueAsNew<typeof trainGeneration>({ ...input, attached: { replicated: progress.state.replicated } });
-    }
+    // Unless the run is cancelled at this very moment: the next execution would not hear of it.
+    if (continuing && isCancellation(error) && !CancellationScope.current().consideredCancelled) return 'history full';
     scope.cancel();
     throw error;
   }
@@ -207,8 +213,8 @@ type Progress = ReturnType<typeof followProgress>;
 /** Takes in what the nodes report, and passes it on to the run: at each replicated checkpoint and each report. */
 function followProgress(input: GenerationInput) {
   const state = {
-    iteration: input.startedFrom,
-    loss: undefined as number | undefined,
+    iteration: input.attached?.iteration ?? input.startedFrom,
+    loss: input.attached?.loss,
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
   };

@@ -1,5 +1,5 @@
 /** Who gets nodes, in which order, and what the pool does about holders and nodes that are gone. */
-import { sleep } from '@temporalio/activity';
+import { heartbeat, sleep } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
@@ -16,7 +16,7 @@ const start = (cluster: FakeCluster, name: string, nodes: number): Promise<Workf
 async function patientNodes(cluster: FakeCluster, ...names: string[]) {
   let isOver = false;
   const watchTraining = async () => {
-    while (!isOver) await sleep(50);
+    for (; !isOver; await sleep(50)) heartbeat();
     return { exitCode: 0, verdict: { outcome: 'finished' as const, lastIteration: 20, lastSaved: 20 } };
   };
   const nodes: FakeNode[] = [];

@@ -1,0 +1,194 @@
+/** One gang by itself: what it believes of what nodes report, and how it ends when something goes wrong. */
+import { heartbeat, sleep } from '@temporalio/activity';
+import type { WorkflowFailedError} from '@temporalio/client';
+import { type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { expect, it } from 'vitest';
+import type { LaunchTrainingInput, NodeInfo, ReplicateCheckpointInput } from '../../workflows/contract.js';
+import type { CheckpointReplicated, TrainingProgress } from '../../workflows/messages.js';
+import type { GenerationInput, GenerationResult } from '../../workflows/train-generation.js';
+import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { until } from '../support/until.js';
+
+const TOKEN = 7;
+
+/** A gang of two stages, each node writing its own shard; the spare copies the first, node 0 the second. */
+const start = (cluster: FakeCluster, [a, b, spare]: NodeInfo[], changes: Partial<GenerationInput> = {}) => {
+  const peer = ({ name }: NodeInfo) => ({ name, url: `http://${name}` });
+  const input: GenerationInput = {
+    ...{ run: 'run', series: 's', generation: 1, token: TOKEN, devices: 1, masterPort: 6000 },
+    ...{ nodes: [a!, b!], spares: spare ? [spare] : [], script: ['pretrain_gpt.py'] },
+    ...{ writes: [['mp_rank_00_000'], ['mp_rank_00_001']], startedFrom: 0, target: 20, keepCheckpoints: 2 },
+    copies: {
+      [a!.name]: [{ shard: 'mp_rank_00_001', from: peer(b!) }],
+      ...(spare && { [spare.name]: [{ shard: 'mp_rank_00_000', from: peer(a!) }] }),
+    },
+    timing: { heartbeat: '3s', agentAway: '3s', lease: '4s', stopGrace: '1s' },
+    ...changes,
+  };
+  return cluster.client.workflow.start('trainGeneration', {
+    ...{ workflowId: `gen-${cluster.pool}`, taskQueue: cluster.taskQueue },
+    args: [input],
+  });
+};
+
+const result = (handle: WorkflowHandle) => handle.result() as Promise<GenerationResult>;
+const infos = (nodes: FakeNode[]): NodeInfo[] => nodes.map(({ info }) => info);
+const launched = (...nodes: FakeNode[]) =>
+  until(() => nodes.every(({ calls }) => calls.includes('watchTraining') && calls.includes('replicateCheckpoint')));
+
+/** Training that ends, well, when the test says so; copiers that end when all is copied, which is never here. */
+function longTraining() {
+  let isOver = false;
+  const over = async () => {
+    for (; !isOver; await sleep(50)) heartbeat();
+  };
+  const watchTraining = async () => {
+    await over();
+    return { exitCode: 0, verdict: { outcome: 'finished' as const, lastSaved: 20 } };
+  };
+  const replicateCheckpoint = async ({ until: iteration }: ReplicateCheckpointInput) => {
+    await over();
+    return { iteration };
+  };
+  return { activities: { watchTraining, replicateCheckpoint }, end: () => void (isOver = true) };
+}
+
+it.concurrent('believes only what carries its own token', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities, end } = longTraining();
+  const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
+  const handle = await start(cluster, infos(nodes));
+  await launched(...nodes);
+  const tell = async (token: number, iteration: number): Promise<void> => {
+    const progress: TrainingProgress = { token, iteration, loss: iteration, points: [] };
+    await handle.signal('trainingProgress', progress);
+    for (const { info } of nodes) {
+      const copied: CheckpointReplicated = { token, node: info.name, iteration, bytes: 1 };
+      await handle.signal('checkpointReplicated', copied);
+    }
+  };
+  await tell(TOKEN, 10);
+  await tell(TOKEN - 1, 19);
+  await tell(TOKEN + 1, 19);
+  end();
+  expect(await result(handle)).toEqual({ outcome: 'finished', replicated: 10, iteration: 10, loss: 10, members: [] });
+});
+
+it.concurrent('counts a checkpoint as replicated when every node that has a part in it says so', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities, end } = longTraining();
+  const nodes: FakeNode[] = [];
+  for (const name of ['a', 'b', 'c']) nodes.push(await cluster.node(name, activities));
+  const handle = await start(cluster, infos(nodes));
+  await launched(nodes[0]!, nodes[1]!);
+  const seen: number[] = [];
+  for (const [node, iteration] of [
+    [0, 10],
+    [1, 10],
+    [2, 5],
+    [2, 10],
+    [1, 15],
+    [0, 20],
+    [2, 15],
+  ] as const) {
+    // prettier-ignore
+    await handle.signal('checkpointReplicated', { token: TOKEN, node: nodes[node]!.info.name, iteration, bytes: 1 });
+    seen.push(await handle.query<number>('replicated'));
+  }
+  expect(seen).toEqual([0, 0, 5, 10, 10, 10, 15]);
+  end();
+  await result(handle);
+});
+
+it.concurrent('goes on without a spare whose copier fails, and counts the copies of the others', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities, end } = longTraining();
+  const full = () => Promise.reject(ApplicationFailure.nonRetryable('No space left on device', 'CommandFailed'));
+  const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
+  const spare = await cluster.node('c', { replicateCheckpoint: full });
+  const handle = await start(cluster, infos([...nodes, spare]));
+  await launched(...nodes);
+  await until(() => spare.calls.includes('replicateCheckpoint'));
+  for (const { info } of nodes)
+    await handle.signal('checkpointReplicated', { token: TOKEN, node: info.name, iteration: 10, bytes: 1 });
+  await until(async () => (await handle.query<number>('replicated')) === 10);
+  end();
+  expect(await result(handle)).toMatchObject({ outcome: 'finished', replicated: 10 });
+});
+
+it.concurrent('stops every member when one does not start, and says which', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities } = longTraining();
+  const refused = { launchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('token 9 was here')) };
+  const nodes = [await cluster.node('a', activities), await cluster.node('b', { ...activities, ...refused })];
+  const { outcome, members } = await result(await start(cluster, infos(nodes)));
+  expect(outcome).toBe('failed');
+  expect(members.map(({ node, kind, message }) => [node[0], kind, message])).toEqual([
+    ['b', 'failed', 'token 9 was here'],
+    ['a', 'stopped', 'stopped with the gang'],
+  ]);
+  expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
+});
+
+it.concurrent('waits out the lease when no member confirms that it has stopped', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const crash = {
+    watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
+  };
+  let stoppedAt = 0;
+  const stuck = (node: string) => ({
+    stopTraining: () => {
+      stoppedAt = Date.now();
+      return Promise.resolve({ node, confirmed: false, logPath: '/log' });
+    },
+  });
+  const nodes = [
+    await cluster.node('a', { ...crash, ...stuck('a') }),
+    await cluster.node('b', { ...crash, ...stuck('b') }),
+  ];
+  expect(await result(await start(cluster, infos(nodes)))).toMatchObject({ outcome: 'failed' });
+  expect(Date.now() - stoppedAt).toBeGreaterThanOrEqual(4000);
+});
+
+it.concurrent('hands over to a fresh history while the same ranks train on', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities, end } = longTraining();
+  const launches: LaunchTrainingInput[] = [];
+  const launchTraining = async (input: LaunchTrainingInput) => void launches.push(input);
+  const nodes = [
+    await cluster.node('a', { ...activities, launchTraining }),
+    await cluster.node('b', { ...activities, launchTraining }),
+  ];
+  const handle = await start(cluster, infos(nodes));
+  await launched(...nodes);
+  for (const { info } of nodes)
+    await handle.signal('checkpointReplicated', { token: TOKEN, node: info.name, iteration: 10, bytes: 1 });
+  const { runId } = await handle.describe();
+  const latest = cluster.client.workflow.getHandle(handle.workflowId);
+  for (let burst = 0; burst < 10; burst++)
+    await Promise.all(
+      Array.from({ length: 450 }, () =>
+        latest.signal('trainingProgress', { token: TOKEN, iteration: 12, points: [] } satisfies TrainingProgress),
+      ),
+    );
+  await until(async () => (await latest.describe()).runId !== runId, 40);
+  await until(() => nodes.every(({ calls }) => calls.filter((call) => call === 'watchTraining').length === 2));
+  expect(await latest.query<number>('replicated')).toBe(10);
+  expect(launches).toHaveLength(2);
+  expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([false, false]);
+  end();
+  expect(await result(latest)).toMatchObject({ outcome: 'finished', replicated: 10, iteration: 12 });
+});
+
+it.concurrent('that is cancelled as it launches stops whatever may have been launched', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const slow = { launchTraining: () => sleep('20 seconds') };
+  const nodes = [await cluster.node('a', slow), await cluster.node('b')];
+  const handle = await start(cluster, infos(nodes));
+  await until(() => nodes.every(({ calls }) => calls.includes('launchTraining')));
+  await handle.cancel();
+  const error: unknown = await handle.result().catch((reason: unknown) => reason);
+  expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
+  expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
+});
