@@ -27,7 +27,7 @@ export interface Crew {
 }
 
 /** What the run says while it waits for nodes; `undefined` when it no longer does. */
-type Waiting = (what: string | undefined) => void;
+export type Waiting = (what: string | undefined) => void;
 
 export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
   const pool = () => getExternalWorkflowHandle(`pool-${spec.cluster.pool}`);

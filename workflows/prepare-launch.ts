@@ -1,13 +1,14 @@
 /** Everything before a launch: nodes checked, data and weights in place, the newest checkpoint restored. */
-import { ApplicationFailure, executeChild, ParentClosePolicy, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
 import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
+import { runChild } from './child.js';
 import { peerOf } from './contract.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
 import { clearCheckpoints, listCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
-import { show, type Run } from './run-generation.js';
+import { show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
 import type { GenerationInput } from './train-generation.js';
@@ -30,18 +31,21 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const listings = await listCheckpoints(dir, all, timing);
   const done = newestComplete(listings, shards)?.iteration ?? 0;
   if (state.generation === 0) {
-    state.iteration = state.replicated = done;
-    state.target = targetOf(spec, done);
+    state.iteration = done;
+    // A node may have been lost since this run first looked: what was seen then is not forgotten.
+    state.replicated = Math.max(done, state.replicated);
+    state.target = targetOf(spec, state.replicated);
   }
   if (done >= state.target) return 'reached';
   const { reports, shared } = await checkNodes(spec, name, all, timing);
 
   enter('data');
-  const data = await executeChild(prepareData, {
+  const child = {
     workflowId: `${workflowInfo().workflowId}/data`,
-    args: [{ spec, nodes: all, timing }],
-    parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-  });
+    input: { spec, nodes: all, timing },
+    summary: `dataset ${spec.dataset.source}`,
+  };
+  const data = await runChild(prepareData, child, waitingOf(run));
 
   enter('restore');
   const target: RestoreTarget = {

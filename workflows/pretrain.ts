@@ -11,7 +11,7 @@ import { lostNode, onControl } from './contract.js';
 import { createCrew } from './crew.js';
 import { generationNews, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
-import { afterFailure, note, runGeneration, show, type Run } from './run-generation.js';
+import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
 import { describeProblems, parseRunSpec } from './spec.js';
 import { addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 
@@ -24,11 +24,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   // A schedule's workflow ids hold a time with colons; the run's name becomes part of paths.
   const name = workflowInfo().workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
   const state = newState(name, spec.series, spec.train.iterations);
-  const crew = createCrew(spec, (what) => {
-    if (what) state.waitsFor = what;
-    else delete state.waitsFor;
-    show(run);
-  });
+  const crew = createCrew(spec, (what) => waitingOf(run)(what));
   const run: Run = { spec, name, state, crew };
   setHandler(status, () => describeRun(state));
   followNews(run);

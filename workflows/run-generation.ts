@@ -1,14 +1,7 @@
 /** The run's side of one generation: starting the child, and the decision after it has failed. */
-import {
-  ApplicationFailure,
-  executeChild,
-  log,
-  ParentClosePolicy,
-  setCurrentDetails,
-  sleep,
-  workflowInfo,
-} from '@temporalio/workflow';
-import type { Crew } from './crew.js';
+import { ApplicationFailure, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
+import { runChild } from './child.js';
+import type { Crew, Waiting } from './crew.js';
 import { decide } from './recovery.js';
 import type { RunSpec } from './spec.js';
 import { addEvent, describeRun, type RunState } from './status.js';
@@ -30,13 +23,8 @@ export async function runGeneration(run: Run, input: GenerationInput): Promise<G
     run,
     `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
   );
-  const result = await executeChild(trainGeneration, {
-    workflowId,
-    args: [input],
-    // A terminated or timed-out parent must still end the ranks: the child stops them when it is cancelled.
-    parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-    staticSummary: `generation ${input.generation}, token ${input.token}`,
-  });
+  const summary = `generation ${input.generation}, token ${input.token}`;
+  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run));
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
   if (result.loss !== undefined) state.loss = result.loss;
@@ -76,6 +64,15 @@ export function note(run: Run, text: string): void {
   addEvent(run.state, Date.now(), text);
   show(run);
 }
+
+/** Says on the run's page what it waits for. */
+export const waitingOf =
+  (run: Run): Waiting =>
+  (what) => {
+    if (what) run.state.waitsFor = what;
+    else delete run.state.waitsFor;
+    show(run);
+  };
 
 export function show({ state, crew }: Run): void {
   state.nodes = crew.members.map(({ name }) => name);

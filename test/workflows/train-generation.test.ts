@@ -1,6 +1,6 @@
 /** One gang by itself: what it believes of what nodes report, and how it ends when something goes wrong. */
 import { heartbeat, sleep } from '@temporalio/activity';
-import type { WorkflowFailedError} from '@temporalio/client';
+import type { WorkflowFailedError } from '@temporalio/client';
 import { type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';

@@ -1,0 +1,156 @@
+/** What several runs, or several attempts of one, make of the checkpoints that are there. */
+import { ApplicationFailure } from '@temporalio/common';
+import type { WorkflowHandle } from '@temporalio/client';
+import { sleep } from '@temporalio/activity';
+import { expect, it } from 'vitest';
+import type { LaunchTrainingInput, NodeActivities } from '../../workflows/contract.js';
+import type { PretrainResult } from '../../workflows/status.js';
+import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
+import { until } from '../support/until.js';
+
+const start = (cluster: FakeCluster, id: string, file: object): Promise<WorkflowHandle> =>
+  cluster.client.workflow.start('pretrain', {
+    ...{ workflowId: `${id}-${cluster.pool}`, taskQueue: cluster.taskQueue },
+    args: [file],
+  });
+const result = (handle: WorkflowHandle) => handle.result() as Promise<PretrainResult>;
+const failure = async (handle: WorkflowHandle): Promise<ApplicationFailure> => {
+  const error: unknown = await handle.result().catch((reason: unknown) => reason);
+  return (error as Error).cause as ApplicationFailure;
+};
+
+const STAGES = ['mp_rank_00_000', 'mp_rank_00_001'];
+
+/** A node that trains to where its command says, at once, and holds what it saved. */
+function disk(shard: string, launches: LaunchTrainingInput[] = []) {
+  const saved: number[] = [];
+  const activities: Partial<NodeActivities> = {
+    listCheckpoints: async ({ dir }) => (dir.startsWith('series/') ? holding(shard, ...saved) : []),
+    launchTraining: async (input) => {
+      launches.push(input);
+      const exit = input.script.indexOf('--exit-interval');
+      saved.push(exit < 0 ? 20 : Number(input.script[exit + 1]));
+    },
+    watchTraining: async () => ({
+      exitCode: 0,
+      verdict: { outcome: 'exited', lastIteration: saved.at(-1)!, lastSaved: saved.at(-1)! },
+    }),
+  };
+  return { activities, saved };
+}
+
+it.concurrent('each run of a series trains its share from where the last one ended', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const launches: LaunchTrainingInput[] = [];
+  await cluster.node('a', disk(STAGES[0]!, launches).activities);
+  await cluster.node('b', disk(STAGES[1]!).activities);
+  const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
+  const ended = [];
+  for (const id of ['one', 'two', 'three']) ended.push(await result(await start(cluster, id, file)));
+  expect(ended.map(({ iteration, generations }) => [iteration, generations])).toEqual([
+    [10, 1],
+    [20, 1],
+    [20, 0],
+  ]);
+  const [first, second] = launches.map(({ script }) => script.join(' '));
+  expect(first).toContain('--exit-interval 10');
+  expect(first).not.toContain('--load');
+  expect(second).toContain('--load series/');
+  expect(second).not.toContain('--exit-interval');
+  expect(launches[1]!.token).toBeGreaterThan(launches[0]!.token);
+});
+
+it.concurrent(
+  'a node that is lost while data is prepared is replaced, and the run begins the phase again',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    await cluster.node('a');
+    let dies = () => {};
+    const b = await cluster.node('b', {
+      listProbes: async () => {
+        dies();
+        return [];
+      },
+    });
+    dies = () => void b.switchOff();
+    const c = await cluster.node('c');
+    const handle = await start(cluster, 'run', cluster.runFile({ cluster: { spares: 1 } }));
+    expect(await result(handle)).toMatchObject({ iteration: 20, generations: 1, failures: 0 });
+    expect(c.calls).toContain('launchTraining');
+  },
+);
+
+it.concurrent('when the only copy is lost on the way to a launch, nothing is started over', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let dies = () => {};
+  const a = await cluster.node('a', {
+    listCheckpoints: async () => holding('mp_rank_00', 10),
+    listProbes: async () => {
+      dies();
+      return [];
+    },
+  });
+  dies = () => void a.switchOff();
+  const b = await cluster.node('b');
+  await cluster.node('c');
+  const file = cluster.runFile({ cluster: { spares: 1 }, parallel: { pp: 1 } });
+  expect(await failure(await start(cluster, 'run', file))).toMatchObject({ type: 'NoCheckpoint' });
+  expect(b.calls).not.toContain('launchTraining');
+});
+
+it.concurrent(
+  'a copy that fails because its peer died is a reason to begin again, not to give up',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    let tries = 0;
+    await cluster.node('a', {
+      restoreCheckpoint: () =>
+        tries++ < 5 ? Promise.reject(ApplicationFailure.retryable('fetch failed', 'CommandFailed')) : Promise.resolve(),
+    });
+    await cluster.node('b');
+    expect(await result(await start(cluster, 'run', cluster.runFile()))).toMatchObject({
+      iteration: 20,
+      generations: 1,
+    });
+  },
+  90_000,
+);
+
+it.concurrent(
+  'a run started again under its id after it was terminated waits for what is still ending',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    let launches = 0;
+    let mayStop = false;
+    const activities = (node: string): Partial<NodeActivities> => ({
+      watchTraining: async () => {
+        if (launches++ < 2) await sleep('1 hour');
+        return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20 } };
+      },
+      stopTraining: async () => {
+        while (!mayStop) await sleep(50);
+        return { node, confirmed: true, logPath: '/log' };
+      },
+    });
+    const nodes = [await cluster.node('a', activities('a')), await cluster.node('b', activities('b'))];
+    const first = await start(cluster, 'run', cluster.runFile());
+    await until(() => nodes.every(({ calls }) => calls.includes('watchTraining')));
+    await first.terminate();
+    const second = await start(cluster, 'run', cluster.runFile());
+    const inTheWay = 'of an earlier run, which is still ending';
+    await until(async () => (await second.query<string>('status')).includes(inTheWay), 40);
+    mayStop = true;
+    expect(await result(second)).toMatchObject({ iteration: 20 });
+  },
+);
+
+it.concurrent('a report that cannot be written does not make a run fail', async (test) => {
+  const cluster = await startFakeCluster(test, {
+    writeReport: () => Promise.reject(ApplicationFailure.nonRetryable('EROFS: read-only file system')),
+  });
+  await cluster.node('a');
+  await cluster.node('b');
+  const ended = await result(await start(cluster, 'run', cluster.runFile()));
+  expect(ended).toMatchObject({ iteration: 20 });
+  expect(ended).not.toHaveProperty('report');
+});
