@@ -79,10 +79,23 @@ export function addEvent(state: RunState, at: number, text: string): void {
 export function addPoints(state: RunState, points: RunState['curve']): void {
   const first = points[0]?.[0];
   if (first === undefined) return;
-  state.curve = state.curve.filter(([iteration]) => iteration < first).concat(points);
-  while (state.curve.length > MAX_POINTS)
-    state.curve = state.curve.filter((_, index, all) => index % 2 === 0 || index === all.length - 1);
+  state.curve = thinned(state.curve.filter(([iteration]) => iteration < first).concat(points), MAX_POINTS);
 }
+
+/** At most `max` points, evenly fewer, the last one among them. */
+export function thinned(points: RunState['curve'], max: number): RunState['curve'] {
+  let kept = points;
+  while (kept.length > max) kept = kept.filter((_, index, all) => index % 2 === 0 || index === all.length - 1);
+  return kept;
+}
+
+const RAREST_NEWS = 15 * 60_000;
+
+/**
+ * Whether a generation that is `age` old and last spoke `silent` ago tells its run something again. Rarer with age:
+ * a run takes 10,000 signals and 51,200 events in its life, and a word a minute would use them up in a week.
+ */
+export const isNewsDue = (age: number, silent: number): boolean => silent >= Math.min(RAREST_NEWS, age / 100);
 
 export function enterPhase(state: RunState, phase: RunState['phase'], at: number): void {
   const last = state.phases.at(-1);

@@ -20,6 +20,7 @@ import { checkpointReplicated, generationNews, replicated, trainingProgress, typ
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
 import { milliseconds } from './spec.js';
+import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
 
 export interface GenerationInput {
@@ -60,6 +61,8 @@ export interface GenerationResult extends Reached {
 const LAST_COPIES = '30 minutes';
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
+/** Points of the loss curve in one message to the run. */
+const MAX_POINTS = 60;
 
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
   const { nodes } = input;
@@ -90,9 +93,11 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
       await stopAll(input, members);
+      await progress.tell();
     });
     return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
   }
+  await progress.tell();
   // The last node's log knows more than the last report of it.
   const { lastIteration = progress.state.iteration, loss } = results.at(-1)!.verdict;
   const ended = { ...progress.summary(), iteration: lastIteration, ...(loss !== undefined && { loss }) };
@@ -210,7 +215,7 @@ const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput) =>
 
 type Progress = ReturnType<typeof followProgress>;
 
-/** Takes in what the nodes report, and passes it on to the run: at each replicated checkpoint and each report. */
+/** Takes in what the nodes report, and passes it on to the run: often at first, then now and then, and at the end. */
 function followProgress(input: GenerationInput) {
   const state = {
     iteration: input.attached?.iteration ?? input.startedFrom,
@@ -221,8 +226,11 @@ function followProgress(input: GenerationInput) {
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ node }) => node.name);
 
-  const pass = (points: GenerationNews['points']): void => {
-    const parent = workflowInfo().parent;
+  const { parent, startTime } = workflowInfo();
+  let points: GenerationNews['points'] = [];
+  let toldAt = 0;
+
+  const tell = async (): Promise<void> => {
     if (!parent) return;
     const news: GenerationNews = {
       generation: input.generation,
@@ -232,24 +240,32 @@ function followProgress(input: GenerationInput) {
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
     };
-    getExternalWorkflowHandle(parent.workflowId)
-      .signal(generationNews, news)
-      .catch((error: unknown) => log.warn('the run did not take the news', { error: String(error) }));
+    toldAt = Date.now();
+    points = [];
+    try {
+      await getExternalWorkflowHandle(parent.workflowId).signal(generationNews, news);
+    } catch (error) {
+      log.warn('the run did not take the news', { error: String(error) });
+    }
+  };
+  const tellIfDue = (): void => {
+    if (isNewsDue(Date.now() - startTime.getTime(), Date.now() - toldAt)) void tell();
   };
 
   setHandler(replicated, () => state.replicated);
-  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points }) => {
+  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more }) => {
     if (token !== input.token) return;
     state.iteration = iteration;
     state.loss = loss ?? state.loss;
     state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
-    pass(points);
+    points = thinned(points.concat(more), MAX_POINTS);
+    tellIfDue();
   });
   const count = (): void => {
     const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
     if (everywhere <= state.replicated) return;
     state.replicated = everywhere;
-    pass([]);
+    tellIfDue();
   };
   setHandler(checkpointReplicated, ({ token, node, iteration }) => {
     if (token !== input.token) return;
@@ -258,6 +274,8 @@ function followProgress(input: GenerationInput) {
   });
   return {
     state,
+    /** The last word: what was kept back till it was due. */
+    tell,
     /** No longer waits for the copies of a node that keeps none. */
     without: (name: string): void => {
       expected = expected.filter((other) => other !== name);

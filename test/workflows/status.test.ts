@@ -1,0 +1,111 @@
+/** What is kept of a run's progress, and the page that a person reads. */
+import { describe, expect, it } from 'vitest';
+import {
+  addEvent,
+  addPoints,
+  describeRun,
+  duration,
+  enterPhase,
+  isNewsDue,
+  newState,
+  thinned,
+} from '../../workflows/status.js';
+
+const at = (clock: string): number => Date.parse(`2026-01-01T${clock}Z`);
+
+describe('the status page', () => {
+  it('of a run that waits says for what', () => {
+    const state = newState('nightly', 'wiki', 200);
+    state.waitsFor = '3 of the pool "default"';
+    expect(describeRun(state)).toMatchInlineSnapshot(`
+      "**nightly** · series wiki · nodes · waits for 3 of the pool "default"
+
+      iteration 0 of 200
+      checkpoint: none yet
+      generation 0 · nodes none · spares none
+      "
+    `);
+  });
+
+  it('of a run that trains says how far it is, how sure, where and for how long', () => {
+    const state = newState('nightly', 'wiki', 200);
+    enterPhase(state, 'data', at('02:00:05'));
+    enterPhase(state, 'train', at('02:30:00'));
+    Object.assign(state, {
+      ...{ nodes: ['n1', 'n3'], spares: [], generation: 2, child: 'nightly/gen-2', target: 100 },
+      ...{ iteration: 40, replicated: 25, loss: 3.14159, secondsPerIteration: 30, asOf: at('03:00:00') },
+      failures: [{ generation: 1, startedFrom: 0, endedAt: 25, culprit: 'n2', cause: 'node' }],
+    });
+    addEvent(state, at('02:45:00'), 'generation 1 failed at iteration 31: n2 did not answer');
+    expect(describeRun(state)).toMatchInlineSnapshot(`
+      "**nightly** · series wiki · train
+
+      iteration 40 of 200 (this run ends at 100) · loss 3.1416, about 30 min left · as of 03:00:00 UTC
+      checkpoint: iteration 25, complete and copied
+      generation 2 (nightly/gen-2) · nodes n1, n3 · spares none
+      failures: 1
+
+      - 02:45:00 generation 1 failed at iteration 31: n2 did not answer"
+    `);
+  });
+});
+
+describe('the curve', () => {
+  it('forgets what came after the point at which a run goes on again', () => {
+    const state = newState('r', 's', 10);
+    addPoints(state, [[1, 9], [2, 8], [3, 7]]); // prettier-ignore
+    addPoints(state, [[2, 8.5], [3, 7.5]]); // prettier-ignore
+    addPoints(state, []);
+    expect(state.curve).toEqual([[1, 9], [2, 8.5], [3, 7.5]]); // prettier-ignore
+  });
+
+  it('keeps first and last of the points that it thins', () => {
+    const points = Array.from({ length: 1000 }, (_, index): [number, number] => [index + 1, 1]);
+    const kept = thinned(points, 60);
+    expect(kept.length).toBeLessThanOrEqual(60);
+    expect([kept[0], kept.at(-1)]).toEqual([points[0], points.at(-1)]);
+    expect(kept).toEqual([...kept].sort((a, b) => a[0] - b[0]));
+  });
+});
+
+it('only the newest events are kept', () => {
+  const state = newState('r', 's', 10);
+  for (let index = 0; index < 60; index++) addEvent(state, index, `event ${index}`);
+  expect(state.events).toHaveLength(50);
+  expect(state.events.at(-1)!.text).toBe('event 59');
+});
+
+it('a phase ends when the next begins, and each generation is one', () => {
+  const state = newState('r', 's', 10);
+  state.generation = 3;
+  enterPhase(state, 'check', 1);
+  enterPhase(state, 'train', 5);
+  enterPhase(state, 'failed', 9);
+  expect(state.phases).toEqual([
+    { name: 'check', from: 1, to: 5 },
+    { name: 'generation 3', from: 5, to: 9 },
+  ]);
+});
+
+it('a run hears every word at first, and a quarter of an hour late at most in a training of months', () => {
+  const MINUTE = 60_000;
+  let told = 0;
+  let lastAt = -Infinity;
+  const toldAt: number[] = [];
+  for (let age = 0; age < 90 * 24 * 60 * MINUTE; age += MINUTE) {
+    if (!isNewsDue(age, age - lastAt)) continue;
+    toldAt.push(age);
+    lastAt = age;
+    told++;
+  }
+  expect(toldAt.slice(0, 100)).toEqual(Array.from({ length: 100 }, (_, index) => index * MINUTE));
+  expect(told).toBeLessThan(9000);
+});
+
+it.each([
+  [12.4, '12 s'],
+  [89, '89 s'],
+  [100, '2 min'],
+  [5399, '90 min'],
+  [7200, '2.0 h'],
+])('%d seconds are %s', (seconds, text) => expect(duration(seconds)).toBe(text));
