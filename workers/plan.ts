@@ -29,8 +29,17 @@ async function readRunFile(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(`${path} is not JSON: ${(error as Error).message}`, { cause: error });
+    const { message } = error as SyntaxError;
+    throw new Error(`${path}${placeOf(message, text)} is not JSON: ${message}`, { cause: error });
   }
+}
+
+/** Line and column, as editors and terminals jump to them, where the parser says a position. */
+function placeOf(message: string, text: string): string {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  if (position === undefined) return '';
+  const lines = text.slice(0, Number(position)).split('\n');
+  return `:${lines.length}:${lines.at(-1)!.length + 1}`;
 }
 
 main().then(

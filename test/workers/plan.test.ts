@@ -1,0 +1,73 @@
+/** `npm run plan` as a person meets it: what it prints where, and how it exits. */
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { root } from '../../workers/config.js';
+import { tempDir } from '../support/temp-dir.js';
+
+interface Printed {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function plan(...args: string[]): Promise<Printed> {
+  const command = ['--import', 'tsx', join(root, 'workers/plan.ts'), ...args];
+  try {
+    return { code: 0, ...(await promisify(execFile)(process.execPath, command, { cwd: root })) };
+  } catch (error) {
+    const { code, stdout, stderr } = error as Printed;
+    return { code, stdout, stderr };
+  }
+}
+
+async function file(text: string): Promise<string> {
+  const path = join(await tempDir(), 'run.json');
+  await writeFile(path, text);
+  return path;
+}
+
+it('prints a page for a person, and with --json one object as the last line', async () => {
+  const path = join(root, 'infra/runs/qwen3-tiny.json');
+  const { code, stdout, stderr } = await plan(path, '--json');
+  expect([code, stderr]).toEqual([0, '']);
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines[0]).toContain('2 nodes × 1 devices = 2 ranks');
+  expect(JSON.parse(lines.at(-1)!)).toMatchObject({
+    series: 'qwen3-tiny',
+    world: 2,
+    nodes: [{ node: 'node-0' }, {}, {}],
+  });
+  expect((await plan(path)).stdout).toBe(`${lines.slice(0, -1).join('\n')}\n`);
+});
+
+it('prints the schema that is beside the examples', async () => {
+  const { stdout } = await plan('--schema');
+  expect(JSON.parse(stdout)).toEqual(JSON.parse(await readFile(join(root, 'infra/runs/run-file.schema.json'), 'utf8')));
+});
+
+it('answers a bad run file with every bad field on stderr, and exits 1', async () => {
+  const { code, stdout, stderr } = await plan(await file('{ "model": 1, "train": { "iterations": 0 } }'));
+  expect([code, stdout]).toEqual([1, '']);
+  for (const path of ['model', 'dataset', 'cluster', 'train.iterations', 'train.globalBatch'])
+    expect(stderr).toContain(`  ${path}: expected `);
+});
+
+it.each([
+  ['that is no JSON', () => file('{\n  "model": {,\n}'), /run\.json:2:13 is not JSON: /],
+  ['that is not there', () => Promise.resolve('/nowhere/run.json'), /there is no run file \/nowhere\/run\.json/],
+])('a run file %s is one clear line', async (_, path, message) => {
+  const { code, stderr } = await plan(await path());
+  expect(code).toBe(1);
+  expect(stderr).toMatch(message);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+});
+
+it('says how it is used when there is no run file', async () => {
+  expect(await plan()).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('usage: npm run plan -- run.json') as string,
+  });
+});
