@@ -9,13 +9,23 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { NodeInfo, Recipient } from './contract.js';
-import { acquire, launchGranted, nodesGranted, release, reportLost, requestLaunch } from './messages.js';
+import {
+  acquire,
+  launchGranted,
+  nodesGranted,
+  release,
+  reportLost,
+  requestLaunch,
+  type NodesGranted,
+} from './messages.js';
 import type { RunSpec } from './spec.js';
 
 export interface Crew {
   /** Node of each node rank, in order. */
   members: NodeInfo[];
   spares: NodeInfo[];
+  /** Nodes of others that served the series before. */
+  keepers: NodeInfo[];
   /** Waits for the first full set: members and spares, all or none. */
   lease(): Promise<void>;
   /** Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares. */
@@ -33,11 +43,11 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
   const pool = () => getExternalWorkflowHandle(`pool-${spec.cluster.pool}`);
   const { workflowId, runId } = workflowInfo();
   const holder: Recipient = { workflowId, runId };
-  const granted = new Map<string, NodeInfo[]>();
+  const granted = new Map<string, NodesGranted>();
   const tokens = new Map<string, number>();
   let requests = 0;
 
-  setHandler(nodesGranted, ({ requestId, nodes }) => void granted.set(requestId, nodes));
+  setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
   setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
 
   async function ask(count: number): Promise<NodeInfo[]> {
@@ -47,12 +57,15 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
     await insist(() => pool().signal(acquire, request), waiting, spec.cluster.pool);
     await condition(() => granted.has(requestId));
     waiting(undefined);
-    return granted.get(requestId)!;
+    const { nodes, keepers } = granted.get(requestId)!;
+    crew.keepers = keepers;
+    return nodes;
   }
 
   const crew: Crew = {
     members: [],
     spares: [],
+    keepers: [],
 
     async lease() {
       const { nodes, spares } = spec.cluster;

@@ -32,6 +32,8 @@ export interface AcquireNodes {
 export interface NodesGranted {
   requestId: string;
   nodes: NodeInfo[];
+  /** Nodes that are not given but served the series: parts of its checkpoints may be there only. */
+  keepers: NodeInfo[];
 }
 
 export interface LaunchGranted {

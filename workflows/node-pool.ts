@@ -29,8 +29,8 @@ export interface PoolNode extends NodeInfo {
   /** Why nothing is given to this node until it announces itself again. */
   away?: string;
   holder?: Recipient;
-  /** The series it served last: its data is there. */
-  series?: string;
+  /** The series it served, the last one last: their data is there. */
+  served?: string[];
 }
 
 export interface PoolState {
@@ -39,6 +39,8 @@ export interface PoolState {
   token: number;
 }
 
+/** How many series a node is remembered for. */
+const SERVED = 20;
 /** How often holders are asked whether they still run while somebody waits for their nodes. */
 const RECHECK_MS = 15_000;
 
@@ -105,19 +107,19 @@ async function settle(state: PoolState): Promise<void> {
     // The handlers ran while nodes were asked: the request may be withdrawn, a node lost or taken meanwhile.
     if (!state.waiting.includes(request)) continue;
     state.waiting.splice(state.waiting.indexOf(request), 1);
-    for (const node of chosen) Object.assign(node, { holder: request.holder, series: request.series });
-    const nodes = chosen.map(({ name, address, port, devices, profile }) => ({
-      name,
-      address,
-      port,
-      devices,
-      profile,
-    }));
+    const { requestId, holder, series } = request;
+    const isOwn = (node: PoolNode) => node.holder !== undefined && same(node.holder, holder);
+    const keepers = state.nodes.filter((node) => hasServed(node, series) && !chosen.includes(node) && !isOwn(node));
+    for (const node of chosen) {
+      node.holder = holder;
+      node.served = [...(node.served ?? []).filter((other) => other !== series), series].slice(-SERVED);
+    }
     try {
-      await to(request.holder).signal(nodesGranted, { requestId: request.requestId, nodes });
+      const granted = { requestId, nodes: chosen.map(infoOf), keepers: keepers.map(infoOf) };
+      await to(holder).signal(nodesGranted, granted);
     } catch (error) {
       log.warn('the holder is gone: its nodes are free again', {
-        holder: request.holder.workflowId,
+        holder: holder.workflowId,
         error: String(error),
       });
       for (const node of chosen) delete node.holder;
@@ -142,7 +144,8 @@ async function choose(state: PoolState, request: AcquireNodes): Promise<PoolNode
     const free = state.nodes.filter((node) => !node.away && !node.holder && node.devices >= request.devices);
     if (free.length < request.nodes) return undefined;
     const preferred = [...free].sort(
-      (a, b) => Number(b.series === request.series) - Number(a.series === request.series) || (a.name < b.name ? -1 : 1),
+      (a, b) =>
+        Number(hasServed(b, request.series)) - Number(hasServed(a, request.series)) || (a.name < b.name ? -1 : 1),
     );
     const chosen = preferred.slice(0, request.nodes);
     const answers = await Promise.all(chosen.map(ping));
@@ -200,6 +203,10 @@ async function answerLaunch(
   }
 }
 
+const hasServed = ({ served = [] }: PoolNode, series: string): boolean => served.includes(series);
+const infoOf = ({ name, address, port, devices, profile }: PoolNode): NodeInfo => ({
+  ...{ name, address, port, devices, profile },
+});
 const to = (holder: Recipient) => getExternalWorkflowHandle(holder.workflowId, holder.runId);
 const same = (a: Recipient, b: Recipient): boolean => a.workflowId === b.workflowId && a.runId === b.runId;
 

@@ -3,11 +3,18 @@ import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
 import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
 import { runChild } from './child.js';
-import { peerOf } from './contract.js';
+import { peerOf, type NodeInfo } from './contract.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
-import { clearCheckpoints, listCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
+import {
+  clearCheckpoints,
+  listCheckpoints,
+  listKeepers,
+  restore,
+  restoreNewest,
+  type RestoreTarget,
+} from './restore.js';
 import { show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
@@ -28,7 +35,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   };
 
   enter('check');
-  const listings = await listCheckpoints(dir, all, timing);
+  const { listings, silent } = await findCheckpoints(run, all);
   const done = newestComplete(listings, shards)?.iteration ?? 0;
   if (state.generation === 0) {
     state.iteration = done;
@@ -59,7 +66,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const restored = await restoreNewest(target, listings, shards);
   let start: Start = { from: 'checkpoint', iteration: restored };
   if (restored === 0) {
-    refuseToStartOver(state, listings);
+    refuseToStartOver(state, listings, silent);
     await clearCheckpoints(target);
     start = { from: 'random' };
     if (spec.model.init === 'pretrained') {
@@ -93,16 +100,34 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
 }
 
 /**
+ * What the run's nodes hold; at first, and where that is less than the run had, also what other nodes hold that
+ * served the series: it may have moved since it was trained last.
+ */
+async function findCheckpoints({ spec, state, crew }: Run, all: NodeInfo[]) {
+  const dir = checkpointsDir(spec.series);
+  const own = await listCheckpoints(dir, all, spec.recovery);
+  const shards = allShards(spec.parallel, spec.cluster.nodes * spec.cluster.devicesPerNode);
+  if (state.generation > 0 && (newestComplete(own, shards)?.iteration ?? 0) >= state.replicated)
+    return { listings: own, silent: [] };
+  const others = crew.keepers.filter(({ name }) => !all.some((node) => node.name === name));
+  const { listings, silent } = await listKeepers(dir, others, spec.recovery);
+  return { listings: [...own, ...listings], silent };
+}
+
+/**
  * Starting from nothing is right for a new series, and after failures before the first checkpoint. It is wrong
  * where part of a checkpoint is here and the rest on a node that is not: the real script would overwrite it.
  */
-function refuseToStartOver(state: RunState, listings: NodeListing[]): void {
-  const leftovers = listings.flatMap(({ peer, checkpoints }) =>
-    checkpoints.map(
-      ({ iteration, shards }) =>
-        `${peer.name} has ${shards.map(({ shard }) => shard).join(', ')} of iteration ${iteration}`,
+function refuseToStartOver(state: RunState, listings: NodeListing[], silent: string[]): void {
+  const leftovers = [
+    ...listings.flatMap(({ peer, checkpoints }) =>
+      checkpoints.map(
+        ({ iteration, shards }) =>
+          `${peer.name} has ${shards.map(({ shard }) => shard).join(', ')} of iteration ${iteration}`,
+      ),
     ),
-  );
+    ...silent.map((name) => `${name} served this series and does not answer`),
+  ];
   const lostProgress = state.replicated > 0;
   if (!lostProgress && (state.generation > 0 || leftovers.length === 0)) return;
   throw ApplicationFailure.nonRetryable(

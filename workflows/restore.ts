@@ -7,7 +7,7 @@ import {
   type NodeListing,
   type ShardSource,
 } from './checkpoints.js';
-import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
+import { lostNode, onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
 import type { NodePlace } from './topology.js';
 
 export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
@@ -17,6 +17,23 @@ export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing):
       checkpoints: await onNode(node.name, timing).listCheckpoints({ dir }),
     })),
   );
+
+/** What nodes list that are not the run's own, and which of them do not answer: these are for somebody else to replace. */
+export async function listKeepers(
+  dir: string,
+  keepers: NodeInfo[],
+  timing: Timing,
+): Promise<{ listings: NodeListing[]; silent: string[] }> {
+  const silent: string[] = [];
+  const asked = keepers.map((node) =>
+    listCheckpoints(dir, [node], timing).catch((error: unknown) => {
+      if (!lostNode(error)) throw error;
+      silent.push(node.name);
+      return [];
+    }),
+  );
+  return { listings: (await Promise.all(asked)).flat(), silent };
+}
 
 export interface RestoreTarget {
   dir: string;

@@ -1,9 +1,9 @@
 /** What several runs, or several attempts of one, make of the checkpoints that are there. */
 import { ApplicationFailure } from '@temporalio/common';
 import type { WorkflowHandle } from '@temporalio/client';
-import { sleep } from '@temporalio/activity';
+import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
-import type { LaunchTrainingInput, NodeActivities } from '../../workflows/contract.js';
+import type { LaunchTrainingInput, NodeActivities, RestoreCheckpointInput } from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
@@ -21,29 +21,30 @@ const failure = async (handle: WorkflowHandle): Promise<ApplicationFailure> => {
 
 const STAGES = ['mp_rank_00_000', 'mp_rank_00_001'];
 
+type Disk = Pick<NodeActivities, 'listCheckpoints' | 'launchTraining' | 'watchTraining'>;
+
 /** A node that trains to where its command says, at once, and holds what it saved. */
-function disk(shard: string, launches: LaunchTrainingInput[] = []) {
-  const saved: number[] = [];
-  const activities: Partial<NodeActivities> = {
-    listCheckpoints: async ({ dir }) => (dir.startsWith('series/') ? holding(shard, ...saved) : []),
-    launchTraining: async (input) => {
+function disk(shard: string, launches: LaunchTrainingInput[] = []): Disk {
+  const saved = new Map<string, number[]>();
+  let last = 0;
+  return {
+    listCheckpoints: async ({ dir }) => holding(shard, ...(saved.get(dir) ?? [])),
+    async launchTraining(input) {
       launches.push(input);
       const exit = input.script.indexOf('--exit-interval');
-      saved.push(exit < 0 ? 20 : Number(input.script[exit + 1]));
+      last = exit < 0 ? 20 : Number(input.script[exit + 1]);
+      const dir = `series/${input.series}/checkpoints`;
+      saved.set(dir, [...(saved.get(dir) ?? []), last]);
     },
-    watchTraining: async () => ({
-      exitCode: 0,
-      verdict: { outcome: 'exited', lastIteration: saved.at(-1)!, lastSaved: saved.at(-1)! },
-    }),
+    watchTraining: async () => ({ exitCode: 0, verdict: { outcome: 'exited', lastIteration: last, lastSaved: last } }),
   };
-  return { activities, saved };
 }
 
 it.concurrent('each run of a series trains its share from where the last one ended', async (test) => {
   const cluster = await startFakeCluster(test);
   const launches: LaunchTrainingInput[] = [];
-  await cluster.node('a', disk(STAGES[0]!, launches).activities);
-  await cluster.node('b', disk(STAGES[1]!).activities);
+  await cluster.node('a', disk(STAGES[0]!, launches));
+  await cluster.node('b', disk(STAGES[1]!));
   const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
   const ended = [];
   for (const id of ['one', 'two', 'three']) ended.push(await result(await start(cluster, id, file)));
@@ -58,6 +59,49 @@ it.concurrent('each run of a series trains its share from where the last one end
   expect(second).toContain('--load series/');
   expect(second).not.toContain('--exit-interval');
   expect(launches[1]!.token).toBeGreaterThan(launches[0]!.token);
+});
+
+it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let isOver = false;
+  const busyWithOthers = (node: Disk): Disk => ({
+    ...node,
+    async watchTraining(input) {
+      if (input.run.startsWith('other')) for (; !isOver; await sleep(50)) heartbeat();
+      return node.watchTraining(input);
+    },
+  });
+  const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
+  const a = await cluster.node('a', busyWithOthers(disk(STAGES[0]!)));
+  await cluster.node('b', busyWithOthers(disk(STAGES[1]!)));
+  await result(await start(cluster, 'one', file));
+  // Another series takes its nodes, and leaves it those that know nothing of it.
+  const other = await start(cluster, 'other', { ...file, series: 'other' });
+  await until(() => a.calls.filter((call) => call === 'watchTraining').length === 2);
+  const restored: RestoreCheckpointInput[] = [];
+  const restoreCheckpoint = async (input: RestoreCheckpointInput) => void restored.push(input);
+  await cluster.node('c', { ...disk(STAGES[0]!), restoreCheckpoint });
+  await cluster.node('d', { ...disk(STAGES[1]!), restoreCheckpoint });
+  expect(await result(await start(cluster, 'two', file))).toMatchObject({ iteration: 20, generations: 1 });
+  expect(restored.map(({ iteration }) => iteration)).toEqual([10, 10]);
+  const sources = restored.flatMap(({ shards }) => shards.flatMap(({ from }) => from.map(({ name }) => name[0])));
+  expect(sources.sort()).toEqual(['a', 'b']);
+  isOver = true;
+  await other.result();
+});
+
+it.concurrent('nothing is started over while a node that served the series is away', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
+  const nodes = [await cluster.node('a', disk(STAGES[0]!)), await cluster.node('b', disk(STAGES[1]!))];
+  await result(await start(cluster, 'one', file));
+  for (const node of nodes) await node.switchOff();
+  const c = await cluster.node('c', disk(STAGES[0]!));
+  await cluster.node('d', disk(STAGES[1]!));
+  const { type, message } = await failure(await start(cluster, 'two', file));
+  expect(type).toBe('NoCheckpoint');
+  expect(message).toMatch(/a-\S+ served this series and does not answer; b-\S+ served this series/);
+  expect(c.calls).not.toContain('launchTraining');
 });
 
 it.concurrent(
