@@ -9,7 +9,7 @@ import { z } from 'zod';
 export const root = fileURLToPath(
   new URL(import.meta.url.includes('/dist/workers/') ? '../..' : '..', import.meta.url),
 );
-export const referenceBackend = resolve(root, 'infra/reference-backend');
+const referenceBackend = resolve(root, 'infra/reference-backend');
 
 const nodeConfig = z.strictObject({
   /** Name of the node, its task queue's `node-<name>`. */

@@ -266,6 +266,16 @@ export interface Timing {
   stopGrace: string;
 }
 
+/** Asks whether a node's worker is there, in seconds and once. */
+export const onProbe = (name: string): Pick<NodeActivities, 'pingNode'> =>
+  proxyActivities<Pick<NodeActivities, 'pingNode'>>({
+    taskQueue: `node-${name}`,
+    // Start to close is short as well: a cut-off host's parked poll can take the task and never answer.
+    startToCloseTimeout: '5 seconds',
+    scheduleToStartTimeout: '5 seconds',
+    retry: { maximumAttempts: 1 },
+  });
+
 /**
  * Proxies for one node's queue. Three kinds: quick ones that are repeated, steps that take long and resume, and
  * the two that last as long as training does and are retried without limit, since a restarted worker re-attaches.
@@ -277,13 +287,6 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     startToCloseTimeout: '5 minutes',
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 3 },
-  });
-  const probe = proxyActivities<NodeActivities>({
-    taskQueue,
-    // Start to close is short as well: a cut-off host's parked poll can take the task and never answer.
-    startToCloseTimeout: '5 seconds',
-    scheduleToStartTimeout: '5 seconds',
-    retry: { maximumAttempts: 1 },
   });
   const stop = proxyActivities<NodeActivities>({
     taskQueue,
@@ -308,7 +311,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     cancellationType: 'TRY_CANCEL',
   });
   return naming(name, {
-    pingNode: probe.pingNode,
+    pingNode: onProbe(name).pingNode,
     checkNode: quick.checkNode,
     listProbes: quick.listProbes,
     listSource: quick.listSource,
@@ -349,13 +352,6 @@ function naming(node: string, activities: NodeActivities): NodeActivities {
   return Object.fromEntries(
     Object.entries(activities).map(([activity, call]) => [activity, named(call as never, activity)]),
   ) as unknown as NodeActivities;
-}
-
-/** Name of the node that an error, or what caused it, reports as lost. */
-export function lostNode(error: unknown): string | undefined {
-  for (let at = error; at instanceof Error; at = at.cause)
-    if (at instanceof ApplicationFailure && at.type === 'NodeLost') return (at.details?.[0] as { node: string }).node;
-  return undefined;
 }
 
 /** Proxy for the control workers' queue, which is the workflow's own. */

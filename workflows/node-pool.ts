@@ -7,12 +7,11 @@ import {
   continueAsNew,
   getExternalWorkflowHandle,
   log,
-  proxyActivities,
   setCurrentDetails,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { onControl, type NodeActivities, type NodeInfo, type Recipient } from './contract.js';
+import { onControl, onProbe, type NodeInfo, type Recipient } from './contract.js';
 import {
   acquire,
   join,
@@ -74,9 +73,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     if (known) known.away = reason;
   });
   setHandler(release, ({ holder, nodes }) => {
-    state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
-    for (const node of state.nodes)
-      if (node.holder && same(node.holder, holder) && (!nodes || nodes.includes(node.name))) delete node.holder;
+    giveBack(state, holder, nodes);
     changed = true;
   });
   setHandler(status, () => describePool(state));
@@ -108,8 +105,9 @@ async function settle(state: PoolState): Promise<void> {
     if (!state.waiting.includes(request)) continue;
     state.waiting.splice(state.waiting.indexOf(request), 1);
     const { requestId, holder, series } = request;
-    const isOwn = (node: PoolNode) => node.holder !== undefined && same(node.holder, holder);
-    const keepers = state.nodes.filter((node) => hasServed(node, series) && !chosen.includes(node) && !isOwn(node));
+    const keepers = state.nodes.filter(
+      (node) => hasServed(node, series) && !chosen.includes(node) && !isHeldBy(node, holder),
+    );
     for (const node of chosen) {
       node.holder = holder;
       node.served = [...(node.served ?? []).filter((other) => other !== series), series].slice(-SERVED);
@@ -132,7 +130,7 @@ async function settle(state: PoolState): Promise<void> {
  * might wait for its nodes for ever. One that asks for more than there is lets the others pass.
  */
 function nextRequest({ nodes, waiting }: PoolState): AcquireNodes | undefined {
-  const holds = ({ holder }: AcquireNodes) => nodes.some((node) => node.holder && same(node.holder, holder));
+  const holds = ({ holder }: AcquireNodes) => nodes.some((node) => isHeldBy(node, holder));
   const possible = (request: AcquireNodes) =>
     nodes.filter(({ devices }) => devices >= request.devices).length >= request.nodes;
   return waiting.find(holds) ?? waiting.find(possible);
@@ -154,14 +152,8 @@ async function choose(state: PoolState, request: AcquireNodes): Promise<PoolNode
 }
 
 async function ping(node: PoolNode): Promise<boolean> {
-  const probe = proxyActivities<Pick<NodeActivities, 'pingNode'>>({
-    taskQueue: `node-${node.name}`,
-    startToCloseTimeout: '5 seconds',
-    scheduleToStartTimeout: '5 seconds',
-    retry: { maximumAttempts: 1 },
-  });
   try {
-    await probe.pingNode();
+    await onProbe(node.name).pingNode();
     return true;
   } catch {
     node.away = 'did not answer when it was to be leased; comes back when its worker starts';
@@ -186,9 +178,15 @@ async function reclaim(state: PoolState): Promise<void> {
       .then((answer) => answer.open)
       .catch(() => true);
     if (open) continue;
-    for (const node of state.nodes) if (node.holder && same(node.holder, holder)) delete node.holder;
-    state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
+    giveBack(state, holder);
   }
+}
+
+/** Frees what a holder has, or these of its nodes, and drops what it still waits for. */
+function giveBack(state: PoolState, holder: Recipient, names?: string[]): void {
+  state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
+  for (const node of state.nodes)
+    if (isHeldBy(node, holder) && (!names || names.includes(node.name))) delete node.holder;
 }
 
 async function answerLaunch(
@@ -208,6 +206,7 @@ const infoOf = ({ name, address, port, devices, profile }: PoolNode): NodeInfo =
   ...{ name, address, port, devices, profile },
 });
 const to = (holder: Recipient) => getExternalWorkflowHandle(holder.workflowId, holder.runId);
+const isHeldBy = ({ holder }: PoolNode, by: Recipient): boolean => holder !== undefined && same(holder, by);
 const same = (a: Recipient, b: Recipient): boolean => a.workflowId === b.workflowId && a.runId === b.runId;
 
 function describePool({ nodes, waiting, token }: PoolState): string {

@@ -1,6 +1,7 @@
 /** Getting a file set to where it is needed: made once, found where it is, copied from whoever has it. */
 import { ApplicationFailure } from '@temporalio/workflow';
-import { lostNode, onNode, peerOf, type Artifact, type NodeInfo, type Timing } from './contract.js';
+import { onNode, peerOf, type Artifact, type NodeInfo, type Timing } from './contract.js';
+import { lostNode } from './failure-chain.js';
 
 /**
  * Brings the artifact in `dir` to all nodes. `make` runs only if no node has it; it is given the nodes in order

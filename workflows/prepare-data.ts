@@ -2,7 +2,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
-  lostNode,
   onNode,
   peerOf,
   type Artifact,
@@ -12,6 +11,7 @@ import {
   type SourceListing,
   type Timing,
 } from './contract.js';
+import { lostNode } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
 import { planShards, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
@@ -27,8 +27,6 @@ export interface PreparedData {
   dataset: Artifact;
   /** Data path of the training key without `.bin`. */
   prefix: string;
-  /** False where the pair was already there. */
-  made: boolean;
 }
 
 const TOKENIZER_FILES =
@@ -54,12 +52,10 @@ export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Pr
     engine: `${spec.preprocess.engine}-1`,
   });
   const dir = `datasets/${key}`;
-  let made = false;
-  const dataset = await placeEverywhere(dir, nodes, timing, async () => {
-    made = true;
-    return preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
-  });
-  return { tokenizer, dataset, prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`, made };
+  const dataset = await placeEverywhere(dir, nodes, timing, () =>
+    preprocess({ spec, nodes, timing }, listing, tokenizerDir, key),
+  );
+  return { tokenizer, dataset, prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document` };
 }
 
 /** Files of a source that are wanted, in byte order of their names, with the revision pinned. */

@@ -18,7 +18,7 @@ import {
 import { show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
-import type { GenerationInput } from './train-generation.js';
+import type { GenerationInput } from './generation-progress.js';
 
 /** `reached`: this run's last iteration is trained already. */
 export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reached'> {
@@ -35,7 +35,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   };
 
   enter('check');
-  const { listings, silent } = await findCheckpoints(run, all);
+  const { listings, silent } = await findCheckpoints(run, all, shards);
   const done = newestComplete(listings, shards)?.iteration ?? 0;
   if (state.generation === 0) {
     state.iteration = done;
@@ -103,10 +103,9 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
  * What the run's nodes hold; at first, and where that is less than the run had, also what other nodes hold that
  * served the series: it may have moved since it was trained last.
  */
-async function findCheckpoints({ spec, state, crew }: Run, all: NodeInfo[]) {
+async function findCheckpoints({ spec, state, crew }: Run, all: NodeInfo[], shards: string[]) {
   const dir = checkpointsDir(spec.series);
   const own = await listCheckpoints(dir, all, spec.recovery);
-  const shards = allShards(spec.parallel, spec.cluster.nodes * spec.cluster.devicesPerNode);
   if (state.generation > 0 && (newestComplete(own, shards)?.iteration ?? 0) >= state.replicated)
     return { listings: own, silent: [] };
   const others = crew.keepers.filter(({ name }) => !all.some((node) => node.name === name));

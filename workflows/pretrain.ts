@@ -7,7 +7,8 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { lostNode, onControl } from './contract.js';
+import { onControl } from './contract.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
@@ -38,9 +39,9 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     return { ...ended, ...(report && { report }) };
   } catch (error) {
     enterPhase(state, 'failed', Date.now());
-    note(run, isCancellation(error) ? 'cancelled' : `failed: ${reason(error)}`);
+    note(run, isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`);
     // The failure that says what happened, not the layers of calls that it came through.
-    throw isCancellation(error) ? error : (rootOf(error) ?? error);
+    throw isCancellation(error) ? error : (failureIn(error) ?? error);
   } finally {
     await CancellationScope.nonCancellable(() => crew.release());
   }
@@ -58,7 +59,6 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
       again = 0;
       enterPhase(state, 'train', Date.now());
       const generation = await runGeneration(run, launch);
-      state.iteration = generation.iteration;
       if (generation.outcome === 'finished')
         return result(state, `trained to iteration ${generation.iteration} of ${state.total}`);
       await afterFailure(run, launch, generation);
@@ -73,7 +73,7 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
         continue;
       }
       if (!mayPass(error) || ++again > AGAIN) throw error;
-      note(run, `phase ${state.phase} begins again: ${reason(error)}`);
+      note(run, `phase ${state.phase} begins again: ${messageOf(error)}`);
     }
   }
 }
@@ -81,12 +81,10 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
 /** How often phases before a launch begin again without a node lost, after their activities' own retries. */
 const AGAIN = 2;
 
-const rootOf = (error: unknown): ApplicationFailure | undefined => {
-  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof ApplicationFailure) return at;
-  return undefined;
+const mayPass = (error: unknown): boolean => {
+  const failure = failureIn(error);
+  return failure?.type === 'CommandFailed' && !failure.nonRetryable;
 };
-const mayPass = (error: unknown): boolean => rootOf(error)?.type === 'CommandFailed' && !rootOf(error)!.nonRetryable;
-const reason = (error: unknown): string => rootOf(error)?.message ?? String(error);
 
 const result = (state: RunState, message: string): PretrainResult => ({
   series: state.series,

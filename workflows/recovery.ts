@@ -43,7 +43,7 @@ const CLASSES: [RegExp, Cause][] = [
 /** Texts that say that *another* member ended: never the cause while a different text is there. */
 const SYMPTOM = /Connection reset|Connection closed|Connection refused|Timed out|Broken pipe|EI0002|EI9999|gloo/i;
 
-export const classify = (firstError: string | undefined): Cause =>
+const classify = (firstError: string | undefined): Cause =>
   CLASSES.find(([pattern]) => pattern.test(firstError ?? ''))?.[1] ?? 'unknown';
 
 /** Failures without a newer checkpoint after which a run gives up. */

@@ -7,7 +7,8 @@ import {
   type NodeListing,
   type ShardSource,
 } from './checkpoints.js';
-import { lostNode, onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
+import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
+import { failureIn, lostNode } from './failure-chain.js';
 import type { NodePlace } from './topology.js';
 
 export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
@@ -92,8 +93,5 @@ export async function restoreNewest(target: RestoreTarget, listings: NodeListing
   return 0;
 }
 
-function damagedShard(error: unknown): BadShard | undefined {
-  for (let at = error; at instanceof Error; at = at.cause)
-    if (at instanceof ApplicationFailure && at.type === 'DataCorrupt') return at.details?.[0] as BadShard | undefined;
-  return undefined;
-}
+const damagedShard = (error: unknown): BadShard | undefined =>
+  failureIn(error, 'DataCorrupt')?.details?.[0] as BadShard | undefined;

@@ -5,7 +5,8 @@ import type { Crew, Waiting } from './crew.js';
 import { decide } from './recovery.js';
 import type { RunSpec } from './spec.js';
 import { addEvent, describeRun, type RunState } from './status.js';
-import { trainGeneration, type GenerationInput, type GenerationResult } from './train-generation.js';
+import type { GenerationInput, GenerationResult } from './generation-progress.js';
+import { trainGeneration } from './train-generation.js';
 
 export interface Run {
   spec: RunSpec;

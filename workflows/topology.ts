@@ -37,10 +37,8 @@ export interface NodePlace {
 const pad = (value: number, width: number) => String(value).padStart(width, '0');
 
 /** Name of a shard directory. PPP only with PP > 1, EEE only with EP > 1. */
-export const shardName = (
-  { pp, ep }: Pick<Parallel, 'pp' | 'ep'>,
-  at: { tp: number; pp: number; ep: number },
-): string => `mp_rank_${pad(at.tp, 2)}${pp > 1 ? `_${pad(at.pp, 3)}` : ''}${ep > 1 ? `_${pad(at.ep, 3)}` : ''}`;
+const shardName = ({ pp, ep }: Pick<Parallel, 'pp' | 'ep'>, at: { tp: number; pp: number; ep: number }): string =>
+  `mp_rank_${pad(at.tp, 2)}${pp > 1 ? `_${pad(at.pp, 3)}` : ''}${ep > 1 ? `_${pad(at.ep, 3)}` : ''}`;
 
 /** All ranks of a world. `world` must be a multiple of tp·pp·cp. */
 export function placeRanks(parallel: Parallel, world: number): Rank[] {

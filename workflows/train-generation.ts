@@ -3,66 +3,31 @@
  * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
  */
 import {
-  ApplicationFailure,
   CancellationScope,
   condition,
   continueAsNew,
-  getExternalWorkflowHandle,
   isCancellation,
   log,
-  setHandler,
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { CopyPlan } from './checkpoints.js';
-import { lostNode, onNode, peerOf, type NodeInfo, type Timing, type WatchResult } from './contract.js';
-import { checkpointReplicated, generationNews, replicated, trainingProgress, type GenerationNews } from './messages.js';
+import { onNode, peerOf, type NodeInfo, type WatchResult } from './contract.js';
+import { lostNode, messageOf } from './failure-chain.js';
+import {
+  copyingNodes,
+  followProgress,
+  type GenerationInput,
+  type GenerationResult,
+  type Progress,
+} from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
 import { milliseconds } from './spec.js';
-import { isNewsDue, thinned } from './status.js';
-import type { NodePlace } from './topology.js';
-
-export interface GenerationInput {
-  run: string;
-  series: string;
-  generation: number;
-  token: number;
-  nodes: NodeInfo[];
-  spares: NodeInfo[];
-  /** What each node writes at a save, by node rank. */
-  writes: NodePlace['writes'][];
-  copies: CopyPlan;
-  devices: number;
-  masterPort: number;
-  script: string[];
-  startedFrom: number;
-  target: number;
-  keepCheckpoints: number;
-  timing: Timing;
-  /** Set when this execution continues one that had launched already. */
-  attached?: Reached;
-}
-
-/** How far a generation is. */
-export interface Reached {
-  /** Newest iteration whose every shard is sealed and copied. */
-  replicated: number;
-  iteration: number;
-  loss?: number;
-}
-
-export interface GenerationResult extends Reached {
-  outcome: 'finished' | 'failed';
-  members: MemberFailure[];
-}
 
 /** How long the copies of a finished generation's last checkpoint may take before it counts as not replicated. */
 const LAST_COPIES = '30 minutes';
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
-/** Points of the loss curve in one message to the run. */
-const MAX_POINTS = 60;
 
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
   const { nodes } = input;
@@ -74,11 +39,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
     results = await watchAll(input, progress);
   } catch (error) {
-    if (isCancellation(error)) {
-      await CancellationScope.nonCancellable(() => stopAll(input, members));
-      throw error;
-    }
-    const node = lostNode(error) ?? failedNode(error);
+    const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
     if (node === undefined) {
       await CancellationScope.nonCancellable(() => stopAll(input, members));
       throw error;
@@ -197,96 +158,13 @@ async function stopAll(input: GenerationInput, members: Map<string, MemberFailur
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
       } catch (error) {
-        if (lostNode(error)) members.set(name, { node: name, kind: 'lost', message: messageOf(error) });
-        else if (!members.has(name)) noteFailure(members, name, error);
+        if (lostNode(error) || !members.has(name)) noteFailure(members, name, error);
       }
     }),
   );
   if (confirmed) return;
   log.warn('no member confirmed its stop: waiting until the lease has ended everywhere', { lease: timing.lease });
   await sleep(milliseconds(timing.lease) + milliseconds(timing.stopGrace));
-}
-
-/** The nodes of gang and spares that have a part in a checkpoint, as its writers or as keepers of copies. */
-const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput) =>
-  [...nodes, ...spares]
-    .map((node, rank) => ({ node, seals: writes[rank] ?? [], copies: copies[node.name] ?? [] }))
-    .filter(({ seals, copies }) => seals.length + copies.length > 0);
-
-type Progress = ReturnType<typeof followProgress>;
-
-/** Takes in what the nodes report, and passes it on to the run: often at first, then now and then, and at the end. */
-function followProgress(input: GenerationInput) {
-  const state = {
-    iteration: input.attached?.iteration ?? input.startedFrom,
-    loss: input.attached?.loss,
-    secondsPerIteration: undefined as number | undefined,
-    replicated: input.attached?.replicated ?? input.startedFrom,
-  };
-  const copied = new Map<string, number>();
-  let expected = copyingNodes(input).map(({ node }) => node.name);
-
-  const { parent, startTime } = workflowInfo();
-  let points: GenerationNews['points'] = [];
-  let toldAt = 0;
-
-  const tell = async (): Promise<void> => {
-    if (!parent) return;
-    const news: GenerationNews = {
-      generation: input.generation,
-      iteration: state.iteration,
-      replicated: state.replicated,
-      points,
-      ...(state.loss !== undefined && { loss: state.loss }),
-      ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
-    };
-    toldAt = Date.now();
-    points = [];
-    try {
-      await getExternalWorkflowHandle(parent.workflowId).signal(generationNews, news);
-    } catch (error) {
-      log.warn('the run did not take the news', { error: String(error) });
-    }
-  };
-  const tellIfDue = (): void => {
-    if (isNewsDue(Date.now() - startTime.getTime(), Date.now() - toldAt)) void tell();
-  };
-
-  setHandler(replicated, () => state.replicated);
-  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more }) => {
-    if (token !== input.token) return;
-    state.iteration = iteration;
-    state.loss = loss ?? state.loss;
-    state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
-    points = thinned(points.concat(more), MAX_POINTS);
-    tellIfDue();
-  });
-  const count = (): void => {
-    const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
-    if (everywhere <= state.replicated) return;
-    state.replicated = everywhere;
-    tellIfDue();
-  };
-  setHandler(checkpointReplicated, ({ token, node, iteration }) => {
-    if (token !== input.token) return;
-    copied.set(node, Math.max(iteration, copied.get(node) ?? 0));
-    count();
-  });
-  return {
-    state,
-    /** The last word: what was kept back till it was due. */
-    tell,
-    /** No longer waits for the copies of a node that keeps none. */
-    without: (name: string): void => {
-      expected = expected.filter((other) => other !== name);
-      count();
-    },
-    summary: () => ({
-      replicated: state.replicated,
-      iteration: state.iteration,
-      ...(state.loss !== undefined && { loss: state.loss }),
-    }),
-  };
 }
 
 /** Lets an error of an activity be traced to its node, whatever else runs in the same scope. */
@@ -301,12 +179,10 @@ async function tagged<T>(node: string, call: () => Promise<T>): Promise<T> {
 
 const failedNode = (error: unknown): string | undefined => (error as { node?: string }).node;
 
-const messageOf = (error: unknown): string => {
-  let at = error;
-  while (at instanceof Error && at.cause instanceof Error && !(at instanceof ApplicationFailure)) at = at.cause;
-  return at instanceof Error ? at.message : String(at);
-};
-
 function noteFailure(members: Map<string, MemberFailure>, node: string, error: unknown): void {
-  members.set(node, { node, kind: lostNode(error) ? 'lost' : 'failed', message: messageOf(error) });
+  members.set(node, {
+    node,
+    kind: lostNode(error) ? 'lost' : 'failed',
+    message: messageOf(error),
+  });
 }

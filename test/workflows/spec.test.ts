@@ -4,6 +4,8 @@ import { describeProblems, milliseconds, parseRunSpec } from '../../workflows/sp
 
 type Json = Record<string, unknown>;
 
+const SIZES = { layers: 2, hidden: 64, ffn: 128, heads: 4, groups: 2, headDim: 16, vocab: 512, maxPositions: 128 };
+
 const good = (): Json => ({
   model: { preset: 'qwen3-tiny' },
   tokenizer: { source: 'hf://Qwen/Qwen3-8B@abc123' },
@@ -52,16 +54,7 @@ describe('a good run file', () => {
       'sizes instead of a preset',
       {
         'model/preset': undefined,
-        'model/sizes': {
-          layers: 2,
-          hidden: 64,
-          ffn: 128,
-          heads: 4,
-          groups: 2,
-          headDim: 16,
-          vocab: 512,
-          maxPositions: 128,
-        },
+        'model/sizes': SIZES,
       },
     ],
     [
@@ -88,16 +81,7 @@ describe('a bad run file is answered with every bad field', () => {
     [
       'preset and sizes',
       changed({
-        'model/sizes': {
-          layers: 2,
-          hidden: 64,
-          ffn: 128,
-          heads: 4,
-          groups: 2,
-          headDim: 16,
-          vocab: 512,
-          maxPositions: 128,
-        },
+        'model/sizes': SIZES,
       }),
       ['model'],
     ],

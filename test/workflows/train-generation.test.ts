@@ -6,7 +6,7 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type { LaunchTrainingInput, NodeInfo, ReplicateCheckpointInput } from '../../workflows/contract.js';
 import type { CheckpointReplicated, TrainingProgress } from '../../workflows/messages.js';
-import type { GenerationInput, GenerationResult } from '../../workflows/train-generation.js';
+import type { GenerationInput, GenerationResult } from '../../workflows/generation-progress.js';
 import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
 

@@ -1,0 +1,16 @@
+/** Errors arrive wrapped in the calls that they came through: child, activity, cause. What happened is further in. */
+import { ApplicationFailure } from '@temporalio/common';
+
+/** The outermost ApplicationFailure of a chain of causes, or the outermost of one type. */
+export function failureIn(error: unknown, type?: string): ApplicationFailure | undefined {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (at instanceof ApplicationFailure && (type === undefined || at.type === type)) return at;
+  return undefined;
+}
+
+/** Name of the node that an error, or what caused it, reports as lost. */
+export const lostNode = (error: unknown): string | undefined =>
+  (failureIn(error, 'NodeLost')?.details?.[0] as { node: string } | undefined)?.node;
+
+/** What went wrong, in the words of whoever raised it. */
+export const messageOf = (error: unknown): string => failureIn(error)?.message ?? String(error);

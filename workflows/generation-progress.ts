@@ -1,0 +1,127 @@
+/** What a generation is told, and what it knows of itself while it trains and tells its run. */
+import { getExternalWorkflowHandle, log, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { CopyPlan } from './checkpoints.js';
+import type { NodeInfo, Timing } from './contract.js';
+import { checkpointReplicated, generationNews, replicated, trainingProgress, type GenerationNews } from './messages.js';
+import type { MemberFailure } from './recovery.js';
+import { isNewsDue, thinned } from './status.js';
+import type { NodePlace } from './topology.js';
+
+export interface GenerationInput {
+  run: string;
+  series: string;
+  generation: number;
+  token: number;
+  nodes: NodeInfo[];
+  spares: NodeInfo[];
+  /** What each node writes at a save, by node rank. */
+  writes: NodePlace['writes'][];
+  copies: CopyPlan;
+  devices: number;
+  masterPort: number;
+  script: string[];
+  startedFrom: number;
+  target: number;
+  keepCheckpoints: number;
+  timing: Timing;
+  /** Set when this execution continues one that had launched already. */
+  attached?: Reached;
+}
+
+/** How far a generation is. */
+export interface Reached {
+  /** Newest iteration whose every shard is sealed and copied. */
+  replicated: number;
+  iteration: number;
+  loss?: number;
+}
+
+export interface GenerationResult extends Reached {
+  outcome: 'finished' | 'failed';
+  members: MemberFailure[];
+}
+
+/** Points of the loss curve in one message to the run. */
+const MAX_POINTS = 60;
+
+/** The nodes of gang and spares that have a part in a checkpoint, as its writers or as keepers of copies. */
+export const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput) =>
+  [...nodes, ...spares]
+    .map((node, rank) => ({ node, seals: writes[rank] ?? [], copies: copies[node.name] ?? [] }))
+    .filter(({ seals, copies }) => seals.length + copies.length > 0);
+
+export type Progress = ReturnType<typeof followProgress>;
+
+/** Takes in what the nodes report, and passes it on to the run: often at first, then now and then, and at the end. */
+export function followProgress(input: GenerationInput) {
+  const state = {
+    iteration: input.attached?.iteration ?? input.startedFrom,
+    loss: input.attached?.loss,
+    secondsPerIteration: undefined as number | undefined,
+    replicated: input.attached?.replicated ?? input.startedFrom,
+  };
+  const copied = new Map<string, number>();
+  let expected = copyingNodes(input).map(({ node }) => node.name);
+
+  const { parent, startTime } = workflowInfo();
+  let points: GenerationNews['points'] = [];
+  let toldAt = 0;
+
+  const tell = async (): Promise<void> => {
+    if (!parent) return;
+    const news: GenerationNews = {
+      generation: input.generation,
+      iteration: state.iteration,
+      replicated: state.replicated,
+      points,
+      ...(state.loss !== undefined && { loss: state.loss }),
+      ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
+    };
+    toldAt = Date.now();
+    points = [];
+    try {
+      await getExternalWorkflowHandle(parent.workflowId).signal(generationNews, news);
+    } catch (error) {
+      log.warn('the run did not take the news', { error: String(error) });
+    }
+  };
+  const tellIfDue = (): void => {
+    if (isNewsDue(Date.now() - startTime.getTime(), Date.now() - toldAt)) void tell();
+  };
+
+  setHandler(replicated, () => state.replicated);
+  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more }) => {
+    if (token !== input.token) return;
+    state.iteration = iteration;
+    state.loss = loss ?? state.loss;
+    state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
+    points = thinned(points.concat(more), MAX_POINTS);
+    tellIfDue();
+  });
+  const count = (): void => {
+    const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
+    if (everywhere <= state.replicated) return;
+    state.replicated = everywhere;
+    tellIfDue();
+  };
+  setHandler(checkpointReplicated, ({ token, node, iteration }) => {
+    if (token !== input.token) return;
+    copied.set(node, Math.max(iteration, copied.get(node) ?? 0));
+    count();
+  });
+  return {
+    state,
+    /** The last word: what was kept back till it was due. */
+    tell,
+    /** No longer waits for the copies of a node that keeps none. */
+    without: (name: string): void => {
+      expected = expected.filter((other) => other !== name);
+      count();
+    },
+    summary: () => ({
+      replicated: state.replicated,
+      iteration: state.iteration,
+      ...(state.loss !== undefined && { loss: state.loss }),
+    }),
+  };
+}
