@@ -9,26 +9,29 @@ export const isLeftover = (name: string): boolean => name.startsWith('.') || nam
 export const besides = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
 
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = besides(path);
-  try {
-    const file = await open(temporary, 'wx');
-    try {
-      await file.writeFile(data);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncPath(dirname(path));
+  await writeAside(path, data, (temporary) => rename(temporary, path));
 }
 
 /** Creates a file with its content at once, so that of several writers exactly one is told `true` and no reader sees half. */
 export async function createFileOnce(path: string, data: string): Promise<boolean> {
+  try {
+    await writeAside(path, data, async (temporary) => {
+      await link(temporary, path);
+      await rm(temporary);
+    });
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Writes under a name of its own, and lets `publish` give the complete bytes theirs. */
+async function writeAside(
+  path: string,
+  data: string | Uint8Array,
+  publish: (temporary: string) => Promise<void>,
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const temporary = besides(path);
   try {
@@ -39,15 +42,12 @@ export async function createFileOnce(path: string, data: string): Promise<boolea
     } finally {
       await file.close();
     }
-    await link(temporary, path);
+    await publish(temporary);
   } catch (error) {
-    if (errorCode(error) === 'EEXIST') return false;
-    throw error;
-  } finally {
     await rm(temporary, { force: true });
+    throw error;
   }
   await syncPath(dirname(path));
-  return true;
 }
 
 /** Gives a file that was written under another name its own, once its bytes are on disk. */
@@ -68,10 +68,13 @@ export async function syncPath(path: string): Promise<void> {
 }
 
 /** `undefined` when there is no such file; throws when it is not JSON. */
-export async function readJson(path: string): Promise<unknown> {
+export async function readJson<T = unknown>(path: string): Promise<T | undefined> {
   const text = await readIfThere(path);
-  return text === undefined ? undefined : (JSON.parse(text.toString('utf8')) as unknown);
+  return text && (JSON.parse(text.toString('utf8')) as T);
 }
+
+export const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeFileAtomic(path, `${JSON.stringify(value)}\n`);
 
 export async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {

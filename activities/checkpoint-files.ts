@@ -1,9 +1,9 @@
 /** Megatron's checkpoint tree on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, each shard directory an artifact of its own. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { confined, filesBelow, MANIFEST, readManifest, sealArtifact, type Manifest } from './artifact.js';
+import { confined, filesBelow, MANIFEST, readArtifact, readManifest, sealArtifact, type Manifest } from './artifact.js';
 import { readIfThere, syncPath } from './atomic.js';
-import type { Artifact } from '../workflows/contract.js';
+import type { Artifact, ShardHeld } from '../workflows/contract.js';
 
 /** Below a tree: iterations that were newer than the one restored, out of the trainer's sight. */
 export const SET_ASIDE = 'set-aside';
@@ -60,3 +60,14 @@ export const parseTracker = (text: string | undefined): number | undefined =>
 
 export const readTracker = async (dataDir: string, dir: string): Promise<number | undefined> =>
   parseTracker((await readIfThere(join(confined(dataDir, dir), TRACKER)))?.toString('utf8'));
+
+/** A shard that is sealed here, its files of the right sizes. */
+export async function heldShard(
+  dataDir: string,
+  dir: string,
+  iteration: number,
+  shard: string,
+): Promise<ShardHeld | undefined> {
+  const artifact = await readArtifact(dataDir, shardDir(dir, iteration, shard));
+  return artifact && { shard, digest: artifact.digest, bytes: artifact.bytes };
+}

@@ -2,9 +2,9 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { NodeActivities, ShardHeld } from '../workflows/contract.js';
-import { confined, readArtifact } from './artifact.js';
+import { confined } from './artifact.js';
 import { syncPath } from './atomic.js';
-import { sealShard, shardDir, shardsIn } from './checkpoint-files.js';
+import { heldShard, sealShard, shardDir, shardsIn } from './checkpoint-files.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -64,9 +64,9 @@ export const createConvertCheckpoint =
 async function heldShards(dataDir: string, dir: string, shards: string[]): Promise<ShardHeld[] | undefined> {
   const held: ShardHeld[] = [];
   for (const shard of shards) {
-    const artifact = await readArtifact(dataDir, shardDir(dir, ITERATION, shard));
-    if (!artifact) return undefined;
-    held.push({ shard, digest: artifact.digest, bytes: artifact.bytes });
+    const one = await heldShard(dataDir, dir, ITERATION, shard);
+    if (!one) return undefined;
+    held.push(one);
   }
   return held;
 }

@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
-import { readJson, writeJson } from './generation-files.js';
+import { readJson, writeJson } from './atomic.js';
 
 interface FenceFile {
   /** Newest token that was launched or stopped here. */

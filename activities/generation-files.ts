@@ -1,6 +1,5 @@
 /** The files of one launch on one node, `<data>/runs/<run>/gen-<n>-<token>/`, and who may write which. */
 import { join } from 'node:path';
-import { readIfThere, writeFileAtomic } from './atomic.js';
 import type { ProcessId } from './process.js';
 
 export interface LaunchId {
@@ -69,11 +68,3 @@ export const filesOf = (dir: string) => ({
   stopping: join(dir, 'stopping.json'),
   stopped: join(dir, 'stopped.json'),
 });
-
-export async function readJson<T>(path: string): Promise<T | undefined> {
-  const bytes = await readIfThere(path);
-  return bytes && (JSON.parse(Buffer.from(bytes).toString('utf8')) as T);
-}
-
-export const writeJson = (path: string, value: unknown): Promise<void> =>
-  writeFileAtomic(path, `${JSON.stringify(value)}\n`);

@@ -1,5 +1,5 @@
 /** Shell patterns over `/`-separated paths: `*` and `?` within a name, `**` over directories, `[a-z]`, `{one,two}`. */
-export function globToRegExp(glob: string): RegExp {
+function globToRegExp(glob: string): RegExp {
   let source = '';
   for (let i = 0; i < glob.length; i++) {
     const c = glob[i]!;

@@ -6,10 +6,10 @@
  */
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { createFileOnce } from './atomic.js';
+import { createFileOnce, readJson, writeJson } from './atomic.js';
 import { endLaunched } from './end-launched.js';
 import { refusal } from './fence.js';
-import { filesOf, readJson, writeJson, type CommandFile, type ExitFile, type LeaseFile } from './generation-files.js';
+import { filesOf, type CommandFile, type ExitFile, type LeaseFile } from './generation-files.js';
 import { bootId, bootSeconds, findLaunched, identify, mark, pause, TOKEN } from './process.js';
 
 const LOOK_EVERY_MS = 1000;

@@ -1,7 +1,6 @@
 /** What this node could give to a restore: sealed shards whose files have their sizes. */
 import type { CheckpointHeld, NodeActivities } from '../workflows/contract.js';
-import { readArtifact } from './artifact.js';
-import { iterationsIn, shardDir, shardsIn } from './checkpoint-files.js';
+import { heldShard, iterationsIn, shardsIn } from './checkpoint-files.js';
 import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
 
@@ -13,8 +12,8 @@ export const createListCheckpoints =
       for (const iteration of await iterationsIn(dataDir, dir)) {
         const shards: CheckpointHeld['shards'] = [];
         for (const shard of await shardsIn(dataDir, dir, iteration)) {
-          const artifact = await readArtifact(dataDir, shardDir(dir, iteration, shard));
-          if (artifact) shards.push({ shard, digest: artifact.digest, bytes: artifact.bytes });
+          const held = await heldShard(dataDir, dir, iteration, shard);
+          if (held) shards.push(held);
         }
         if (shards.length) found.push({ iteration, shards });
       }

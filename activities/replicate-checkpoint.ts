@@ -19,7 +19,8 @@ import {
   TRACKER,
 } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
-import { filesOf, generationDir, readJson, type ExitFile } from './generation-files.js';
+import { readJson } from './atomic.js';
+import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
 import type { Recipient } from '../workflows/contract.js';
 import type { TrainingProgress } from '../workflows/messages.js';
-import { readJson, writeJson } from './generation-files.js';
+import { readJson, writeJson } from './atomic.js';
 import type { NodeDeps } from './node-deps.js';
 import type { Iteration } from './training-log.js';
 

@@ -4,7 +4,8 @@ import type { MemberEvidence, StopTrainingInput } from '../workflows/contract.js
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
 import { fenceOff } from './fence.js';
-import { filesOf, generationDir, readJson, writeJson, type ExitFile } from './generation-files.js';
+import { readJson, writeJson } from './atomic.js';
+import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
 import { readLogFile } from './tail.js';

@@ -34,8 +34,8 @@ export async function loadEncoder(dir: string): Promise<Encoder> {
 
 /** Not a constant: chat models end with another token than base models. */
 async function eosToken(dir: string): Promise<string | undefined> {
-  const config = (await readJson(join(dir, 'tokenizer_config.json'))) as
-    { eos_token?: string | { content: string } | null } | undefined;
+  type Config = { eos_token?: string | { content: string } | null };
+  const config = await readJson<Config>(join(dir, 'tokenizer_config.json'));
   const token = config?.eos_token ?? undefined;
   return typeof token === 'object' ? token.content : token;
 }

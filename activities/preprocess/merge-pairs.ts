@@ -66,7 +66,7 @@ const sum = (parts: Part[], what: 'sequences' | 'documents' | 'tokens'): number 
   parts.reduce((total, part) => total + part[what], 0);
 
 /** Reads what a part says of itself, and refuses one whose files do not have the sizes that follow from it. */
-export async function openPart(prefix: string): Promise<Part> {
+async function openPart(prefix: string): Promise<Part> {
   const header = await readHeader(`${prefix}.idx`);
   const size = await sizeOf(`${prefix}.idx`);
   if (size !== indexSize(header))
