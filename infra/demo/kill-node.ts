@@ -1,6 +1,6 @@
 /** Takes a whole node away: its worker and everything that runs in its data directory, as a power cut would. */
 import { readdir, readlink } from 'node:fs/promises';
-import type { Part } from './stack.js';
+import type { Part } from './part.js';
 
 /** Ids of all processes whose working directory lies below `dir`. */
 export async function processesIn(dir: string): Promise<number[]> {

@@ -13,7 +13,8 @@ import { killNode } from './kill-node.js';
 import { readMetrics, type Metric } from './metrics.js';
 import { demoRunFile } from './run-file.js';
 import { showProgress } from './progress.js';
-import { pause, startStack, type Stack } from './stack.js';
+import { pause } from './part.js';
+import { startStack, type Stack } from './stack.js';
 
 const NODES = ['n1', 'n2', 'n3'];
 const VICTIM = 'n2';

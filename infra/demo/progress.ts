@@ -1,7 +1,7 @@
 /** What the demo prints while the run goes on: a line for each phase, a bar and the loss while it trains. */
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Metric } from './metrics.js';
-import { pause } from './stack.js';
+import { pause } from './part.js';
 
 export interface ProgressSource {
   handle: WorkflowHandle;

@@ -9,7 +9,9 @@ import { startHub } from '../../infra/demo/hub.js';
 import { processesIn } from '../../infra/demo/kill-node.js';
 import { readMetrics, type Metric } from '../../infra/demo/metrics.js';
 import { demoRunFile } from '../../infra/demo/run-file.js';
-import { pause, startStack, temporalBinary, type Stack } from '../../infra/demo/stack.js';
+import { pause } from '../../infra/demo/part.js';
+import { startStack, type Stack } from '../../infra/demo/stack.js';
+import { temporalBinary } from '../../infra/demo/temporal-server.js';
 import { root } from '../../workers/config.js';
 
 export interface Cluster extends Stack {

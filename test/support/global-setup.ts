@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import type { TestProject } from 'vitest/node';
 import { isBundleFresh, workflowBundle } from '../../infra/setup/build.mjs';
-import { startTemporalServer } from './temporal-server.js';
+import { createTemporalServer } from '../../infra/demo/temporal-server.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -20,11 +20,13 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dir = await mkdtemp(join(tmpdir(), 'pretrain-test-'));
   const running = process.env['TEMPORAL_ADDRESS'];
-  const server = running ? undefined : await startTemporalServer({ dbFile: join(dir, 'temporal.db') });
+  const files = { dbFile: join(dir, 'temporal.db'), log: join(dir, 'temporal.log') };
+  const server = running ? undefined : await createTemporalServer(files);
+  await server?.start();
   project.provide('temporalAddress', server?.address ?? running!);
   project.provide('workflowBundlePath', await freshBundle(dir));
   return async () => {
-    await server?.stop();
+    await server?.kill();
     await rm(dir, { recursive: true, force: true });
   };
 }
