@@ -15,6 +15,7 @@ const pure = [
   'plan-page',
   'presets',
   'recovery',
+  'roster',
   'spec',
   'spec-fields',
   'spec-rules',
