@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { errorCode } from '../atomic.js';
 import { failure, reasonOf } from '../failures.js';
 import { isCompressed, plainName } from './open-bytes.js';
+import { arrowReader } from './read-arrow.js';
 import { csvReader } from './read-csv.js';
 import { jsonReader } from './read-json.js';
 import { textReader } from './read-lines.js';
@@ -12,13 +13,14 @@ import { corrupt, WHOLE, type Reader, type ReadOptions, type RowBatch } from './
 
 const readers: Record<string, Reader> = {
   '.parquet': parquetReader,
+  '.arrow': arrowReader,
   '.jsonl': jsonReader,
   '.json': jsonReader,
   '.csv': csvReader,
   '.txt': textReader,
 };
 /** These say by themselves how their pages are compressed. */
-const NOT_AROUND = ['.parquet'];
+const NOT_AROUND = ['.parquet', '.arrow'];
 
 export const readerOf = (path: string): Reader => {
   const extension = extname(plainName(path));

@@ -1,6 +1,7 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { expect, test } from 'vitest';
@@ -18,6 +19,15 @@ const lines = (rows: string[], end: string, last: boolean) =>
     .map((row) => row + end)
     .join('')
     .slice(0, last ? undefined : -1);
+/** Two batches, columns before the text, one of them nested. */
+const arrowTable = (rows: string[]) => {
+  const make = (part: string[]) => {
+    const other = vectorFromArray(part.map((_, n) => ({ a: n, b: [n, n] })));
+    return new Table({ n: vectorFromArray(part.map((_, n) => n)), other, text: vectorFromArray(part, new Utf8()) });
+  };
+  const half = Math.ceil(rows.length / 2);
+  return half === rows.length ? make(rows) : make(rows.slice(0, half)).concat(make(rows.slice(half)));
+};
 const csvField = (text: string) => `"${text.replaceAll('"', '""')}\n"`;
 const writers: Record<string, (rows: string[], last: boolean) => string | Buffer> = {
   'a.jsonl': (rows, last) =>
@@ -52,6 +62,8 @@ const writers: Record<string, (rows: string[], last: boolean) => string | Buffer
     )}`,
   'a.parquet': (rows) =>
     Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'text', data: rows, type: 'STRING' }], rowGroupSize: 3 })),
+  'a.arrow': (rows) => Buffer.from(tableToIPC(arrowTable(rows), 'file')),
+  'b.arrow': (rows) => Buffer.from(tableToIPC(arrowTable(rows), 'stream')),
   'a.jsonl.gz': (rows) =>
     gzipSync(
       lines(
