@@ -11,6 +11,7 @@ import tseslint from 'typescript-eslint';
 const pure = [
   'checkpoints',
   'content-key',
+  'data-files',
   'plan',
   'plan-page',
   'presets',
@@ -22,7 +23,17 @@ const pure = [
   'topology',
 ];
 /** What activities may know of workflows. */
-const forActivities = ['spec', 'plan', 'topology', 'recovery', 'checkpoints', 'contract', 'messages', 'status'];
+const forActivities = [
+  'data-files',
+  'spec',
+  'plan',
+  'topology',
+  'recovery',
+  'checkpoints',
+  'contract',
+  'messages',
+  'status',
+];
 
 const oneOf = (names) => `(${names.join('|')})`;
 
