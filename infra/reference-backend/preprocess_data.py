@@ -1,6 +1,143 @@
-"""Turns texts into Megatron's .bin/.idx, as MindSpeed-LLM's preprocess_data.py does for pretraining."""
+"""Turns texts into Megatron's .bin/.idx, as MindSpeed-LLM's preprocess_data.py does for pretraining.
 
-from reference.preprocess import main
+One text is one sequence and one document; there is one .bin/.idx pair a JSON key.
+"""
+
+import csv
+import json
+import logging
+import os
+import time
+from argparse import Namespace
+from collections import Counter
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from reference import arguments, tokenizer
+from reference.indexed import IndexedWriter
+
+logger = logging.getLogger("mindspeed_llm.tasks.preprocess.data_handler")
+EXTENSIONS = ("parquet", "csv", "json", "jsonl", "txt")
+BATCH = 50  # rows between two looks at --log-interval
+Row = dict[str, Any]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO)
+    args = arguments.parse("preprocess_data.py")
+    folder = os.path.dirname(args.output_prefix)
+    if args.merge_group_keys is not None and not os.path.isdir(args.input):
+        raise ValueError(f"{args.input} is not a directory or does not exist")
+    if not os.path.isdir(folder):
+        raise ValueError(f"{folder} is not a directory or does not exist")
+    if args.pack:
+        raise ValueError("Pre-training data processing does not need to be packed.")
+    if args.merge_group_keys is not None:
+        for key in args.merge_group_keys:
+            merge_folder(args.input, key, f"{args.output_prefix}_{key}")
+        return
+    logging.info(f"building dataset: {args.input}")
+    rows = read_rows(args.input)
+    if not rows:
+        raise ValueError(f"{args.input} has no rows")
+    known = tokenizer.load(args.tokenizer_name_or_path)
+    logger.info(f"Vocab size: {known.get_vocab_size()}")
+    if args.n_subs == 1:
+        tokenize(args, known, rows, args.output_prefix)
+    else:
+        tokenize_in_pieces(args, known, rows)
+
+
+def tokenize_in_pieces(args: Namespace, known: Tokenizer, rows: list[Row]) -> None:
+    """As --n-subs does it, one after the other. The real one too names the pieces by replacing in the whole path."""
+    name = os.path.basename(args.output_prefix)
+    size = len(rows) // args.n_subs
+    if size < 1:
+        raise ZeroDivisionError(f"{len(rows)} rows cannot be cut into {args.n_subs} pieces")
+    starts = range(0, len(rows), size)
+    labels = (f"{number:03d}_of_{len(starts) - 1:03d}_{name}" for number in range(len(starts)))
+    pieces = [args.output_prefix.replace(name, label) for label in labels]
+    for piece, start in zip(pieces, starts, strict=True):
+        tokenize(args, known, rows[start : start + size], piece)
+    for key in args.json_keys:
+        parts = [f"{piece}_{key}_document" for piece in pieces]
+        merge(parts, f"{args.output_prefix}_{key}_document")
+        for part in parts:
+            os.remove(part + ".bin")
+            os.remove(part + ".idx")
+
+
+def tokenize(args: Namespace, known: Tokenizer, rows: list[Row], prefix: str) -> None:
+    logger.info(f"Output prefix: {prefix}")
+    eod, _ = tokenizer.special_ids(args.tokenizer_name_or_path, known)
+    writers = {key: IndexedWriter(f"{prefix}_{key}_document") for key in args.json_keys}
+    started, written, skipped = time.monotonic(), 0, 0
+    for number, row in enumerate(rows, start=1):
+        texts = {key: row[key] for key in args.json_keys if len(row[key]) > 0}  # an empty text leaves no trace
+        tokens = {key: known.encode(text).ids + [eod] * args.append_eod for key, text in texts.items()}
+        too_long = args.seq_length is not None and any(len(ids) >= args.seq_length for ids in tokens.values())
+        skipped += too_long
+        for key, ids in tokens.items():
+            if not too_long:
+                writers[key].add(ids)
+                written += 4 * len(ids)
+            writers[key].end_document()  # also of a text that was too long
+        if number % BATCH == 0 and number % args.log_interval == 0:
+            elapsed = time.monotonic() - started
+            speed = f"{number / elapsed} docs/s, {written / elapsed / 1024 / 1024} MB/s"
+            logger.info(f"Processed {number} documents ({speed}).")
+    logger.info(f"Skip {skipped} sample exceeded seq-length({args.seq_length})")
+    for writer in writers.values():
+        writer.finish()
+
+
+def merge_folder(folder: str, key: str, target: str) -> None:
+    """All pairs with the key in their names, sorted."""
+    names = [os.path.splitext(name)[0] for name in os.listdir(folder) if name.endswith((".bin", ".idx"))]
+    prefixes = sorted({os.path.join(folder, name) for name in names if key in name})
+    if not prefixes:
+        raise FileNotFoundError(f"no file name in {folder} contains {key}")
+    merge(prefixes, target)
+
+
+def merge(prefixes: list[str], target: str) -> None:
+    writer = IndexedWriter(target)
+    for prefix in prefixes:
+        writer.append(prefix)
+    writer.finish()
+
+
+def read_rows(path: str) -> list[Row]:
+    """Of a folder in the file system's order, and of mixed extensions only the most frequent one."""
+    names = [name for name in os.listdir(path) if not name.startswith(".")] if os.path.isdir(path) else [""]
+    files = [os.path.join(path, name) if name else path for name in names]
+    kinds = Counter(extension_of(file) for file in files if extension_of(file) in EXTENSIONS)
+    if not kinds:
+        raise Exception("unknown local data!")
+    ((kind, _),) = kinds.most_common(1)
+    return [row for file in files if extension_of(file) == kind for row in read_file(file, kind)]
+
+
+def extension_of(path: str) -> str:
+    return path.rsplit(".", 1)[-1]
+
+
+def read_file(path: str, kind: str) -> list[Row]:
+    if kind == "parquet":
+        from pyarrow import parquet  # asked for only where it is needed
+
+        return parquet.read_table(path).to_pylist()
+    with open(path, encoding="utf-8-sig") as file:
+        if kind == "csv":
+            return list(csv.DictReader(file))
+        if kind == "txt":
+            return [{"text": line.removesuffix("\n")} for line in file]
+        text = file.read()
+    if text.lstrip().startswith("["):
+        return json.loads(text)
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
 
 if __name__ == "__main__":
     main()

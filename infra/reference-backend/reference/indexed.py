@@ -1,12 +1,15 @@
 """Megatron's .bin/.idx pair. Tokens are int32 when we write; any of Megatron's types when we read."""
 
+import logging
 import os
+import shutil
 import struct
-from typing import BinaryIO
 
 import numpy as np
 
+logger = logging.getLogger("megatron.core.datasets.indexed_dataset")
 MAGIC = b"MMIDIDX\x00\x00"
+HEADER = struct.Struct("<9sQBQQ")  # magic, version, code of the token type, sequences, documents and one more
 DTYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: np.float64, 7: np.float32, 8: np.uint16}
 
 
@@ -15,19 +18,16 @@ class IndexedDataset:
         assert os.path.exists(prefix + ".idx") and os.path.exists(prefix + ".bin"), (
             f"One or both of the .idx and .bin files cannot be found at the path prefix {prefix}"
         )
-        with open(prefix + ".idx", "rb") as file:
-            assert file.read(9) == MAGIC, f"bad header, cannot read: {prefix}.idx"
-            _, code, sequences, documents = struct.unpack("<QBQQ", file.read(25))
-        index = np.memmap(prefix + ".idx", mode="r", order="C")
+        index = np.memmap(prefix + ".idx", mode="r")
+        magic, _, code, sequences, documents = HEADER.unpack(index[: HEADER.size].tobytes())
+        assert magic == MAGIC, f"bad header, cannot read: {prefix}.idx"
         self.dtype = np.dtype(DTYPES[code])
-        self.lengths = np.frombuffer(index, np.int32, sequences, 34)
-        self.pointers = np.frombuffer(index, np.int64, sequences, 34 + 4 * sequences)
-        self.documents = np.frombuffer(index, np.int64, documents, 34 + 12 * sequences)
+        self.lengths = np.frombuffer(index, np.int32, sequences, HEADER.size)
+        self.pointers = np.frombuffer(index, np.int64, sequences, HEADER.size + self.lengths.nbytes)
+        self.documents = np.frombuffer(index, np.int64, documents, HEADER.size + 3 * self.lengths.nbytes)
         empty = os.path.getsize(prefix + ".bin") == 0  # cannot be mapped
-        self.bytes = np.zeros(0, np.uint8) if empty else np.memmap(prefix + ".bin", mode="r", order="C")
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+        self.bytes = np.zeros(0, np.uint8) if empty else np.memmap(prefix + ".bin", mode="r")
+        logger.info(f"> total number of sequences: {sequences}")
 
     def read(self, sequence: int, offset: int = 0, length: int | None = None) -> np.ndarray:
         count = int(self.lengths[sequence]) - offset if length is None else length
@@ -40,7 +40,7 @@ class IndexedWriter:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.file: BinaryIO = open(prefix + ".bin", "wb")  # noqa: SIM115
+        self.file = open(prefix + ".bin", "wb")  # noqa: SIM115
         self.lengths: list[int] = []
         self.documents = [0]
 
@@ -57,14 +57,13 @@ class IndexedWriter:
         self.documents += (len(self.lengths) + other.documents[1:]).tolist()
         self.lengths += other.lengths.tolist()
         with open(prefix + ".bin", "rb") as file:
-            while block := file.read(1 << 24):
-                self.file.write(block)
+            shutil.copyfileobj(file, self.file)
 
     def finish(self) -> None:
         self.file.close()
         lengths = np.array(self.lengths, dtype=np.int32)
         pointers = np.cumsum(lengths, dtype=np.int64) * 4 - lengths * np.int64(4)
         with open(self.prefix + ".idx", "wb") as file:
-            file.write(MAGIC + struct.pack("<QBQQ", 1, 4, len(lengths), len(self.documents)))
+            file.write(HEADER.pack(MAGIC, 1, 4, len(lengths), len(self.documents)))
             for array in (lengths, pointers, np.array(self.documents, dtype=np.int64)):
-                file.write(array.tobytes(order="C"))
+                file.write(array.tobytes())

@@ -1,6 +1,5 @@
 """Megatron's lines, from the ranks that print them there."""
 
-import time
 from datetime import datetime
 
 import torch
@@ -12,16 +11,12 @@ def print_rank_0(text: str) -> None:
         print(text, flush=True)
 
 
-def log(logger: str, text: str) -> None:
-    print_rank_0(f"INFO:{logger}:{text}")
-
-
 def print_datetime(what: str) -> None:
     dist.barrier()
     print_rank_0(f"[{what}] datetime: {datetime.now():%Y-%m-%d %H:%M:%S} ")
 
 
-def print_times(**seconds: float) -> None:
+def print_times(seconds: dict[str, float]) -> None:
     """Shortest and longest time over all ranks, from the last rank."""
     values = torch.tensor([[-1000 * value, 1000 * value] for value in seconds.values()])
     dist.all_reduce(values, op=dist.ReduceOp.MAX)
@@ -30,11 +25,3 @@ def print_times(**seconds: float) -> None:
         for name, (low, high) in zip(seconds, values.tolist(), strict=True):
             lines.append(f"    {(name + ' ').ljust(48, '.')}: ({-low:.2f}, {high:.2f})")
         print("\n".join(lines), flush=True)
-
-
-class Stopwatch:
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.start
