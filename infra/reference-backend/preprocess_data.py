@@ -12,10 +12,9 @@ from argparse import Namespace
 from collections import Counter
 from typing import Any
 
-from tokenizers import Tokenizer
+import numpy as np
 
-from reference import arguments, tokenizer
-from reference.indexed import IndexedWriter
+from reference import arguments, indexed, tokenizer
 
 logger = logging.getLogger("mindspeed_llm.tasks.preprocess.data_handler")
 EXTENSIONS = ("parquet", "csv", "json", "jsonl", "txt")
@@ -41,38 +40,19 @@ def main() -> None:
     rows = read_rows(args.input)
     if not rows:
         raise ValueError(f"{args.input} has no rows")
-    known = tokenizer.load(args.tokenizer_name_or_path)
-    logger.info(f"Vocab size: {known.get_vocab_size()}")
-    if args.n_subs == 1:
-        tokenize(args, known, rows, args.output_prefix)
-    else:
-        tokenize_in_pieces(args, known, rows)
-
-
-def tokenize_in_pieces(args: Namespace, known: Tokenizer, rows: list[Row]) -> None:
-    """As --n-subs does it, one after the other. The real one too names the pieces by replacing in the whole path."""
-    name = os.path.basename(args.output_prefix)
-    size = len(rows) // args.n_subs
-    if size < 1:
+    if len(rows) < args.n_subs:
         raise ZeroDivisionError(f"{len(rows)} rows cannot be cut into {args.n_subs} pieces")
-    starts = range(0, len(rows), size)
-    labels = (f"{number:03d}_of_{len(starts) - 1:03d}_{name}" for number in range(len(starts)))
-    pieces = [args.output_prefix.replace(name, label) for label in labels]
-    for piece, start in zip(pieces, starts, strict=True):
-        tokenize(args, known, rows[start : start + size], piece)
-    for key in args.json_keys:
-        parts = [f"{piece}_{key}_document" for piece in pieces]
-        merge(parts, f"{args.output_prefix}_{key}_document")
-        for part in parts:
-            os.remove(part + ".bin")
-            os.remove(part + ".idx")
+    tokenize(args, rows)  # in one piece: those of --n-subs are merged to the same bytes
 
 
-def tokenize(args: Namespace, known: Tokenizer, rows: list[Row], prefix: str) -> None:
-    logger.info(f"Output prefix: {prefix}")
+def tokenize(args: Namespace, rows: list[Row]) -> None:
+    known = tokenizer.load(args.tokenizer_name_or_path)
     eod, _ = tokenizer.special_ids(args.tokenizer_name_or_path, known)
-    writers = {key: IndexedWriter(f"{prefix}_{key}_document") for key in args.json_keys}
-    started, written, skipped = time.monotonic(), 0, 0
+    logger.info(f"Vocab size: {known.get_vocab_size()}")
+    logger.info(f"Output prefix: {args.output_prefix}")
+    sequences: dict[str, list[np.ndarray]] = {key: [] for key in args.json_keys}
+    documents = {key: [0] for key in args.json_keys}
+    started, skipped = time.monotonic(), 0
     for number, row in enumerate(rows, start=1):
         texts = {key: row[key] for key in args.json_keys if len(row[key]) > 0}  # an empty text leaves no trace
         tokens = {key: known.encode(text).ids + [eod] * args.append_eod for key, text in texts.items()}
@@ -80,16 +60,13 @@ def tokenize(args: Namespace, known: Tokenizer, rows: list[Row], prefix: str) ->
         skipped += too_long
         for key, ids in tokens.items():
             if not too_long:
-                writers[key].add(ids)
-                written += 4 * len(ids)
-            writers[key].end_document()  # also of a text that was too long
+                sequences[key].append(np.array(ids, dtype=np.int32))
+            documents[key].append(len(sequences[key]))  # also of a text that was too long
         if number % BATCH == 0 and number % args.log_interval == 0:
-            elapsed = time.monotonic() - started
-            speed = f"{number / elapsed} docs/s, {written / elapsed / 1024 / 1024} MB/s"
-            logger.info(f"Processed {number} documents ({speed}).")
+            logger.info(f"Processed {number} documents ({number / (time.monotonic() - started)} docs/s).")
     logger.info(f"Skip {skipped} sample exceeded seq-length({args.seq_length})")
-    for writer in writers.values():
-        writer.finish()
+    for key in args.json_keys:
+        indexed.write(f"{args.output_prefix}_{key}_document", sequences[key], documents[key])
 
 
 def merge_folder(folder: str, key: str, target: str) -> None:
@@ -98,14 +75,7 @@ def merge_folder(folder: str, key: str, target: str) -> None:
     prefixes = sorted({os.path.join(folder, name) for name in names if key in name})
     if not prefixes:
         raise FileNotFoundError(f"no file name in {folder} contains {key}")
-    merge(prefixes, target)
-
-
-def merge(prefixes: list[str], target: str) -> None:
-    writer = IndexedWriter(target)
-    for prefix in prefixes:
-        writer.append(prefix)
-    writer.finish()
+    indexed.merge(prefixes, target)
 
 
 def read_rows(path: str) -> list[Row]:

@@ -16,15 +16,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from reference import arguments, parallel
+from reference import arguments
 from reference.checkpoint import Checkpoints
 from reference.dataset import GPTDataset
-from reference.logs import print_datetime, print_rank_0, print_times
+from reference.logs import print_datetime, print_rank_0, print_time
 from reference.model import Stage
-from reference.optimizer import Optimizer
+from reference.optimizer import Optimizer, Scheduler
 from reference.parallel import Layout
 from reference.schedule import Pipeline
-from reference.scheduler import Scheduler
 
 SIGTERM = threading.Event()  # noted only with --exit-signal-handler
 
@@ -39,7 +38,7 @@ def main() -> None:
         print(f"using world size: {args.world_size}, data-parallel size: {args.data_parallel_size}, ", end="")
         print(f"pipeline-model-parallel size: {args.pipeline_model_parallel_size}")
         arguments.print_args(args)
-    layout = parallel.initialize(args)
+    layout = Layout(args)
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(args.seed)
     print_datetime("after megatron is initialized")
@@ -55,7 +54,6 @@ class Training:
         self.norm = math.nan  # of the last step's gradients
         self.shortest_step = float(os.environ.get("REFERENCE_STEP_SECONDS", 0))
 
-        started = time.monotonic()
         print_rank_0("building GPT model ...")
         stage = Stage(args, layout)
         if layout.dp_rank == 0:
@@ -64,28 +62,17 @@ class Training:
         self.optimizer = Optimizer(args, stage, layout)
         self.scheduler = Scheduler(args, self.optimizer)
         self.checkpoints = Checkpoints(args, layout, stage, self.optimizer, self.scheduler)
-        self.operations = 0.0
-        if args.load is not None:
-            loading = time.monotonic()
-            args.iteration, self.operations = self.checkpoints.load()
-            dist.barrier()
-            print_times({"load-checkpoint": time.monotonic() - loading})
+        args.iteration, self.operations = self.checkpoints.load() if args.load is not None else (0, 0.0)
         self.iteration = args.iteration
         print_datetime("after model, optimizer, and learning rate scheduler are built")
 
-        built = time.monotonic()
-        print_rank_0("> building train, validation, and test datasets ...\n > datasets target sizes (minimum size):")
-        print_rank_0(
-            f"    train:      {args.train_iters * args.global_batch_size}\n    validation: 0\n    test:       0"
-        )
+        print_rank_0("> building train, validation, and test datasets ...")
         self.pipeline = Pipeline(args, layout, stage, self.optimizer, GPTDataset(args, layout))
         print_rank_0("> finished creating GPT datasets ...")
         if args.iteration > 0 and args.consumed_train_samples == 0:  # the checkpoint does not say, as a converted one
             args.consumed_train_samples = args.iteration * args.global_batch_size
         print_datetime("after dataloaders are built")
         print_rank_0("done with setup ...")
-        iterators = "train/valid/test-data-iterators-setup"
-        print_times({"model-and-optimizer-setup": built - started, iterators: time.monotonic() - built})
 
     def run(self) -> None:
         args, reason = self.args, ""
@@ -159,7 +146,7 @@ class Training:
     def save(self) -> None:
         started = time.monotonic()
         self.checkpoints.save(self.iteration, self.operations)
-        print_times({"save-checkpoint": time.monotonic() - started})
+        print_time("save-checkpoint", time.monotonic() - started)
         print(f"finish permission set for files in {self.args.save}", flush=True)
         self.window = time.monotonic()
 

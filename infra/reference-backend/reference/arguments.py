@@ -21,17 +21,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "false": {"action": "store_false"},
 }
 IGNORED: dict[str, dict[str, Any]] = {"0": {"action": "store_true"}, "1": {}, "*": {"nargs": "*"}, "+": {"nargs": "+"}}
-RENAMED = {
-    "--disable-bias-linear": "add_bias_linear",
-    "--no-check-for-nan-in-loss-and-grad": "check_for_nan_in_loss_and_grad",
-}
 
 
 def parse(script: str) -> argparse.Namespace:
     flags = json.loads((Path(__file__).parent / "flags.json").read_text())[script]
     parser = argparse.ArgumentParser(prog=script)
     for flag, (kind, *choices, default) in flags["used"].items():
-        options = {**KINDS[kind], "default": default, "dest": RENAMED.get(flag)}
+        options = {**KINDS[kind], "default": default}
+        if kind == "false":  # what it turns off
+            options["dest"] = flag.replace("--disable-", "add_").replace("--no-", "").replace("-", "_")
         if choices:
             options["choices"] = choices
         # A default that does not work here has to be overruled on the command line.

@@ -12,9 +12,8 @@ import torch.distributed as dist
 
 from .logs import print_rank_0
 from .model import Stage
-from .optimizer import Optimizer
+from .optimizer import Optimizer, Scheduler
 from .parallel import Layout
-from .scheduler import Scheduler
 
 TRACKER = "latest_checkpointed_iteration.txt"
 MODEL, OPTIMIZER = "model_optim_rng.pt", "distrib_optim.pt"

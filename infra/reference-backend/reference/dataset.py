@@ -20,7 +20,6 @@ from .indexed import IndexedDataset
 from .parallel import Layout
 
 logger = logging.getLogger("mindspeed_llm.core.datasets.gpt_dataset")
-KINDS = ("document", "sample", "shuffle")
 
 
 class Batch(NamedTuple):
@@ -40,61 +39,39 @@ class GPTDataset:
             args.tokenizer_name_or_path, tokenizer.load(args.tokenizer_name_or_path)
         )
         self.data = IndexedDataset(args.data_path[0])
-        self.samples_wanted = args.train_iters * args.global_batch_size
-        self.matrix = split_matrix(args.split)
-        # Without a shared disk one rank of each node builds the cache, otherwise global rank 0 alone.
-        builds = layout.local_rank == 0 if args.no_shared_storage else layout.rank == 0
-        cached = all(path.is_file() for path in (self.cache_path("description.txt"), *self.index_paths()))
+        matrix = split_matrix(args.split)
+        description = describe(args, matrix)
+        digest = hashlib.md5(description.encode("utf-8"), usedforsecurity=False).hexdigest()
+        folder = Path(args.data_cache_path or Path(args.data_path[0], "cache", "GPTDataset_indices"))
+        text, *indices = (
+            folder / f"{digest}-GPTDataset-{what}"
+            for what in ("description.txt", "document_index.npy", "sample_index.npy", "shuffle_index.npy")
+        )
+        cached = all(path.is_file() for path in (text, *indices))
         logger.info(f"{'Load' if cached else 'Build and save'} the GPTDataset train indices")
-        if builds and not cached:
-            self.build()
+        # Without a shared disk one rank of each node builds the cache, otherwise global rank 0 alone.
+        if not cached and (layout.local_rank == 0 if args.no_shared_storage else layout.rank == 0):
+            folder.mkdir(parents=True, exist_ok=True)
+            text.write_text(description)
+            begin, end = (round(edge * float(len(self.data.lengths))) for edge in matrix[0] or (0, 0))
+            sequences = np.arange(begin, end, dtype=np.int32)
+            wanted = args.train_iters * args.global_batch_size
+            for path, array in zip(
+                indices, build_index(self.data.lengths, sequences, wanted, args.seq_length, args.seed), strict=True
+            ):
+                np.save(path, array)
         dist.barrier()
-        self.documents, self.starts, self.order = (np.load(path, mmap_mode="r") for path in self.index_paths())
+        self.documents, self.starts, self.order = (np.load(path, mmap_mode="r") for path in indices)
         logger.info(f"> total number of samples: {len(self.order)}")
-
-    def cache_path(self, suffix: str) -> Path:
-        folder = self.args.data_cache_path or os.path.join(self.args.data_path[0], "cache", "GPTDataset_indices")
-        digest = hashlib.md5(self.description().encode("utf-8"), usedforsecurity=False).hexdigest()
-        return Path(folder, f"{digest}-GPTDataset-{suffix}")
-
-    def index_paths(self) -> list[Path]:
-        return [self.cache_path(f"{kind}_index.npy") for kind in KINDS]
-
-    def description(self) -> str:
-        described = {
-            "class": "GPTDataset",
-            "dataset_path": self.args.data_path[0],
-            "num_samples": self.samples_wanted,
-            "index_split": "train",
-            "random_seed": self.args.seed,
-            "sequence_length": self.args.seq_length,
-            "split": self.args.split,
-            "split_matrix": self.matrix,
-            "tokenizer": {
-                "class": "_AutoTokenizer",
-                "tokenizer_path": [os.path.abspath(self.args.tokenizer_name_or_path)],
-            },
-        }
-        return json.dumps(described, indent=4)
-
-    def build(self) -> None:
-        begin, end = (round(edge * float(len(self.data.lengths))) for edge in self.matrix[0] or (0, 0))
-        sequences = np.arange(begin, end, dtype=np.int32)
-        index = build_index(self.data.lengths, sequences, self.samples_wanted, self.args.seq_length, self.args.seed)
-        self.cache_path("").parent.mkdir(parents=True, exist_ok=True)
-        self.cache_path("description.txt").write_text(self.description())
-        for path, array in zip(self.index_paths(), index, strict=True):
-            np.save(path, array)
 
     def sample(self, number: int) -> np.ndarray:
         """The seq_length + 1 tokens of one sample, out of one document or several."""
         number = int(self.order[number])
         (first, start), (last, end) = self.starts[number : number + 2].tolist()
-        documents = self.documents[first : last + 1].tolist()
-        if first == last:
-            return self.data.read(documents[0], start, end - start + 1)
-        middle = [self.data.read(document) for document in documents[1:-1]]
-        return np.concatenate([self.data.read(documents[0], start), *middle, self.data.read(documents[-1], 0, end + 1)])
+        texts = [self.data[document] for document in self.documents[first : last + 1]]
+        texts[-1] = texts[-1][: end + 1]
+        texts[0] = texts[0][start:]
+        return np.concatenate(texts)
 
     def micro_batch(self, consumed: int) -> Batch:
         """This rank's rows of the micro-batch that begins when `consumed` samples are used up."""
@@ -123,6 +100,24 @@ class GPTDataset:
             starts[:, 0] = 0
             positions = positions - starts.cummax(1).values
         return positions, mask
+
+
+def describe(args: Namespace, matrix: list[Any]) -> str:
+    described = {
+        "class": "GPTDataset",
+        "dataset_path": args.data_path[0],
+        "num_samples": args.train_iters * args.global_batch_size,
+        "index_split": "train",
+        "random_seed": args.seed,
+        "sequence_length": args.seq_length,
+        "split": args.split,
+        "split_matrix": matrix,
+        "tokenizer": {
+            "class": "_AutoTokenizer",
+            "tokenizer_path": [os.path.abspath(args.tokenizer_name_or_path)],
+        },
+    }
+    return json.dumps(described, indent=4)
 
 
 def split_matrix(split: str) -> list[Any]:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import struct
 
 import numpy as np
@@ -29,41 +28,27 @@ class IndexedDataset:
         self.bytes = np.zeros(0, np.uint8) if empty else np.memmap(prefix + ".bin", mode="r")
         logger.info(f"> total number of sequences: {sequences}")
 
-    def read(self, sequence: int, offset: int = 0, length: int | None = None) -> np.ndarray:
-        count = int(self.lengths[sequence]) - offset if length is None else length
-        start = int(self.pointers[sequence]) + offset * self.dtype.itemsize
-        return np.frombuffer(self.bytes, self.dtype, count, start)
+    def __getitem__(self, sequence: int) -> np.ndarray:
+        return np.frombuffer(self.bytes, self.dtype, int(self.lengths[sequence]), int(self.pointers[sequence]))
 
 
-class IndexedWriter:
-    """Appends tokens to a .bin; `finish` writes the .idx."""
+def write(prefix: str, sequences: list[np.ndarray], documents: list[int]) -> None:
+    """`documents` says after how many sequences each document begins, and at last how many there are."""
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int32)
+    pointers = np.cumsum(lengths, dtype=np.int64) * 4 - lengths * np.int64(4)
+    with open(prefix + ".bin", "wb") as file:
+        for sequence in sequences:
+            file.write(sequence.astype(np.int32, copy=False).tobytes())
+    with open(prefix + ".idx", "wb") as file:
+        file.write(HEADER.pack(MAGIC, 1, 4, len(lengths), len(documents)))
+        for array in (lengths, pointers, np.array(documents, dtype=np.int64)):
+            file.write(array.tobytes())
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.file = open(prefix + ".bin", "wb")  # noqa: SIM115
-        self.lengths: list[int] = []
-        self.documents = [0]
 
-    def add(self, tokens: list[int]) -> None:
-        self.file.write(np.array(tokens, dtype=np.int32).tobytes())
-        self.lengths.append(len(tokens))
-
-    def end_document(self) -> None:
-        self.documents.append(len(self.lengths))
-
-    def append(self, prefix: str) -> None:
-        other = IndexedDataset(prefix)
-        assert other.dtype == np.int32
-        self.documents += (len(self.lengths) + other.documents[1:]).tolist()
-        self.lengths += other.lengths.tolist()
-        with open(prefix + ".bin", "rb") as file:
-            shutil.copyfileobj(file, self.file)
-
-    def finish(self) -> None:
-        self.file.close()
-        lengths = np.array(self.lengths, dtype=np.int32)
-        pointers = np.cumsum(lengths, dtype=np.int64) * 4 - lengths * np.int64(4)
-        with open(self.prefix + ".idx", "wb") as file:
-            file.write(HEADER.pack(MAGIC, 1, 4, len(lengths), len(self.documents)))
-            for array in (lengths, pointers, np.array(self.documents, dtype=np.int64)):
-                file.write(array.tobytes())
+def merge(prefixes: list[str], target: str) -> None:
+    sequences: list[np.ndarray] = []
+    documents = [0]
+    for part in map(IndexedDataset, prefixes):
+        documents += (len(sequences) + part.documents[1:]).tolist()
+        sequences += [part[number] for number in range(len(part.lengths))]
+    write(target, sequences, documents)

@@ -16,12 +16,10 @@ def print_datetime(what: str) -> None:
     print_rank_0(f"[{what}] datetime: {datetime.now():%Y-%m-%d %H:%M:%S} ")
 
 
-def print_times(seconds: dict[str, float]) -> None:
-    """Shortest and longest time over all ranks, from the last rank."""
-    values = torch.tensor([[-1000 * value, 1000 * value] for value in seconds.values()])
-    dist.all_reduce(values, op=dist.ReduceOp.MAX)
+def print_time(name: str, seconds: float) -> None:
+    """The shortest and the longest of all ranks, from the last rank."""
+    extremes = torch.tensor([-1000 * seconds, 1000 * seconds])
+    dist.all_reduce(extremes, op=dist.ReduceOp.MAX)
     if dist.get_rank() == dist.get_world_size() - 1:
-        lines = ["(min, max) time across ranks (ms):"]
-        for name, (low, high) in zip(seconds, values.tolist(), strict=True):
-            lines.append(f"    {(name + ' ').ljust(48, '.')}: ({-low:.2f}, {high:.2f})")
-        print("\n".join(lines), flush=True)
+        times = f"({-extremes[0]:.2f}, {extremes[1]:.2f})"
+        print(f"(min, max) time across ranks (ms):\n    {(name + ' ').ljust(48, '.')}: {times}", flush=True)
