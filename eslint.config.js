@@ -11,14 +11,24 @@ import tseslint from 'typescript-eslint';
 const pure = [
   'checkpoints',
   'content-key',
+  'convert-command',
+  'fault-rules',
+  'launch-environment',
+  'layout-rules',
+  'memory',
   'plan',
   'plan-page',
   'presets',
+  'recipes',
   'recovery',
+  'releases',
+  'right-fields',
   'spec',
   'spec-fields',
   'spec-rules',
   'topology',
+  'training-flags',
+  'warnings',
 ];
 /** What activities may know of workflows. */
 const forActivities = ['spec', 'plan', 'topology', 'recovery', 'checkpoints', 'contract', 'messages', 'status'];
