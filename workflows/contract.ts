@@ -128,11 +128,13 @@ export interface SyncFilesInput {
 }
 
 export interface ConvertCheckpointInput {
-  /** Artifact directory with the Hugging Face weights, and the directory to write, both below the data directory. */
-  from: string;
-  to: string;
-  /** Arguments of convert_ckpt_v2.py, without --load-dir and --save-dir. */
+  /** Entry point of the MindSpeed-LLM directory, and its arguments but for paths. */
+  script: string;
   args: string[];
+  /** Arguments that are paths below the data directory. */
+  paths: Record<string, string>;
+  /** The directory to write, below the data directory. */
+  to: string;
   /** Every `mp_rank_…` directory that must exist afterwards: the tracker is written first and proves nothing. */
   shards: string[];
 }

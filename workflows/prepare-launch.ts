@@ -4,6 +4,7 @@ import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
 import { runChild } from './child.js';
 import { peerOf, type NodeInfo } from './contract.js';
+import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
@@ -99,6 +100,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     devices,
     masterPort: reports[0]!.freePort,
     script: trainingScript(spec, plan),
+    env: launchEnvironment(spec),
     startedFrom: restored,
     target: state.target,
     keepCheckpoints: spec.train.keepCheckpoints,
