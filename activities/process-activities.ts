@@ -6,6 +6,7 @@ import { createFenceNode, createPingNode } from './fence-node.js';
 import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
+import { createProbePeer } from './probe-peer.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
 import { createStopTraining } from './stop-training.js';
@@ -15,6 +16,7 @@ export const createProcessActivities = (deps: NodeDeps) =>
   ({
     pingNode: createPingNode(deps),
     fenceNode: createFenceNode(deps),
+    probePeer: createProbePeer(),
     checkNode: createCheckNode(deps),
     listProbes: createListProbes(deps),
     convertCheckpoint: createConvertCheckpoint(deps),

@@ -103,7 +103,7 @@ async function follow(
     }
     bytes += artifact.bytes;
   }
-  const news: CheckpointReplicated = { token: input.token, node, iteration, bytes };
+  const news: CheckpointReplicated = { token: input.token, task: input.task, iteration, bytes };
   try {
     await deps.signal(input.reportTo, 'checkpointReplicated', news);
   } catch (error) {

@@ -17,6 +17,8 @@ export async function runControl(): Promise<void> {
       taskQueue: 'pretrain',
       workflowBundle: { codePath: fileURLToPath(new URL('../workflow-bundle.js', import.meta.url)) },
       activities: createControlActivities({ client, reports }),
+      // One that runs out on a busy machine takes the whole process with it, not the one task (sdk-typescript#939).
+      isolateExecutionTimeout: '1 minute',
       shutdownGraceTime: '5s',
       shutdownForceTime: '15s',
     });

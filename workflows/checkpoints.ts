@@ -85,3 +85,20 @@ export function planCopies(places: NodePlace[], members: Peer[], spares: Peer[],
   }
   return plan;
 }
+
+/**
+ * Who else keeps the copies that a lost node kept: for each shard a node that neither wrote it nor has a copy,
+ * the one with the fewest first. Shards for which there is nobody are left out.
+ */
+export function shareOut(copies: CopyPlan[string], plan: CopyPlan, candidates: Peer[]): CopyPlan {
+  const shares: CopyPlan = {};
+  const kept = (name: string) => [...(plan[name] ?? []), ...(shares[name] ?? [])];
+  for (const copy of copies) {
+    const able = candidates.filter(
+      ({ name }) => name !== copy.from.name && !kept(name).some(({ shard }) => shard === copy.shard),
+    );
+    const target = able.sort((a, b) => kept(a.name).length - kept(b.name).length)[0];
+    if (target) (shares[target.name] ??= []).push(copy);
+  }
+  return shares;
+}

@@ -226,6 +226,8 @@ export interface ReplicateCheckpointInput {
   series: string;
   generation: number;
   token: number;
+  /** The part of the copying that this is, unlike any other of the generation. */
+  task: string;
   /** Iterations up to this one are known to be sealed and copied already. */
   after: number;
   /** Node of rank 0: only there does the tracker say that an iteration is complete on all nodes. */
@@ -250,6 +252,8 @@ export interface NodeActivities {
   pingNode(): Promise<NodeAnswer>;
   /** Ends what launches with older tokens left here, and refuses such launches from now on. */
   fenceNode(input: { token: number }): Promise<NodeAnswer>;
+  /** Whether a peer's machine answers this node, be it by refusing: its worker may be away while its ranks train. */
+  probePeer(input: { peer: Peer }): Promise<{ reachable: boolean }>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
   /** Names of the nodes whose probe of this run can be read here: more than our own means shared storage. */
   listProbes(input: { run: string }): Promise<string[]>;
@@ -282,13 +286,15 @@ export interface Timing {
   heartbeat: string;
   /** How long a node worker may be away before its node counts as lost. On a node's own queue this is the only detector. */
   agentAway: string;
+  /** How long a worker may be away while its machine answers others: its ranks are believed to train on. */
+  agentGrace: string;
   lease: string;
   stopGrace: string;
 }
 
-/** Asks whether a node's worker is there, in seconds and once. */
-export const onProbe = (name: string): Pick<NodeActivities, 'pingNode'> =>
-  proxyActivities<Pick<NodeActivities, 'pingNode'>>({
+/** Asks a node's worker whether it is there, or another machine is, in seconds and once. */
+export const onProbe = (name: string): Pick<NodeActivities, 'pingNode' | 'probePeer'> =>
+  proxyActivities<Pick<NodeActivities, 'pingNode' | 'probePeer'>>({
     taskQueue: `node-${name}`,
     // Start to close is short as well: a cut-off host's parked poll can take the task and never answer.
     startToCloseTimeout: '5 seconds',
@@ -332,6 +338,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   });
   return naming(name, {
     pingNode: onProbe(name).pingNode,
+    probePeer: onProbe(name).probePeer,
     checkNode: quick.checkNode,
     listProbes: quick.listProbes,
     listSource: quick.listSource,

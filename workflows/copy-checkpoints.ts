@@ -1,35 +1,68 @@
-/** Keeping what a gang saves: sealed where it was written, and copied to other nodes. */
+/** Keeping what a gang saves: sealed where it was written, and copied to other nodes for as long as there are some. */
 import { CancellationScope, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { shareOut, type CopyPlan } from './checkpoints.js';
 import { onNode, peerOf } from './contract.js';
-import { copyingNodes, type GenerationInput, type Progress } from './generation-progress.js';
+import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
 import type { MemberFailure } from './recovery.js';
 
 /** How long the copies of the last checkpoint may take before it counts as not replicated. */
 export const LAST_COPIES = '30 minutes';
+/** Between attempts of a copier that failed on a node which writes shards: nobody else can seal these. */
+const AGAIN = '10 seconds';
 
-/** Seals and copies each save, on all nodes that have a part in it, until this iteration is safe or the ranks are gone. */
+/** Seals and copies each save, on all nodes that have a part in it, until iteration `until` is safe or the ranks are gone. */
 export function copyAll(input: GenerationInput, progress: Progress, until: number): Promise<void>[] {
-  const { run, series, generation, token, timing } = input;
-  return copyingNodes(input).map(async ({ node, seals, copies }) => {
-    try {
-      await onNode(node.name, timing).replicateCheckpoint({
-        ...{ run, series, generation, token, seals, copies, until },
-        after: progress.state.replicated,
-        master: peerOf(input.nodes[0]!),
-        keep: input.keepCheckpoints,
-        reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },
-      });
-    } catch (error) {
-      if (isCancellation(error)) return;
-      // It costs redundancy, not training: the next checkpoint that counts comes later.
-      log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
-      // A spare only keeps copies; without it checkpoints are less safe, but there are some.
-      if (seals.length === 0) progress.without(node.name);
+  const plan: CopyPlan = { ...input.copies };
+  const away = new Set<string>();
+  return copyingNodes(input).map((task) => follow(task));
+
+  async function follow(task: CopyTask): Promise<void> {
+    for (;;) {
+      try {
+        await replicate(input, progress, until, task);
+        return;
+      } catch (error) {
+        if (isCancellation(error)) return;
+        log.warn('a copier of checkpoints ended', { node: task.node.name, error: String(error) });
+      }
+      // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
+      if (task.seals.length > 0) await sleep(AGAIN);
+      else return handOver(task);
     }
-  });
+  }
+
+  /** Others keep the copies of a spare that is gone, where some are left: else checkpoints are less safe, but there are some. */
+  async function handOver({ name, node, copies }: CopyTask): Promise<void> {
+    away.add(node.name);
+    const candidates = [...input.nodes, ...input.spares].filter((other) => !away.has(other.name));
+    const shares = shareOut(copies, plan, candidates.map(peerOf));
+    delete plan[node.name];
+    const tasks = Object.entries(shares).map(([target, more]): CopyTask => {
+      plan[target] = [...(plan[target] ?? []), ...more];
+      const other = candidates.find((candidate) => candidate.name === target)!;
+      return { name: `${target} for ${name}`, node: other, seals: [], copies: more };
+    });
+    progress.replace(
+      name,
+      tasks.map((task) => task.name),
+    );
+    await Promise.all(tasks.map(follow));
+  }
 }
 
-/** What the ranks saved when they were told to stop is where the next run of the series goes on: it is to be safe as well. */
+const replicate = (input: GenerationInput, progress: Progress, until: number, task: CopyTask) => {
+  const { run, series, generation, token, timing } = input;
+  const { name, node, seals, copies } = task;
+  return onNode(node.name, timing).replicateCheckpoint({
+    ...{ run, series, generation, token, task: name, seals, copies, until },
+    after: progress.state.replicated,
+    master: peerOf(input.nodes[0]!),
+    keep: input.keepCheckpoints,
+    reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },
+  });
+};
+
+/** What the ranks saved on their way out is where training goes on: it is to be safe as well. */
 export async function keepLastSave(
   input: GenerationInput,
   progress: Progress,

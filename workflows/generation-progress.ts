@@ -46,10 +46,20 @@ export interface GenerationResult extends Reached {
 /** Points of the loss curve in one message to the run. */
 const MAX_POINTS = 60;
 
-/** The nodes of gang and spares that have a part in a checkpoint, as its writers or as keepers of copies. */
-export const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput) =>
+/** One node's part in every checkpoint of a generation. */
+export interface CopyTask {
+  name: string;
+  node: NodeInfo;
+  /** Shards that it writes. */
+  seals: string[];
+  /** Shards that it keeps copies of. */
+  copies: CopyPlan[string];
+}
+
+/** The parts as they are at first: of gang and spares, those that write shards or keep copies, by the node's name. */
+export const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput): CopyTask[] =>
   [...nodes, ...spares]
-    .map((node, rank) => ({ node, seals: writes[rank] ?? [], copies: copies[node.name] ?? [] }))
+    .map((node, rank) => ({ name: node.name, node, seals: writes[rank] ?? [], copies: copies[node.name] ?? [] }))
     .filter(({ seals, copies }) => seals.length + copies.length > 0);
 
 export type Progress = ReturnType<typeof followProgress>;
@@ -63,7 +73,7 @@ export function followProgress(input: GenerationInput) {
     replicated: input.attached?.replicated ?? input.startedFrom,
   };
   const copied = new Map<string, number>();
-  let expected = copyingNodes(input).map(({ node }) => node.name);
+  let expected = copyingNodes(input).map(({ name }) => name);
 
   const { parent, startTime } = workflowInfo();
   let points: GenerationNews['points'] = [];
@@ -106,18 +116,18 @@ export function followProgress(input: GenerationInput) {
     state.replicated = everywhere;
     tellIfDue();
   };
-  setHandler(checkpointReplicated, ({ token, node, iteration }) => {
+  setHandler(checkpointReplicated, ({ token, task, iteration }) => {
     if (token !== input.token) return;
-    copied.set(node, Math.max(iteration, copied.get(node) ?? 0));
+    copied.set(task, Math.max(iteration, copied.get(task) ?? 0));
     count();
   });
   return {
     state,
     /** The last word: what was kept back till it was due. */
     tell,
-    /** No longer waits for the copies of a node that keeps none. */
-    without: (name: string): void => {
-      expected = expected.filter((other) => other !== name);
+    /** Other parts, or none, take the place of one whose node is gone. */
+    replace: (task: string, others: string[]): void => {
+      expected = [...expected.filter((other) => other !== task), ...others];
       count();
     },
     summary: () => ({

@@ -12,10 +12,10 @@ export interface TrainingProgress {
   points: [iteration: number, loss: number][];
 }
 
-/** From each node to its generation: its part of this iteration is sealed, and its copies of others' parts are proven. */
+/** From each copying node to its generation: what it writes of this iteration is sealed, and its copies of others' parts are proven. */
 export interface CheckpointReplicated {
   token: number;
-  node: string;
+  task: string;
   iteration: number;
   bytes: number;
 }

@@ -148,6 +148,7 @@ export const runFile = z.strictObject({
       maxFailures: count(0, 10_000).default(20),
       heartbeat: duration.default('10s'),
       agentAway: duration.default('10s'),
+      agentGrace: duration.default('2m'),
       lease: duration.default('30m'),
       stopGrace: duration.default('20s'),
     })

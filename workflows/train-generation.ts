@@ -2,22 +2,15 @@
  * One generation: an all-or-none launch over the gang. Launch everywhere, watch everywhere, and however it ends
  * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
  */
-import {
-  CancellationScope,
-  condition,
-  continueAsNew,
-  isCancellation,
-  log,
-  sleep,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
-import { copyAll, keepLastSave, LAST_COPIES } from './copy-checkpoints.js';
+import { keepLastSave } from './copy-checkpoints.js';
 import { lostNode, messageOf } from './failure-chain.js';
-import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
+import { followProgress, type GenerationInput, type GenerationResult } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
 import { milliseconds } from './spec.js';
+import { failedNode, tagged, watchAll } from './watch-gang.js';
 
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
@@ -50,6 +43,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
       await stopAll(input, members);
+      await keepLastSave(input, progress, [...members.values()]);
       await progress.tell();
     });
     return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
@@ -84,47 +78,20 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
     }),
   );
 
-/** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
-async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
-  const { nodes, timing, run, generation, token } = input;
-  const reportTo = { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId };
-  const leaseSeconds = milliseconds(timing.lease) / 1000;
-  let results: WatchResult[] = [];
-  let continuing = false;
-
-  const scope = new CancellationScope({ cancellable: true });
-  try {
-    await scope.run(async () => {
-      const watches = nodes.map((node, rank) =>
-        tagged(node.name, () =>
-          onNode(node.name, timing).watchTraining({
-            ...{ run, generation, token, leaseSeconds },
-            ...(rank === nodes.length - 1 && { reportTo }),
-          }),
-        ),
-      );
-      const copiers = copyAll(input, progress, input.target);
-      // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
-      const full = condition(() => workflowInfo().continueAsNewSuggested).then(() => {
-        continuing = true;
-        scope.cancel();
-      });
-      full.catch(() => undefined);
-      results = await Promise.all(watches);
-      await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
-    });
-  } catch (error) {
-    // Unless the run is cancelled at this very moment: the next execution would not hear of it.
-    if (continuing && isCancellation(error) && !CancellationScope.current().consideredCancelled) return 'history full';
-    scope.cancel();
-    throw error;
+/** Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may another gang start. */
+async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>): Promise<void> {
+  const { timing } = input;
+  const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
+  for (let wait = 2_000; !(await stopEach(input, members)); wait = Math.min(wait * 2, 60_000)) {
+    const left = over - Date.now();
+    if (left <= 0) return;
+    log.warn('no member confirmed its stop: asking again until the lease has ended everywhere', { left });
+    await sleep(Math.min(wait, left));
   }
-  scope.cancel();
-  return results;
 }
 
-/** Stops every member and keeps what each one saw. Waits out the lease if nobody confirms: only then may another gang start. */
-async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>): Promise<void> {
+/** Whether a member confirmed. */
+async function stopEach(input: GenerationInput, members: Map<string, MemberFailure>): Promise<boolean> {
   const { run, generation, token, timing } = input;
   const graceSeconds = milliseconds(timing.stopGrace) / 1000;
   let confirmed = false;
@@ -140,22 +107,8 @@ async function stopAll(input: GenerationInput, members: Map<string, MemberFailur
       }
     }),
   );
-  if (confirmed) return;
-  log.warn('no member confirmed its stop: waiting until the lease has ended everywhere', { lease: timing.lease });
-  await sleep(milliseconds(timing.lease) + milliseconds(timing.stopGrace));
+  return confirmed;
 }
-
-/** Lets an error of an activity be traced to its node, whatever else runs in the same scope. */
-async function tagged<T>(node: string, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (!isCancellation(error) && error instanceof Error) Object.assign(error, { node });
-    throw error;
-  }
-}
-
-const failedNode = (error: unknown): string | undefined => (error as { node?: string }).node;
 
 function noteFailure(members: Map<string, MemberFailure>, node: string, error: unknown): void {
   members.set(node, {

@@ -174,6 +174,7 @@ async function ring(): Promise<{ nodes: [NodeDeps, NodeDeps]; peers: [Peer, Peer
 
 const replicateInput = ([n1, n2]: [Peer, Peer], which: 0 | 1, more = {}): ReplicateCheckpointInput => ({
   ...{ run: 'r', series: 's', generation: 1, token: 1, after: 0, keep: 2, until: 100, master: n1 },
+  task: `part ${which}`,
   seals: [which === 0 ? FIRST : SECOND],
   copies: [which === 0 ? { shard: SECOND, from: n2 } : { shard: FIRST, from: n1 }],
   reportTo: { workflowId: 'w', runId: 'r' },

@@ -54,6 +54,7 @@ export async function startFakeCluster(
     connection: native,
     taskQueue,
     activities: control,
+    isolateExecutionTimeout: '1 minute',
     workflowBundle: { codePath: inject('workflowBundlePath') },
   });
   ending.push(running(worker));
@@ -102,7 +103,7 @@ export async function startFakeCluster(
       cluster: { pool: id, nodes: 2, devicesPerNode: 1, ...cluster },
       parallel: { pp: 2, ...parallel },
       train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10, replicas: 0, ...train },
-      recovery: { heartbeat: '3s', agentAway: '3s', lease: '5s', stopGrace: '1s' },
+      recovery: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '5s', stopGrace: '1s' },
     }),
   };
 }
@@ -112,6 +113,7 @@ function quietNode(info: NodeInfo): NodeActivities {
   const artifact = (dir: string) => ({ dir, digest: 'd', files: 1, bytes: 1 });
   return {
     pingNode: () => Promise.resolve({ ...info, token: 0 }),
+    probePeer: () => Promise.resolve({ reachable: false }),
     fenceNode: ({ token }) => Promise.resolve({ ...info, token }),
     checkNode: () =>
       Promise.resolve({

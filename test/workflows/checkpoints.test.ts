@@ -1,7 +1,7 @@
 /** Which checkpoint may be resumed from, and that its copies outlive any one node. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { newestComplete, planCopies, type NodeListing } from '../../workflows/checkpoints.js';
+import { newestComplete, planCopies, shareOut, type CopyPlan, type NodeListing } from '../../workflows/checkpoints.js';
 import { placeNodes } from '../../workflows/topology.js';
 
 const peer = (name: string) => ({ name, url: `http://${name}` });
@@ -96,5 +96,19 @@ describe('copies', () => {
           }
       }),
     );
+  });
+});
+
+describe('the copies of a lost node', () => {
+  const copy = (shard: string, from: string) => ({ shard, from: peer(from) });
+
+  it('go to nodes that neither wrote the shard nor have a copy of it, evenly', () => {
+    const plan: CopyPlan = { n1: [copy('b', 'n2')], n3: [copy('c', 'n1')], n5: [copy('a', 'n1'), copy('b', 'n2')] };
+    const candidates = ['n1', 'n2', 'n3', 'n4'].map(peer);
+    expect(shareOut(plan['n5']!, plan, candidates)).toEqual({ n2: [copy('a', 'n1')], n4: [copy('b', 'n2')] });
+  });
+
+  it('are left out where there is nobody to keep them', () => {
+    expect(shareOut([copy('a', 'n1')], {}, [peer('n1')])).toEqual({});
   });
 });

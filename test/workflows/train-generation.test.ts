@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 import type { LaunchTrainingInput, NodeInfo, ReplicateCheckpointInput } from '../../workflows/contract.js';
 import type { CheckpointReplicated, TrainingProgress } from '../../workflows/messages.js';
 import type { GenerationInput, GenerationResult } from '../../workflows/generation-progress.js';
+import { pause } from '../../activities/process.js';
 import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
 
@@ -23,7 +24,7 @@ const start = (cluster: FakeCluster, [a, b, spare]: NodeInfo[], changes: Partial
       [a!.name]: [{ shard: 'mp_rank_00_001', from: peer(b!) }],
       ...(spare && { [spare.name]: [{ shard: 'mp_rank_00_000', from: peer(a!) }] }),
     },
-    timing: { heartbeat: '3s', agentAway: '3s', lease: '4s', stopGrace: '1s' },
+    timing: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '4s', stopGrace: '1s' },
     ...changes,
   };
   return cluster.client.workflow.start('trainGeneration', {
@@ -64,7 +65,7 @@ it.concurrent('believes only what carries its own token', async (test) => {
     const progress: TrainingProgress = { token, iteration, loss: iteration, points: [] };
     await handle.signal('trainingProgress', progress);
     for (const { info } of nodes) {
-      const copied: CheckpointReplicated = { token, node: info.name, iteration, bytes: 1 };
+      const copied: CheckpointReplicated = { token, task: info.name, iteration, bytes: 1 };
       await handle.signal('checkpointReplicated', copied);
     }
   };
@@ -93,7 +94,7 @@ it.concurrent('counts a checkpoint as replicated when every node that has a part
     [2, 15],
   ] as const) {
     // prettier-ignore
-    await handle.signal('checkpointReplicated', { token: TOKEN, node: nodes[node]!.info.name, iteration, bytes: 1 });
+    await handle.signal('checkpointReplicated', { token: TOKEN, task: nodes[node]!.info.name, iteration, bytes: 1 });
     seen.push(await handle.query<number>('replicated'));
   }
   expect(seen).toEqual([0, 0, 5, 10, 10, 10, 15]);
@@ -101,20 +102,83 @@ it.concurrent('counts a checkpoint as replicated when every node that has a part
   await result(handle);
 });
 
-it.concurrent('goes on without a spare whose copier fails, and counts the copies of the others', async (test) => {
+it.concurrent(
+  'gives the copies of a spare whose copier fails to another node, and counts them from there',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { activities, end } = longTraining();
+    const full = () => Promise.reject(ApplicationFailure.nonRetryable('No space left on device', 'CommandFailed'));
+    const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
+    const spare = await cluster.node('c', { replicateCheckpoint: full });
+    const handle = await start(cluster, infos([...nodes, spare]));
+    await launched(...nodes);
+    await until(() => spare.calls.includes('replicateCheckpoint'));
+    await until(() => nodes[1]!.calls.filter((call) => call === 'replicateCheckpoint').length === 2);
+    const copied = (task: string) =>
+      handle.signal('checkpointReplicated', { token: TOKEN, task, iteration: 10, bytes: 1 });
+    for (const { info } of nodes) await copied(info.name);
+    expect(await handle.query<number>('replicated')).toBe(0);
+    await copied(`${nodes[1]!.info.name} for ${spare.info.name}`);
+    await until(async () => (await handle.query<number>('replicated')) === 10);
+    end();
+    expect(await result(handle)).toMatchObject({ outcome: 'finished', replicated: 10 });
+  },
+);
+
+it.concurrent('is not ended by a worker that is away while its machine answers the others', async (test) => {
   const cluster = await startFakeCluster(test);
   const { activities, end } = longTraining();
-  const full = () => Promise.reject(ApplicationFailure.nonRetryable('No space left on device', 'CommandFailed'));
-  const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
-  const spare = await cluster.node('c', { replicateCheckpoint: full });
-  const handle = await start(cluster, infos([...nodes, spare]));
-  await launched(...nodes);
-  await until(() => spare.calls.includes('replicateCheckpoint'));
-  for (const { info } of nodes)
-    await handle.signal('checkpointReplicated', { token: TOKEN, node: info.name, iteration: 10, bytes: 1 });
-  await until(async () => (await handle.query<number>('replicated')) === 10);
+  const a = await cluster.node('a', { ...activities, probePeer: () => Promise.resolve({ reachable: true }) });
+  const b = await cluster.node('b', activities);
+  const handle = await start(cluster, infos([a, b]));
+  await launched(a, b);
+  await b.switchOff();
+  await until(() => a.calls.includes('probePeer'), 40);
+  await b.switchOn();
+  await until(() => b.calls.filter((call) => call === 'watchTraining').length >= 2, 40);
   end();
-  expect(await result(handle)).toMatchObject({ outcome: 'finished', replicated: 10 });
+  expect(await result(handle)).toMatchObject({ outcome: 'finished' });
+  expect(a.calls).not.toContain('stopTraining');
+});
+
+it.concurrent(
+  'is not ended while nobody at all answers, which is no fault of any node',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { activities, end } = longTraining();
+    const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
+    // Longer than the cut: patience ends with the lease.
+    const timing = { heartbeat: '3s', agentAway: '3s', agentGrace: '1s', lease: '60s', stopGrace: '1s' };
+    const handle = await start(cluster, infos(nodes), { timing });
+    await launched(...nodes);
+    await Promise.all(nodes.map((node) => node.switchOff()));
+    await pause(15_000);
+    await Promise.all(nodes.map((node) => node.switchOn()));
+    await until(() => nodes.every(({ calls }) => calls.filter((call) => call === 'watchTraining').length >= 2), 40);
+    end();
+    expect(await result(handle)).toMatchObject({ outcome: 'finished' });
+    expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([false, false]);
+  },
+  90_000,
+);
+
+it.concurrent('keeps what its ranks saved on their way out, when none of them is lost', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const asked: ReplicateCheckpointInput[] = [];
+  const activities = (node: string) => ({
+    watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
+    stopTraining: () => Promise.resolve({ node, confirmed: true, lastSaved: 12, logPath: '/log' }),
+    replicateCheckpoint: async (input: ReplicateCheckpointInput) => {
+      asked.push(input);
+      if (input.until !== 12) for (; ; await sleep(50)) heartbeat();
+      const done: CheckpointReplicated = { token: TOKEN, task: input.task, iteration: 12, bytes: 1 };
+      await cluster.client.workflow.getHandle(`gen-${cluster.pool}`).signal('checkpointReplicated', done);
+      return { iteration: 12 };
+    },
+  });
+  const nodes = [await cluster.node('a', activities('a')), await cluster.node('b', activities('b'))];
+  expect(await result(await start(cluster, infos(nodes)))).toMatchObject({ outcome: 'failed', replicated: 12 });
+  expect(asked.filter(({ until }) => until === 12)).toHaveLength(2);
 });
 
 it.concurrent('stops every member when one does not start, and says which', async (test) => {
@@ -139,7 +203,7 @@ it.concurrent('waits out the lease when no member confirms that it has stopped',
   let stoppedAt = 0;
   const stuck = (node: string) => ({
     stopTraining: () => {
-      stoppedAt = Date.now();
+      stoppedAt ||= Date.now();
       return Promise.resolve({ node, confirmed: false, logPath: '/log' });
     },
   });
@@ -163,7 +227,7 @@ it.concurrent('hands over to a fresh history while the same ranks train on', asy
   const handle = await start(cluster, infos(nodes));
   await launched(...nodes);
   for (const { info } of nodes)
-    await handle.signal('checkpointReplicated', { token: TOKEN, node: info.name, iteration: 10, bytes: 1 });
+    await handle.signal('checkpointReplicated', { token: TOKEN, task: info.name, iteration: 10, bytes: 1 });
   const { runId } = await handle.describe();
   const latest = cluster.client.workflow.getHandle(handle.workflowId);
   for (let burst = 0; burst < 10; burst++)

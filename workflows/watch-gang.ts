@@ -1,0 +1,93 @@
+/** Looking on while a gang trains. A watcher that is lost is not a host that is lost: the ranks may well train on. */
+import { CancellationScope, condition, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { onNode, onProbe, peerOf, type NodeInfo, type WatchResult } from './contract.js';
+import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
+import { lostNode } from './failure-chain.js';
+import type { GenerationInput, Progress } from './generation-progress.js';
+import { milliseconds } from './spec.js';
+
+/** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
+export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
+  let results: WatchResult[] = [];
+  let continuing = false;
+  const scope = new CancellationScope({ cancellable: true });
+  try {
+    await scope.run(async () => {
+      const watches = input.nodes.map((node, rank) => tagged(node.name, () => watchMember(input, node, rank)));
+      const copiers = copyAll(input, progress, input.target);
+      // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
+      const full = condition(() => workflowInfo().continueAsNewSuggested).then(() => {
+        continuing = true;
+        scope.cancel();
+      });
+      full.catch(() => undefined);
+      results = await Promise.all(watches);
+      await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
+    });
+  } catch (error) {
+    // Unless the run is cancelled at this very moment: the next execution would not hear of it.
+    if (continuing && isCancellation(error) && !CancellationScope.current().consideredCancelled) return 'history full';
+    scope.cancel();
+    throw error;
+  }
+  scope.cancel();
+  return results;
+}
+
+async function watchMember(input: GenerationInput, node: NodeInfo, rank: number): Promise<WatchResult> {
+  const { run, generation, token, timing } = input;
+  const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
+  const leaseSeconds = milliseconds(timing.lease) / 1000;
+  const { workflowId, runId } = workflowInfo();
+  let lostAt: number | undefined;
+  for (;;) {
+    const began = Date.now();
+    try {
+      return await onNode(node.name, timing).watchTraining({
+        ...{ run, generation, token, leaseSeconds },
+        ...(rank === input.nodes.length - 1 && { reportTo: { workflowId, runId } }),
+      });
+    } catch (error) {
+      if (lostNode(error) === undefined) throw error;
+      // One that lasted was there meanwhile: patience begins anew.
+      if (lostAt === undefined || Date.now() - began > heard) lostAt = Date.now();
+      const state = await lookAt(input, node);
+      const patience = { gone: 0, up: milliseconds(timing.agentGrace), unknown: milliseconds(timing.lease) }[state];
+      if (Date.now() - lostAt >= patience) throw error;
+      log.warn('a watcher is lost, and is asked for again', { node: node.name, host: state });
+    }
+  }
+}
+
+/** How many other nodes are asked about one. */
+const WITNESSES = 5;
+
+/**
+ * What others see of a node whose worker does not answer. `unknown` when they do not answer either: then it is the
+ * server, or the way to it, that was away, and the lease is the measure.
+ */
+async function lookAt({ nodes, spares }: GenerationInput, node: NodeInfo): Promise<'up' | 'gone' | 'unknown'> {
+  const others = [...nodes, ...spares].filter(({ name }) => name !== node.name).slice(0, WITNESSES);
+  const seen = await Promise.all(
+    others.map(({ name }) =>
+      onProbe(name)
+        .probePeer({ peer: peerOf(node) })
+        .then(({ reachable }) => reachable)
+        .catch(() => undefined),
+    ),
+  );
+  if (seen.every((answer) => answer === undefined)) return 'unknown';
+  return seen.some((answer) => answer) ? 'up' : 'gone';
+}
+
+/** Lets an error of an activity be traced to its node, whatever else runs in the same scope. */
+export async function tagged<T>(node: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isCancellation(error) && error instanceof Error) Object.assign(error, { node });
+    throw error;
+  }
+}
+
+export const failedNode = (error: unknown): string | undefined => (error as { node?: string }).node;
