@@ -223,3 +223,42 @@ describe('what is longer than memory', () => {
     },
   );
 });
+
+test.each([
+  ['only escapes', '\\u00e9\\ud83d\\ude00'.repeat(500_000), 'é😀'.repeat(500_000)],
+  ['backslashes and quotes', '\\\\\\"'.repeat(1_500_000), '\\"'.repeat(1_500_000)],
+  ['characters of two halves', '😀'.repeat(1_500_000), '😀'.repeat(1_500_000)],
+])('a long text of %s is decoded across portions', async (_, raw, text) => {
+  const dir = await tempDir();
+  const path = join(dir, 'a.jsonl');
+  await writeFile(path, `{"id":["\\"}"],"text":"${raw}","more":{"text":"inner"}}\n{"text":"x"}\n`);
+  const found: unknown[] = [];
+  const scratch = (kind: string) => join(dir, `${kind}-${found.length}.tmp`);
+  for await (const { rows } of batchesOf({ path, columns: ['text'], range: WHOLE, compat: false, scratch }))
+    found.push(...rows.map(({ values, problem }) => problem ?? values[0]));
+  let whole = '';
+  if (found[0] instanceof LongText) for await (const part of found[0].texts()) whole += part;
+  else whole = String(found[0]);
+  expect([whole === text, found[1]]).toEqual([true, 'x']);
+});
+
+test.each([
+  ['cut off', '{"text":"TEXT', 'not JSON: a text is not closed'],
+  ['without its last bracket', '{"text":"TEXT"', /^not JSON/],
+  ['with half a character', '{"text":"TEXT\\ud83d"}', 'a long text is not valid Unicode'],
+  ['with an escape that is none', '{"text":"TEXT\\x"}', /^not JSON: in a long text/],
+  ['with the key twice', '{"text":"TEXT","text":"b"}', 'the field text is there twice'],
+  ['without the key', '{"other":"TEXT"}', 'no problem'],
+])('a long row %s is a bad row and leaves no file', async (_, row, problem) => {
+  const dir = await tempDir();
+  const path = join(dir, 'a.jsonl');
+  await writeFile(path, `${row.replace('TEXT', 'long '.repeat(2_000_000))}\n{"text":"after"}\n`);
+  let count = 0;
+  const scratch = () => join(dir, `${count++}.tmp`);
+  const found: Row[] = [];
+  for await (const { rows } of batchesOf({ path, columns: ['text'], range: WHOLE, compat: false, scratch }))
+    found.push(...rows);
+  expect(found[0]!.problem ?? 'no problem').toMatch(problem);
+  expect(found[1]!.values).toEqual(['after']);
+  expect(await readdir(dir)).toEqual(['a.jsonl']);
+});
