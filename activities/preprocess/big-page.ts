@@ -8,7 +8,7 @@ import { gunzipped, PORTION, unzstandard } from './open-bytes.js';
 import { unsnappy } from './unsnappy.js';
 
 /** Up to this a page is decompressed in memory, which is quicker. */
-const BIG = 32 * 2 ** 20;
+const BIG = 8 * 2 ** 20;
 
 const decompressors: Partial<Record<CompressionCodec, (source: AsyncGenerator<Buffer>) => AsyncGenerator<Buffer>>> = {
   UNCOMPRESSED: (source) => source,
