@@ -94,13 +94,17 @@ export interface PreprocessShardInput {
   /** Directory of the fetched input, and the files in it, in order, that this shard may touch. */
   input: string;
   files: string[];
-  /** Where this shard starts and ends, in 1/`of` of all rows of `files` when it shares files with other shards. */
+  /** Where this shard starts and ends, in 1/`of` of all bytes of `files` when it shares files with other shards. */
   slice: { index: number; of: number };
   tokenizer: string;
   keys: string[];
   appendEod: boolean;
   /** Rows of the embedding: a token id at or above it is an error here, not a crash in training. */
   vocabSize: number;
+  /** Read as MindSpeed-LLM's own program does, its silent harm included. */
+  compat?: 'mindspeed' | undefined;
+  /** Rows of the whole dataset that may be left out because they cannot be used; none where it is absent. */
+  skipBadRows?: number;
 }
 
 export interface ShardResult {
@@ -120,6 +124,8 @@ export interface MergeShardsInput {
   keys: string[];
   /** In order; the result does not depend on who made them. */
   shards: { artifact: Artifact; from: Peer[] }[];
+  compat?: 'mindspeed' | undefined;
+  skipBadRows?: number;
 }
 
 export interface SyncFilesInput {

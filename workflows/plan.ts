@@ -1,6 +1,7 @@
 /** From a run file to the exact commands: argument lists only, never a shell string. Pure. */
 import type { NodeInfo, SourceFile } from './contract.js';
 import type { Flags } from './recipes.js';
+import { isSplittable } from './data-files.js';
 import type { RunSpec } from './spec.js';
 import { render, trainingFlags } from './training-flags.js';
 
@@ -86,9 +87,15 @@ export interface ShardPlan {
   slice: { index: number; of: number };
 }
 
+const BYTES_A_SHARD = 256 * 2 ** 20;
+
+/** At least one for every node, and small enough that a lost node costs little. */
+export const autoShards = (files: SourceFile[], nodes: number): number =>
+  Math.max(nodes, Math.ceil(files.reduce((sum, { size }) => sum + size, 0) / BYTES_A_SHARD));
+
 /**
- * Cuts files, in the order given, into about `wanted` shards: large files into slices of rows, runs of small
- * ones together. Shards in order are the files in order, whatever `wanted` is.
+ * Cuts files, in the order given, into about `wanted` shards: large files into slices, runs of small
+ * ones together, compressed ones whole. Shards in order are the files in order, whatever `wanted` is.
  */
 export function planShards(files: SourceFile[], wanted: number): ShardPlan[] {
   const target = Math.max(1, files.reduce((sum, { size }) => sum + size, 0) / wanted);
@@ -99,7 +106,7 @@ export function planShards(files: SourceFile[], wanted: number): ShardPlan[] {
     together = [];
   };
   for (const file of files) {
-    const slices = Math.round(file.size / target);
+    const slices = isSplittable(file.path) ? Math.round(file.size / target) : 1;
     if (slices > 1) {
       flush();
       for (let index = 0; index < slices; index++) shards.push({ files: [file], slice: { index, of: slices } });

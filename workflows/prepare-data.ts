@@ -1,5 +1,5 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, log } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -11,9 +11,10 @@ import {
   type SourceListing,
   type Timing,
 } from './contract.js';
+import { chooseDataFiles } from './data-files.js';
 import { lostNode } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
-import { planShards, type ShardPlan } from './plan.js';
+import { autoShards, planShards, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -41,8 +42,9 @@ export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Pr
     fetchOnce(tokenizerListing, tokenizerDir, nodes, timing),
   );
 
-  const listing = await listFiles(spec.dataset.source, nodes, timing, () => true);
+  const listing = dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true));
   const { keys, appendEod, handler } = spec.dataset;
+  const { compat, skipBadRows } = spec.preprocess;
   const key = contentKey({
     listing,
     tokenizer: tokenizer.digest,
@@ -50,12 +52,26 @@ export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Pr
     appendEod,
     handler,
     engine: `${spec.preprocess.engine}-1`,
+    ...(compat && { compat }),
+    ...(skipBadRows > 0 && { skipBadRows }),
   });
   const dir = `datasets/${key}`;
   const dataset = await placeEverywhere(dir, nodes, timing, () =>
     preprocess({ spec, nodes, timing }, listing, tokenizerDir, key),
   );
   return { tokenizer, dataset, prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document` };
+}
+
+/** Of what a dataset's source lists, the files that hold the data. */
+function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListing {
+  const chosen = chooseDataFiles(
+    files.map(({ path }) => path),
+    spec.preprocess.compat === 'mindspeed',
+  );
+  if ('problem' in chosen)
+    throw ApplicationFailure.nonRetryable(`dataset.source ${spec.dataset.source}: ${chosen.problem}`, 'InvalidInput');
+  if (chosen.left.length) log.warn('files of the dataset are not read', { files: chosen.left });
+  return { resolved, files: files.filter(({ path }) => chosen.files.includes(path)) };
 }
 
 /** Files of a source that are wanted, in byte order of their names, with the revision pinned. */
@@ -88,7 +104,8 @@ interface Shard extends ShardResult {
 /** Shards over all nodes, merged on one. A node that is lost on the way costs its shards, which others make again. */
 async function preprocess(input: PrepareDataInput, listing: SourceListing, tokenizer: string, key: string) {
   const { spec, nodes, timing } = input;
-  const wanted = spec.preprocess.shards === 'auto' ? nodes.length : spec.preprocess.shards;
+  const { compat, skipBadRows } = spec.preprocess;
+  const wanted = spec.preprocess.shards === 'auto' ? autoShards(listing.files, nodes.length) : spec.preprocess.shards;
   const plans = planShards(listing.files, wanted);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   let alive = nodes;
@@ -101,6 +118,8 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
             key,
             keys: spec.dataset.keys,
             shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
+            compat,
+            skipBadRows,
           })
         ).artifact,
         at,
@@ -155,6 +174,8 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
     keys: spec.dataset.keys,
     appendEod: spec.dataset.appendEod,
     vocabSize: spec.sizes.vocab,
+    compat: spec.preprocess.compat,
+    skipBadRows: spec.preprocess.skipBadRows,
   });
   return { ...result, at };
 }

@@ -117,8 +117,10 @@ export const runFile = z.strictObject({
     .strictObject({
       engine: z.literal('native', '"native"').default('native'),
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
+      compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
+      skipBadRows: count(0).default(0),
     })
-    .default({ engine: 'native', shards: 'auto' }),
+    .default({ engine: 'native', shards: 'auto', skipBadRows: 0 }),
   cluster: z.strictObject({
     pool: name.default('default'),
     nodes: count(1, 2000),

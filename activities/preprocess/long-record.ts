@@ -1,78 +1,99 @@
-/** A JSON object too long to keep in memory: texts asked for go to files of their own, all else is looked at and dropped. */
-import { pipeline, Readable } from 'node:stream';
-import { parser } from 'stream-json/parser.js';
+/**
+ * A JSON object too long to keep in memory is long because of its texts: those go to files, and what is left is parsed
+ * as any other row, with a sign in the place of each.
+ */
 import { reasonOf } from '../failures.js';
-import { badRow } from './json-rows.js';
-import { createGrowing, LongText, type Growing } from './long-text.js';
+import { badRow, rowOfJson } from './json-rows.js';
+import { createGrowing, LongText } from './long-text.js';
 import type { Row } from './rows.js';
+import { unescaped } from './unescape.js';
 
 type Scratch = (name: string) => string;
 
+const [QUOTE, BACKSLASH] = Buffer.from('"\\');
+/** An object with more than this beside its long texts is no document. */
+const MOST = 32 * 2 ** 20;
+
 export async function rowOfLongJson(record: LongText, row: number, columns: string[], scratch: Scratch): Promise<Row> {
-  const object = createObject(columns, scratch);
-  const tokens = parser.asStream({ packKeys: true, packStrings: false, packNumbers: true, streamNumbers: false });
+  const texts = new Map<string, LongText>();
+  const discardAll = async (kept: unknown[]) => {
+    for (const text of texts.values()) if (!kept.includes(text)) await text.discard();
+  };
   try {
-    pipeline(Readable.from(record.texts()), tokens, () => {});
-    for await (const token of tokens) await object.take(token as parser.Token);
-    return { row, values: columns.map((column) => object.values.get(column)) };
+    const short = await withoutLongTexts(record, texts, scratch);
+    const found = rowOfJson(short, row, columns);
+    const values = found.values.map((value) => texts.get(value as string) ?? value);
+    await discardAll(values);
+    return { ...found, values };
   } catch (error) {
-    await object.discard();
-    return badRow(row, `not JSON: ${reasonOf(error)}`);
+    await discardAll([]);
+    return badRow(row, reasonOf(error));
   } finally {
-    tokens.destroy();
     await record.discard();
   }
 }
 
-function createObject(columns: string[], scratch: Scratch) {
-  const values = new Map<string, unknown>();
-  let depth = 0;
-  let key: string | undefined;
-  let growing: Growing | undefined;
-  let half = '';
-  const append = async (text: string) => {
-    // Halves of a surrogate pair may come apart, and apart they have no bytes.
-    const whole = half + text;
-    half = /[\ud800-\udbff]$/.exec(whole)?.[0] ?? '';
-    const bytes = whole.slice(0, whole.length - half.length);
-    if (/\p{Surrogate}/u.test(bytes)) throw new Error(`the text in ${key} is not valid Unicode`);
-    if (bytes) await growing!.append(Buffer.from(bytes));
+async function withoutLongTexts(record: LongText, texts: Map<string, LongText>, scratch: Scratch): Promise<Buffer> {
+  const rest: Buffer[] = [];
+  let size = 0;
+  const keep = (bytes: Buffer) => {
+    size += bytes.length;
+    if (size > MOST) throw new Error(`there are more than ${MOST} bytes beside the longest texts`);
+    // A copy: the portion itself must not stay.
+    rest.push(Buffer.from(bytes));
   };
-  const begin = (value: unknown) => {
-    if (depth === 0 && value !== 'object') throw new Error(`expected an object with ${columns.join(', ')}`);
-    if (depth !== 1 || key === undefined) return;
-    if (values.has(key)) throw new Error(`the field ${key} is there twice`);
-    values.set(key, value);
-  };
-  return {
-    values,
-    async take(token: parser.Token): Promise<void> {
-      const { name, value } = token as { name: parser.TokenName; value?: string };
-      if (name === 'keyValue') {
-        if (depth === 1) key = columns.find((column) => column === value);
-      } else if (name === 'startString') {
-        begin('');
-        if (depth === 1 && key !== undefined) growing = createGrowing(() => scratch('text'));
-      } else if (name === 'stringChunk') {
-        if (growing) await append(value!);
-      } else if (name === 'endString') {
-        if (!growing) return;
-        if (half) throw new Error(`the text in ${key} is not valid Unicode`);
-        const text = await growing.take();
-        values.set(key!, text instanceof LongText ? text : text.toString('utf8'));
-        growing = undefined;
-      } else if (name === 'startObject' || name === 'startArray') {
-        begin(name === 'startObject' ? 'object' : []);
-        if (depth === 1 && key !== undefined) values.set(key, name === 'startObject' ? {} : []);
-        depth += 1;
-      } else if (name === 'endObject' || name === 'endArray') depth -= 1;
-      else if (name === 'numberValue') begin(Number(value));
-      else if (name === 'trueValue' || name === 'falseValue') begin(name === 'trueValue');
-      else if (name === 'nullValue') begin(null);
-    },
-    async discard(): Promise<void> {
-      await growing?.discard();
-      for (const value of values.values()) if (value instanceof LongText) await value.discard();
-    },
-  };
+  const text = createGrowing(() => scratch('string'));
+  let inString = false;
+  let backslashes = 0;
+  try {
+    for await (const portion of record.portions()) {
+      for (let at = 0; at < portion.length;) {
+        const quote = portion.indexOf(QUOTE!, at);
+        const end = quote < 0 ? portion.length : quote;
+        if (!inString) {
+          keep(portion.subarray(at, Math.min(end + 1, portion.length)));
+          [inString, backslashes] = [quote >= 0, 0];
+        } else {
+          backslashes = trailing(portion, at, end, backslashes);
+          const isEnd = quote >= 0 && backslashes % 2 === 0;
+          await text.append(portion.subarray(at, isEnd ? end : Math.min(end + 1, portion.length)));
+          if (quote >= 0) backslashes = 0;
+          if (isEnd) {
+            keep(await signOf(await text.take(), texts, scratch));
+            keep(portion.subarray(end, end + 1));
+            inString = false;
+          }
+        }
+        at = end + 1;
+      }
+    }
+    if (inString) throw new Error('not JSON: a text is not closed');
+    return Buffer.concat(rest);
+  } finally {
+    await text.discard();
+  }
+}
+
+/** Backslashes right before a position, those of the portions before included. */
+function trailing(bytes: Buffer, from: number, to: number, before: number): number {
+  let at = to;
+  while (at > from && bytes[at - 1] === BACKSLASH) at -= 1;
+  return to - at + (at === from ? before : 0);
+}
+
+async function signOf(raw: Buffer | LongText, texts: Map<string, LongText>, scratch: Scratch): Promise<Buffer> {
+  if (!(raw instanceof LongText)) return raw;
+  const growing = createGrowing(() => scratch('text'));
+  try {
+    for await (const part of unescaped(raw.texts())) await growing.append(Buffer.from(part));
+    const text = await growing.take();
+    if (!(text instanceof LongText)) return Buffer.from(JSON.stringify(text.toString('utf8')).slice(1, -1));
+    // No text of a row is that long and consists of this: a row's own would be too short to be here.
+    const sign = `\ue000long text ${texts.size} of ${raw.path}`;
+    texts.set(sign, text);
+    return Buffer.from(sign);
+  } finally {
+    await raw.discard();
+    await growing.discard();
+  }
 }

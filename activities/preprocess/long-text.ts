@@ -5,6 +5,9 @@ import { open, rm, type FileHandle } from 'node:fs/promises';
 /** What is longer than this goes to a file. */
 export const LONG = 4 * 2 ** 20;
 
+/** What is written to it at once. */
+const WRITE = 2 ** 20;
+
 /** A single text above this is refused: lengths and offsets of a sequence are 32 bits in Megatron. */
 export const LONGEST = 2 ** 31 - 1;
 
@@ -53,16 +56,17 @@ export interface Growing {
 export function createGrowing(newPath: () => string): Growing {
   let parts: Buffer[] = [];
   let bytes = 0;
+  let pending = 0;
   let file: FileHandle | undefined;
   let path = '';
   const flush = async () => {
     const joined = Buffer.concat(parts);
-    parts = [];
+    [parts, pending] = [[], 0];
     for (let at = 0; at < joined.length;) at += (await file!.write(joined, at)).bytesWritten;
   };
   const reset = () => {
     const was = { file, path };
-    [parts, bytes, file, path] = [[], 0, undefined, ''];
+    [parts, bytes, pending, file, path] = [[], 0, 0, undefined, ''];
     return was;
   };
   return {
@@ -72,8 +76,9 @@ export function createGrowing(newPath: () => string): Growing {
     async append(more) {
       if (bytes + more.length > LONGEST) throw new Error(`a text of more than ${LONGEST} bytes is too long`);
       bytes += more.length;
+      pending += more.length;
       parts.push(more);
-      if (bytes <= LONG) return;
+      if (bytes <= LONG || (file && pending < WRITE)) return;
       if (!file) {
         path = newPath();
         file = await open(path, 'w');

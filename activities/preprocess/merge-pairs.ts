@@ -1,5 +1,4 @@
 /** Pairs one after the other into one pair, in constant memory: `.bin` by large copies, `.idx` as a stream. */
-import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { sizeOf } from '../artifact.js';
 import { asInt32s, asInt64s, elementsOf } from './elements.js';
@@ -28,13 +27,13 @@ export async function mergePairs(prefixes: string[], to: string, options: MergeO
   try {
     const bin = await openDigested(temporary.bin);
     try {
+      // One buffer for all: memory that is always new costs as much as the copy.
+      const buffer = Buffer.allocUnsafe(COPY);
       for (const { prefix } of parts)
-        for await (const chunk of createReadStream(`${prefix}.bin`, {
-          highWaterMark: 2 ** 22,
-          ...(signal && { signal }),
-        })) {
-          await bin.write([chunk as Buffer]);
-          onBytes?.((chunk as Buffer).length);
+        for await (const chunk of portionsInto(buffer, `${prefix}.bin`)) {
+          signal?.throwIfAborted();
+          await bin.write([chunk]);
+          onBytes?.(chunk.length);
         }
     } finally {
       await bin.close();
@@ -51,6 +50,22 @@ export async function mergePairs(prefixes: string[], to: string, options: MergeO
   } catch (error) {
     await removeAll(Object.values(temporary));
     throw error;
+  }
+}
+
+/** What a processor's cache holds: the digest is taken of bytes that were just read. */
+const COPY = 2 ** 20;
+
+async function* portionsInto(buffer: Buffer, path: string): AsyncGenerator<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(buffer);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
   }
 }
 

@@ -4,16 +4,17 @@ import { join } from 'node:path';
 import { log } from '@temporalio/activity';
 import type { MergeShardsInput, NodeActivities, ShardResult } from '../../workflows/contract.js';
 import { confined, readArtifact, sealArtifact, unseal } from '../artifact.js';
-import { writeFileAtomic } from '../atomic.js';
+import { readIfThere, writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
 import type { NodeDeps } from '../node-deps.js';
 import { requireSpace, step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
 import { sumCounts } from './counts.js';
+import { refuseWhole } from './refuse-whole.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
 import { countsOf } from './preprocess-shard.js';
-import { knownDigests, pairName, readSummary, SUMMARY, summaryOf, type Summary } from './summary.js';
+import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, summaryOf, type Summary } from './summary.js';
 
 export const createMergeShards =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['mergeShards'] =>
@@ -50,6 +51,13 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
     onBytes(artifact.bytes);
   }
 
+  const parts = await Promise.all(shards.map(async ({ artifact }) => (await readSummary(dataDir, artifact.dir))!));
+  const counts = sumCounts(
+    keys,
+    parts.map((part) => part.counts),
+  );
+  refuseWhole(counts, { compat: input.compat === 'mindspeed', skipBadRows: input.skipBadRows ?? 0, what: dir });
+
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
@@ -59,18 +67,22 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
     const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
     pairs.set(key, await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes }));
   }
-  const parts = await Promise.all(shards.map(({ artifact }) => readSummary(dataDir, artifact.dir)));
-  const written: Summary = {
-    keys: summaryOf(pairs),
-    counts: sumCounts(
-      keys,
-      parts.map((part) => part!.counts),
-    ),
-  };
+  const written: Summary = { keys: summaryOf(pairs), counts };
+  const skipped = await joinSkipped(
+    shards.map(({ artifact }) => confined(dataDir, artifact.dir)),
+    root,
+  );
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const known = knownDigests(pairs);
-  const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY], { known, signal });
+  const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY, ...skipped], { known, signal });
   return { artifact, ...countsOf(written, keys) };
+}
+
+async function joinSkipped(shards: string[], root: string): Promise<string[]> {
+  const parts = await Promise.all(shards.map((shard) => readIfThere(join(shard, SKIPPED))));
+  const lines = parts.filter((part) => part !== undefined);
+  if (lines.length) await writeFileAtomic(join(root, SKIPPED), Buffer.concat(lines));
+  return lines.length ? [SKIPPED] : [];
 }
 
 const bytesOf = ({ shards }: MergeShardsInput): number => shards.reduce((sum, { artifact }) => sum + artifact.bytes, 0);

@@ -33,7 +33,7 @@ export function openBytes(path: string, from = 0): Bytes {
   return { portions, read: () => read };
 }
 
-async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+export async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: PORTION });
   const feeding = (async () => {
     for await (const chunk of source)
@@ -49,7 +49,7 @@ async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer
   }
 }
 
-async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+export async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   let ready: Buffer[] = [];
   const stream = new Decompress((chunk) => {
     // The decoder goes on using its window: a view of it would change under the reader.

@@ -1,6 +1,7 @@
 /** The values of one column of one row group, page by page: a whole row group may be larger than memory. */
 import type { FileHandle } from 'node:fs/promises';
 import type { ColumnMetaData, SchemaTree } from 'hyparquet';
+import { isBigPage, valuesOfBigPage } from './big-page.js';
 import { compressors } from 'hyparquet-compressors';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
@@ -10,12 +11,14 @@ import type { ColumnDecoder, DecodedArray, PageHeader } from 'hyparquet/src/type
 const HEADER = 64 * 1024;
 
 export interface ColumnChunk {
+  path: string;
   file: FileHandle;
   schemaPath: SchemaTree[];
   metadata: ColumnMetaData;
   /** Rows of the row group to leave out, and where to stop. */
   from: number;
   to: number;
+  scratch(name: string): string;
 }
 
 export interface PageValues {
@@ -25,7 +28,10 @@ export interface PageValues {
 }
 
 /** A flat column's values from row `from` to row `to` of its row group, texts as their bytes. */
-export async function* pagesOf({ file, schemaPath, metadata, from, to }: ColumnChunk): AsyncGenerator<PageValues> {
+export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
+  const { path, file, schemaPath, metadata, from, to, scratch } = chunk;
+  const { codec } = metadata;
+  const isOptional = schemaPath.at(-1)!.element.repetition_type === 'OPTIONAL';
   const decoder: ColumnDecoder = {
     pathInSchema: metadata.path_in_schema,
     element: schemaPath.at(-1)!.element,
@@ -47,6 +53,14 @@ export async function* pagesOf({ file, schemaPath, metadata, from, to }: ColumnC
     if (header.type !== 'DICTIONARY_PAGE' && (rows === 0 || row + rows <= from)) {
       row += rows;
       at += bytes;
+      continue;
+    }
+    if (isBigPage(header, codec)) {
+      const big = { path, at: at + size, header, codec, isOptional, scratch };
+      for await (const value of valuesOfBigPage(big, Math.max(0, from - row), Math.min(rows, to - row)))
+        yield { values: [value], bytes: Math.round(bytes / rows) };
+      at += bytes;
+      row += rows;
       continue;
     }
     const page = await readExactly(file, at + size, header.compressed_page_size);

@@ -2,6 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { failure } from '../failures.js';
+import { refuseWhole } from './refuse-whole.js';
 import { sameColumns } from './same-columns.js';
 import { sumCounts, type Counts } from './counts.js';
 import { loadEncoder, type Encoder } from './encode.js';
@@ -107,14 +108,13 @@ export async function encodeFiles(
 }
 
 /** Where the real program ends with an exception that only the whole input shows. */
-function refuseAsMindSpeed({ rows, onlyDates }: Counts, subsets: number, { root, files }: InputFiles): void {
+function refuseAsMindSpeed(counts: Counts, subsets: number, { root, files }: InputFiles): void {
   const what = files.length === 1 ? join(root, files[0]!) : root;
-  if (rows === 0) throw refused(`${what}: there is no row in it`);
-  if (subsets > rows) throw refused(`--n-subs ${subsets}: there are only ${rows} rows in ${what}`);
-  if (onlyDates.length)
-    throw refused(
-      `${what}, field ${onlyDates[0]}, all rows: every text looks like a date, which MindSpeed-LLM reads as a time and cannot encode`,
-    );
+  refuseWhole(counts, { compat: true, skipBadRows: 0, what });
+  if (subsets > counts.rows)
+    throw failure('InvalidInput', `--n-subs ${subsets}: there are only ${counts.rows} rows in ${what}`, {
+      nonRetryable: true,
+    });
 }
 
 /** A pair of an earlier run must not be taken for the result of this one, if this one fails. */
@@ -137,5 +137,3 @@ export const inputBytes = async ({ root, files }: InputFiles): Promise<number> =
   (await Promise.all(files.map((file) => stat(join(root, file))))).reduce((sum, { size }) => sum + size, 0);
 
 const peakRss = (): number => process.resourceUsage().maxRSS * 1024;
-
-const refused = (message: string) => failure('DataCorrupt', message, { nonRetryable: true });

@@ -10,10 +10,11 @@ import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
 import { loadEncoder } from './encode.js';
 import { encodeRows } from './encode-rows.js';
-import { knownDigests, pairName, readSummary, SUMMARY, type Summary, summaryOf } from './summary.js';
+import { specialIds } from './tokenizer-facts.js';
+import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
-const ENGINE = 'native-1';
+const ENGINE = 'native-2';
 
 /** The number of shards is part of the name: shard 0 of 2 is not shard 0 of 3. */
 const shardDir = ({ key, shard, of }: PreprocessShardInput): string =>
@@ -40,12 +41,14 @@ interface Task {
 }
 
 async function makeShard({ node, dataDir, dir, input, signal, report }: Task): Promise<ShardResult> {
-  const { keys, files, slice, appendEod, vocabSize } = input;
+  const { keys, files, slice, appendEod, vocabSize, compat, skipBadRows = 0 } = input;
   const [data, tokenizer] = [
     await complete(node, dataDir, input.input),
     await complete(node, dataDir, input.tokenizer),
   ];
-  const made = sha256(JSON.stringify([ENGINE, data, tokenizer, keys, files, slice, appendEod, vocabSize]));
+  const made = sha256(
+    JSON.stringify([ENGINE, data, tokenizer, keys, files, slice, appendEod, vocabSize, compat, skipBadRows]),
+  );
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   if (there && summary?.made === made) return { artifact: there, ...countsOf(summary, keys) };
@@ -62,6 +65,9 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     appendEod,
     encoder: await loadEncoder(confined(dataDir, input.tokenizer)),
     vocabSize,
+    compat: compat === 'mindspeed',
+    special: await specialIds(confined(dataDir, input.tokenizer)),
+    skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
     prefixOf: (key) => join(root, pairName(key)),
     signal,
     onProgress: report,

@@ -10,7 +10,7 @@ import { corrupt, noColumn, rowsOfRange, type Reader, type Row } from './rows.js
 const ROWS = 1024;
 
 export const parquetReader: Reader = {
-  async *read({ path, columns, range, compat }) {
+  async *read({ path, columns, range, compat, scratch }) {
     const { metadata, size } = await footerOf(path);
     const schemas = columns.map((column) => textColumn(path, parquetSchema(metadata), column, compat));
     const { from, to } = rowsOfRange(Number(metadata.num_rows), size, range);
@@ -28,7 +28,7 @@ export const parquetReader: Reader = {
           const name = schemaPath.map(({ element }) => element.name).slice(1);
           const chunk = chunks.find(({ meta_data }) => meta_data?.path_in_schema.join('\0') === name.join('\0'));
           if (!chunk?.meta_data) throw corrupt(path, undefined, `a row group has no column ${name.join('.')}`);
-          return pagesOf({ file, schemaPath, metadata: chunk.meta_data, ...part });
+          return pagesOf({ path, file, scratch, schemaPath, metadata: chunk.meta_data, ...part });
         });
         let next = first + part.from;
         for await (const { values, bytes: read } of together(sources, part.to - part.from)) {

@@ -14,6 +14,8 @@ export interface Summary {
 }
 
 export const SUMMARY = 'preprocess.json';
+/** Rows that were left out, one JSON object a line: file, row, problem. Absent where there are none. */
+export const SKIPPED = 'skipped.jsonl';
 
 /** Megatron's data path is this, below the dataset's directory. */
 export function pairName(key: string): string {

@@ -8,6 +8,8 @@ import { createDataActivities } from '../../activities/data-activities.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
 import { encodeRows } from '../../activities/preprocess/encode-rows.js';
+import { refuseWhole } from '../../activities/preprocess/refuse-whole.js';
+import { specialIds } from '../../activities/preprocess/tokenizer-facts.js';
 import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import type { PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
@@ -64,13 +66,47 @@ describe('against MindSpeed-LLM itself', () => {
   test.each([
     ['mix.parquet', ['absent'], /\/mix\.parquet: there is no column absent, only text/],
     ['mix.csv', ['absent'], /\/mix\.csv: there is no column absent, only text, id/],
-    ['noext', ['text'], /\/noext: expected one of \.parquet \.jsonl/],
+    ['noext', ['text'], /\/noext: expected one of \.parquet \.arrow/],
   ])('%s with the keys %j is refused, saying what there is', async (file, keys, message) => {
     const { pairs } = await encode(file, keys, true);
     await expect(pairs).rejects.toMatchObject({
       type: 'InvalidInput',
       message: expect.stringMatching(message) as string,
     });
+  });
+
+  async function counted(file: string, keys: string[], compat = false) {
+    const out = await tempDir();
+    const { counts } = await encodeRows({
+      root: inputs,
+      files: [file],
+      slice: { index: 0, of: 1 },
+      keys,
+      appendEod: true,
+      encoder,
+      vocabSize: VOCABULARY,
+      special: await specialIds(qwen3),
+      compat,
+      prefixOf: (key) => join(out, key),
+    });
+    return counts;
+  }
+
+  test('what silently harms is counted: markers in texts, empty texts, keys that do not belong together', async () => {
+    expect((await counted('special.jsonl', ['text'])).keys['text']).toEqual({ empty: 1, tooLong: 0, special: 2 });
+    expect((await counted('keys.jsonl', ['text', 'input'])).misaligned).toBe(2);
+    expect((await counted('keys.jsonl', ['text'])).misaligned).toBe(0);
+  });
+
+  test('texts that look like dates, or an array of texts, are for MindSpeed-LLM something else', async () => {
+    const whole = { compat: true, skipBadRows: 0, what: 'date.jsonl' };
+    const dates = await counted('date.jsonl', ['text']);
+    expect(() => refuseWhole(dates, whole)).toThrow(/every text looks like a date/);
+    expect(() => refuseWhole(dates, { ...whole, compat: false })).not.toThrow();
+    expect((await counted('toparr.jsonl', ['text'], true)).rows).toBe(1);
+    const empty = await counted('allempty.jsonl', ['text']);
+    expect(() => refuseWhole(empty, { ...whole, compat: false })).toThrow(/field text: not one of 2 rows has a text/);
+    expect(() => refuseWhole(empty, whole)).not.toThrow();
   });
 
   test('a token that the embedding has no row for is refused here, naming file and row', async () => {
@@ -266,6 +302,54 @@ describe('in shards over nodes', () => {
     await expect(preprocess(node, [slice()])).rejects.toThrow(`n01: ${INPUT} is not complete here`);
   });
 
+  const rows = (...values: unknown[]) => values.map((text) => `${JSON.stringify({ text })}\n`).join('');
+  const skippedIn = async ({ dataDir }: NodeDeps, dir: string) =>
+    (await readFile(join(dataDir, dir, 'skipped.jsonl'), 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+
+  test('bad rows are left out up to a limit and written down, however many shards there are', async () => {
+    const files = { 'a.jsonl': `${rows('one', 2)}not json\n${rows('four', null, 'six', 'seven', 'eight', ['nine'])}` };
+    const expected = [
+      { file: 'a.jsonl', row: 2, problem: 'expected a text in text, found a number' },
+      { file: 'a.jsonl', row: 3, problem: expect.stringContaining('not JSON') as string },
+      { file: 'a.jsonl', row: 5, problem: 'expected a text in text, found nothing' },
+      { file: 'a.jsonl', row: 9, problem: 'expected a text in text, found a list' },
+    ];
+    const merged: unknown[] = [];
+    for (const of of [1, 3]) {
+      const node = await nodeWith('n01', files, await tiny());
+      const parts = Array.from({ length: of }, (_, shard) =>
+        slice({ shard, of, slice: { index: shard, of }, skipBadRows: 4 }),
+      );
+      const shards = (await preprocess(node, parts)).map(({ artifact }) => ({ artifact, from: [] }));
+      const input = { key: KEY, keys: ['text'], shards, skipBadRows: 4 };
+      merged.push(await run(createDataActivities(node).mergeShards, input));
+      expect(await skippedIn(node, 'datasets/sotu')).toEqual(expected);
+      const { counts } = JSON.parse(await readFile(join(node.dataDir, 'datasets/sotu/preprocess.json'), 'utf8')) as {
+        counts: object;
+      };
+      expect(counts).toMatchObject({ rows: 9, skipped: 4 });
+    }
+    expect(merged[0]).toMatchObject({ documents: 5, artifact: { files: 4 } });
+    expect(merged[1]).toEqual(merged[0]);
+  });
+
+  test('one bad row more than may be left out ends it, in a shard or in the merge', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': rows('one', 2, 'three', 4, 'five', 6) }, await tiny());
+    await expect(preprocess(node, [slice({ skipBadRows: 2 })])).rejects.toMatchObject({
+      type: 'DataCorrupt',
+      message: expect.stringMatching(
+        /a\.jsonl, row 6: expected a text .* than preprocess\.skipBadRows allows \(2\)/,
+      ) as string,
+    });
+    const halves = [0, 1].map((shard) => slice({ shard, of: 2, slice: { index: shard, of: 2 }, skipBadRows: 2 }));
+    const shards = (await preprocess(node, halves)).map(({ artifact }) => ({ artifact, from: [] }));
+    const merging = run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards, skipBadRows: 2 });
+    await expect(merging).rejects.toThrow(/3 bad rows, which is more than preprocess\.skipBadRows allows \(2\)/);
+  });
+
   test('heartbeats tell documents and tokens done', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(3000) }, await tiny());
     const done: { documents: number }[] = [];
@@ -274,13 +358,15 @@ describe('in shards over nodes', () => {
     const input = slice();
     const { pairs } = await encodeRows({
       ...input,
+      compat: false,
       root: join(node.dataDir, INPUT),
       encoder,
       prefixOf: (key) => join(out, key),
       onProgress: (progress) => void done.push(progress),
     });
     expect(done.length).toBeGreaterThan(3);
-    expect(done.at(-1)).toMatchObject({ documents: 3000, tokens: pairs.get('text')!.tokens });
+    const bytes = Buffer.byteLength(texts(3000));
+    expect(done.at(-1)).toMatchObject({ documents: 3000, tokens: pairs.get('text')!.tokens, bytes, of: bytes });
     expect(pairs.get('text')!.files.map(({ path }) => basename(path))).toEqual(['text.bin', 'text.idx']);
   });
 });

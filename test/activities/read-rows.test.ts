@@ -1,10 +1,11 @@
-import { stat, writeFile } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { LongText } from '../../activities/preprocess/long-text.js';
 import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
 import { rangesOfSlice, WHOLE, type ByteRange, type Row } from '../../activities/preprocess/rows.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -159,3 +160,105 @@ test.each(['a.csv', 'a.jsonl', 'a.txt'])(
     ]);
   },
 );
+
+describe('what is longer than memory', () => {
+  /** 40 MB with line ends, quotes and characters of several bytes, so that every reader has something to get wrong. */
+  const long = 'a long "text", of many\\ wörds; 漢字 😀\n'.repeat(900_000);
+  const bytes = (text: string) => Buffer.from(text);
+  const parquet = (codec: 'SNAPPY' | 'UNCOMPRESSED') =>
+    Buffer.from(
+      parquetWriteBuffer({
+        columnData: [{ name: 'text', data: ['before', long, null, 'after'], type: 'STRING' }],
+        codec,
+      }),
+    );
+  const oneLine = long.replaceAll('\n', ' ');
+
+  test.each<[name: string, content: () => Buffer, expected: (string | null)[]]>([
+    [
+      'a.jsonl',
+      () => bytes(['before', long, 'after'].map((text) => `${JSON.stringify({ text, n: { text: 1 } })}\n`).join('')),
+      ['before', long, 'after'],
+    ],
+    [
+      'a.json',
+      () => bytes(JSON.stringify(['before', long, 'after'].map((text) => ({ n: [text.length], text })))),
+      ['before', long, 'after'],
+    ],
+    ['a.csv', () => bytes(`n,text\n1,before\n2,${csvField(long)}\n3,after\n`), ['before', `${long}\n`, 'after']],
+    ['a.txt', () => bytes(`before\n${oneLine}\r\nafter`), ['before', oneLine, 'after']],
+    ['a.parquet', () => parquet('SNAPPY'), ['before', long, null, 'after']],
+    ['b.parquet', () => parquet('UNCOMPRESSED'), ['before', long, null, 'after']],
+    [
+      'a.arrow',
+      () => Buffer.from(tableToIPC(arrowTable(['before', long, 'after']), 'stream')),
+      ['before', long, 'after'],
+    ],
+  ])(
+    'a text of 40 MB in %s goes through a file, and the rows around it are there',
+    { timeout: 60_000 },
+    async (name, content, expected) => {
+      const dir = await tempDir();
+      const path = join(dir, name);
+      await writeFile(path, content());
+      let count = 0;
+      const scratch = () => join(dir, `${count++}.tmp`);
+      const found: unknown[] = [];
+      for await (const { rows } of batchesOf({ path, columns: ['text'], range: WHOLE, compat: false, scratch }))
+        for (const { values, problem } of rows) {
+          const [value] = values;
+          if (!(value instanceof LongText)) found.push(problem ?? value);
+          else {
+            let text = '';
+            for await (const part of value.texts()) text += part;
+            found.push(text);
+            await value.discard();
+          }
+        }
+      expect(found.map((text) => (typeof text === 'string' ? text.length : text))).toEqual(
+        expected.map((text) => text?.length ?? null),
+      );
+      expect(found.every((text, index) => text === expected[index])).toBe(true);
+      expect(await readdir(dir)).toEqual([name]);
+    },
+  );
+});
+
+test.each([
+  ['only escapes', '\\u00e9\\ud83d\\ude00'.repeat(500_000), 'é😀'.repeat(500_000)],
+  ['backslashes and quotes', '\\\\\\"'.repeat(1_500_000), '\\"'.repeat(1_500_000)],
+  ['characters of two halves', '😀'.repeat(1_500_000), '😀'.repeat(1_500_000)],
+])('a long text of %s is decoded across portions', async (_, raw, text) => {
+  const dir = await tempDir();
+  const path = join(dir, 'a.jsonl');
+  await writeFile(path, `{"id":["\\"}"],"text":"${raw}","more":{"text":"inner"}}\n{"text":"x"}\n`);
+  const found: unknown[] = [];
+  const scratch = (kind: string) => join(dir, `${kind}-${found.length}.tmp`);
+  for await (const { rows } of batchesOf({ path, columns: ['text'], range: WHOLE, compat: false, scratch }))
+    found.push(...rows.map(({ values, problem }) => problem ?? values[0]));
+  let whole = '';
+  if (found[0] instanceof LongText) for await (const part of found[0].texts()) whole += part;
+  else whole = String(found[0]);
+  expect([whole === text, found[1]]).toEqual([true, 'x']);
+});
+
+test.each([
+  ['cut off', '{"text":"TEXT', 'not JSON: a text is not closed'],
+  ['without its last bracket', '{"text":"TEXT"', /^not JSON/],
+  ['with half a character', '{"text":"TEXT\\ud83d"}', 'a long text is not valid Unicode'],
+  ['with an escape that is none', '{"text":"TEXT\\x"}', /^not JSON: in a long text/],
+  ['with the key twice', '{"text":"TEXT","text":"b"}', 'the field text is there twice'],
+  ['without the key', '{"other":"TEXT"}', 'no problem'],
+])('a long row %s is a bad row and leaves no file', async (_, row, problem) => {
+  const dir = await tempDir();
+  const path = join(dir, 'a.jsonl');
+  await writeFile(path, `${row.replace('TEXT', 'long '.repeat(2_000_000))}\n{"text":"after"}\n`);
+  let count = 0;
+  const scratch = () => join(dir, `${count++}.tmp`);
+  const found: Row[] = [];
+  for await (const { rows } of batchesOf({ path, columns: ['text'], range: WHOLE, compat: false, scratch }))
+    found.push(...rows);
+  expect(found[0]!.problem ?? 'no problem').toMatch(problem);
+  expect(found[1]!.values).toEqual(['after']);
+  expect(await readdir(dir)).toEqual(['a.jsonl']);
+});

@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { inject, type TestContext } from 'vitest';
 import { createControlActivities } from '../../activities/control.js';
+import { workflowPatience } from '../../workers/control.js';
 import type { CheckpointHeld, ControlActivities, NodeActivities, NodeInfo } from '../../workflows/contract.js';
 
 export interface FakeNode {
@@ -54,7 +55,7 @@ export async function startFakeCluster(
     connection: native,
     taskQueue,
     activities: control,
-    isolateExecutionTimeout: '1 minute',
+    ...workflowPatience,
     workflowBundle: { codePath: inject('workflowBundlePath') },
   });
   ending.push(running(worker));

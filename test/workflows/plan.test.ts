@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toMegatron } from '../../workflows/convert-command.js';
-import { planShards, targetOf, torchrunArgs, trainingScript } from '../../workflows/plan.js';
+import { autoShards, planShards, targetOf, torchrunArgs, trainingScript } from '../../workflows/plan.js';
 import { parseRunSpec, type RunSpec } from '../../workflows/spec.js';
 
 function spec(train: object = {}): RunSpec {
@@ -103,7 +103,7 @@ describe('shards', () => {
     const files = fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(files, fc.integer({ min: 1, max: 20 }), (sizes, wanted) => {
-        const input = sizes.map((size, index) => ({ path: `f${index}`, size }));
+        const input = sizes.map((size, index) => ({ path: `f${index}.txt`, size }));
         const shards = planShards(input, wanted);
         const seen = shards.flatMap(({ files: some, slice }) =>
           some.map(({ path }) => `${path} ${slice.index}/${slice.of}`),
@@ -118,12 +118,18 @@ describe('shards', () => {
   });
 
   it('cut one large file for all nodes and join many small ones', () => {
-    expect(planShards([{ path: 'a', size: 100 }], 4)).toHaveLength(4);
+    expect(planShards([{ path: 'a.parquet', size: 100 }], 4)).toHaveLength(4);
+    expect(planShards([{ path: 'a.jsonl.gz', size: 100 }], 4)).toHaveLength(1);
     expect(
       planShards(
         Array.from({ length: 100 }, (_, i) => ({ path: String(i), size: 1 })),
         4,
       ),
     ).toHaveLength(4);
+  });
+
+  it('are one a node at least, and of a size that is soon made again', () => {
+    expect(autoShards([{ path: 'a.parquet', size: 100 }], 3)).toBe(3);
+    expect(autoShards([{ path: 'a.parquet', size: 10 * 2 ** 30 }], 3)).toBe(40);
   });
 });

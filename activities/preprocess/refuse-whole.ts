@@ -1,0 +1,28 @@
+/** What only the whole dataset shows to be wrong. */
+import { failure } from '../failures.js';
+import type { Counts } from './counts.js';
+
+export interface WholeOptions {
+  compat: boolean;
+  skipBadRows: number;
+  /** For the message. */
+  what: string;
+}
+
+export function refuseWhole(
+  { rows, skipped, onlyDates, keys }: Counts,
+  { compat, skipBadRows, what }: WholeOptions,
+): void {
+  if (rows === 0) throw refused(`${what}: there is no row in it`);
+  if (skipped > skipBadRows)
+    throw refused(`${what}: ${skipped} bad rows, which is more than preprocess.skipBadRows allows (${skipBadRows})`);
+  if (compat && onlyDates.length)
+    throw refused(
+      `${what}, field ${onlyDates[0]}, all rows: every text looks like a date, which MindSpeed-LLM reads as a time and cannot encode`,
+    );
+  const empty = Object.entries(keys).find(([, count]) => count.empty + skipped === rows);
+  // The real program writes an empty pair, which fails when training begins.
+  if (!compat && empty) throw refused(`${what}, field ${empty[0]}: not one of ${rows} rows has a text`);
+}
+
+const refused = (message: string) => failure('DataCorrupt', message, { nonRetryable: true });

@@ -1,0 +1,106 @@
+/**
+ * `npx tsx test/bench/preprocess-memory.ts [--mb 200] [--group-mb 537] [--json]`: peak resident memory of the
+ * preprocessor on single documents of that size in every format, and on one parquet row group of many.
+ */
+import { execFile } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { parseArgs, promisify } from 'node:util';
+import { parquetWriteFile } from 'hyparquet-writer';
+import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
+import { root } from '../../workers/config.js';
+
+const LIMIT_MB = 256;
+const { values } = parseArgs({
+  options: {
+    mb: { type: 'string', default: '200' },
+    'group-mb': { type: 'string', default: '537' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const work = await mkdtemp(join(tmpdir(), 'preprocess-memory-'));
+await mkdir(join(work, 'out'));
+const tokenizer = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
+const speeches = (await readSpeeches()).map(({ text }) => text.replaceAll('\n', ' '));
+const MB = 1e6;
+
+/** Speeches one after the other, up to a size. */
+function* textOf(megabytes: number): Generator<string> {
+  for (let size = 0, i = 0; size < megabytes * MB; i++) {
+    const text = speeches[i % speeches.length]!;
+    size += text.length;
+    yield `${text} `;
+  }
+}
+
+async function write(name: string, before: string, each: (text: string) => string, after: string): Promise<string> {
+  const path = join(work, name);
+  const file = createWriteStream(path);
+  file.write(before);
+  for (const text of textOf(Number(values.mb))) if (!file.write(each(text))) await once(file, 'drain');
+  file.end(after);
+  await once(file, 'finish');
+  return path;
+}
+
+const inString = (text: string) => JSON.stringify(text).slice(1, -1);
+const doubled = (text: string) => text.replaceAll('"', '""');
+const column = (data: string[]) => [{ name: 'text', data, type: 'STRING' as const }];
+const inputs: [what: string, make: () => Promise<string>][] = [
+  ['one document, .jsonl', () => write('a.jsonl', '{"text":"', inString, '"}\n')],
+  ['one document, .json array', () => write('a.json', '[{"text":"', inString, '"}]\n')],
+  ['one document, .csv', () => write('a.csv', 'text\n"', doubled, '"\n')],
+  ['one document, .txt', () => write('a.txt', '', (text) => text, '\n')],
+  [
+    'one document, .parquet (snappy)',
+    async () => {
+      const filename = join(work, 'a.parquet');
+      parquetWriteFile({ filename, columnData: column([[...textOf(Number(values.mb))].join('')]), statistics: false });
+      return filename;
+    },
+  ],
+  [
+    'one row group, .parquet (snappy)',
+    async () => {
+      const filename = join(work, 'b.parquet');
+      const data = [...textOf(Number(values['group-mb']))];
+      parquetWriteFile({ filename, columnData: column(data), rowGroupSize: data.length });
+      return filename;
+    },
+  ],
+];
+
+interface Measured {
+  documents: number;
+  tokens: number;
+  cpuSeconds: number;
+  peakRssBytes: number;
+}
+
+const results: (Measured & { what: string })[] = [];
+for (const [what, make] of inputs) {
+  const path = await make();
+  const args = [
+    '--input',
+    path,
+    '--tokenizer-name-or-path',
+    tokenizer,
+    '--output-prefix',
+    join(work, 'out/p'),
+    '--json',
+  ];
+  const command = [join(root, 'dist/workers/preprocess.js'), ...args];
+  const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: root });
+  const measured = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Measured;
+  results.push({ what, ...measured });
+  const rss = (measured.peakRssBytes / 2 ** 20).toFixed(0);
+  process.stdout.write(`${what}: ${rss} MiB, ${measured.tokens} tokens, ${measured.cpuSeconds.toFixed(1)} CPU-s\n`);
+  await rm(path);
+}
+await rm(work, { recursive: true });
+if (values.json)
+  process.stdout.write(`${JSON.stringify(results.map(({ what, peakRssBytes }) => ({ what, peakRssBytes })))}\n`);
+process.exitCode = results.every(({ peakRssBytes }) => peakRssBytes <= LIMIT_MB * 2 ** 20) ? 0 : 1;
