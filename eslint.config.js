@@ -101,7 +101,15 @@ const imports = (files, names, ignores = []) => ({
 const pureFiles = pure.map((name) => `workflows/${name}.ts`);
 
 export default defineConfig(
-  globalIgnores(['dist/', '.cache/', '.venv/', 'coverage/', 'test/fixtures/', 'test/histories/']),
+  globalIgnores([
+    'activities/preprocess/encoder/assembly/',
+    'dist/',
+    '.cache/',
+    '.venv/',
+    'coverage/',
+    'test/fixtures/',
+    'test/histories/',
+  ]),
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

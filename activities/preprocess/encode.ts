@@ -1,35 +1,168 @@
-/** Text to token ids, by the tokenizer's own `tokenizer.json`. */
+/**
+ * Text to token ids, by the tokenizer's own `tokenizer.json`: by WebAssembly where encoder/shape.ts knows its shape, else
+ * by npm `tokenizers`. Both give the same ids; which one it is, and why, can be asked.
+ */
+import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
-import { Tokenizer } from 'tokenizers';
 import { readIfThere, readJson } from '../atomic.js';
 import { failure, reasonOf } from '../failures.js';
+import { type FastEncoder, NotEncodable } from './encoder/fast.js';
+import { createIds } from './encoder/ids.js';
+import { loadFast } from './encoder/load-fast.js';
+import { describeDifference, type Difference, firstDifference } from './encoder/oracle.js';
+import type { TokenizerJson } from './encoder/shape.js';
+import { createSlowEncoder, type SlowEncoder } from './encoder/slow.js';
+
+export { NotEncodable } from './encoder/fast.js';
+export { describeDifference, type Difference } from './encoder/oracle.js';
+
+/** `reason`: a sentence for `status`. */
+export type EncodingPath = { kind: 'fast' } | { kind: 'slow'; reason: string };
+
+/** Ids of several documents end to end: those of document i end at `ends[i]`. */
+export interface EncodedBatch {
+  /** Valid until the encoder's next call. */
+  ids: Int32Array;
+  ends: number[];
+}
+
+/** A document that comes in chunks, cut anywhere, even inside a character. */
+export interface OpenDocument {
+  write(chunk: Uint8Array): Promise<void>;
+  end(): Promise<void>;
+}
 
 export interface Encoder {
   /** The id that ends a document; `undefined` where the tokenizer names no end-of-sequence token. */
   eod: number | undefined;
+  readonly path: EncodingPath;
   encode(texts: string[]): Promise<ArrayLike<number>[]>;
+  /**
+   * Documents as strings, or as UTF-8, which on the fast path no string is made of. Rejects with NotEncodable, which names
+   * the document, when bytes are not UTF-8.
+   */
+  encodeBatch(documents: readonly (string | Uint8Array)[]): Promise<EncodedBatch>;
+  /**
+   * A document that need not be in memory at once. `take` gets its ids in portions, which are gone when it returns. On the
+   * slow path the document is collected first. Nothing else may be encoded until `end`.
+   */
+  open(take: (ids: Int32Array) => void): OpenDocument;
+  /**
+   * Encodes a sample both ways. When one id differs, the encoder takes the slow path from then on, and tells the difference.
+   * Loads npm `tokenizers` for it, which takes a second and 200 MB: to be asked once a dataset.
+   */
+  checkAgainstOracle(sample: readonly string[]): Promise<Difference | undefined>;
 }
 
-export async function loadEncoder(dir: string): Promise<Encoder> {
+export interface LoadEncoderOptions {
+  /** A folder to keep tables in, so that the next process starts in milliseconds; it may be deleted at any time. */
+  tablesIn?: string;
+}
+
+export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions = {}): Promise<Encoder> {
   const file = join(dir, 'tokenizer.json');
   const json = await readIfThere(file);
   if (!json)
     throw unusable(file, 'there is no such file; the native engine needs it (or set preprocess.engine to "mindspeed")');
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = Tokenizer.fromString(json.toString('utf8'));
-    // As transformers does, whatever the file says.
-    tokenizer.disableTruncation();
-    tokenizer.disablePadding();
-  } catch (error) {
-    throw unusable(file, reasonOf(error));
-  }
-  const eos = await eosToken(dir);
-  const eod = eos === undefined ? null : tokenizer.tokenToId(eos);
-  return {
-    eod: eod ?? undefined,
-    encode: async (texts) => (await tokenizer.encodeBatch(texts)).map((encoding) => encoding.getIds()),
+  const readable = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw unusable(file, reasonOf(error));
+    }
   };
+  const slowly = () => readable(() => createSlowEncoder(json));
+  const loaded = await loadFast(json, tablesIn);
+  const eos = await eosToken(dir);
+  if ('reason' in loaded) {
+    const slow = slowly();
+    return createEncoder(eos === undefined ? undefined : slow.idOf(eos), { reason: loaded.reason, slow }, slowly);
+  }
+  const added = loaded.shape.added.find(({ content }) => content === eos)?.id;
+  const inVocabulary = () => (JSON.parse(json.toString('utf8')) as Required<TokenizerJson>).model.vocab[eos!];
+  const eod = eos === undefined ? undefined : (added ?? inVocabulary());
+  return createEncoder(eod, { fast: loaded.fast }, slowly);
+}
+
+type Way = { fast: FastEncoder } | { reason: string; slow: SlowEncoder };
+
+function createEncoder(eod: number | undefined, first: Way, slowly: () => SlowEncoder): Encoder {
+  let way = first;
+  const ids = createIds();
+
+  async function encodeBatch(documents: readonly (string | Uint8Array)[]): Promise<EncodedBatch> {
+    ids.clear();
+    const ends: number[] = [];
+    const end = () => void ends.push(ids.length);
+    if ('slow' in way) {
+      for (const sequence of await way.slow.encode(documents.map(textOf))) {
+        ids.append(sequence);
+        end();
+      }
+    } else {
+      for (const [index, document] of documents.entries()) {
+        naming(index, way.fast, (fast) =>
+          typeof document === 'string' ? fast.encodeText(document, ids.append) : fast.encodeBytes(document, ids.append),
+        );
+        end();
+      }
+    }
+    return { ids: ids.view(), ends };
+  }
+
+  async function encode(texts: readonly string[]): Promise<Int32Array[]> {
+    const { ids, ends } = await encodeBatch(texts);
+    return ends.map((end, index) => ids.slice(index === 0 ? 0 : ends[index - 1]!, end));
+  }
+
+  return {
+    eod,
+    get path(): EncodingPath {
+      return 'slow' in way ? { kind: 'slow', reason: way.reason } : { kind: 'fast' };
+    },
+    encode,
+    encodeBatch,
+    open: (take) => ('slow' in way ? openSlow(way.slow, take) : openFast(way.fast, take)),
+    async checkAgainstOracle(sample) {
+      if ('slow' in way) return undefined;
+      const slow = slowly();
+      const difference = firstDifference(sample, await encode(sample), await slow.encode([...sample]));
+      if (difference) way = { reason: describeDifference(difference), slow };
+      return difference;
+    },
+  };
+}
+
+function openFast(fast: FastEncoder, take: (ids: Int32Array) => void): OpenDocument {
+  const document = fast.open(take);
+  return { write: async (chunk) => document.write(chunk), end: async () => document.end() };
+}
+
+function openSlow(slow: SlowEncoder, take: (ids: Int32Array) => void): OpenDocument {
+  const chunks: Uint8Array[] = [];
+  return {
+    // A copy: the caller may read the next chunk into the same memory.
+    write: async (chunk) => void chunks.push(chunk.slice()),
+    async end() {
+      const [sequence] = await slow.encode([textOf(Buffer.concat(chunks), 0)]);
+      take(Int32Array.from(sequence!));
+    },
+  };
+}
+
+function textOf(document: string | Uint8Array, index: number): string {
+  if (typeof document === 'string') return document;
+  if (!isUtf8(document)) throw new NotEncodable('not UTF-8', index);
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(document);
+}
+
+function naming(index: number, fast: FastEncoder, encode: (fast: FastEncoder) => void): void {
+  try {
+    encode(fast);
+  } catch (error) {
+    if (error instanceof NotEncodable) throw new NotEncodable(error.message, index);
+    throw error;
+  }
 }
 
 /** Not a constant: chat models end with another token than base models. */

@@ -1,6 +1,6 @@
-/** `npm run build`: TypeScript to dist/, then the workflow bundle. Each is skipped when its sources are unchanged. */
-import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+/** `npm run build`: TypeScript and the encoder to dist/, then the workflow bundle. Each is skipped when its sources are unchanged. */
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withLock } from './lock.mjs';
 import { hashFiles, listFiles, readStamp, writeStamp } from './stamp.mjs';
@@ -8,12 +8,15 @@ import { cache, program, root, run, say } from './step.mjs';
 
 const dist = join(root, 'dist');
 const folders = ['workflows', 'activities', 'workers', 'infra'];
-const isSource = (/** @type {string} */ file) => file.endsWith('.ts');
+// AssemblyScript looks like TypeScript and is another language.
+const encoder = 'activities/preprocess/encoder/assembly';
+const isSource = (/** @type {string} */ file) => file.endsWith('.ts') && !file.startsWith(encoder);
 // The compiler and the SDK's bundler are inputs as well: a new version builds anew.
 const tools = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 export async function build() {
   await compile();
+  await compileEncoder();
   await bundle();
 }
 
@@ -29,6 +32,24 @@ async function compile() {
   say('build', `tsc, ${sources.length} files`);
   await run('tsc', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
   removeOrphans(new Set(outputs));
+  writeStamp(stamp, { inputs });
+}
+
+/** The encoder's WebAssembly: one file in dist/, which sources that run uncompiled (in tests) find there as well. */
+export async function compileEncoder() {
+  const output = join(dist, 'activities/preprocess/encoder/encoder.wasm');
+  const stamp = join(dist, '.encoder.json');
+  const sources = listFiles(root, [encoder], (file) => file.endsWith('.ts'));
+  const inputs = hashFiles(root, [...sources, 'package-lock.json', 'infra/setup/build.mjs']);
+  if (readStamp(stamp)?.inputs === inputs && existsSync(output)) return;
+  say('build', `asc, ${sources.length} files`);
+  mkdirSync(dirname(output), { recursive: true });
+  const temporary = `${output}.${process.pid}.tmp`;
+  const asc = join(root, 'node_modules/assemblyscript/bin/asc.js');
+  // No runtime, no allocator, no abort: the module lays out its memory itself and imports nothing.
+  const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--use', 'abort=', '--enable', 'simd'];
+  await run('asc', process.execPath, [asc, join(encoder, 'index.ts'), '-o', temporary, ...flags]);
+  renameSync(temporary, output);
   writeStamp(stamp, { inputs });
 }
 

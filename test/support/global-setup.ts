@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import type { TestProject } from 'vitest/node';
-import { isBundleFresh, workflowBundle } from '../../infra/setup/build.mjs';
+import { compileEncoder, isBundleFresh, workflowBundle } from '../../infra/setup/build.mjs';
 import { createTemporalServer } from '../../infra/demo/temporal-server.js';
 
 declare module 'vitest' {
@@ -21,6 +21,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const dir = await mkdtemp(join(tmpdir(), 'pretrain-test-'));
   const running = process.env['TEMPORAL_ADDRESS'];
   const files = { dbFile: join(dir, 'temporal.db'), log: join(dir, 'temporal.log') };
+  // As with the bundle: vitest alone after an edit must not test what was built before it.
+  await compileEncoder();
   const server = running ? undefined : await createTemporalServer(files);
   await server?.start();
   project.provide('temporalAddress', server?.address ?? running!);

@@ -1,0 +1,82 @@
+/**
+ * The merges: which two tokens become one, and in which order of preference (rank). An open hash table of one word a
+ * merge, left token (21 bits), right token (21), rank (21), so that a lookup is one load; ids of merged tokens apart.
+ */
+import { reserve } from './memory';
+
+@inline
+export const NONE: u32 = 0xffffffff;
+const EMPTY: u64 = 0xffffffffffffffff;
+
+let slots: usize = 0;
+let mask: u32 = 0;
+let merged: usize = 0;
+/** Token of each single byte. */
+export const byteTokens: usize = reserve(256 * 4);
+/** Rank of each two bytes: most first looks are for these. */
+const bytePairs: usize = reserve(0x10000 * 4);
+
+export function reserveMerges(slotBits: u32, count: u32): void {
+  mask = (1 << slotBits) - 1;
+  slots = reserve((<usize>mask + 1) << 3);
+  merged = reserve(<usize>count << 2);
+}
+
+export function clearMerges(): void {
+  memory.fill(slots, 0xff, (<usize>mask + 1) << 3);
+}
+
+@inline
+function slotOf(pair: u64): u32 {
+  return <u32>((pair * 0x9e3779b97f4a7c15) >> 40) & mask;
+}
+
+/** False when the pair has a rank already: the host then does not trust the table. */
+export function addMerge(left: u32, right: u32, rank: u32, id: u32): bool {
+  const pair = (<u64>left << 21) | <u64>right;
+  let slot = slotOf(pair);
+  for (;;) {
+    const entry = load<u64>(slots + (<usize>slot << 3));
+    if (entry == EMPTY) break;
+    if (entry >> 21 == pair) return false;
+    slot = (slot + 1) & mask;
+  }
+  store<u64>(slots + (<usize>slot << 3), (pair << 21) | <u64>rank);
+  store<u32>(merged + (<usize>rank << 2), id);
+  return true;
+}
+
+/** Once all merges and byte tokens are there. */
+export function fillBytePairs(): void {
+  for (let left = 0; left < 256; left++)
+    for (let right = 0; right < 256; right++)
+      store<u32>(bytePairs + (<usize>((left << 8) | right) << 2), rankOf(byteToken(left), byteToken(right)));
+}
+
+@inline
+export function byteToken(byte: u32): u32 {
+  return load<u32>(byteTokens + (<usize>byte << 2));
+}
+
+@inline
+export function rankOfBytes(left: u32, right: u32): u32 {
+  return load<u32>(bytePairs + (<usize>((left << 8) | right) << 2));
+}
+
+@inline
+export function rankOf(left: u32, right: u32): u32 {
+  const pair = (<u64>left << 21) | <u64>right;
+  let slot = slotOf(pair);
+  let entry = load<u64>(slots + (<usize>slot << 3));
+  while (entry >> 21 != pair) {
+    if (entry == EMPTY) return NONE;
+    slot = (slot + 1) & mask;
+    entry = load<u64>(slots + (<usize>slot << 3));
+  }
+  return <u32>entry & 0x1fffff;
+}
+
+@inline
+export function mergedId(rank: u32): u32 {
+  return load<u32>(merged + (<usize>rank << 2));
+}

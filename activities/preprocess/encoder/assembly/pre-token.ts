@@ -1,0 +1,52 @@
+/** One pre-token to ids. */
+import { lengthOf, readCodePoint } from './characters';
+import { encodeLong, encodeShort } from './cache';
+import { output, outputLength, setOutputLength } from './memory';
+import { NONE } from './merges';
+import { charToken, mayCut, mayJoin } from './pieces';
+import { isAscii } from './merge';
+
+@inline
+export function encodePreToken(p: usize, end: usize): void {
+  const n = <u32>(end - p);
+  if (n < 16) encodeShort(p, n);
+  else encodeLengthy(p, n);
+}
+
+/**
+ * Scripts without spaces make one pre-token of a whole clause, and no clause comes twice. Cut where no piece of the
+ * vocabulary lies across, it falls into parts of a few characters, which do.
+ */
+function encodeLengthy(p: usize, n: u32): void {
+  if (isAscii(p, n)) return encodeLong(p, n);
+  const end = p + n;
+  let start = p;
+  let at = p;
+  let code = readCodePoint(p);
+  for (;;) {
+    at += lengthOf(load<u8>(at));
+    if (at >= end) break;
+    const next = readCodePoint(at);
+    if (!mayJoin(code, next) && !mayCut(load<u8>(at - 1), load<u8>(at), next)) {
+      encodePart(start, <u32>(at - start), code);
+      start = at;
+    }
+    code = next;
+  }
+  encodePart(start, <u32>(end - start), code);
+}
+
+/** `last` is the part's last character: its only one, when the part is no longer than that. */
+@inline
+function encodePart(p: usize, n: u32, last: u32): void {
+  if (n == 3 && load<u8>(p) >= 0xe0) {
+    const id = charToken(last);
+    if (id != NONE) {
+      store<u32>(output + (<usize>outputLength << 2), id);
+      setOutputLength(outputLength + 1);
+      return;
+    }
+  }
+  if (n < 16) encodeShort(p, n);
+  else encodeLong(p, n);
+}

@@ -1,0 +1,86 @@
+/** The fast path gives npm `tokenizers`' ids: every one, on texts made to break it, on random ones and on real ones. */
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { adversarial, oddText, specialsOf, sweep } from '../support/encoder/adversarial.js';
+import { type Both, compare, idsOf, loadBoth, readTokenizer } from '../support/encoder/compare.js';
+import { code, locales, speeches, translations } from '../support/encoder/corpus.js';
+import { createRandom } from '../support/encoder/random.js';
+import { changedQwen3, QWEN3, variants } from '../support/encoder/tokenizers.js';
+
+// npm `tokenizers` takes its time, and more where other tests run beside it.
+vi.setConfig({ testTimeout: 300_000 });
+
+function* odd(both: Both, seed: number, count: number): Generator<string> {
+  const random = createRandom(seed);
+  const specials = specialsOf(both.added);
+  for (let i = 0; i < count; i++) yield oddText(random, specials);
+}
+
+describe("Qwen3's own tokenizer", () => {
+  let both: Both;
+  beforeAll(async () => void (both = await loadBoth(await readTokenizer(QWEN3))));
+
+  test('40,418 adversarial texts: every character in three contexts, text that is not NFC, added tokens, long runs', async () => {
+    expect(await compare(both, adversarial(both.added))).toMatchObject({ texts: 40_418, differing: [] });
+  });
+
+  // The whole million: npx tsx test/activities/encoder-fuzz.ts --count 1000000
+  test('8,000 random texts', async () => {
+    expect((await compare(both, odd(both, 1, 8_000))).differing).toEqual([]);
+  });
+
+  test('speeches, messages of programs in dozens of languages, and code', async () => {
+    const thinned = (documents: string[]) => documents.filter((_, index) => index % 3 === 0);
+    const texts = [
+      ...thinned(await speeches()),
+      ...thinned(await translations()),
+      ...(await locales()),
+      ...thinned(await code()),
+    ];
+    const compared = await compare(both, texts);
+    expect(compared.differing).toEqual([]);
+    expect(compared.bytes).toBeGreaterThan(3_000_000);
+  });
+
+  test('a document of several pieces is cut where that changes nothing', async () => {
+    const long = (await speeches()).slice(0, 80).join('');
+    const spaceless = (await translations())
+      .join('')
+      .replace(/\p{ASCII}+/gu, '')
+      .repeat(2);
+    const numbers = Array.from({ length: 250_000 }, (_, i) => (i % 7 === 0 ? `${i}\n` : `${i * 7919}, `)).join('');
+    const odds = [...odd(both, 2, 9_000)].join('');
+    for (const text of [long, spaceless, numbers, odds]) expect(Buffer.byteLength(text)).toBeGreaterThan(2 ** 20);
+    expect((await compare(both, [long, spaceless, numbers, odds])).differing).toEqual([]);
+  });
+
+  test('a document that comes in chunks, cut inside characters and tokens, has the same ids', async () => {
+    const text = [...odd(both, 3, 6_000)].join('');
+    const bytes = Buffer.from(text);
+    const [whole] = await both.slow.encode([text]);
+    const random = createRandom(4);
+    const ids = idsOf((take) => {
+      const document = both.fast.open(take);
+      for (let at = 0; at < bytes.length;) {
+        const next = at + random.below(random.chance(0.01) ? 500_000 : 900);
+        document.write(bytes.subarray(at, next));
+        at = Math.min(next, bytes.length);
+      }
+      document.end();
+    });
+    expect(ids).toEqual(whole);
+  });
+});
+
+describe.each(Object.entries(variants))('with %s', (_, change) => {
+  test('the ids are the same as well', async () => {
+    const both = await loadBoth(await changedQwen3(change));
+    const thinned = (texts: Iterable<string>) => [...texts].filter((_, index) => index % 16 === 0);
+    const texts = [
+      ...odd(both, 5, 500),
+      ...thinned(sweep('a')),
+      ...thinned(sweep('12 ')),
+      ...(await locales()).slice(0, 20),
+    ];
+    expect((await compare(both, texts)).differing).toEqual([]);
+  });
+});

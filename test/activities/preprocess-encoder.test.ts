@@ -1,0 +1,270 @@
+/** Which way an encoder goes, what it says of it, and what it leaves behind. */
+import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { describeDifference, type Encoder, loadEncoder, NotEncodable } from '../../activities/preprocess/encode.js';
+import { loadFast } from '../../activities/preprocess/encoder/load-fast.js';
+import { recogniseShape, type TokenizerJson } from '../../activities/preprocess/encoder/shape.js';
+import { loadProgram } from '../../activities/preprocess/encoder/wasm.js';
+import { speeches } from '../support/encoder/corpus.js';
+import { readTokenizer } from '../support/encoder/compare.js';
+import { createRandom } from '../support/encoder/random.js';
+import { changedQwen3, QWEN3, sequence, special, template } from '../support/encoder/tokenizers.js';
+import { tempDir } from '../support/temp-dir.js';
+
+const FAST = { kind: 'fast' };
+
+async function tokenizerDir(json: string | Buffer): Promise<string> {
+  const dir = await tempDir();
+  await writeFile(join(dir, 'tokenizer.json'), json);
+  await cp(join(QWEN3, 'tokenizer_config.json'), join(dir, 'tokenizer_config.json'));
+  return dir;
+}
+
+describe('an encoder of Qwen3', () => {
+  let encoder: Encoder;
+  beforeAll(async () => void (encoder = await loadEncoder(QWEN3)));
+
+  test("goes the fast way, and knows the tokenizer's own end of sequence", () => {
+    expect(encoder.path).toEqual(FAST);
+    expect(encoder.eod).toBe(151_645);
+  });
+
+  test('gives the ids of a batch end to end, of strings and of UTF-8 alike', async () => {
+    const { ids, ends } = await encoder.encodeBatch(['Hello world', Buffer.from('中文'), '', '<|im_end|>é']);
+    expect([...ids]).toEqual([9707, 1879, 104811, 151645, 963]);
+    expect(ends).toEqual([2, 3, 3, 5]);
+  });
+
+  test('keeps the ids of an earlier call of encode', async () => {
+    const [first] = await encoder.encode(['Hello world']);
+    await encoder.encode(['something else']);
+    expect([...Array.from(first!)]).toEqual([9707, 1879]);
+  });
+
+  test('refuses bytes that are not UTF-8, naming the document, and goes on', async () => {
+    const latin = Buffer.from([0x63, 0x61, 0x66, 0xe9]);
+    const refused = encoder.encodeBatch(['fine', latin]);
+    await expect(refused).rejects.toThrow(NotEncodable);
+    await expect(refused).rejects.toMatchObject({ document: 1, message: 'not UTF-8, between the bytes 0 and 4' });
+    await expect(encoder.encodeBatch([Buffer.from('中').subarray(0, 2)])).rejects.toThrow('not UTF-8');
+    expect([...(await encoder.encodeBatch(['Hello world'])).ids]).toEqual([9707, 1879]);
+  });
+
+  test('refuses more than 4 MiB of one character, which has no place to cut, and goes on', async () => {
+    await expect(encoder.encodeBatch(['x '.repeat(1000) + '='.repeat(5_000_000)])).rejects.toThrow(
+      /^the 4194304 bytes from byte 1999 on are characters of one kind, without a space/,
+    );
+    expect([...(await encoder.encodeBatch(['Hello world'])).ids]).toEqual([9707, 1879]);
+  });
+
+  test('does not grow with what it has seen', async () => {
+    const random = createRandom(1);
+    const word = () =>
+      Array.from({ length: 4 + random.below(24) }, () => String.fromCharCode(97 + random.below(26))).join('');
+    const words = () => Array.from({ length: 100_000 }, word).join(' ');
+    await encoder.encodeBatch([words()]);
+    const before = process.memoryUsage().arrayBuffers;
+    const text = words();
+    for (const again of [text, words(), words(), words(), text]) await encoder.encodeBatch([again]);
+    // About half a million different words went through a cache of a third of that, which forgot and is still right.
+    expect(await encoder.checkAgainstOracle([text])).toBeUndefined();
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8e6);
+  });
+
+  test('agrees with npm tokenizers on a sample, and stays on the fast way', async () => {
+    expect(await encoder.checkAgainstOracle((await speeches()).slice(0, 20))).toBeUndefined();
+    expect(encoder.path).toEqual(FAST);
+  });
+});
+
+describe('tables that are kept', () => {
+  const tablesIn = async (dir: string) => (await readdir(dir)).map((name) => join(dir, name));
+
+  test('make the next encoder quicker, and it gives the same ids', async () => {
+    const dir = await tempDir();
+    const first = await loadEncoder(QWEN3, { tablesIn: dir });
+    const [file] = await tablesIn(dir);
+    const { mtimeMs } = await stat(file!);
+    const start = process.cpuUsage();
+    const second = await loadEncoder(QWEN3, { tablesIn: dir });
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(300);
+    expect(second.path).toEqual(FAST);
+    expect(second.eod).toBe(first.eod);
+    const texts = (await speeches()).slice(0, 20);
+    expect(await second.encode(texts)).toEqual(await first.encode(texts));
+    expect((await stat(file!)).mtimeMs).toBe(mtimeMs);
+  });
+
+  test.each([
+    ['cut short', (bytes: Buffer) => bytes.subarray(0, bytes.length / 2)],
+    ['empty', () => Buffer.alloc(0)],
+    ['changed in one bit', (bytes: Buffer) => (bytes.set([bytes[2_000_000]! ^ 1], 2_000_000), bytes)],
+  ])('and are %s are made anew', async (_, damage) => {
+    const dir = await tempDir();
+    await loadEncoder(QWEN3, { tablesIn: dir });
+    const [file] = await tablesIn(dir);
+    const whole = await readFile(file!);
+    await writeFile(file!, damage(Buffer.from(whole)));
+    const encoder = await loadEncoder(QWEN3, { tablesIn: dir });
+    expect([...(await encoder.encodeBatch(['Hello world'])).ids]).toEqual([9707, 1879]);
+    expect(await tablesIn(dir)).toEqual([file]);
+    expect(digest(await readFile(file!))).toBe(digest(whole));
+  });
+
+  test('belong to one content of tokenizer.json', async () => {
+    const dir = await tempDir();
+    await loadEncoder(QWEN3, { tablesIn: dir });
+    const other = await tokenizerDir(await changedQwen3((json) => void json.added_tokens.pop()));
+    const encoder = await loadEncoder(other, { tablesIn: dir });
+    expect(await tablesIn(dir)).toHaveLength(2);
+    expect((await encoder.encodeBatch(['</think>'])).ids.length).toBeGreaterThan(1);
+  });
+
+  test('cannot be kept where a file stands in the way, which costs time only', async () => {
+    const dir = join(await tempDir(), 'tables');
+    await writeFile(dir, 'not a folder');
+    expect((await loadEncoder(QWEN3, { tablesIn: dir })).path).toEqual(FAST);
+  });
+});
+
+test('an id that differs stops the fast way, with both sequences and the text, and the rest is encoded right', async () => {
+  const dir = await tempDir();
+  const right = await loadEncoder(QWEN3, { tablesIn: dir });
+  const [name] = await readdir(dir);
+  const file = await readFile(join(dir, name!));
+  // Tables that are whole and wrong: somewhere in them, the id of " world" becomes another.
+  const content = Buffer.from(file.subarray(32));
+  const world = Buffer.from(Uint32Array.of(1879).buffer);
+  for (let at = content.indexOf(world); at >= 0; at = content.indexOf(world, at + 1))
+    if (at % 4 === content.indexOf(world) % 4) content.writeUInt32LE(1880, at);
+  await writeFile(join(dir, name!), Buffer.concat([createHash('sha256').update(content).digest(), content]));
+  const wrong = await loadEncoder(QWEN3, { tablesIn: dir });
+  expect(wrong.path).toEqual(FAST);
+  const sample = ['all is well', 'Hello world, hello'];
+  const difference = await wrong.checkAgainstOracle(sample);
+  expect(difference).toMatchObject({ index: 1, text: 'Hello world, hello', at: 1 });
+  expect(difference?.slow).toEqual([9707, 1879, 11, 23811]);
+  expect(difference?.fast).toEqual([9707, 1880, 11, 23811]);
+  const reason = describeDifference(difference!);
+  expect(reason).toBe(
+    `fast and npm tokenizers' ids differ from id 1 on: [9707 1880 11 23811], expected [9707 1879 11 23811], in the text "Hello world, hello"`,
+  );
+  expect(wrong.path).toEqual({ kind: 'slow', reason });
+  expect(await wrong.encode(sample)).toEqual(await right.encode(sample));
+});
+
+test('on the slow way, batches, UTF-8 and chunks give what they give on the fast one', async () => {
+  const slow = await loadEncoder(
+    await tokenizerDir(await changedQwen3(({ added_tokens }) => void (added_tokens[0]!.lstrip = true))),
+  );
+  expect(slow.path).toEqual({ kind: 'slow', reason: 'added token "<|endoftext|>" has lstrip' });
+  expect(slow.eod).toBe(151_645);
+  const { ids, ends } = await slow.encodeBatch(['Hello world', Buffer.from('中文'), '']);
+  expect([[...ids], ends]).toEqual([
+    [9707, 1879, 104811],
+    [2, 3, 3],
+  ]);
+  await expect(slow.encodeBatch(['', Buffer.from([0xff])])).rejects.toMatchObject({
+    document: 1,
+    message: 'not UTF-8',
+  });
+  const taken: number[] = [];
+  const document = slow.open((portion) => taken.push(...portion));
+  for (const byte of Buffer.from('Hello 中文')) await document.write(Uint8Array.of(byte));
+  await document.end();
+  expect(taken).toEqual([...(await slow.encodeBatch(['Hello 中文'])).ids]);
+});
+
+test('a tokenizer.json that is none is refused by name', async () => {
+  const refused = { type: 'InvalidInput', nonRetryable: true };
+  for (const json of ['{"model":', '{}', '[]'])
+    await expect(loadEncoder(await tokenizerDir(json))).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringMatching(/^tokenizer .*\/tokenizer\.json: /) as string,
+    });
+});
+
+describe('a shape that the fast way does not know', () => {
+  const plain = (): TokenizerJson & Record<string, unknown> => ({
+    added_tokens: [],
+    normalizer: { type: 'NFC' },
+    pre_tokenizer: structuredClone(known.pre_tokenizer),
+    post_processor: null,
+    model: { type: 'BPE', vocab: { a: 0 }, merges: [] },
+  });
+  let known: { pre_tokenizer: { pretokenizers: Record<string, unknown>[] } };
+  beforeAll(async () => {
+    known = JSON.parse((await readTokenizer(QWEN3)).toString('utf8')) as typeof known;
+  });
+  const token = { id: 1, content: '<x>', single_word: false, lstrip: false, rstrip: false, normalized: false };
+  type Change = (json: ReturnType<typeof plain>) => void;
+  const steps = (json: ReturnType<typeof plain>) => (json.pre_tokenizer as typeof known.pre_tokenizer).pretokenizers;
+
+  test('differs in something from one that it knows', () => {
+    expect(recogniseShape(plain())).toMatchObject({ shape: { nfc: true, mostDigits: 1, added: [] } });
+  });
+
+  test.each<[string, Change]>([
+    ['model.type is "WordPiece"', (json) => (json.model!.type = 'WordPiece')],
+    ['model.dropout is 0.1', (json) => (json.model!.dropout = 0.1)],
+    ['model.byte_fallback is true', (json) => (json.model!.byte_fallback = true)],
+    ['model.unk_token is "<unk>"', (json) => (json.model!.unk_token = '<unk>')],
+    ['model.fuse_unk is true', (json) => (json.model!.fuse_unk = true)],
+    ['model.continuing_subword_prefix is "##"', (json) => (json.model!.continuing_subword_prefix = '##')],
+    ['model.end_of_word_suffix is "</w>"', (json) => (json.model!.end_of_word_suffix = '</w>')],
+    ['normalizer is {"type":"NFKC"}', (json) => (json.normalizer = { type: 'NFKC' })],
+    ['pre_tokenizer is {"type":"Metaspace"}', (json) => (json.pre_tokenizer = { type: 'Metaspace' })],
+    ['pre_tokenizer.pattern is not one', (json) => (steps(json)[0]!['pattern'] = { Regex: '\\s+' })],
+    ['pre_tokenizer.behavior is "Removed"', (json) => (steps(json)[0]!['behavior'] = 'Removed')],
+    ['pre_tokenizer.add_prefix_space is not false', (json) => (steps(json)[1]!['add_prefix_space'] = true)],
+    ['pre_tokenizer.use_regex is not false', (json) => (steps(json)[1]!['use_regex'] = true)],
+    ['added token "<x>" has rstrip', (json) => (json.added_tokens = [{ ...token, rstrip: true }])],
+    ['added token "<x>" has single_word', (json) => (json.added_tokens = [{ ...token, single_word: true }])],
+    ['added token "<x>" has the id 7, where 1 was expected', (json) => (json.added_tokens = [{ ...token, id: 7 }])],
+    ['an added token is empty', (json) => (json.added_tokens = [{ ...token, content: '' }])],
+    ['post_processor is {"type":"RobertaProcessing"}', (json) => (json.post_processor = { type: 'RobertaProcessing' })],
+    [
+      'post_processor.single has {"SpecialToken":{"id":"<bos>"',
+      (json) => (json.post_processor = template([special('<bos>'), sequence])),
+    ],
+  ])('%s: says so', (reason, change) => {
+    const json = plain();
+    change(json);
+    expect(recogniseShape(json)).toEqual({ reason: expect.stringContaining(reason) as string });
+  });
+
+  test.each<[string, (json: Required<TokenizerJson>) => void]>([
+    [
+      'model.vocab has no token for the byte 33',
+      ({ model }) => {
+        model.vocab['no byte'] = model.vocab['!']!;
+        delete model.vocab['!'];
+      },
+    ],
+    ['model.merges[151387] is there twice', ({ model }) => void model.merges.push(model.merges[0]!)],
+    [
+      'model.merges[0] is of tokens that model.vocab does not have',
+      ({ model }) => void model.merges.unshift(['!', 'é!']),
+    ],
+    [
+      'model.ignore_merges is true, and "!!!!" is not what its merges make',
+      ({ model }) => {
+        model.ignore_merges = true;
+        model.merges = model.merges.filter(([left, right]) => left! + right! !== '!!!!');
+      },
+    ],
+  ])('%s: is encoded by npm tokenizers', async (reason, change) => {
+    // npm tokenizers itself refuses merges of unknown tokens: the reason is asked for before.
+    const loaded = await loadFast(await changedQwen3((json) => change(json)));
+    expect(loaded).toEqual({ reason: expect.stringContaining(reason) as string });
+  });
+});
+
+test('the program is there, made by npm run build', async () => {
+  expect((await loadProgram())?.digest).toMatch(/^[0-9a-f]{64}$/);
+});
+
+const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
