@@ -12,6 +12,7 @@ const pure = [
   'checkpoints',
   'content-key',
   'convert-command',
+  'device-faults',
   'fault-rules',
   'launch-environment',
   'layout-rules',
@@ -26,12 +27,26 @@ const pure = [
   'spec',
   'spec-fields',
   'spec-rules',
+  'stack-table',
   'topology',
+  'training-end',
   'training-flags',
   'warnings',
 ];
 /** What activities may know of workflows. */
-const forActivities = ['spec', 'plan', 'topology', 'recovery', 'checkpoints', 'contract', 'messages', 'status'];
+const forActivities = [
+  'checkpoints',
+  'contract',
+  'device-faults',
+  'fault-rules',
+  'messages',
+  'plan',
+  'recovery',
+  'releases',
+  'spec',
+  'status',
+  'topology',
+];
 
 const oneOf = (names) => `(${names.join('|')})`;
 

@@ -5,6 +5,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import { writeFileAtomic } from '../activities/atomic.js';
 import { createNodeActivities } from '../activities/node.js';
+import { ascendEnvironment } from '../activities/npu/environment.js';
 import { startFileService } from '../activities/transfer.js';
 import type { NodeInfo, Recipient } from '../workflows/contract.js';
 import { onlyAgent } from './agent-lock.js';
@@ -36,7 +37,8 @@ export async function runNode(): Promise<void> {
         dataDir: config.data,
         mindspeedDir: config.mindspeed,
         python: config.python,
-        env: commandEnvironment(config),
+        env:
+          config.profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
         ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
         ...(config.hfToken && { hfToken: config.hfToken }),
         signal: (to, name, payload) => signal(connected, to, name, payload),
