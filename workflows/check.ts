@@ -5,6 +5,7 @@ import { launchEnvironment } from './launch-environment.js';
 import { parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
 import { compareStacks } from './stack-table.js';
+import { warningsAbout } from './warnings.js';
 
 export interface Checked {
   reports: NodeReport[];
@@ -24,6 +25,7 @@ export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], 
   const began = Date.now();
   const reports = await Promise.all(nodes.map((node) => onNode(node.name, timing).checkNode(input)));
   requireAlike(reports);
+  for (const warning of warningsAbout(spec)) log.warn(warning);
   const skew = Math.max(...reports.map(({ clock }) => clock)) - Math.min(...reports.map(({ clock }) => clock));
   // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
   if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });
