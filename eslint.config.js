@@ -12,6 +12,7 @@ const pure = [
   'checkpoints',
   'content-key',
   'convert-command',
+  'data-files',
   'device-faults',
   'fault-rules',
   'launch-environment',
@@ -24,6 +25,7 @@ const pure = [
   'recovery',
   'releases',
   'right-fields',
+  'roster',
   'spec',
   'spec-fields',
   'spec-rules',
@@ -37,6 +39,7 @@ const pure = [
 const forActivities = [
   'checkpoints',
   'contract',
+  'data-files',
   'device-faults',
   'fault-rules',
   'messages',

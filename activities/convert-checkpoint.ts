@@ -53,7 +53,7 @@ export const createConvertCheckpoint =
               details: { node, made, wanted: input.shards, logPath },
             },
           );
-        for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), signal);
+        for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), { signal });
         await rm(target, { recursive: true, force: true });
         await rename(aside, target);
         await syncPath(dirname(target));

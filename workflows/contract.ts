@@ -17,6 +17,12 @@ export interface NodeInfo {
   profile: 'npu' | 'cpu';
 }
 
+/** What a node says when it is asked, or asks to join the pool. */
+export interface NodeAnswer extends NodeInfo {
+  /** Newest launch token it has seen: the pool never gives one that is not above it. */
+  token: number;
+}
+
 /**
  * A directory below the node's data directory that is complete: its `manifest.json` names every file with size
  * and SHA-256, and `digest` is the SHA-256 of that manifest.
@@ -32,6 +38,12 @@ export interface Artifact {
 export interface Recipient {
   workflowId: string;
   runId: string;
+}
+
+/** Who holds nodes of the pool: a run, which is still the same one after a `workflow reset`. */
+export interface Holder {
+  workflowId: string;
+  firstRunId: string;
 }
 
 export interface CheckNodeInput {
@@ -150,6 +162,8 @@ export interface ShardHeld {
   shard: string;
   digest: string;
   bytes: number;
+  /** Of the launch that wrote it; absent for converted weights. */
+  token?: number;
 }
 
 export interface CheckpointHeld {
@@ -225,6 +239,8 @@ export interface MemberEvidence {
   signal?: string;
   firstError?: string;
   lastIteration?: number;
+  /** Newest save that its log tells of: on SIGTERM ranks save what they have. */
+  lastSaved?: number;
   logPath: string;
 }
 
@@ -254,7 +270,9 @@ export interface ReportInput {
 
 /** Activities of a node worker, on the task queue `node-<name>`. */
 export interface NodeActivities {
-  pingNode(): Promise<NodeInfo>;
+  pingNode(): Promise<NodeAnswer>;
+  /** Ends what launches with older tokens left here, and refuses such launches from now on. */
+  fenceNode(input: { token: number }): Promise<NodeAnswer>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
   /** Names of the nodes whose probe of this run can be read here: more than our own means shared storage. */
   listProbes(input: { run: string }): Promise<string[]>;
@@ -276,8 +294,8 @@ export interface NodeActivities {
 
 /** Activities of a control worker, on the task queue `pretrain`. */
 export interface ControlActivities {
-  /** Whether a workflow run still runs: the pool asks before it gives a lease on. */
-  describeHolder(input: Recipient): Promise<{ open: boolean }>;
+  /** Whether a run still runs: the pool asks before it gives a lease on. */
+  describeHolder(input: Holder): Promise<{ open: boolean }>;
   writeReport(input: ReportInput): Promise<{ path: string }>;
 }
 
@@ -342,6 +360,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     listSource: quick.listSource,
     findArtifact: quick.findArtifact,
     launchTraining: quick.launchTraining,
+    fenceNode: stop.fenceNode,
     stopTraining: stop.stopTraining,
     listCheckpoints: step.listCheckpoints,
     fetchFiles: step.fetchFiles,
