@@ -1,6 +1,8 @@
 /** Node checks on machines with NPUs, well and sick, against recorded tools. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { createCheckNode } from '../../../activities/check-node.js';
 import { ascendEnvironment } from '../../../activities/npu/environment.js';
@@ -139,6 +141,15 @@ describe('the table of npu-smi', () => {
     const text = machineText('a2', 'info').replace(/3379 +\/ 65536/, '26838/ 65536');
     expect(parseTable(text).chips[0]).toMatchObject({ hbmUsedMb: 26_838, hbmTotalMb: 65_536 });
   });
+});
+
+it('the recorded msnpureport leaves a folder with the device logs, as the real one does', async () => {
+  const { env } = await npuNode('a2', 8);
+  const cwd = await tempDir();
+  const { stdout } = await promisify(execFile)('msnpureport', [], { cwd, env });
+  const dir = /log path: (.+)/.exec(stdout)![1]!;
+  expect(dir.startsWith(cwd)).toBe(true);
+  expect(await readFile(join(dir, 'slog/dev-os-0/debug/device-0/device-0.log'), 'utf8')).toContain('heartbeat lost');
 });
 
 describe('the host', () => {
