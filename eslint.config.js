@@ -13,6 +13,7 @@ const pure = [
   'content-key',
   'convert-command',
   'data-files',
+  'device-faults',
   'fault-rules',
   'launch-environment',
   'layout-rules',
@@ -28,21 +29,26 @@ const pure = [
   'spec',
   'spec-fields',
   'spec-rules',
+  'stack-table',
   'topology',
+  'training-end',
   'training-flags',
   'warnings',
 ];
 /** What activities may know of workflows. */
 const forActivities = [
-  'data-files',
-  'spec',
-  'plan',
-  'topology',
-  'recovery',
   'checkpoints',
   'contract',
+  'data-files',
+  'device-faults',
+  'fault-rules',
   'messages',
+  'plan',
+  'recovery',
+  'releases',
+  'spec',
   'status',
+  'topology',
 ];
 
 const oneOf = (names) => `(${names.join('|')})`;

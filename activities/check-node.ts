@@ -5,13 +5,15 @@ import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { CheckNodeInput, NodeActivities, NodeReport } from '../workflows/contract.js';
+import { entryPointsOf } from '../workflows/releases.js';
 import { bytewise, confined } from './artifact.js';
 import { writeFileAtomic } from './atomic.js';
 import { failure, reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
+import { checkNpu } from './npu/check.js';
+import { describeFinding } from './npu/finding.js';
 import { run } from './shell.js';
 
-const ENTRY_POINTS = ['pretrain_gpt.py', 'convert_ckpt_v2.py', 'preprocess_data.py'];
 const PROBE_TIMEOUT_MS = 120_000;
 /** Other runs may be looking at theirs. */
 const PROBE_KEPT_MS = 3_600_000;
@@ -28,23 +30,27 @@ export const createCheckNode =
       ...(deps.devices < input.devices
         ? [`${deps.devices} devices, ${input.devices} wanted: correct cluster.devicesPerNode or PRETRAIN_DEVICES`]
         : []),
-      ...(await missingEntryPoints(deps)),
-      ...(deps.profile === 'npu' ? await npuProblems(deps, input) : []),
+      ...(await missingEntryPoints(deps, input)),
     ];
-    const versions = await toolVersions(deps).catch((error: unknown) => {
+    const python = await toolVersions(deps).catch((error: unknown) => {
       problems.push(reasonOf(error));
       return {};
     });
+    const { findings, versions } =
+      deps.profile === 'npu' ? await checkNpu(deps, input, python) : { findings: [], versions: python };
+    const errors = findings.filter(({ severity }) => severity === 'error');
+    problems.push(...errors.map(describeFinding));
     if (problems.length)
       throw failure('EnvCheckFailed', `${name} is not fit to train: ${problems.join('; ')}`, {
         nonRetryable: true,
-        details: { node: name, problems },
+        details: { node: name, problems, findings },
       });
     await writeFileAtomic(join(probesDir(deps, input), name), name);
     return {
       name,
       hostname: hostname(),
       versions,
+      warnings: findings.filter(({ severity }) => severity === 'warning'),
       freeBytes,
       clock: Date.now(),
       fingerprint: await fingerprint(deps.mindspeedDir),
@@ -82,31 +88,13 @@ async function freeSpace(dir: string): Promise<number> {
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
-async function missingEntryPoints({ mindspeedDir }: NodeDeps): Promise<string[]> {
+async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: CheckNodeInput): Promise<string[]> {
   const there = await readdir(mindspeedDir).catch(() => undefined);
   if (!there) return [`the MindSpeed-LLM directory ${mindspeedDir} cannot be read: set MINDSPEED_LLM`];
-  const missing = ENTRY_POINTS.filter((file) => !there.includes(file));
+  const missing = entryPointsOf(release).filter((file) => !there.includes(file));
   return missing.length
-    ? [`${mindspeedDir} has no ${missing.join(', ')}: it is no MindSpeed-LLM checkout of 2.2 or later`]
+    ? [`${mindspeedDir} has no ${missing.join(', ')}: it is no checkout of MindSpeed-LLM ${release}`]
     : [];
-}
-
-/** The driver's own word on the devices, always with a timeout: with a sick driver the tool hangs. */
-async function npuProblems({ name, env, dataDir }: NodeDeps, { devices }: CheckNodeInput): Promise<string[]> {
-  const problems: string[] = [];
-  if (!env['ASCEND_HOME_PATH'] && !env['ASCEND_TOOLKIT_HOME'])
-    problems.push("CANN's environment is not there: source its set_env.sh where the node worker is started");
-  try {
-    const options = { env, cwd: dataDir, timeout: 20_000, what: `${name}: devices` };
-    const listed = await run(['npu-smi', 'info', '-l'], options);
-    // A card may hold two: what counts are chips.
-    const chips = [...listed.matchAll(/Chip Count\s*:\s*(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
-    if (chips < devices)
-      problems.push(`npu-smi lists ${chips} devices, ${devices} wanted: look for lost ones with npu-smi info`);
-  } catch (error) {
-    problems.push(reasonOf(error));
-  }
-  return problems;
 }
 
 const VERSIONS = `
@@ -120,7 +108,7 @@ print(json.dumps(found))
 
 /** Versions of what the trainer imports. Asked of the very Python and environment that training gets. */
 async function toolVersions({ name, python, profile, env, dataDir }: NodeDeps): Promise<Record<string, string>> {
-  const modules = profile === 'npu' ? ['torch', 'numpy', 'torch_npu'] : ['torch', 'numpy'];
+  const modules = profile === 'npu' ? ['torch', 'numpy', 'torch_npu', 'transformers'] : ['torch', 'numpy'];
   const options = { env, cwd: dataDir, timeout: PROBE_TIMEOUT_MS, what: `${name}: versions` };
   const versions = JSON.parse(await run([python, '-c', VERSIONS, ...modules], options)) as Record<string, string>;
   for (const module of modules)
@@ -128,7 +116,6 @@ async function toolVersions({ name, python, profile, env, dataDir }: NodeDeps): 
       throw new Error(
         `${python} cannot import ${module} (${versions[module].slice(9)}): install it, or set PRETRAIN_PYTHON`,
       );
-  if (profile === 'npu') versions['npu-smi'] = (await run(['npu-smi', '-v'], { ...options, timeout: 20_000 })).trim();
   return { ...versions, node: process.versions.node };
 }
 

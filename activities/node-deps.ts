@@ -15,6 +15,8 @@ export interface NodeDeps {
   python: string;
   profile: 'npu' | 'cpu';
   devices: number;
+  /** Where the file system begins; another than `/` only in tests. */
+  root?: string;
   /** Environment of commands. */
   env: Record<string, string>;
   /** Base URL of a Hugging Face hub or mirror of it (`HF_ENDPOINT`). */

@@ -23,6 +23,7 @@ export type LogEvent =
   | { kind: 'saving' | 'saved' | 'loaded'; iteration: number }
   /** The timer that the last rank prints after a save, where rank 0 prints the save itself. */
   | { kind: 'saveTimer' }
+  | { kind: 'startedOver' }
   | { kind: 'done' }
   | { kind: 'exiting'; why: 'sigterm' | 'iteration' | 'time' }
   | { kind: 'rankFailed'; localRank: number; exitCode: number }
@@ -48,6 +49,7 @@ const MARKS: [RegExp, (match: RegExpExecArray) => LogEvent][] = [
     ([, n]) => ({ kind: 'loaded', iteration: Number(n) }),
   ],
   [/^ +save-checkpoint \.+: /g, () => ({ kind: 'saveTimer' })],
+  [/will not load any checkpoints and will start from random/g, () => ({ kind: 'startedOver' })],
   [/\[after training is done\]/g, () => ({ kind: 'done' })],
   [/\[exiting program after receiving SIGTERM/g, () => ({ kind: 'exiting', why: 'sigterm' })],
   [/\[exiting program at iteration \d+\]/g, () => ({ kind: 'exiting', why: 'iteration' })],
@@ -59,6 +61,8 @@ export function createTrainingLog(): TrainingLog {
   let last: Iteration | undefined;
   let loss: number | undefined;
   let lastSaved: number | undefined;
+  let loadedAt: number | undefined;
+  let startedOver = false;
   let done = false;
   let exiting: 'sigterm' | 'iteration' | 'time' | undefined;
 
@@ -69,6 +73,8 @@ export function createTrainingLog(): TrainingLog {
       errors.survived(event.iteration);
     }
     if (event.kind === 'saved') lastSaved = event.iteration;
+    if (event.kind === 'loaded') loadedAt = event.iteration;
+    if (event.kind === 'startedOver') startedOver = true;
     if (event.kind === 'done') done = true;
     if (event.kind === 'exiting') exiting = event.why;
   }
@@ -84,6 +90,8 @@ export function createTrainingLog(): TrainingLog {
       ...(last && { lastIteration: last.iteration }),
       ...(lastSaved !== undefined && { lastSaved }),
       ...(loss !== undefined && { loss }),
+      ...(loadedAt !== undefined && { loadedAt }),
+      ...(startedOver && { startedOver }),
     }),
     firstError: errors.first,
     rankSignal: errors.rankSignal,

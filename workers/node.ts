@@ -6,6 +6,7 @@ import { Worker } from '@temporalio/worker';
 import { errorCode, writeFileAtomic } from '../activities/atomic.js';
 import { createNodeActivities } from '../activities/node.js';
 import type { NodeDeps } from '../activities/node-deps.js';
+import { ascendEnvironment } from '../activities/npu/environment.js';
 import { startFileService, type FileService } from '../activities/file-service.js';
 import type { Recipient } from '../workflows/contract.js';
 import { onlyAgent } from './agent-lock.js';
@@ -27,7 +28,7 @@ export async function runNode(): Promise<void> {
       dataDir: config.data,
       mindspeedDir: config.mindspeed,
       python: config.python,
-      env: commandEnvironment(config),
+      env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
       signal: (to, signalName, payload) => signal(connected, to, signalName, payload),

@@ -1,8 +1,11 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type NodeReport, type Timing } from './contract.js';
+import { launchEnvironment } from './launch-environment.js';
 import { parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
+import { compareStacks } from './stack-table.js';
+import { warningsAbout } from './warnings.js';
 
 export interface Checked {
   reports: NodeReport[];
@@ -14,10 +17,15 @@ export interface Checked {
 const MAX_SKEW = 30_000;
 
 export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], timing: Timing): Promise<Checked> {
-  const input = { run, diskBytes: diskNeed(spec), devices: spec.cluster.devicesPerNode };
+  const input = {
+    ...{ run, diskBytes: diskNeed(spec), devices: spec.cluster.devicesPerNode, nodes: spec.cluster.nodes },
+    release: spec.mindspeed.release,
+    hcclPort: Number(launchEnvironment(spec)['HCCL_IF_BASE_PORT'] ?? 60_000),
+  };
   const began = Date.now();
   const reports = await Promise.all(nodes.map((node) => onNode(node.name, timing).checkNode(input)));
   requireAlike(reports);
+  for (const warning of warningsAbout(spec)) log.warn(warning);
   const skew = Math.max(...reports.map(({ clock }) => clock)) - Math.min(...reports.map(({ clock }) => clock));
   // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
   if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });
@@ -47,8 +55,13 @@ function requireAlike(reports: NodeReport[]): void {
       `the MindSpeed-LLM directories differ:${[...differing].map(([print, names]) => `${names} have ${print.slice(0, 12)}`).join(',')}. Bring all nodes to the same checkout`,
       'EnvCheckFailed',
     );
-  for (const tool of ['torch', 'python']) {
-    const versions = new Set(reports.map(({ versions }) => versions[tool]));
-    if (versions.size > 1) log.warn('versions differ between nodes', { tool, versions: [...versions] });
-  }
+  const { fatal, table } = compareStacks(reports);
+  if (fatal.length)
+    throw ApplicationFailure.nonRetryable(
+      `the nodes differ in ${fatal.join(', ')}, and a gang of unequal members fails or trains wrongly. Bring all to the same:\n${table}`,
+      'EnvCheckFailed',
+    );
+  if (table) log.warn(`the nodes do not have the same stack:\n${table}`);
+  for (const { name, warnings = [] } of reports)
+    for (const { what, why, remedy } of warnings) log.warn(`${name}: ${what}: ${why}; ${remedy}`);
 }

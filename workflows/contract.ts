@@ -4,6 +4,7 @@
  * the digest of the manifest that lists them.
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
+import type { Release } from './releases.js';
 import { milliseconds } from './spec.js';
 import type { PretrainResult, RunState } from './status.js';
 
@@ -50,12 +51,29 @@ export interface CheckNodeInput {
   /** Bytes that the run expects to write on this node. */
   diskBytes: number;
   devices: number;
+  /** Nodes of the gang: alone, a node needs no network. */
+  nodes: number;
+  release: Release;
+  /** First of HCCL's 32 ports on the host. */
+  hcclPort: number;
+}
+
+/** One thing that is wrong with a node. Errors stop a run before it starts, warnings do not. */
+export interface Finding {
+  severity: 'error' | 'warning';
+  /** Which check found it. */
+  check: string;
+  what: string;
+  why: string;
+  remedy: string;
 }
 
 export interface NodeReport {
   name: string;
   hostname: string;
+  /** The stack that must be the same on all nodes, by component. */
   versions: Record<string, string>;
+  warnings?: Finding[];
   freeBytes: number;
   /** Wall clock of the node, in milliseconds, when it answered. */
   clock: number;
@@ -203,7 +221,12 @@ export interface TrainingVerdict {
   outcome: 'finished' | 'exited' | 'saved' | 'unclear';
   lastIteration?: number;
   lastSaved?: number;
+  /** Absent where the last iteration printed none, which is suspicious: Megatron leaves out a loss that is no number. */
   loss?: number;
+  /** Iteration of the checkpoint that was loaded. */
+  loadedAt?: number;
+  /** No checkpoint was found, and training went on from random weights. */
+  startedOver?: true;
 }
 
 export interface StopTrainingInput {

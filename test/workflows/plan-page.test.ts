@@ -1,10 +1,13 @@
 /** The printed plan, and that the example run files and their schema are what the source says. */
-import { readdir, readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { describePlan, planRun, shellLine } from '../../workflows/plan-page.js';
 import { parseRunSpec, runFileSchema, type RunSpec } from '../../workflows/spec.js';
 import { root } from '../../workers/config.js';
+import { tempDir } from '../support/temp-dir.js';
 
 const runs = join(root, 'infra/runs');
 
@@ -33,6 +36,30 @@ describe('the plan', () => {
     expect(plan.nodes[1]!.command.join(' ')).toContain(
       '--node_rank 1 --master_addr $MASTER_ADDR --master_port $MASTER_PORT',
     );
+  });
+
+  it('prints lines that can be pasted: a shell that knows the variables runs exactly the planned command', async () => {
+    const spec = await read('qwen3-8b.json');
+    const plan = planRun(spec);
+    const lines = describePlan(plan, spec).split('\n');
+    const bin = await tempDir();
+    const told = join(bin, 'told');
+    await writeFile(join(bin, 'python3'), `#!/bin/bash\nprintf '%s\\0' "$PWD" "$HCCL_SOCKET_IFNAME" "$@" > ${told}\n`);
+    await chmod(join(bin, 'python3'), 0o755);
+    const data = await tempDir();
+    const values: Record<string, string> = {
+      ...{ DATA: data, MINDSPEED_LLM: '/opt/Mind Speed', MASTER_ADDR: '10.0.0.1', MASTER_PORT: '6000', NIC: 'eth0' },
+      ...{ DATASET: 'd1', TOKENIZER: 't1', WEIGHTS: 'w1' },
+    };
+    expect(lines.flatMap((line) => /^export (\w+)=/.exec(line)?.[1] ?? []).sort()).toEqual(Object.keys(values).sort());
+    for (const [index, node] of plan.nodes.filter(({ command }) => command.length).entries()) {
+      const at = lines.findIndex((line) => line.startsWith(`node-${index}: `));
+      const pasted = lines.slice(at + 1, at + 3).join('\n');
+      await promisify(execFile)('bash', ['-c', pasted], { env: { ...values, PATH: `${bin}:/usr/bin:/bin` } });
+      const [cwd, nic, ...args] = (await readFile(told, 'utf8')).split('\0').slice(0, -1);
+      const filled = node.command.map((arg) => arg.replace(/\$(\w+)/g, (_, name: string) => values[name]!));
+      expect([cwd, nic, ...args]).toEqual([data, '=eth0', ...filled.slice(1)]);
+    }
   });
 
   it('prints lines that a shell reads back as the same arguments', () => {

@@ -1,0 +1,50 @@
+/** All checks of a node with NPUs: its devices and their network, the host, and the software of a rank. */
+import type { CheckNodeInput } from '../../workflows/contract.js';
+import type { NodeDeps } from '../node-deps.js';
+import { run } from '../shell.js';
+import type { Finding } from './finding.js';
+import { hostFindings, readHost } from './host-facts.js';
+import { probeDevices } from './probe.js';
+import { cannVersion, readCheckout, stackFindings } from './stack.js';
+
+export interface NpuReport {
+  findings: Finding[];
+  versions: Record<string, string>;
+}
+
+/** `versions` are those that Python told. */
+export async function checkNpu(
+  deps: NodeDeps,
+  input: CheckNodeInput,
+  python: Record<string, string>,
+): Promise<NpuReport> {
+  const [devices, host, checkout, cann, missingTools] = await Promise.all([
+    probeDevices(deps, input.devices, input.nodes),
+    readHost(deps.root),
+    readCheckout(deps.mindspeedDir),
+    cannVersion(deps.env),
+    missing(deps, ['make', 'g++']),
+  ]);
+  const versions = { ...python, ...(cann && { cann }), ...devices.versions };
+  return {
+    findings: [
+      ...devices.findings,
+      ...hostFindings(host, input),
+      ...stackFindings({ ...checkout, versions, env: deps.env, missingTools }, input.release),
+    ],
+    versions,
+  };
+}
+
+async function missing({ name, env, dataDir }: NodeDeps, tools: string[]): Promise<string[]> {
+  const options = { env, cwd: dataDir, timeout: 20_000, what: `${name}: tool chain` };
+  const there = await Promise.all(
+    tools.map((tool) =>
+      run([tool, '--version'], options).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return tools.filter((_, index) => !there[index]);
+}

@@ -1,0 +1,156 @@
+/** What the driver's answers mean for training. Pure. */
+import { deviceFault } from '../../workflows/device-faults.js';
+import { error, warning, type Finding } from './finding.js';
+import type { Board, Chip, ChipEcc, ChipHealth, NpuTable } from './npu-smi.js';
+
+export interface ChipFacts {
+  table: NpuTable;
+  /** Devices that the run wants here. */
+  wanted: number;
+  /** By place in the table. */
+  health: (ChipHealth | undefined)[];
+  ecc: (ChipEcc | undefined)[];
+  board: Board;
+}
+
+/** MindSpeed-LLM supports devices of 64 GB; the driver tells a little less. */
+const LEAST_HBM_MB = 60_000;
+/** An idle device holds about 3 GB for itself. */
+const IDLE_HBM_MB = 6_000;
+/** At 64 isolated pages a device is due for replacement. */
+const ISOLATED_PAGES = { error: 64, warning: 48 };
+
+export function chipFindings(facts: ChipFacts): Finding[] {
+  const { table, wanted, board } = facts;
+  return [
+    ...(table.chips.length < wanted
+      ? [
+          error({
+            check: 'devices',
+            what: `npu-smi lists ${table.chips.length} devices, ${wanted} wanted`,
+            why: 'a rank without a device fails with "Invalid device ID"',
+            remedy:
+              'look for lost ones with npu-smi info -m and in dmesg, reboot the machine, or correct cluster.devicesPerNode',
+          }),
+        ]
+      : []),
+    ...(board.compatible === false
+      ? [
+          error({
+            check: 'firmware',
+            what: `driver ${board.driver ?? '?'} and firmware ${board.firmware ?? '?'} do not go together`,
+            why: 'devices may be lost or hang',
+            remedy: 'install the firmware that belongs to the driver and reboot',
+          }),
+        ]
+      : []),
+    ...table.chips.flatMap((chip, index) => [
+      ...sizeOf(chip, index),
+      ...healthOf(chip, index, facts.health[index]),
+      ...eccOf(index, facts.ecc[index]),
+      ...useOf(chip, index, table),
+    ]),
+  ];
+}
+
+function sizeOf({ name, hbmTotalMb }: Chip, device: number): Finding[] {
+  if (hbmTotalMb === 0 || hbmTotalMb >= LEAST_HBM_MB) return [];
+  return [
+    error({
+      check: 'memory-size',
+      what: `device ${device} (${name}) has ${hbmTotalMb} MB of HBM`,
+      why: 'MindSpeed-LLM needs 64 GB a device',
+      remedy: 'use another machine',
+    }),
+  ];
+}
+
+function healthOf({ npu, chip, health }: Chip, device: number, said: ChipHealth | undefined): Finding[] {
+  const about = `device ${device}`;
+  const codes = (said?.codes ?? []).map((code) => codeFinding(code, about, `-i ${npu} -c ${chip}`));
+  if (codes.length || /^OK$/i.test(health)) return codes;
+  const parts = {
+    check: 'health',
+    what: `${about} is in state ${health}${said?.information ? ` (${said.information})` : ''}`,
+    why: 'a device that is not well fails in training',
+    remedy: `look at npu-smi info -i ${npu} -c ${chip} -t health, reset the device or reboot`,
+  };
+  return [/^Warning$/i.test(health) ? warning(parts) : error(parts)];
+}
+
+function codeFinding(code: string, about: string, where: string): Finding {
+  const { level, meaning } = deviceFault(code);
+  const what = `${about} reports ${code}${meaning ? ` (${meaning})` : ''}`;
+  const parts = { check: 'error-code', what };
+  switch (level) {
+    case 'NotHandle':
+    case 'SubHealth':
+      return warning({ ...parts, why: `level ${level}: training goes on`, remedy: 'watch the device' });
+    case 'RestartRequest':
+    case 'RestartBusiness':
+      return warning({ ...parts, why: `level ${level}: it ended what ran`, remedy: 'nothing: a new launch clears it' });
+    case 'RestartNPU':
+      return error({
+        ...parts,
+        why: `level ${level}: the device works again only after a reset`,
+        remedy: `npu-smi set -t reset ${where}`,
+      });
+    case 'SeparateNPU':
+      return error({
+        ...parts,
+        why: `level ${level}: the device is broken`,
+        remedy: 'cordon the node, replace the device',
+      });
+    default:
+      return error({
+        ...parts,
+        why: 'a code that is not in the list of known ones',
+        remedy: `look it up, then npu-smi set -t reset ${where} or replace the device`,
+      });
+  }
+}
+
+function eccOf(device: number, ecc: ChipEcc | undefined): Finding[] {
+  if (!ecc) return [];
+  const check = 'ecc';
+  if (ecc.isolatedPages >= ISOLATED_PAGES.warning) {
+    const parts = {
+      check,
+      what: `device ${device} has isolated ${ecc.isolatedPages} pages of its HBM`,
+      why: `at ${ISOLATED_PAGES.error} it can isolate no more`,
+      remedy: 'have the device replaced',
+    };
+    return [ecc.isolatedPages >= ISOLATED_PAGES.error ? error(parts) : warning(parts)];
+  }
+  if (ecc.doubleBit === 0) return [];
+  return [
+    error({
+      check,
+      what: `device ${device} has had ${ecc.doubleBit} double-bit errors in its HBM since it was started`,
+      why: 'the next one ends training with HBM MULTI BIT ECC ERROR',
+      remedy: 'reset the device or reboot, so that the pages are isolated; have it replaced if it comes back',
+    }),
+  ];
+}
+
+function useOf({ npu, chip, hbmUsedMb }: Chip, device: number, { processes }: NpuTable): Finding[] {
+  const mine = processes.filter((process) => process.npu === npu && process.chip === chip);
+  if (mine.length)
+    return mine.map(({ pid, name, memoryMb }) =>
+      error({
+        check: 'process',
+        what: `device ${device} is in use by process ${pid}${name ? ` (${name})` : ', of another container'} with ${memoryMb} MB`,
+        why: 'leftovers of an earlier run hold memory and ports: out of memory, EJ0001 or "Address already in use" follow',
+        remedy: name ? `end it (kill ${pid}), or cordon the node` : 'stop the container that has the device',
+      }),
+    );
+  if (hbmUsedMb <= IDLE_HBM_MB) return [];
+  return [
+    error({
+      check: 'memory-in-use',
+      what: `device ${device} has ${hbmUsedMb} MB of HBM in use, and no process that npu-smi shows`,
+      why: 'that memory is missing to training; a process of another container, or one that died badly, holds it',
+      remedy: 'stop the other container, or reset the device',
+    }),
+  ];
+}

@@ -1,0 +1,25 @@
+/** What `hccn_tool` prints of one device's own network card, read. Pure. */
+export interface DeviceNetwork {
+  link?: string;
+  health?: string;
+  ip?: string;
+  /** Whether its sockets use TLS; all devices of a gang must agree. */
+  tls?: boolean;
+}
+
+/** From the answers to `-link`, `-net_health`, `-ip` and `-tls`, each with `-g`. */
+export function parseNetwork(answers: { link: string; health: string; ip: string; tls: string }): DeviceNetwork {
+  const link = /link status:\s*(\w+)/i.exec(answers.link)?.[1];
+  const health = /net health status:\s*(.+?)\s*$/im.exec(answers.health)?.[1];
+  const ip = /ipaddr:\s*(\d[\d.]*|[\da-f:]*:[\da-f:]+)/i.exec(answers.ip)?.[1];
+  const tls = /tls switch\[(\d)\]/i.exec(answers.tls)?.[1];
+  return {
+    ...(link && { link: link.toUpperCase() }),
+    ...(health && { health }),
+    ...(ip && { ip }),
+    ...(tls && { tls: tls === '1' }),
+  };
+}
+
+/** `Init` is normal where no address to probe is configured. */
+export const BAD_NETWORK_HEALTH = /^(Fault|Socket fail(ed)?|Receive timeout|Unreachable|Detect ip set)$/i;

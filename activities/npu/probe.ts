@@ -1,0 +1,130 @@
+/** Asks the driver's tools about every device: always with a time limit, since with a sick driver they hang. */
+import { reasonOf } from '../failures.js';
+import type { NodeDeps } from '../node-deps.js';
+import { run } from '../shell.js';
+import { chipFindings } from './chip-findings.js';
+import { error, warning, type Finding } from './finding.js';
+import { parseNetwork, type DeviceNetwork } from './hccn-tool.js';
+import { networkFindings } from './network-findings.js';
+import { parseBoard, parseEcc, parseHealth, parseTable, type Board, type Chip } from './npu-smi.js';
+
+const TOOL_TIMEOUT_MS = 10_000;
+/** Of the tools that may run at a time: the driver answers them one by one. */
+const AT_ONCE = 4;
+
+export interface DeviceReport {
+  findings: Finding[];
+  versions: Record<string, string>;
+}
+
+type Ask = (...argv: string[]) => Promise<string>;
+
+export async function probeDevices(deps: NodeDeps, wanted: number, nodes: number): Promise<DeviceReport> {
+  const ask: Ask = (...argv) =>
+    run(argv, { ...{ env: deps.env, cwd: deps.dataDir, timeout: TOOL_TIMEOUT_MS }, what: `${deps.name}: devices` });
+  let table;
+  try {
+    table = parseTable(await ask('npu-smi', 'info'));
+  } catch (failed) {
+    return { findings: [noDriver(reasonOf(failed))], versions: {} };
+  }
+  const { chips } = table;
+  const health = await each(chips, async ({ npu, chip, health: state }) =>
+    state === 'OK'
+      ? undefined
+      : parseHealth(await ask('npu-smi', 'info', '-i', `${npu}`, '-c', `${chip}`, '-t', 'health')),
+  );
+  const ecc = await each(chips, async ({ npu, chip }) =>
+    parseEcc(await ask('npu-smi', 'info', '-i', `${npu}`, '-c', `${chip}`, '-t', 'ecc')),
+  );
+  const board: Board = await ask('npu-smi', 'info', '-i', '0', '-t', 'board').then(parseBoard, () => ({}));
+  const network = await askNetwork(ask, chips);
+  const tls = network.devices.find((device) => device?.tls !== undefined)?.tls;
+  return {
+    findings: [
+      ...chipFindings({ table, wanted, health, ecc, board }),
+      ...networkFindings(network.devices, nodes),
+      ...network.findings,
+    ],
+    versions: {
+      ...(board.driver && { driver: board.driver }),
+      ...(board.firmware && { firmware: board.firmware }),
+      ...(chips[0] && { device: chips[0].name }),
+      ...(tls !== undefined && { 'device TLS': tls ? 'on' : 'off' }),
+    },
+  };
+}
+
+/** The tool belongs to root: where it may not be run, the network is not judged. */
+async function askNetwork(ask: Ask, chips: Chip[]) {
+  const about = (device: number, option: string) => ask('hccn_tool', '-i', `${device}`, option, '-g');
+  const unset = () => '';
+  try {
+    await about(0, '-link');
+  } catch (failed) {
+    const parts = {
+      check: 'hccn-tool',
+      what: 'hccn_tool does not answer',
+      why: `the devices' network is not checked: ${reasonOf(failed)}`,
+    };
+    const remedy = "run the node worker as root, and with the driver's tools on PATH";
+    return { devices: [], findings: chips.length ? [warning({ ...parts, remedy })] : [] };
+  }
+  const devices = await each(chips, async (_, device): Promise<DeviceNetwork> => {
+    const [link, health, ip, tls] = [
+      await about(device, '-link'),
+      await about(device, '-net_health').catch(unset),
+      // It fails where no address is set, which is an answer.
+      await about(device, '-ip').catch(unset),
+      await about(device, '-tls').catch(unset),
+    ];
+    return parseNetwork({ link, health, ip, tls });
+  });
+  return { devices, findings: [] };
+}
+
+/** In order, a few at a time; what a device's tool does not answer is `undefined`. */
+async function each<T>(chips: Chip[], look: (chip: Chip, index: number) => Promise<T>): Promise<(T | undefined)[]> {
+  const found: (T | undefined)[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let index = next++; index < chips.length; index = next++)
+      found[index] = await look(chips[index]!, index).catch(() => undefined);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, chips.length) }, worker));
+  return found;
+}
+
+/** Texts of the driver that say more than that it failed. */
+const DRIVER: [RegExp, string, string][] = [
+  [
+    /-8005/,
+    'the driver is not mounted here, or another container or a vNPU has the devices',
+    'mount the driver and give the devices to this container',
+  ],
+  [
+    /-8020/,
+    'the devices are in use elsewhere, or LD_LIBRARY_PATH lacks the driver',
+    'stop the other container, or source the environment of the driver',
+  ],
+  [
+    /DrvMngGetConsoleLogLevel/,
+    'the driver is not visible in this container',
+    'mount /usr/local/Ascend/driver and the device files',
+  ],
+  [/did not end within/, 'with a sick driver the tool hangs', 'reboot the machine; cordon the node until it answers'],
+  [
+    /ENOENT|not found|exit code 127/,
+    'the tool is not on PATH',
+    'install the driver, or put npu-smi on the PATH of the node worker',
+  ],
+];
+
+function noDriver(said: string): Finding {
+  const [, why, remedy] = DRIVER.find(([text]) => text.test(said)) ?? [
+    '',
+    'the driver does not answer',
+    'look at dmesg, and reboot the machine',
+  ];
+  return error({ check: 'driver', what: said, why, remedy });
+}

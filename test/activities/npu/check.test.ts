@@ -1,0 +1,256 @@
+/** Node checks on machines with NPUs, well and sick, against recorded tools. */
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { createCheckNode } from '../../../activities/check-node.js';
+import { ascendEnvironment } from '../../../activities/npu/environment.js';
+import { hostFindings, portsIn, softLimit } from '../../../activities/npu/host-facts.js';
+import { parseTable } from '../../../activities/npu/npu-smi.js';
+import type { NodeDeps } from '../../../activities/node-deps.js';
+import type { Finding } from '../../../workflows/contract.js';
+import { compareStacks } from '../../../workflows/stack-table.js';
+import { machineText, npuNode } from '../../support/npu-machine.js';
+import { tempDir } from '../../support/temp-dir.js';
+import { run } from '../../support/test-node.js';
+
+const input = { run: 'r', diskBytes: 1, nodes: 2, release: '26.0.0' as const, hcclPort: 60_000 };
+const check = (deps: NodeDeps, more = {}) => run(createCheckNode(deps), { ...input, devices: deps.devices, ...more });
+
+describe('a machine that is well', () => {
+  it.each([
+    ['a2', 8, '24.1.1', '910B3'],
+    ['a3', 16, '25.3.0', 'Ascend910'],
+  ])('%s with %d devices is fit, without a warning, and tells its stack', async (machine, devices, driver, device) => {
+    const report = await check(await npuNode(machine, devices));
+    expect(report.warnings).toEqual([]);
+    expect(report.versions).toMatchObject({
+      ...{ driver, device, cann: '9.0.0', torch: '2.7.1+cpu', torch_npu: '2.7.1.post4', transformers: '4.57.1' },
+      'device TLS': 'off',
+    });
+  });
+});
+
+/** Machine, devices wanted, what is found, what to do about it. */
+type Sick = [machine: string, devices: number, found: RegExp, remedy: RegExp];
+
+const STOPS: Sick[] = [
+  ['driver-not-mounted', 8, /-8005: the driver is not mounted here/, /mount the driver/],
+  ['devices-elsewhere', 8, /-8020: the devices are in use elsewhere/, /stop the other container/],
+  ['driver-invisible', 8, /DrvMngGetConsoleLogLevel failed/, /mount \/usr\/local\/Ascend\/driver/],
+  ['driver-hangs', 8, /did not end within 10 s.*: with a sick driver the tool hangs/, /reboot the machine/],
+  ['device-lost', 8, /npu-smi lists 7 devices, 8 wanted/, /npu-smi info -m/],
+  ['die-lost', 16, /npu-smi lists 15 devices, 16 wanted/, /reboot the machine/],
+  ['memory-32gb', 8, /device 0 \(910B4\) has 32768 MB of HBM/, /use another machine/],
+  ['firmware-old', 8, /driver 24\.1\.1 and firmware 7\.1\.0\.3\.220 do not go together/, /install the firmware/],
+  ['ecc-error-code', 8, /device 3 has had 1 double-bit errors/, /reset the device or reboot/],
+  [
+    'isolated-rows',
+    8,
+    /device 5 reports 80E18402 \(64 rows of HBM are isolated\): level SeparateNPU/,
+    /replace the device/,
+  ],
+  ['needs-reset', 8, /device 0 reports 80FA4E00: level RestartNPU/, /npu-smi set -t reset -i 0 -c 0/],
+  ['unknown-code', 8, /device 2 reports 8DEADBE0: a code that is not in the list/, /look it up/],
+  ['state-unknown', 8, /device 6 is in state UNKNOWN/, /npu-smi info -i 6 -c 0 -t health/],
+  ['double-bit', 8, /device 4 has had 2 double-bit errors/, /have it replaced if it comes back/],
+  ['pages-isolated', 16, /device 7 has isolated 64 pages/, /have the device replaced/],
+  ['leftover-ranks', 8, /device 0 is in use by process 31337 \(python3\.10\) with 41873 MB/, /kill 31337/],
+  ['other-container', 8, /device 2 is in use by process 4711, of another container/, /stop the container/],
+  ['memory-held', 8, /device 6 has 38211 MB of HBM in use, and no process/, /reset the device/],
+  ['link-down', 8, /device 1: its network link is DOWN/, /hccn_tool -i 1 -optical -g/],
+  ['network-unreachable', 16, /device 12: network health is "Unreachable"/, /detect address/],
+  ['no-device-ip', 8, /device 7 has no IP address/, /hccn_tool -i 7 -ip -s/],
+  ['same-device-ip', 8, /more than one device has the address 10\.20\.0\.10/, /hccn\.conf/],
+  ['tls-mixed', 8, /TLS is on for devices 2 and off for 0, 1, 3/, /-tls -s enable 0/],
+  ['hccl-ports-taken', 8, /ports 60004, 60005 of HCCL's 60000–60031 are in use/, /ss -tlnp 'sport = :60004'/],
+  ['device-port-taken', 8, /port 16666 is in use/, /ranks of an earlier run/],
+  [
+    'transformers-older',
+    8,
+    /transformers is 4\.51\.3, the checkout's requirements\.txt wants 4\.57\.1/,
+    /pip install transformers==4\.57\.1/,
+  ],
+  ['torch-npu-missing', 8, /cannot import torch_npu \(libhccl\.so: cannot open/, /PRETRAIN_PYTHON/],
+  ['no-compiler', 8, /there is no g\+\+/, /install make and g\+\+/],
+  ['no-megatron', 8, /the checkout has no megatron\/core/, /megatron folder of core_v0\.12\.1/],
+];
+const WARNS: Sick[] = [
+  ['torch-older', 8, /torch is 2\.6\.0\+cpu/, /set mindspeed\.release/],
+  ['hccn-not-root', 8, /hccn_tool does not answer/, /as root/],
+  [
+    'host-untuned',
+    8,
+    /HCCL's ports 60000–60031 are in the range .*\(32768–60999\)/,
+    /ip_local_reserved_ports=60000-60031/,
+  ],
+  ['host-untuned', 8, /a process may open 1024 files/, /ulimit -n 65536/],
+];
+
+describe('a sick machine', () => {
+  it.each(STOPS)('%s stops the run and says what to do', async (machine, devices, found, remedy) => {
+    const refused = await check(await npuNode(machine, devices)).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ type: 'EnvCheckFailed', nonRetryable: true });
+    const { message, details } = refused as { message: string; details: [{ findings: Finding[] }] };
+    expect(message).toMatch(new RegExp(`^${machine} is not fit to train: `));
+    expect(message).toMatch(found);
+    expect(message).toMatch(remedy);
+    // Nothing else is wrong with it.
+    const errors = details[0].findings.filter(({ severity }) => severity === 'error');
+    expect(new Set(errors.map((error) => error.check)).size).toBeLessThanOrEqual(1);
+  });
+
+  it.each(WARNS)('%s warns and trains all the same', async (machine, devices, found, remedy) => {
+    const { warnings } = await check(await npuNode(machine, devices));
+    const about = warnings!.find(({ what }) => found.test(what));
+    expect(about?.remedy).toMatch(remedy);
+  });
+
+  it('says all that is wrong in one answer', async () => {
+    const deps = await npuNode('leftover-ranks', 8);
+    const bare = { ...deps, env: { ...deps.env, ASCEND_HOME_PATH: '', ATB_HOME_PATH: '' } };
+    const { message } = (await check(bare, { devices: 9 }).catch((error: unknown) => error)) as Error;
+    for (const part of ['8 devices, 9 wanted', '31337', '31338', "CANN's environment", 'nnal'])
+      expect(message).toContain(part);
+  });
+
+  it('without a driver says that the tool is missing', async () => {
+    const deps = await npuNode('a2', 8);
+    const { message } = (await check({ ...deps, env: { ...deps.env, PATH: '/usr/bin:/bin' } }).catch(
+      (error: unknown) => error,
+    )) as Error;
+    expect(message).toMatch(/npu-smi .*: the tool is not on PATH; install the driver/);
+  });
+
+  it('alone needs no network', async () => {
+    const { warnings } = await check(await npuNode('link-down', 8), { nodes: 1 });
+    expect(warnings).toEqual([expect.objectContaining({ check: 'link', severity: 'warning' })]);
+  });
+});
+
+describe('the table of npu-smi', () => {
+  it('counts chips, not cards, and does not take processes for devices', () => {
+    const { chips, processes } = parseTable(machineText('a3', 'info'));
+    expect([chips.length, processes]).toEqual([16, []]);
+    expect(chips[5]).toEqual({ npu: 2, chip: 1, name: 'Ascend910', health: 'OK', hbmUsedMb: 3117, hbmTotalMb: 65_536 });
+    expect(parseTable(machineText('leftover-ranks', 'info')).chips).toHaveLength(8);
+  });
+
+  it('reads numbers that touch the slash', () => {
+    const text = machineText('a2', 'info').replace(/3379 +\/ 65536/, '26838/ 65536');
+    expect(parseTable(text).chips[0]).toMatchObject({ hbmUsedMb: 26_838, hbmTotalMb: 65_536 });
+  });
+});
+
+it('the recorded msnpureport leaves a folder with the device logs, as the real one does', async () => {
+  const { env } = await npuNode('a2', 8);
+  const cwd = await tempDir();
+  const { stdout } = await promisify(execFile)('msnpureport', [], { cwd, env });
+  const dir = /log path: (.+)/.exec(stdout)![1]!;
+  expect(dir.startsWith(cwd)).toBe(true);
+  expect(await readFile(join(dir, 'slog/dev-os-0/debug/device-0/device-0.log'), 'utf8')).toContain('heartbeat lost');
+});
+
+describe('the host', () => {
+  const fine = {
+    ...{ ports: new Set<number>(), ephemeral: undefined, reserved: '', openFiles: 65_536, sharedMemory: 2 ** 36 },
+  };
+  const checks = (facts: object, needs = { hcclPort: 60_000, nodes: 2 }) =>
+    hostFindings({ ...fine, ...facts }, needs).map(({ severity, check: name }) => `${severity} ${name}`);
+
+  it('is held against what HCCL and the loaders need', () => {
+    expect(checks({})).toEqual([]);
+    expect(checks({ sharedMemory: 64 * 2 ** 20 })).toEqual(['error shared-memory']);
+    expect(checks({ ports: new Set([25_815]) }, { hcclPort: 25_809, nodes: 2 })).toEqual(['error hccl-ports']);
+    expect(checks({ ports: new Set([60_000]) }, { hcclPort: 60_000, nodes: 1 })).toEqual(['warning hccl-ports']);
+    const ephemeral = { from: 32_768, to: 60_999 };
+    expect(checks({ ephemeral })).toEqual(['warning reserved-ports']);
+    expect(checks({ ephemeral, reserved: '6379,60000-60099' })).toEqual([]);
+  });
+
+  it('tells ports in hexadecimal and limits in words', () => {
+    expect(portsIn(machineText('hccl-ports-taken', 'root/proc/net/tcp'))).toEqual([22, 60_004, 60_005]);
+    expect(softLimit(machineText('a2', 'root/proc/self/limits'), 'Max processes')).toBe(Infinity);
+  });
+});
+
+describe("CANN's environment", () => {
+  const scripts = async (at: string, home?: string) => {
+    const root = await tempDir();
+    const base = home ?? join(root, 'usr/local');
+    for (const [path, text] of [
+      [
+        `Ascend/${at}/set_env.sh`,
+        'export ASCEND_HOME_PATH=/cann; export LD_LIBRARY_PATH=/cann/lib64:$LD_LIBRARY_PATH; false',
+      ],
+      ['Ascend/nnal/atb/set_env.sh', 'export ATB_HOME_PATH=/atb; export NOTE="two\nlines"; echo sourced'],
+    ] as const) {
+      await mkdir(join(base, path, '..'), { recursive: true });
+      await writeFile(join(base, path), text);
+    }
+    return root;
+  };
+  const PATH = '/usr/bin:/bin';
+
+  it.each(['cann', 'ascend-toolkit'])('is taken from /usr/local/Ascend/%s, and nnal after it', async (at) => {
+    const env = await ascendEnvironment({ PATH, LD_LIBRARY_PATH: '/mine' }, await scripts(at));
+    expect(env).toEqual({
+      ...{ PATH, ASCEND_HOME_PATH: '/cann', LD_LIBRARY_PATH: '/cann/lib64:/mine', ATB_HOME_PATH: '/atb' },
+      NOTE: 'two\nlines',
+    });
+  });
+
+  it('is taken from the home directory, where it was installed without root', async () => {
+    const HOME = await tempDir();
+    await scripts('cann', HOME);
+    expect(await ascendEnvironment({ PATH, HOME }, await tempDir())).toMatchObject({ ASCEND_HOME_PATH: '/cann' });
+  });
+
+  it('is left alone where it has been sourced already or is nowhere', async () => {
+    const env = { PATH, ASCEND_HOME_PATH: '/mine', ATB_HOME_PATH: '/mine' };
+    expect(await ascendEnvironment(env, await scripts('cann'))).toEqual(env);
+    expect(await ascendEnvironment({ PATH }, await tempDir())).toEqual({ PATH });
+  });
+});
+
+describe('the stacks of a gang', () => {
+  const stack = (name: string, more: Record<string, string> = {}) => ({
+    name,
+    versions: {
+      torch: '2.7.1',
+      torch_npu: '2.7.1.post4',
+      cann: '9.0.0',
+      driver: '24.1.1',
+      'device TLS': 'off',
+      ...more,
+    },
+  });
+
+  it('that are alike need no table', () => {
+    expect(compareStacks([stack('n1'), stack('n2')])).toEqual({ fatal: [], table: '' });
+  });
+
+  it('that differ are one table that shows who, and what must not differ', () => {
+    const { fatal, table } = compareStacks([
+      stack('n1'),
+      stack('n02', { cann: '8.5.0', driver: '25.0' }),
+      stack('n3', { 'device TLS': 'on' }),
+    ]);
+    expect(fatal).toEqual(['cann', 'device TLS']);
+    expect(table.split('\n')).toEqual([
+      '            n1      n02    n3',
+      'cann        9.0.0   8.5.0  9.0.0',
+      'device TLS  off     off    on',
+      'driver      24.1.1  25.0   24.1.1',
+    ]);
+  });
+
+  it('of CPU nodes may differ', () => {
+    const cpu = (torch: string) => ({ name: torch, versions: { torch } });
+    expect(compareStacks([cpu('2.7.0'), cpu('2.7.1')])).toMatchObject({
+      fatal: [],
+      table: expect.stringContaining('torch') as string,
+    });
+  });
+});
