@@ -429,10 +429,14 @@ describe('one process', () => {
     expect(log).toContain('pretrain_gpt.py: error: unrecognized arguments: --no-such-argument 3');
   });
 
-  it('refuses tensor parallelism with exit code 2 and says why', async () => {
-    const { exit, log } = await run('tp', [...common, '--tensor-model-parallel-size', '2']);
+  it.each([
+    ['tensor parallelism', ['--tensor-model-parallel-size', '2'], 'invalid choice: 2 (choose from 1)'],
+    ['another normalization', ['--normalization', 'LayerNorm'], "invalid choice: 'LayerNorm' (choose from 'RMSNorm')"],
+    ['a second data prefix', ['--data-path', 'one', 'two'], 'unrecognized arguments: two'],
+  ])('refuses %s with exit code 2 and says why', async (name, args, why) => {
+    const { exit, log } = await run(name.replaceAll(' ', '-'), [...common, ...args]);
     expect(exit).toBe(2);
-    expect(log).toContain('argument --tensor-model-parallel-size: invalid choice: 2 (choose from 1)');
+    expect(log).toContain(why);
   });
 
   it('fails on the first not-a-number', async () => {
