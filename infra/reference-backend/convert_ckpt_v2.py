@@ -129,21 +129,17 @@ def join(name: str, shards: list[Tensor]) -> Tensor:
 def megatron_args(args: Namespace, config: dict[str, Any], tied: bool, num_layers: int) -> Namespace:
     """What the real converter keeps beside the weights."""
     names = json.loads((Path(arguments.__file__).parent / "converted_args.json").read_text())
-    tp_size = args.target_tensor_parallel_size
     optional = {name: getattr(args, name) for name in ("num_layer_list", "noop_layers") if getattr(args, name)}
+    if args.target_tensor_parallel_size == 1:
+        optional["etp_valid_ckpts_list"] = [(0, 0)]
     return Namespace(
         **names["constant"],
         **{name: config[theirs] for name, theirs in names["from_config"].items()},
-        **{name: getattr(args, name) for name in names["from_arguments"]},
+        **{name: getattr(args, theirs) for name, theirs in names["from_arguments"].items()},
         **optional,
-        **({"etp_valid_ckpts_list": [(0, 0)]} if tp_size == 1 else {}),
-        expert_tensor_parallel_size=tp_size,
-        tensor_model_parallel_size=tp_size,
-        pipeline_model_parallel_size=args.target_pipeline_parallel_size,
         num_layers=num_layers,
         tie_word_embeddings=tied,
         untie_embeddings_and_output_weights=not tied,
-        hf_path=args.load_dir,
         save_dir=str(Path(args.save_dir, "iter_0000001")),
     )
 

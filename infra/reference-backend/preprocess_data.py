@@ -47,7 +47,7 @@ def main() -> None:
 
 def tokenize(args: Namespace, rows: list[Row]) -> None:
     known = tokenizer.load(args.tokenizer_name_or_path)
-    eod, _ = tokenizer.special_ids(args.tokenizer_name_or_path, known)
+    eod, _ = tokenizer.special_ids(args.tokenizer_name_or_path)
     logger.info(f"Vocab size: {known.get_vocab_size()}")
     logger.info(f"Output prefix: {args.output_prefix}")
     sequences: dict[str, list[np.ndarray]] = {key: [] for key in args.json_keys}

@@ -34,11 +34,12 @@ def main() -> None:
     if args.exit_signal_handler:
         signal.signal(signal.SIGTERM, lambda *_: SIGTERM.set())
     if args.rank == 0:
-        logging.basicConfig(level=logging.INFO, stream=sys.stdout)
         print(f"using world size: {args.world_size}, data-parallel size: {args.data_parallel_size}, ", end="")
         print(f"pipeline-model-parallel size: {args.pipeline_model_parallel_size}")
         arguments.print_args(args)
     layout = Layout(args)
+    if layout.rank == 0:
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(args.seed)
     print_datetime("after megatron is initialized")

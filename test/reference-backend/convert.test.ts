@@ -55,6 +55,12 @@ describe('convert_ckpt_v2.py agrees with the real one', () => {
     }
   });
 
+  it('says that it is done, as a command', async () => {
+    const command = await start(site.dir, [join(backend, 'convert_ckpt_v2.py'), ...cases['mg-f32-tp2pp2']!.arguments]);
+    expect(await command.exit).toBe(0);
+    expect(await command.log()).toMatch(/^INFO:root:Done!\nINFO:root:time-consuming： [\d.]+s$/m);
+  });
+
   it('refuses what cannot be cut evenly, also where the real one writes nonsense', async () => {
     expect(own.cases['err-pp3']).toMatchObject({ exit: 1, error: expect.stringContaining('divisible') as string });
     expect(own.cases['err-tp3']).toMatchObject({ exit: 1, error: expect.stringContaining('divisible') as string });

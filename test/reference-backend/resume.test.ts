@@ -1,7 +1,9 @@
-import { cp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createTrainingLog } from '../../activities/training-log.js';
 import {
+  golden,
   iterationsIn,
   makeNode,
   makeSite,
@@ -39,6 +41,8 @@ interface Trap {
   env?: Record<string, string>;
   exits: [number, number];
   says: [RegExp, RegExp];
+  /** Logs of the real one, of which the pipeline's parser has to say the same. */
+  recorded?: string;
   /** The checkpoint was loaded before it failed. */
   loads?: boolean;
 }
@@ -46,6 +50,7 @@ interface Trap {
 const traps: Trap[] = [
   {
     title: 'tracker missing on node 1: both wait until the distributed time-out',
+    recorded: 'no-tracker-node1-timeout-1min',
     change: (_, node1) => remove(join(node1, TRACKER)),
     env: { REFERENCE_PG_TIMEOUT_SECONDS: '12' },
     exits: [1, 1],
@@ -66,6 +71,7 @@ const traps: Trap[] = [
   },
   {
     title: 'garbage in the tracker of node 0: its rank exits with 0',
+    recorded: 'tracker-garbage-node0',
     change: (node0) => writeFile(join(node0, TRACKER), 'what'),
     exits: [0, 1],
     says: [/ERROR: Invalid metadata file save\/latest_checkpointed_iteration.txt. Exiting/, CLOSED],
@@ -78,6 +84,7 @@ const traps: Trap[] = [
   },
   {
     title: 'model_optim_rng.pt missing on node 1: its rank exits with 0',
+    recorded: 'missing-model-node1',
     change: (_, node1) => remove(join(node1, MODEL[1])),
     exits: [1, 0],
     says: [
@@ -87,27 +94,37 @@ const traps: Trap[] = [
   },
   {
     title: 'model_optim_rng.pt missing on node 0: its rank exits with 0',
+    recorded: 'missing-model-node0',
     change: (node0) => remove(join(node0, MODEL[0])),
     exits: [0, 1],
     says: [/could not load the checkpoint/, CLOSED],
   },
   {
     title: 'model_optim_rng.pt truncated on node 1: its rank exits with 0',
+    recorded: 'truncated-model-node1',
     change: (_, node1) => halve(join(node1, MODEL[1])),
     exits: [1, 0],
     says: [CLOSED, /could not load the checkpoint/],
   },
   {
     title: 'distrib_optim.pt missing on node 1',
+    recorded: 'missing-optim-node1',
     change: (_, node1) => remove(join(node1, OPTIMIZER[1])),
     exits: [1, 1],
     says: [CLOSED, /FileNotFoundError: .*'save\/iter_0000010\/mp_rank_00_001\/distrib_optim.pt'/],
   },
   {
-    title: 'distrib_optim.pt truncated on node 0',
-    change: (node0) => halve(join(node0, OPTIMIZER[0])),
+    title: 'distrib_optim.pt missing on node 0',
+    change: (node0) => remove(join(node0, OPTIMIZER[0])),
     exits: [1, 1],
-    says: [/RuntimeError: PytorchStreamReader failed reading zip archive/, CLOSED],
+    says: [/FileNotFoundError: .*'save\/iter_0000010\/mp_rank_00_000\/distrib_optim.pt'/, CLOSED],
+  },
+  {
+    title: 'distrib_optim.pt truncated on node 1',
+    recorded: 'truncated-optim-node1',
+    change: (_, node1) => halve(join(node1, OPTIMIZER[1])),
+    exits: [1, 1],
+    says: [CLOSED, /RuntimeError: PytorchStreamReader failed reading zip archive/],
   },
   {
     title: 'the iteration folder missing on node 1',
@@ -117,6 +134,7 @@ const traps: Trap[] = [
   },
   {
     title: '.idx missing on node 1',
+    recorded: 'missing-idx-node1',
     loads: true,
     change: (_, node1) => remove(join(node1, 'data/tiny_text_document.idx')),
     exits: [1, 1],
@@ -127,6 +145,7 @@ const traps: Trap[] = [
   },
   {
     title: '.bin missing on node 1',
+    recorded: 'missing-bin-node1',
     loads: true,
     change: (_, node1) => remove(join(node1, 'data/tiny_text_document.bin')),
     exits: [1, 1],
@@ -140,7 +159,15 @@ const traps: Trap[] = [
     says: [CLOSED, /ValueError: buffer is smaller than requested size/],
   },
   {
+    title: '.bin truncated on node 1',
+    loads: true,
+    change: (_, node1) => halve(join(node1, 'data/tiny_text_document.bin')),
+    exits: [1, 1],
+    says: [CLOSED, /ValueError: (buffer is smaller than requested size|offset must be non-negative)/],
+  },
+  {
     title: 'another --train-iters: the schedule differs from the checkpoint',
+    recorded: 'train-iters-changed',
     change: async () => undefined,
     args: ['--train-iters', '25'],
     exits: [1, 1],
@@ -191,7 +218,7 @@ describe('a resume from two nodes without a shared disk', () => {
     expect(printed(logs[1])).toEqual(uninterrupted.slice(10));
   });
 
-  it.each(traps)('$title', async ({ change, args = [], env, exits, says, loads = false }) => {
+  it.each(traps)('$title', async ({ change, args = [], env, exits, says, recorded, loads = false }) => {
     const nodes = await atIteration10();
     await change(...nodes);
     const result = await run(nodes, [...resume, ...args], env);
@@ -200,6 +227,9 @@ describe('a resume from two nodes without a shared disk', () => {
     expect(result.logs[0].includes('successfully loaded checkpoint'), result.logs[0]).toBe(loads);
     expect(result.logs.flatMap(iterationsIn)).toEqual([]);
     expect(await exists(join(nodes[0], 'save/iter_0000015'))).toBe(false);
+    if (!recorded) return;
+    const real = [0, 1].map((i) => readFile(join(golden, 'logs', `${recorded}.node${i}.log`), 'utf8'));
+    expect(result.logs.map(parsed)).toEqual((await Promise.all(real)).map(parsed));
   });
 
   it('takes the larger iteration when trackers differ', async () => {
@@ -249,14 +279,42 @@ describe('a resume from two nodes without a shared disk', () => {
     expect(first).toMatchObject({ iteration: 11, samples: 44, learningRate: 6.25e-4 });
   });
 
-  it('needs the index cache on node 1 unless --no-shared-storage tells it to build one', async () => {
-    // A copy of a node has another tokenizer path, which is part of the cache's name: none is there.
+  describe('without --no-shared-storage', () => {
     const shared = resume.filter((arg) => arg !== '--no-shared-storage');
-    const { exits, logs } = await run(await atIteration10(), shared);
-    expect(exits).toEqual([1, 1]);
-    expect(logs[1]).toMatch(
-      /FileNotFoundError: .*'data\/tiny_text_document\/cache\/GPTDataset_indices\/.*document_index/,
-    );
+    const CACHE = 'data/tiny_text_document/cache/GPTDataset_indices';
+    const absent = /FileNotFoundError: .*'data\/tiny_text_document\/cache\/GPTDataset_indices\/.*document_index/;
+    /** The path of the tokenizer is part of the cache's name: with this one, node 0 has a cache and node 1 has none. */
+    const cachedOnNode0 = () => [...shared, '--tokenizer-name-or-path', join(site.dir, 'whole-n0/tiny-tokenizer')];
+
+    it('needs the index cache on node 1, when node 0 has one', async () => {
+      const nodes = await atIteration10();
+      const { exits, logs } = await run(nodes, cachedOnNode0());
+      expect(exits).toEqual([1, 1]);
+      expect(logs[0]).toContain('Load the GPTDataset train indices');
+      expect(logs[1]).toMatch(absent);
+      const real = await readFile(join(golden, 'logs/no-cache-node1-without-no-shared-storage.node1.log'), 'utf8');
+      expect(real).toMatch(absent);
+    });
+
+    it('needs the index cache on node 1, when global rank 0 builds one on its own node', async () => {
+      const nodes = await atIteration10();
+      const { exits, logs } = await run(nodes, shared);
+      expect(exits).toEqual([1, 1]);
+      expect(logs[0]).toContain('Build and save the GPTDataset train indices');
+      expect(logs[1]).toMatch(absent);
+      // Four files of the whole run, and on node 0 four of this one.
+      expect(await Promise.all(nodes.map(async (node) => (await readdir(join(node, CACHE))).length))).toEqual([8, 4]);
+    });
+
+    it('fails on a truncated index cache', async () => {
+      const nodes = await atIteration10();
+      await cp(join(nodes[0], CACHE), join(nodes[1], CACHE), { recursive: true });
+      for (const name of await readdir(join(nodes[0], CACHE)))
+        if (name.endsWith('-sample_index.npy')) await halve(join(nodes[1], CACHE, name));
+      const { exits, logs } = await run(nodes, cachedOnNode0());
+      expect(exits).toEqual([1, 1]);
+      expect(logs[1]).toMatch(/ValueError: mmap length is greater than file size/);
+    });
   });
 
   it('refuses a converted checkpoint that it is told to resume from', async () => {
@@ -371,10 +429,14 @@ describe('one process', () => {
     expect(log).toContain('pretrain_gpt.py: error: unrecognized arguments: --no-such-argument 3');
   });
 
-  it('refuses tensor parallelism with exit code 2 and says why', async () => {
-    const { exit, log } = await run('tp', [...common, '--tensor-model-parallel-size', '2']);
+  it.each([
+    ['tensor parallelism', ['--tensor-model-parallel-size', '2'], 'invalid choice: 2 (choose from 1)'],
+    ['another normalization', ['--normalization', 'LayerNorm'], "invalid choice: 'LayerNorm' (choose from 'RMSNorm')"],
+    ['a second data prefix', ['--data-path', 'one', 'two'], 'unrecognized arguments: two'],
+  ])('refuses %s with exit code 2 and says why', async (name, args, why) => {
+    const { exit, log } = await run(name.replaceAll(' ', '-'), [...common, ...args]);
     expect(exit).toBe(2);
-    expect(log).toContain('argument --tensor-model-parallel-size: invalid choice: 2 (choose from 1)');
+    expect(log).toContain(why);
   });
 
   it('fails on the first not-a-number', async () => {
@@ -410,6 +472,14 @@ describe('one process', () => {
     });
   });
 });
+
+/** What the pipeline makes of a log; that another member is gone or silent is one thing, however gloo words it. */
+function parsed(text: string): object {
+  const log = createTrainingLog();
+  text.split('\n').forEach((line) => log.line(line));
+  const gone = /Connection closed by peer|Connection reset by peer|Broken pipe|Timed out waiting/;
+  return { ...log.verdict(), error: log.firstError()?.replace(new RegExp(`^.*(${gone.source}).*$`), 'peer is gone') };
+}
 
 /** Of each iteration line what does not depend on the clock. */
 function printed(log: string): string[] {

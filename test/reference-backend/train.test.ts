@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -64,18 +65,25 @@ describe('training agrees with the real MindSpeed-LLM', () => {
     expect(node1!.filter((event) => event.kind === 'saveTimer')).toHaveLength(4);
   });
 
-  it('writes each stage on its own node, and the tracker on the first alone', async () => {
-    const written = async (node: number) =>
-      (await readdir(join(site.dir, `bf16-2nodes-dp2pp2-n${node}`, 'save'), { recursive: true })).sort();
-    const expected = (stage: number) =>
-      [5, 10, 15, 20].flatMap((iteration) => {
-        const folder = `iter_${String(iteration).padStart(7, '0')}`;
-        const rank = `${folder}/mp_rank_00_00${stage}`;
-        return [folder, rank, `${rank}/distrib_optim.pt`, `${rank}/model_optim_rng.pt`];
-      });
-    expect(await written(0)).toEqual([...expected(0), 'latest_checkpointed_iteration.txt']);
-    expect(await written(1)).toEqual(expected(1));
-    const tracker = join(site.dir, 'bf16-2nodes-dp2pp2-n0/save/latest_checkpointed_iteration.txt');
+  it.each([
+    ['fp32-single', 'save-single', [['mp_rank_00']]],
+    ['fp32-dp2', 'save-dp2', [['mp_rank_00']]],
+    ['fp32-pp2', 'save-pp2', [['mp_rank_00_000', 'mp_rank_00_001']]],
+    ['fp32-2nodes-dp2pp2', 'save', [['mp_rank_00_000'], ['mp_rank_00_001']]],
+    ['bf16-2nodes-dp2pp2', 'save', [['mp_rank_00_000'], ['mp_rank_00_001']]],
+  ])('%s: each node has its own stages, and the first alone the tracker', async (layout, save, nodes) => {
+    for (const [node, ranks] of nodes.entries()) {
+      const folder = join(site.dir, `${layout}-n${node}`, save);
+      const iterations = ['iter_0000005', 'iter_0000010', 'iter_0000015', 'iter_0000020'];
+      const files = iterations.flatMap((iteration) =>
+        ranks.flatMap((rank) =>
+          ['distrib_optim.pt', 'model_optim_rng.pt'].map((file) => `${iteration}/${rank}/${file}`),
+        ),
+      );
+      const written = (await readdir(folder, { recursive: true })).filter((path) => /\.[a-z]+$/.test(path)).sort();
+      expect(written).toEqual(node === 0 ? [...files, 'latest_checkpointed_iteration.txt'] : files);
+    }
+    const tracker = join(site.dir, `${layout}-n0`, save, 'latest_checkpointed_iteration.txt');
     expect(await readFile(tracker, 'utf8')).toBe('20');
   });
 
@@ -115,6 +123,9 @@ describe('training agrees with the real MindSpeed-LLM', () => {
       }
       const description = own.find((name) => name.endsWith('-GPTDataset-description.txt'))!;
       const text = await readFile(join(folder, description), 'utf8');
+      const digest = createHash('md5').update(text).digest('hex');
+      const names = ['description.txt', ...kinds].map((name) => `${digest}-GPTDataset-${name}`);
+      expect(own.sort()).toEqual(names);
       expect(text).toBe(describeDataset(join(site.dir, `fp32-2nodes-dp2pp2-n${node}`, 'tiny-tokenizer')));
     }
   });

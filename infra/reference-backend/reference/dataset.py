@@ -35,9 +35,7 @@ class Batch(NamedTuple):
 class GPTDataset:
     def __init__(self, args: Namespace, layout: Layout) -> None:
         self.args, self.layout = args, layout
-        self.eos, self.pad = tokenizer.special_ids(
-            args.tokenizer_name_or_path, tokenizer.load(args.tokenizer_name_or_path)
-        )
+        self.eos, self.pad = tokenizer.special_ids(args.tokenizer_name_or_path)
         self.data = IndexedDataset(args.data_path[0])
         matrix = split_matrix(args.split)
         description = describe(args, matrix)
@@ -56,9 +54,8 @@ class GPTDataset:
             begin, end = (round(edge * float(len(self.data.lengths))) for edge in matrix[0] or (0, 0))
             sequences = np.arange(begin, end, dtype=np.int32)
             wanted = args.train_iters * args.global_batch_size
-            for path, array in zip(
-                indices, build_index(self.data.lengths, sequences, wanted, args.seq_length, args.seed), strict=True
-            ):
+            index = build_index(self.data.lengths, sequences, wanted, args.seq_length, args.seed)
+            for path, array in zip(indices, index, strict=True):
                 np.save(path, array)
         dist.barrier()
         self.documents, self.starts, self.order = (np.load(path, mmap_mode="r") for path in indices)
