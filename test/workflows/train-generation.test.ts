@@ -146,7 +146,8 @@ it.concurrent(
   async (test) => {
     const cluster = await startFakeCluster(test);
     const { activities, end } = longTraining();
-    const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
+    const there = { ...activities, probePeer: () => Promise.resolve({ reachable: true }) };
+    const nodes = [await cluster.node('a', there), await cluster.node('b', there)];
     // Longer than the cut: patience ends with the lease.
     const timing = { heartbeat: '3s', agentAway: '3s', agentGrace: '1s', lease: '60s', stopGrace: '1s' };
     const handle = await start(cluster, infos(nodes), { timing });
