@@ -1,7 +1,8 @@
 /**
  * `npm run chaos`: the fault matrix. Each case hurts a run on simulated hosts and checks what must hold whatever
- * happens. `--only name,…` and `--core` choose cases, `--list` names them, `--json` ends with one line of JSON.
- * A matrix that was broken off goes on with the cases that are left; `--anew` forgets them.
+ * happens. `--only name,…` and `--core` choose cases, `--list` names them, `--random 50 --seed 7` makes some up, `--json` ends with one line of JSON.
+ * A matrix that was broken off goes on with the cases that are left; `--anew` forgets them. What is needed
+ * to see why a case failed is kept; with `--keep`, of every case.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -14,25 +15,36 @@ import { cases, type Case } from './cases.js';
 import { openHardware } from './cluster.js';
 import { playMatrix, print } from './matrix.js';
 import { makeNamespaces, namespaceOf, removeNamespaces, SWITCH, whyNot } from './namespaces.js';
+import { randomCases } from './random.js';
 import { openResults } from './results.js';
 
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string' },
     core: { type: 'boolean', default: false },
+    random: { type: 'string' },
+    seed: { type: 'string', default: '1' },
     list: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     anew: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
   },
 });
 
 function chosen(): Case[] {
+  if (options.random !== undefined) return randomCases(whole('random'), whole('seed'));
   if (options.only === undefined) return options.core ? cases.filter(({ core }) => core) : cases;
   return options.only.split(',').map((name) => {
     const found = cases.find((case_) => case_.name === name);
     if (!found) throw new Error(`--only: there is no case "${name}"; --list names them`);
     return found;
   });
+}
+
+function whole(name: 'random' | 'seed'): number {
+  const value = Number(options[name]);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new Error(`--${name}: expected a whole number from 1, got ${options[name]}`);
 }
 
 /** Variables by which the outer process tells the inner one where it is. */
@@ -83,12 +95,15 @@ async function inside(prefix: string, dir: string): Promise<number> {
     cases: selection.map(({ name }) => name),
   });
   const hardware = await openHardware(prefix, dir);
-  await playMatrix(hardware, selection, results, join(kept, 'failed'));
+  await playMatrix(hardware, selection, results, {
+    dir: join(kept, 'evidence'),
+    ofAll: options.keep,
+  });
   const failed = results.rows.filter(({ problems }) => problems.length > 0).map(({ name }) => name);
   const path = await results.close();
   const seconds = (Date.now() - began) / 1000;
   print(`\n${results.rows.length} cases, ${failed.length} failed; ${seconds.toFixed(0)} s; rows: ${path}`);
-  if (failed.length) print(`what is needed to see why is in ${join(kept, 'failed')}`);
+  if (failed.length) print(`what is needed to see why is in ${join(kept, 'evidence')}`);
   if (options.json)
     print(JSON.stringify({ cases: results.rows.length, failed: failed.length, names: failed, seconds }));
   return failed.length > 0 ? 1 : 0;

@@ -8,14 +8,15 @@ import { rowOf, type Row } from './invariants.js';
 import { play } from './play.js';
 import type { Results } from './results.js';
 
+/** Where histories, logs and figures of failed cases go, or of all. */
+export interface Keep {
+  dir: string;
+  ofAll: boolean;
+}
+
 const UNDISTURBED: Case = { name: 'undisturbed', steps: [], lost: 'nothing' };
 
-export async function playMatrix(
-  hardware: Hardware,
-  cases: Case[],
-  results: Results,
-  evidenceDir: string,
-): Promise<void> {
+export async function playMatrix(hardware: Hardware, cases: Case[], results: Results, keep: Keep): Promise<void> {
   print(HEAD);
   for (const row of results.rows) print(lineOf(row));
   let expected: ReadonlyMap<number, string> = new Map();
@@ -28,7 +29,7 @@ export async function playMatrix(
       cluster = undefined;
     }
     cluster ??= await startCluster(hardware, slow);
-    const { row, losses } = await tryCase(cluster, case_, expected, join(evidenceDir, case_.name));
+    const { row, losses } = await tryCase(cluster, case_, expected, keep);
     if (case_ === UNDISTURBED) {
       if (row.problems.length) throw new Error(`the undisturbed run is not sound:\n${row.problems.join('\n')}`);
       expected = losses;
@@ -49,15 +50,16 @@ async function tryCase(
   cluster: Cluster,
   case_: Case,
   expected: ReadonlyMap<number, string>,
-  evidenceDir: string,
+  keep: Keep,
 ): Promise<{ row: Row; losses: Map<number, string> }> {
+  const evidenceDir = join(keep.dir, case_.name);
   await rm(evidenceDir, { recursive: true, force: true });
   const began = Date.now();
   try {
     const played = await play(cluster, case_);
     const evidence = await gather(cluster, case_, played, expected);
     const row = rowOf(evidence, played.seconds);
-    if (row.problems.length) await keepEvidence(cluster, evidence, row.problems, evidenceDir);
+    if (row.problems.length || keep.ofAll) await keepEvidence(cluster, evidence, row.problems, evidenceDir);
     return { row, losses: lossesOf(played) };
   } catch (error) {
     // The case itself went wrong, such as a moment that never came: no proof of anything, so not one that held.

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { describeRun, newState } from '../../workflows/status.js';
 import { dropCode } from './hosts.js';
 import { parsePage } from './observed-run.js';
+import { randomCases } from './random.js';
 import { openResults } from './results.js';
 
 it('reads phase, generation and crew off the page that the workflow writes', () => {
@@ -39,5 +40,18 @@ it('goes on with a matrix that was broken off, and starts anew for another build
     expect((await openResults(dir, of)).rows).toEqual([]);
   } finally {
     await rm(dir, { recursive: true, force: true });
+  }
+});
+
+it('makes up the same cases from the same seed, each of which strikes while the run trains', () => {
+  expect(randomCases(20, 7)).toEqual(randomCases(20, 7));
+  expect(randomCases(20, 8)).not.toEqual(randomCases(20, 7));
+  for (const { steps } of randomCases(200, 3)) {
+    expect(steps[0]!.when).toHaveProperty('iteration');
+    const iterations = steps.flatMap(({ when }) =>
+      typeof when === 'object' && 'iteration' in when ? when.iteration : [],
+    );
+    expect(Math.max(...iterations)).toBeLessThanOrEqual(55);
+    expect(iterations).toEqual([...iterations].sort((a, b) => a - b));
   }
 });
