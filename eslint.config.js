@@ -11,17 +11,39 @@ import tseslint from 'typescript-eslint';
 const pure = [
   'checkpoints',
   'content-key',
+  'convert-command',
+  'data-files',
+  'fault-rules',
+  'launch-environment',
+  'layout-rules',
+  'memory',
   'plan',
   'plan-page',
   'presets',
+  'recipes',
   'recovery',
+  'releases',
+  'right-fields',
+  'roster',
   'spec',
   'spec-fields',
   'spec-rules',
   'topology',
+  'training-flags',
+  'warnings',
 ];
 /** What activities may know of workflows. */
-const forActivities = ['spec', 'plan', 'topology', 'recovery', 'checkpoints', 'contract', 'messages', 'status'];
+const forActivities = [
+  'data-files',
+  'spec',
+  'plan',
+  'topology',
+  'recovery',
+  'checkpoints',
+  'contract',
+  'messages',
+  'status',
+];
 
 const oneOf = (names) => `(${names.join('|')})`;
 

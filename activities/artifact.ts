@@ -18,6 +18,8 @@ export interface ManifestFile {
 
 export interface Manifest {
   files: ManifestFile[];
+  /** Of the launch that wrote the files, where a trainer did: two launches may save under one iteration's name. */
+  token?: number;
 }
 
 export const MANIFEST = 'manifest.json';
@@ -35,6 +37,7 @@ export function confined(root: string, path: string): string {
 export interface SealOptions {
   /** Digests that were computed while writing: these files are not read again. */
   known?: ReadonlyMap<string, string>;
+  token?: number;
   signal?: AbortSignal;
 }
 
@@ -43,7 +46,7 @@ export async function sealArtifact(
   dataDir: string,
   dir: string,
   names?: readonly string[],
-  { known, signal }: SealOptions = {},
+  { known, token, signal }: SealOptions = {},
 ): Promise<Artifact> {
   const root = confined(dataDir, dir);
   const files: ManifestFile[] = [];
@@ -52,7 +55,7 @@ export async function sealArtifact(
     const { size } = await stat(file);
     files.push({ path, size, sha256: known?.get(path) ?? (await hashFile(file, signal ? { signal } : {})) });
   }
-  return writeManifest(dataDir, dir, { files });
+  return writeManifest(dataDir, dir, { files, ...(token !== undefined && { token }) });
 }
 
 export async function writeManifest(dataDir: string, dir: string, manifest: Manifest): Promise<Artifact> {
@@ -114,12 +117,13 @@ export async function isFile(
 /** `undefined` for what is not a manifest, or names a path that would leave its directory. */
 export function parseManifest(bytes: Uint8Array): Manifest | undefined {
   try {
-    const { files } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
+    const { files, token } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
+    if (token !== undefined && !Number.isSafeInteger(token)) return undefined;
     for (const { path, size, sha256 } of files) {
       confined('/', path);
       if (!(Number.isSafeInteger(size) && size >= 0 && /^[0-9a-f]{64}$/.test(sha256))) return undefined;
     }
-    return { files };
+    return { files, ...(token !== undefined && { token }) };
   } catch {
     return undefined;
   }

@@ -52,12 +52,6 @@ export const createCheckNode =
     } satisfies NodeReport;
   };
 
-/** Answers, and that is the whole of it. */
-export const createPingNode =
-  ({ name, address, port, devices, profile }: NodeDeps): NodeActivities['pingNode'] =>
-  () =>
-    Promise.resolve({ name, address, port, devices, profile });
-
 /** Also takes away this node's probes of other runs: what they had to tell is told. */
 export const createListProbes =
   (deps: NodeDeps): NodeActivities['listProbes'] =>

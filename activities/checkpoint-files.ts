@@ -1,7 +1,16 @@
 /** Megatron's checkpoint tree on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, each shard directory an artifact of its own. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { confined, filesBelow, MANIFEST, readArtifact, readManifest, sealArtifact, type Manifest } from './artifact.js';
+import {
+  confined,
+  filesBelow,
+  MANIFEST,
+  readArtifact,
+  readManifest,
+  sealArtifact,
+  type Manifest,
+  type SealOptions,
+} from './artifact.js';
 import { readIfThere, syncPath } from './atomic.js';
 import type { Artifact, ShardHeld } from '../workflows/contract.js';
 
@@ -31,14 +40,18 @@ export async function shardsIn(dataDir: string, dir: string, iteration: number):
 }
 
 /** Hashes what a writer has finished, once it is on disk. A seal that is newer than the files and fits them is kept. */
-export async function sealShard(dataDir: string, dir: string, signal?: AbortSignal): Promise<Artifact> {
+export async function sealShard(
+  dataDir: string,
+  dir: string,
+  { signal, token }: Pick<SealOptions, 'signal' | 'token'> = {},
+): Promise<Artifact> {
   const held = await readManifest(dataDir, dir);
   if (held && (await fits(dataDir, dir, held.manifest))) return held.artifact;
   const root = confined(dataDir, dir);
   const names = await filesBelow(root);
   if (names.length === 0) throw Object.assign(new Error(`no files in ${root}`), { code: 'ENOENT' });
   for (const name of names) await syncPath(join(root, name));
-  return sealArtifact(dataDir, dir, names, signal ? { signal } : {});
+  return sealArtifact(dataDir, dir, names, { ...(signal && { signal }), ...(token !== undefined && { token }) });
 }
 
 async function fits(dataDir: string, dir: string, { files }: Manifest): Promise<boolean> {
@@ -68,6 +81,9 @@ export async function heldShard(
   iteration: number,
   shard: string,
 ): Promise<ShardHeld | undefined> {
-  const artifact = await readArtifact(dataDir, shardDir(dir, iteration, shard));
-  return artifact && { shard, digest: artifact.digest, bytes: artifact.bytes };
+  const at = shardDir(dir, iteration, shard);
+  const artifact = await readArtifact(dataDir, at);
+  if (!artifact) return undefined;
+  const token = (await readManifest(dataDir, at))?.manifest.token;
+  return { shard, digest: artifact.digest, bytes: artifact.bytes, ...(token !== undefined && { token }) };
 }

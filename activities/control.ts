@@ -11,10 +11,10 @@ export interface ControlDeps {
 
 export const createControlActivities = ({ client, reports }: ControlDeps): ControlActivities => ({
   writeReport: createWriteReport(reports),
-  async describeHolder({ workflowId, runId }) {
+  async describeHolder({ workflowId, firstRunId }) {
     try {
-      const { status } = await client.workflow.getHandle(workflowId, runId).describe();
-      return { open: status.name === 'RUNNING' };
+      const { status, raw } = await client.workflow.getHandle(workflowId).describe();
+      return { open: status.name === 'RUNNING' && raw.workflowExecutionInfo?.firstRunId === firstRunId };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return { open: false };
       throw error;

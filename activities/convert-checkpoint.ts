@@ -19,7 +19,7 @@ export const createConvertCheckpoint =
   (deps: NodeDeps): NodeActivities['convertCheckpoint'] =>
   (input) => {
     const { name: node, dataDir } = deps;
-    const what = `convert ${input.from}`;
+    const what = `convert ${input.paths['--load-dir'] ?? input.to}`;
     return step({ node, name: what }, (signal) =>
       exclusive(join(dataDir, input.to), async () => {
         const there = await heldShards(dataDir, input.to, input.shards);
@@ -28,9 +28,10 @@ export const createConvertCheckpoint =
         const aside = `${target}.converting`;
         await rm(aside, { recursive: true, force: true });
         await mkdir(dirname(aside), { recursive: true });
-        const directories = ['--load-dir', confined(dataDir, input.from), '--save-dir', aside];
+        // The converter reads its configuration from the checkout, so paths of the data directory are absolute.
+        const paths = Object.entries(input.paths).flatMap(([flag, path]) => [flag, confined(dataDir, path)]);
         const logPath = `${target}.log`;
-        const argv = [deps.python, join(deps.mindspeedDir, 'convert_ckpt_v2.py'), ...input.args, ...directories];
+        const argv = [deps.python, join(deps.mindspeedDir, input.script), ...input.args, ...paths, '--save-dir', aside];
         await run(argv, {
           cwd: deps.mindspeedDir,
           env: deps.env,
@@ -52,7 +53,7 @@ export const createConvertCheckpoint =
               details: { node, made, wanted: input.shards, logPath },
             },
           );
-        for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), signal);
+        for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), { signal });
         await rm(target, { recursive: true, force: true });
         await rename(aside, target);
         await syncPath(dirname(target));

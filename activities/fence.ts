@@ -38,9 +38,14 @@ export async function fenceBelow(dataDir: string, token: number, launch: string)
     return why;
   });
   if (refused) return refused;
-  const ended = await endLaunched(dataDir, (older) => older < token, GRACE_MS);
-  return ended ? undefined : 'processes of an older launch do not end, not on SIGKILL either';
+  return (await endOlder(dataDir, token))
+    ? undefined
+    : 'processes of an older launch do not end, not on SIGKILL either';
 }
+
+/** Ends what launches with older tokens left. @returns whether nothing of them is left */
+export const endOlder = (dataDir: string, token: number): Promise<boolean> =>
+  endLaunched(dataDir, (older) => older < token, GRACE_MS);
 
 /** From now on no launch with this token or an older one begins here. */
 export const fenceOff = (dataDir: string, token: number): Promise<void> =>
@@ -55,6 +60,8 @@ function refusedBy({ token: newest, launch: holder, stopped }: FenceFile, token:
   if (token < newest) return `token ${newest} has been here`;
   return token === newest && holder !== launch ? `${holder} has this token` : undefined;
 }
+
+export const newestToken = async (dataDir: string): Promise<number> => (await readFence(dataDir)).token;
 
 const readFence = async (dataDir: string): Promise<FenceFile> =>
   (await readJson<FenceFile>(pathOf(dataDir))) ?? { token: 0, stopped: 0 };

@@ -1,7 +1,8 @@
 /** Activities that run programs and keep checkpoints. */
 import type { NodeActivities } from '../workflows/contract.js';
-import { createCheckNode, createListProbes, createPingNode } from './check-node.js';
+import { createCheckNode, createListProbes } from './check-node.js';
 import { createConvertCheckpoint } from './convert-checkpoint.js';
+import { createFenceNode, createPingNode } from './fence-node.js';
 import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
@@ -13,6 +14,7 @@ import { createWatchTraining } from './watch-training.js';
 export const createProcessActivities = (deps: NodeDeps) =>
   ({
     pingNode: createPingNode(deps),
+    fenceNode: createFenceNode(deps),
     checkNode: createCheckNode(deps),
     listProbes: createListProbes(deps),
     convertCheckpoint: createConvertCheckpoint(deps),

@@ -80,7 +80,8 @@ async function follow(
 ): Promise<boolean> {
   const { name: node, dataDir } = deps;
   let bytes = 0;
-  for (const shard of input.seals) bytes += (await sealShard(dataDir, shardDir(dir, iteration, shard), signal)).bytes;
+  const seal = { signal, token: input.token };
+  for (const shard of input.seals) bytes += (await sealShard(dataDir, shardDir(dir, iteration, shard), seal)).bytes;
   for (const { shard, from } of input.copies) {
     const at = shardDir(dir, iteration, shard);
     const manifest = await askPeer(`${from.url}/${at}/manifest.json`);

@@ -50,25 +50,30 @@ async function bringShard(
     log.warn('a checkpoint shard here is damaged: fetching it from another node', { dir, bad });
   }
   const peers = from.filter(({ name }) => name !== node);
-  if (peers.length === 0) throw damaged(node, iteration, shard, from, 'no other node has a copy');
+  const damaged = (why: string) => damagedShard({ node, iteration, shard, digest, from }, why);
+  if (peers.length === 0) throw damaged('no other node has a copy');
   try {
     // Never shared with the content store: the trainer writes these files in place.
     await pullArtifact({ node, dataDir, artifact: { dir, digest, bytes, files: 0 }, from: peers, signal, onProgress });
   } catch (error) {
-    if (error instanceof ApplicationFailure && error.type === 'DataCorrupt')
-      throw damaged(node, iteration, shard, from, error.message);
+    if (error instanceof ApplicationFailure && error.type === 'DataCorrupt') throw damaged(error.message);
     throw error;
   }
 }
 
-const damaged = (node: string, iteration: number, shard: string, from: Peer[], why: string) =>
+interface Damage {
+  node: string;
+  iteration: number;
+  shard: string;
+  digest: string;
+  from: Peer[];
+}
+
+const damagedShard = ({ node, iteration, shard, digest, from }: Damage, why: string) =>
   failure(
     'DataCorrupt',
     `${node}: no good copy of ${shard} of iteration ${iteration} on ${from.map(({ name }) => name).join(', ')}: ${why}`,
-    {
-      nonRetryable: true,
-      details: { iteration, shard, node },
-    },
+    { nonRetryable: true, details: { iteration, shard, digest, node } },
   );
 
 /** Newer iterations are kept, out of the trainer's sight: what a failed generation left is evidence, and may be all there is. */

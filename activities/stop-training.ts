@@ -30,10 +30,11 @@ async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput)
   const seen = await lookOnce(files, token);
   const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000, heartbeat);
   if (confirmed) await closeUp(token, files.exit);
-  const { lastIteration } = (await readLogFile(files.log)).verdict();
+  const { lastIteration, lastSaved } = (await readLogFile(files.log)).verdict();
   const evidence: MemberEvidence = {
     ...{ node, confirmed, ...seen },
     ...(lastIteration !== undefined && { lastIteration }),
+    ...(lastSaved !== undefined && { lastSaved }),
     logPath: files.log,
   };
   if (confirmed) await writeJson(files.stopped, evidence);

@@ -20,8 +20,6 @@ import { failure, reasonOf } from './failures.js';
 import { requireSpace } from './step.js';
 import { keepInStore, placeFromStore } from './store.js';
 
-export { startFileService } from './file-service.js';
-
 export interface PullOptions {
   /** Name of this node, for messages. */
   node: string;

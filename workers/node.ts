@@ -3,13 +3,15 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
-import { writeFileAtomic } from '../activities/atomic.js';
+import { errorCode, writeFileAtomic } from '../activities/atomic.js';
 import { createNodeActivities } from '../activities/node.js';
-import { startFileService } from '../activities/transfer.js';
-import type { NodeInfo, Recipient } from '../workflows/contract.js';
+import type { NodeDeps } from '../activities/node-deps.js';
+import { startFileService, type FileService } from '../activities/file-service.js';
+import type { Recipient } from '../workflows/contract.js';
 import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
+import { joinPool } from './pool-member.js';
 
 export async function runNode(): Promise<void> {
   const config = readNodeConfig();
@@ -19,29 +21,25 @@ export async function runNode(): Promise<void> {
   const files = await startFiles(config);
   const connected = await connect();
   try {
-    const info: NodeInfo = {
-      name: config.name,
-      address: config.address,
-      port: files.port,
-      devices: config.devices,
-      profile: config.profile,
+    const { name, address, devices, profile } = config;
+    const deps: NodeDeps = {
+      ...{ name, address, port: files.port, devices, profile },
+      dataDir: config.data,
+      mindspeedDir: config.mindspeed,
+      python: config.python,
+      env: commandEnvironment(config),
+      ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
+      ...(config.hfToken && { hfToken: config.hfToken }),
+      signal: (to, signalName, payload) => signal(connected, to, signalName, payload),
+      replicated: (of) => replicated(connected, of),
     };
+    const activities = createNodeActivities(deps);
     const worker = await Worker.create({
       connection: connected.native,
       namespace: connected.namespace,
-      identity: config.name,
-      taskQueue: `node-${config.name}`,
-      activities: createNodeActivities({
-        ...info,
-        dataDir: config.data,
-        mindspeedDir: config.mindspeed,
-        python: config.python,
-        env: commandEnvironment(config),
-        ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
-        ...(config.hfToken && { hfToken: config.hfToken }),
-        signal: (to, name, payload) => signal(connected, to, name, payload),
-        replicated: (of) => replicated(connected, of),
-      }),
+      identity: name,
+      taskQueue: `node-${name}`,
+      activities,
       // A few at once, never one: a stop must not queue behind a watch.
       maxConcurrentActivityTaskExecutions: 16,
       maxConcurrentActivityTaskPolls: 2,
@@ -49,11 +47,9 @@ export async function runNode(): Promise<void> {
       shutdownForceTime: '15s',
     });
     const running = worker.run();
-    await joinPool(connected, config.pool, info);
-    process.stdout.write(
-      `node worker ${config.name} (${config.address}:${files.port}, ${config.devices} × ${config.profile}) is ready\n`,
-    );
-    await running;
+    const leave = await joinPool(connected.client, config.pool, activities.pingNode);
+    process.stdout.write(`node worker ${name} (${address}:${files.port}, ${devices} × ${profile}) is ready\n`);
+    await running.finally(leave);
   } finally {
     await connected.close();
     await files.close();
@@ -61,22 +57,22 @@ export async function runNode(): Promise<void> {
   }
 }
 
-/** Peers keep the address of a lease's nodes, so a restarted worker comes back on the port it had. */
-async function startFiles({ name, address, port, data }: NodeConfig) {
+/**
+ * Peers keep the address of a lease's nodes, so a restarted worker comes back on the port it had; where somebody else
+ * has that by now, on another, which runs hear of at their next launch. A port that a person chose is not given up.
+ */
+async function startFiles({ name, address, port, data }: NodeConfig): Promise<FileService> {
   const kept = join(data, 'file-service-port');
   const before = port || Number(await readFile(kept, 'utf8').catch(() => '0'));
-  const service = await startFileService({ dataDir: data, host: address, port: before, name });
+  const on = (wanted: number) => startFileService({ dataDir: data, host: address, port: wanted, name });
+  const service = await on(before).catch((error: unknown) => {
+    if (errorCode(error) !== 'EADDRINUSE') throw error;
+    if (port) throw new Error(`PRETRAIN_PORT: ${address}:${port} is taken by another program. Choose another port`);
+    return on(0);
+  });
   if (service.port !== before) await writeFileAtomic(kept, String(service.port));
   return service;
 }
-
-const joinPool = ({ client }: Connected, pool: string, info: NodeInfo) =>
-  client.workflow.signalWithStart('nodePool', {
-    workflowId: `pool-${pool}`,
-    taskQueue: 'pretrain',
-    signal: 'join',
-    signalArgs: [info],
-  });
 
 async function signal(
   { client }: Connected,

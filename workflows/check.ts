@@ -1,6 +1,7 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type NodeReport, type Timing } from './contract.js';
+import { parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
 
 export interface Checked {
@@ -34,9 +35,7 @@ export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], 
 
 /** Two copies of every checkpoint that is kept, with the optimizer: 18 bytes a parameter. */
 function diskNeed({ sizes, train }: RunSpec): number {
-  const layer = sizes.hidden * sizes.headDim * (2 * sizes.heads + 2 * sizes.groups) + 3 * sizes.hidden * sizes.ffn;
-  const parameters = sizes.layers * layer + sizes.vocab * sizes.hidden * (sizes.tied ? 1 : 2);
-  return parameters * 18 * (train.keepCheckpoints + 1);
+  return parametersOf(sizes).total * 18 * (train.keepCheckpoints + 1);
 }
 
 function requireAlike(reports: NodeReport[]): void {

@@ -17,42 +17,48 @@ export interface CompleteCheckpoint {
   shards: Record<string, ShardSource>;
 }
 
-/** A copy that was found bad after it had been listed. */
+/** Bytes of which no good copy was found after they had been listed. */
 export interface BadShard {
   iteration: number;
   shard: string;
+  digest: string;
 }
 
 /**
- * The newest iteration of which the living nodes together hold every shard, or nothing. Where two nodes hold
- * different bytes under one name (a shard that was written again after a resume), the bytes that more nodes agree on win.
+ * The newest iteration of which the living nodes together hold every shard as one launch wrote it, or nothing. An
+ * iteration that was trained again after a failure is there twice, and halves of the two are no checkpoint: the
+ * newer launch's wins where it is whole.
  */
 export function newestComplete(
   listings: NodeListing[],
   shards: string[],
   bad: BadShard[] = [],
 ): CompleteCheckpoint | undefined {
-  const iterations = [...new Set(listings.flatMap(({ checkpoints }) => checkpoints.map(({ iteration }) => iteration)))];
-  for (const iteration of iterations.sort((a, b) => b - a)) {
-    const found = shards.map((shard) =>
-      bad.some((b) => b.iteration === iteration && b.shard === shard)
-        ? undefined
-        : holdersOf(listings, iteration, shard),
-    );
-    if (found.every((source) => source !== undefined))
-      return { iteration, shards: Object.fromEntries(found.map((source) => [source.shard, source])) };
+  const held = listings.flatMap(({ peer, checkpoints }) =>
+    checkpoints.flatMap(({ iteration, shards: there }) => there.map((shard) => ({ ...shard, iteration, peer }))),
+  );
+  const good = held.filter((h) => !bad.some((b) => b.iteration === h.iteration && b.digest === h.digest));
+  for (const iteration of newestFirst(good.map((h) => h.iteration))) {
+    const saved = good.filter((h) => h.iteration === iteration);
+    for (const token of newestFirst(saved.map(tokenOf))) {
+      const found = shards.map((shard) => sourceOf(saved.filter((h) => h.shard === shard && tokenOf(h) === token)));
+      if (found.every((source) => source !== undefined))
+        return { iteration, shards: Object.fromEntries(found.map((source) => [source.shard, source])) };
+    }
   }
   return undefined;
 }
 
-function holdersOf(listings: NodeListing[], iteration: number, shard: string): ShardSource | undefined {
+const newestFirst = (numbers: number[]): number[] => [...new Set(numbers)].sort((a, b) => b - a);
+const tokenOf = ({ token = 0 }: ShardHeld): number => token;
+
+/** The bytes that most nodes agree on: one that was sealed after it had been damaged stands alone. */
+function sourceOf(held: (ShardHeld & { peer: Peer })[]): ShardSource | undefined {
   const byDigest = new Map<string, ShardSource>();
-  for (const { peer, checkpoints } of listings) {
-    const held = checkpoints.find((c) => c.iteration === iteration)?.shards.find((s) => s.shard === shard);
-    if (!held) continue;
-    const source = byDigest.get(held.digest) ?? { ...held, from: [] };
+  for (const { shard, digest, bytes, peer } of held) {
+    const source = byDigest.get(digest) ?? { shard, digest, bytes, from: [] };
     source.from.push(peer);
-    byDigest.set(held.digest, source);
+    byDigest.set(digest, source);
   }
   return [...byDigest.values()].sort((a, b) => b.from.length - a.from.length || (a.digest < b.digest ? -1 : 1))[0];
 }

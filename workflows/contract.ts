@@ -16,6 +16,12 @@ export interface NodeInfo {
   profile: 'npu' | 'cpu';
 }
 
+/** What a node says when it is asked, or asks to join the pool. */
+export interface NodeAnswer extends NodeInfo {
+  /** Newest launch token it has seen: the pool never gives one that is not above it. */
+  token: number;
+}
+
 /**
  * A directory below the node's data directory that is complete: its `manifest.json` names every file with size
  * and SHA-256, and `digest` is the SHA-256 of that manifest.
@@ -31,6 +37,12 @@ export interface Artifact {
 export interface Recipient {
   workflowId: string;
   runId: string;
+}
+
+/** Who holds nodes of the pool: a run, which is still the same one after a `workflow reset`. */
+export interface Holder {
+  workflowId: string;
+  firstRunId: string;
 }
 
 export interface CheckNodeInput {
@@ -116,11 +128,13 @@ export interface SyncFilesInput {
 }
 
 export interface ConvertCheckpointInput {
-  /** Artifact directory with the Hugging Face weights, and the directory to write, both below the data directory. */
-  from: string;
-  to: string;
-  /** Arguments of convert_ckpt_v2.py, without --load-dir and --save-dir. */
+  /** Entry point of the MindSpeed-LLM directory, and its arguments but for paths. */
+  script: string;
   args: string[];
+  /** Arguments that are paths below the data directory. */
+  paths: Record<string, string>;
+  /** The directory to write, below the data directory. */
+  to: string;
   /** Every `mp_rank_…` directory that must exist afterwards: the tracker is written first and proves nothing. */
   shards: string[];
 }
@@ -130,6 +144,8 @@ export interface ShardHeld {
   shard: string;
   digest: string;
   bytes: number;
+  /** Of the launch that wrote it; absent for converted weights. */
+  token?: number;
 }
 
 export interface CheckpointHeld {
@@ -200,6 +216,8 @@ export interface MemberEvidence {
   signal?: string;
   firstError?: string;
   lastIteration?: number;
+  /** Newest save that its log tells of: on SIGTERM ranks save what they have. */
+  lastSaved?: number;
   logPath: string;
 }
 
@@ -229,7 +247,9 @@ export interface ReportInput {
 
 /** Activities of a node worker, on the task queue `node-<name>`. */
 export interface NodeActivities {
-  pingNode(): Promise<NodeInfo>;
+  pingNode(): Promise<NodeAnswer>;
+  /** Ends what launches with older tokens left here, and refuses such launches from now on. */
+  fenceNode(input: { token: number }): Promise<NodeAnswer>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
   /** Names of the nodes whose probe of this run can be read here: more than our own means shared storage. */
   listProbes(input: { run: string }): Promise<string[]>;
@@ -251,8 +271,8 @@ export interface NodeActivities {
 
 /** Activities of a control worker, on the task queue `pretrain`. */
 export interface ControlActivities {
-  /** Whether a workflow run still runs: the pool asks before it gives a lease on. */
-  describeHolder(input: Recipient): Promise<{ open: boolean }>;
+  /** Whether a run still runs: the pool asks before it gives a lease on. */
+  describeHolder(input: Holder): Promise<{ open: boolean }>;
   writeReport(input: ReportInput): Promise<{ path: string }>;
 }
 
@@ -317,6 +337,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     listSource: quick.listSource,
     findArtifact: quick.findArtifact,
     launchTraining: quick.launchTraining,
+    fenceNode: stop.fenceNode,
     stopTraining: stop.stopTraining,
     listCheckpoints: step.listCheckpoints,
     fetchFiles: step.fetchFiles,

@@ -8,7 +8,7 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { NodeInfo, Recipient } from './contract.js';
+import { onNode, type Holder, type NodeInfo } from './contract.js';
 import {
   acquire,
   launchGranted,
@@ -30,8 +30,11 @@ export interface Crew {
   lease(): Promise<void>;
   /** Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares. */
   replace(lost: string[], reason: string): Promise<void>;
-  /** A fresh fencing token for one launch. */
-  token(): Promise<number>;
+  /**
+   * A fresh token, with which every node of the run has ended what older launches left, and refuses such from now on.
+   * Also takes the nodes' present addresses: a worker may have come back on another port.
+   */
+  fence(): Promise<number>;
   /** Gives everything back. */
   release(): Promise<void>;
 }
@@ -41,17 +44,18 @@ export type Waiting = (what: string | undefined) => void;
 
 export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
   const pool = () => getExternalWorkflowHandle(`pool-${spec.cluster.pool}`);
-  const { workflowId, runId } = workflowInfo();
-  const holder: Recipient = { workflowId, runId };
+  const { workflowId, firstExecutionRunId: firstRunId } = workflowInfo();
+  const holder: Holder = { workflowId, firstRunId };
   const granted = new Map<string, NodesGranted>();
   const tokens = new Map<string, number>();
   let requests = 0;
+  const newRequest = (what: string) => `${firstRunId}/${what}-${++requests}`;
 
   setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
   setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
 
   async function ask(count: number): Promise<NodeInfo[]> {
-    const requestId = `nodes-${++requests}`;
+    const requestId = newRequest('nodes');
     waiting(`${count} of the pool "${spec.cluster.pool}"`);
     const request = { requestId, holder, series: spec.series, nodes: count, devices: spec.cluster.devicesPerNode };
     await insist(() => pool().signal(acquire, request), waiting, spec.cluster.pool);
@@ -83,11 +87,18 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
         if (lost.includes(member.name)) crew.members[rank] = crew.spares.shift() ?? (await ask(1))[0]!;
     },
 
-    async token() {
-      const requestId = `launch-${++requests}`;
+    async fence() {
+      const requestId = newRequest('launch');
       await insist(() => pool().signal(requestLaunch, { requestId, holder }), waiting, spec.cluster.pool);
       await condition(() => tokens.has(requestId));
-      return tokens.get(requestId)!;
+      const token = tokens.get(requestId)!;
+      const fenced = async (node: NodeInfo): Promise<NodeInfo> => {
+        const { name, address, port, devices, profile } = await onNode(node.name, spec.recovery).fenceNode({ token });
+        return { name, address, port, devices, profile };
+      };
+      const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
+      [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
+      return token;
     },
 
     async release() {

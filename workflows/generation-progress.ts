@@ -20,6 +20,8 @@ export interface GenerationInput {
   devices: number;
   masterPort: number;
   script: string[];
+  /** Of the ranks, over the node's own. Absent in generations that were started before there was one. */
+  env?: Record<string, string>;
   startedFrom: number;
   target: number;
   keepCheckpoints: number;

@@ -1,6 +1,6 @@
 /** Signals, updates and queries by the names that appear on the wire, in the CLI and in histories. */
 import { defineQuery, defineSignal } from '@temporalio/workflow';
-import type { NodeInfo, Recipient } from './contract.js';
+import type { Holder, NodeAnswer, NodeInfo } from './contract.js';
 
 /** From the node of the last rank to its generation: at most once a minute, and at each save. */
 export interface TrainingProgress {
@@ -21,8 +21,9 @@ export interface CheckpointReplicated {
 }
 
 export interface AcquireNodes {
+  /** One that no other run's has: an answer may reach the next run of the same id. */
   requestId: string;
-  holder: Recipient;
+  holder: Holder;
   /** Runs of one series get the nodes that hold its data, where these are free. */
   series: string;
   nodes: number;
@@ -57,11 +58,11 @@ export const generationNews = defineSignal<[GenerationNews]>('generationNews');
 export const nodesGranted = defineSignal<[NodesGranted]>('nodesGranted');
 export const launchGranted = defineSignal<[LaunchGranted]>('launchGranted');
 
-export const join = defineSignal<[NodeInfo]>('join');
+export const join = defineSignal<[NodeAnswer]>('join');
 export const acquire = defineSignal<[AcquireNodes]>('acquire');
-export const requestLaunch = defineSignal<[{ requestId: string; holder: Recipient }]>('requestLaunch');
+export const requestLaunch = defineSignal<[{ requestId: string; holder: Holder }]>('requestLaunch');
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
-export const release = defineSignal<[{ holder: Recipient; nodes?: string[] }]>('release');
+export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('release');
 
 /** Of a generation: its newest replicated iteration. Nodes ask before they throw an older one away. */
 export const replicated = defineQuery<number>('replicated');

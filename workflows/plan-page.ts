@@ -1,16 +1,11 @@
 /** What `npm run plan` prints: the placement and every node's exact commands. Pure. */
 import { planCopies } from './checkpoints.js';
 import type { NodeInfo, Peer } from './contract.js';
-import {
-  checkpointsDir,
-  convertArgs,
-  convertedDir,
-  targetOf,
-  torchrunArgs,
-  trainingScript,
-  type Start,
-} from './plan.js';
+import { convertedDir, toHuggingFace, toMegatron, type Conversion } from './convert-command.js';
+import { launchEnvironment } from './launch-environment.js';
+import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
 import type { RunSpec } from './spec.js';
+import { warningsAbout } from './warnings.js';
 import { allShards, placeNodes, type NodePlace } from './topology.js';
 
 export interface NodePlan {
@@ -31,12 +26,25 @@ export interface RunPlan {
   target: number;
   checkpoints: string;
   shards: string[];
+  /** To Megatron before the first launch, and to Hugging Face afterwards. */
   convert?: string[];
+  export: string[];
+  /** Environment of every node's command. */
+  env: Record<string, string>;
+  warnings: string[];
   nodes: NodePlan[];
 }
 
-/** What only a run learns stands in angle brackets. */
-const KEY = '<key>';
+/** What only a run learns stands as a shell variable, so that a line can be pasted. */
+const VARIABLES: Record<string, string> = {
+  MINDSPEED_LLM: "the node's MindSpeed-LLM directory",
+  MASTER_ADDR: 'the address of node-0',
+  MASTER_PORT: 'a free port of node-0',
+  NIC: "the interface that carries the node's address",
+  DATASET: 'content key of the preprocessed dataset, below <data>/datasets',
+  TOKENIZER: 'content key of the tokenizer, below <data>/models',
+};
+const WEIGHTS: Record<string, string> = { WEIGHTS: 'content key of the fetched weights, below <data>/models' };
 
 /** The plan of a series' first run. */
 export function planRun(spec: RunSpec): RunPlan {
@@ -47,12 +55,12 @@ export function planRun(spec: RunSpec): RunPlan {
   const extra = Array.from({ length: spares }, (_, index) => member(`spare-${index}`, devices));
   const copies = planCopies(places, peers(members), peers(extra), spec.train.replicas);
   const pretrained = spec.model.init === 'pretrained';
-  const start: Start = pretrained ? { from: 'pretrained', dir: convertedDir(KEY, spec) } : { from: 'random' };
+  const start: Start = pretrained ? { from: 'pretrained', dir: convertedDir('$WEIGHTS', spec) } : { from: 'random' };
   const target = targetOf(spec, 0);
   const script = trainingScript(spec, {
     ...{ start, target, shared: sharedStorage === true },
-    dataPrefix: `datasets/${KEY}/prefix_${spec.dataset.trainKey ?? spec.dataset.keys[0]!}_document`,
-    tokenizer: `models/${KEY}/tokenizer`,
+    dataPrefix: `datasets/$DATASET/prefix_${spec.dataset.trainKey ?? spec.dataset.keys[0]!}_document`,
+    tokenizer: 'models/$TOKENIZER/tokenizer',
   });
   const world = nodes * devices;
   const { tp, pp, cp } = spec.parallel;
@@ -65,16 +73,14 @@ export function planRun(spec: RunSpec): RunPlan {
     checkpoints: checkpointsDir(spec.series),
     shards: allShards(spec.parallel, world),
     ...(pretrained && {
-      convert: [
-        ...['python3', '$MINDSPEED_LLM/convert_ckpt_v2.py', ...convertArgs(spec)],
-        ...['--load-dir', `models/${KEY}/hf`, '--save-dir', convertedDir(KEY, spec)],
-      ],
+      convert: converting(toMegatron(spec, 'models/$WEIGHTS/hf'), convertedDir('$WEIGHTS', spec)),
     }),
+    export: converting(toHuggingFace(spec, checkpointsDir(spec.series), 'models/$TOKENIZER/tokenizer'), 'export'),
+    env: { ...launchEnvironment(spec), GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
+    warnings: warningsAbout(spec),
     nodes: [...members, ...extra].map(({ name }, rank) => {
       const place = places[rank] ?? none;
-      const torchrun = torchrunArgs(rank, members, devices, 0).map((arg, at, all) =>
-        all[at - 1] === '--master_port' ? '<port>' : arg,
-      );
+      const torchrun = torchrunArgs(rank, members, devices, '$MASTER_PORT');
       const [entry, ...args] = script;
       return {
         node: name,
@@ -93,8 +99,14 @@ export function planRun(spec: RunSpec): RunPlan {
   };
 }
 
+/** The converter wants to be started in its own directory. */
+const converting = ({ script, args, paths }: Conversion, to: string): string[] => [
+  ...['python3', script, ...args],
+  ...Object.entries({ ...paths, '--save-dir': to }).flatMap(([flag, path]) => [flag, `$DATA/${path}`]),
+];
+
 const member = (name: string, devices: number): NodeInfo => ({
-  ...{ name, address: `<address of ${name}>`, port: 0, devices },
+  ...{ name, address: '$MASTER_ADDR', port: 0, devices },
   profile: 'npu',
 });
 
@@ -103,24 +115,40 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
   return [
     `series ${plan.series}: ${spec.cluster.nodes} nodes × ${spec.cluster.devicesPerNode} devices = ${plan.world} ranks = tp ${tp} · pp ${pp} · cp ${cp} · dp ${plan.dataParallel}${ep > 1 ? `, ep ${ep}` : ''}`,
     `iterations: ${spec.train.iterations} in all, the first run ends at ${plan.target}; a checkpoint every ${spec.train.saveInterval} in <data>/${plan.checkpoints}: ${plan.shards.join(', ')}`,
-    'Commands run in <data>. What only a run learns stands in <angle brackets>; the content keys name fetched, preprocessed and converted files.',
-    ...(plan.convert ? ['', 'on the first node, once for this layout:', shellLine(plan.convert)] : []),
-    ...plan.nodes.flatMap(describeNode),
+    ...plan.warnings.map((warning) => `warning: ${warning}`),
+    '',
+    'Once in a shell, with the values of that node:',
+    ...Object.entries({ DATA: "the node's data directory", ...VARIABLES, ...(plan.convert && WEIGHTS) }).map(
+      ([name, what]) => `export ${name}=…  # ${what}`,
+    ),
+    ...(plan.convert ? ['', 'on the first node, once for this layout:', convertLine(plan.convert)] : []),
+    ...plan.nodes.flatMap((node) => describeNode(node, plan.env)),
+    '',
+    'afterwards, where all shards are, back to Hugging Face format:',
+    convertLine(plan.export),
   ].join('\n');
 }
 
-function describeNode({ node, ranks, stages, loads, writes, copies, readsDataset, command }: NodePlan): string[] {
+const convertLine = (command: string[]) => `cd "$MINDSPEED_LLM" && ${shellLine(command)}`;
+
+function describeNode(plan: NodePlan, env: Record<string, string>): string[] {
+  const { node, ranks, stages, loads, writes, copies, readsDataset, command } = plan;
   const copied = copies.length ? `; copies after each save ${copies.join(', ')}` : '';
   if (command.length === 0) return ['', `${node}: no ranks${copied}`];
   return [
     '',
     `${node}: ranks ${ranks[0]!}–${ranks.at(-1)!}, stage ${stages.join(', ')}; ${readsDataset ? 'reads the dataset' : 'reads no dataset'}; loads ${loads.join(', ')}; writes ${writes.join(', ') || 'nothing'}${copied}`,
-    shellLine(command),
+    `cd "$DATA" && env ${shellLine(Object.entries(env).map(([name, value]) => `${name}=${value}`))} \\`,
+    `  ${shellLine(command)}`,
   ];
 }
 
-/** An argument list as a line that a shell reads back as the same list; `$MINDSPEED_LLM` is left for it to fill in. */
-export const shellLine = (args: string[]): string =>
-  args
-    .map((arg) => (/^[\w@%+=:,./-]+$|^\$MINDSPEED_LLM\//.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`))
-    .join(' ');
+/** An argument list as a line that a shell reads back as the same list, with the variables of the plan filled in. */
+export const shellLine = (args: string[]): string => args.map(quoted).join(' ');
+
+function quoted(arg: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(arg)) return arg;
+  return VARIABLE.test(arg) ? `"${arg.replace(/["`\\]/g, '\\$&')}"` : `'${arg.replaceAll("'", `'\\''`)}'`;
+}
+
+const VARIABLE = new RegExp(`\\$(DATA|${Object.keys({ ...VARIABLES, ...WEIGHTS }).join('|')})\\b`);

@@ -1,7 +1,8 @@
 /** From a run file to the exact commands: argument lists only, never a shell string. Pure. */
 import type { NodeInfo, SourceFile } from './contract.js';
-import type { ModelSizes } from './presets.js';
+import type { Flags } from './recipes.js';
 import type { RunSpec } from './spec.js';
+import { render, trainingFlags } from './training-flags.js';
 
 /** Where a launch takes its weights from. */
 export type Start =
@@ -23,10 +24,6 @@ export interface LaunchPlan {
 
 export const checkpointsDir = (series: string): string => `series/${series}/checkpoints`;
 
-/** Directory of converted weights for one layout; another layout gets another directory. */
-export const convertedDir = (weightsKey: string, { parallel }: RunSpec): string =>
-  `models/${weightsKey}/mcore-tp${parallel.tp}-pp${parallel.pp}-ep${parallel.ep}`;
-
 /**
  * Iteration at which this run ends: the next multiple of `iterationsPerRun` after `done`, so that a run which
  * starts again in the middle still ends where it was meant to, and never past the total.
@@ -37,104 +34,35 @@ export function targetOf({ train }: RunSpec, done: number): number {
 }
 
 /** Options of torchrun for one node: static rendezvous, one launch a node, no restarts of its own. */
-export const torchrunArgs = (nodeRank: number, nodes: NodeInfo[], devices: number, port: number): string[] => [
+export const torchrunArgs = (nodeRank: number, nodes: NodeInfo[], devices: number, port: number | string): string[] => [
   ...['--nproc_per_node', String(devices), '--nnodes', String(nodes.length), '--node_rank', String(nodeRank)],
   ...['--master_addr', nodes[0]!.address, '--master_port', String(port), '--monitor_interval', '0.5'],
 ];
 
 /** `pretrain_gpt.py` and its arguments, the same on every node. */
 export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {
-  const flags: Record<string, Flag> = {
-    ...modelFlags(spec.sizes),
-    ...recipeFlags(spec),
-    '--tokenizer-type': spec.tokenizer.type,
+  const { train, series, tokenizer } = spec;
+  const flags: Flags = {
+    ...trainingFlags(spec),
+    '--tokenizer-type': tokenizer.type,
     '--tokenizer-name-or-path': plan.tokenizer,
     '--data-path': plan.dataPrefix,
-    ...loadFlags(spec, plan),
-    '--save': checkpointsDir(spec.series),
-    '--save-interval': spec.train.saveInterval,
-    '--train-iters': spec.train.iterations,
-    // Always given: exit 0 after a save on SIGTERM, and no silent start from random weights over the checkpoints.
+    ...startFlags(series, plan.start),
+    '--save': checkpointsDir(series),
+    '--save-interval': train.saveInterval,
+    '--train-iters': train.iterations,
+    // Always given: exit 0 after a save on SIGTERM, instead of an end without one.
     '--exit-signal-handler': true,
-    ...(plan.target < spec.train.iterations && { '--exit-interval': plan.target }),
+    '--tensorboard-dir': `series/${series}/tensorboard`,
+    ...(plan.target < train.iterations && { '--exit-interval': plan.target }),
     ...(!plan.shared && { '--no-shared-storage': true }),
-    ...spec.train.extraArgs,
+    ...train.extraArgs,
   };
   return ['pretrain_gpt.py', ...render(flags)];
 }
 
-type Flag = string | number | boolean | (string | number)[];
-
-/** Flags in the order given; `true` is a switch, `false` takes a default away. */
-const render = (flags: Record<string, Flag>): string[] =>
-  Object.entries(flags).flatMap(([flag, value]) => {
-    if (typeof value === 'boolean') return value ? [flag] : [];
-    return [flag, ...[value].flat().map(String)];
-  });
-
-const modelFlags = (sizes: ModelSizes): Record<string, Flag> => ({
-  '--use-mcore-models': true,
-  '--spec': ['mindspeed_llm.tasks.models.spec.qwen3_spec', 'layer_spec'],
-  '--qk-layernorm': true,
-  '--num-layers': sizes.layers,
-  '--hidden-size': sizes.hidden,
-  '--ffn-hidden-size': sizes.ffn,
-  '--num-attention-heads': sizes.heads,
-  '--group-query-attention': true,
-  '--num-query-groups': sizes.groups,
-  '--kv-channels': sizes.headDim,
-  '--max-position-embeddings': sizes.maxPositions,
-  '--make-vocab-size-divisible-by': 1,
-  '--padded-vocab-size': sizes.vocab,
-  '--rotary-base': sizes.ropeBase,
-  ...(!sizes.tied && { '--untie-embeddings-and-output-weights': true }),
-  '--disable-bias-linear': true,
-  '--position-embedding-type': 'rope',
-  '--normalization': 'RMSNorm',
-  '--norm-epsilon': '1e-6',
-  '--swiglu': true,
-  '--attention-softmax-in-fp32': true,
-  '--no-gradient-accumulation-fusion': true,
-  '--no-masked-softmax-fusion': true,
-  '--use-flash-attn': true,
-  '--use-fused-rotary-pos-emb': true,
-  '--use-rotary-position-embeddings': true,
-  '--use-fused-swiglu': true,
-  '--use-fused-rmsnorm': true,
-  '--transformer-impl': 'local',
-});
-
-const recipeFlags = ({ parallel, train }: RunSpec): Record<string, Flag> => ({
-  '--tensor-model-parallel-size': parallel.tp,
-  '--pipeline-model-parallel-size': parallel.pp,
-  ...(parallel.cp > 1 && { '--context-parallel-size': parallel.cp }),
-  ...(parallel.ep > 1 && { '--expert-model-parallel-size': parallel.ep }),
-  '--distributed-backend': 'nccl',
-  '--use-distributed-optimizer': true,
-  '--micro-batch-size': train.microBatch,
-  '--global-batch-size': train.globalBatch,
-  '--seq-length': train.seqLength,
-  '--bf16': true,
-  '--lr': '1.25e-6',
-  '--min-lr': '1.25e-7',
-  '--lr-decay-style': 'cosine',
-  '--lr-warmup-fraction': '0.01',
-  '--weight-decay': '0.1',
-  '--adam-beta1': '0.9',
-  '--adam-beta2': '0.95',
-  '--clip-grad': '1.0',
-  '--initial-loss-scale': 4096,
-  '--init-method-std': '0.01',
-  '--attention-dropout': '0.0',
-  '--hidden-dropout': '0.0',
-  '--seed': 42,
-  '--split': '100,0,0',
-  '--eval-interval': train.iterations,
-  '--eval-iters': 0,
-  '--log-interval': 1,
-});
-
-function loadFlags({ series }: RunSpec, { start }: LaunchPlan): Record<string, Flag> {
+/** The commonest silent errors of a restart are here: each start has its own flags, and no other's. */
+function startFlags(series: string, start: Start): Flags {
   switch (start.from) {
     case 'random':
       return {};
@@ -151,18 +79,6 @@ function loadFlags({ series }: RunSpec, { start }: LaunchPlan): Record<string, F
       return { '--load': checkpointsDir(series), '--exit-on-missing-checkpoint': true };
   }
 }
-
-/** Arguments of `convert_ckpt_v2.py` but for the two directories; the same layout that trains. */
-export const convertArgs = ({ parallel, sizes }: RunSpec): string[] =>
-  render({
-    '--load-model-type': 'hf',
-    '--save-model-type': 'mg',
-    '--model-type-hf': 'qwen3',
-    '--target-tensor-parallel-size': parallel.tp,
-    '--target-pipeline-parallel-size': parallel.pp,
-    ...(parallel.ep > 1 && { '--target-expert-parallel-size': parallel.ep }),
-    ...(sizes.tied && {}),
-  });
 
 export interface ShardPlan {
   /** The files that this shard reads: several whole ones, or a slice of a single one. */

@@ -4,6 +4,7 @@ import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
 import { runChild } from './child.js';
 import { peerOf, type NodeInfo } from './contract.js';
+import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
@@ -15,7 +16,7 @@ import {
   restoreNewest,
   type RestoreTarget,
 } from './restore.js';
-import { show, waitingOf, type Run } from './run-generation.js';
+import { note, show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
 import type { GenerationInput } from './generation-progress.js';
@@ -25,7 +26,6 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const { spec, name, state, crew } = run;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const timing = spec.recovery;
-  const all = [...crew.members, ...crew.spares];
   const places = placeNodes(spec.parallel, nodes, devices);
   const shards = allShards(spec.parallel, nodes * devices);
   const dir = checkpointsDir(spec.series);
@@ -35,6 +35,9 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   };
 
   enter('check');
+  // Before anything is looked at: what an earlier run of the series left may still be saving.
+  const token = await crew.fence();
+  const all = [...crew.members, ...crew.spares];
   const { listings, silent } = await findCheckpoints(run, all, shards);
   const done = newestComplete(listings, shards)?.iteration ?? 0;
   if (state.generation === 0) {
@@ -43,6 +46,11 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     state.replicated = Math.max(done, state.replicated);
     state.target = targetOf(spec, state.replicated);
   }
+  if (silent.length > 0 && done > 0)
+    note(
+      run,
+      `${silent.join(', ')} served this series and did not answer: what is newer there than iteration ${done} is not used`,
+    );
   if (done >= state.target) return 'reached';
   const { reports, shared } = await checkNodes(spec, name, all, timing);
 
@@ -84,7 +92,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     run: name,
     series: spec.series,
     generation: state.generation,
-    token: await crew.token(),
+    token,
     nodes: crew.members,
     spares: crew.spares,
     writes: places.map(({ writes }) => writes),
@@ -92,6 +100,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     devices,
     masterPort: reports[0]!.freePort,
     script: trainingScript(spec, plan),
+    env: launchEnvironment(spec),
     startedFrom: restored,
     target: state.target,
     keepCheckpoints: spec.train.keepCheckpoints,

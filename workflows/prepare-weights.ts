@@ -4,11 +4,14 @@ import { newestComplete, type CompleteCheckpoint } from './checkpoints.js';
 import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
 import { listCheckpoints } from './restore.js';
 import { onFirst } from './place.js';
-import { convertArgs, convertedDir } from './plan.js';
+import { convertedDir, toMegatron } from './convert-command.js';
 import { fetchOnce, listFiles } from './prepare-data.js';
+import { releases } from './releases.js';
 import type { RunSpec } from './spec.js';
 
 const WEIGHT_FILES = /^(config\.json|generation_config\.json|.*\.safetensors|.*\.safetensors\.index\.json)$/;
+/** The first converter opens the tokenizer as well. */
+const TOKENIZER_FILE = /^tokenizer(_config)?\.json$/;
 
 export async function prepareWeights(
   spec: RunSpec,
@@ -16,7 +19,9 @@ export async function prepareWeights(
   nodes: NodeInfo[],
   timing: Timing,
 ): Promise<{ dir: string; weights: CompleteCheckpoint }> {
-  const listing = await listFiles(spec.model.weights!, nodes, timing, (path) => WEIGHT_FILES.test(path));
+  const legacy = releases[spec.mindspeed.release].converter.version === 1;
+  const wanted = (path: string) => WEIGHT_FILES.test(path) || (legacy && TOKENIZER_FILE.test(path));
+  const listing = await listFiles(spec.model.weights!, nodes, timing, wanted);
   const key = contentKey(listing);
   const dir = convertedDir(key, spec);
   const there = newestComplete(await listCheckpoints(dir, nodes, timing), shards);
@@ -24,7 +29,7 @@ export async function prepareWeights(
 
   const { at, artifact } = await fetchOnce(listing, `models/${key}/hf`, nodes, timing);
   const held = await onFirst([at], (node) =>
-    onNode(node.name, timing).convertCheckpoint({ from: artifact.dir, to: dir, args: convertArgs(spec), shards }),
+    onNode(node.name, timing).convertCheckpoint({ ...toMegatron(spec, artifact.dir), to: dir, shards }),
   );
   const from = [peerOf(at)];
   // The converter's tracker always says 1.

@@ -1,7 +1,7 @@
 /** The fields of a run file: types, defaults and what each expects, in the words of the error message. */
 import { z } from 'zod';
-import { presets } from './presets.js';
-import { checkTogether } from './spec-rules.js';
+import { PRESETS } from './presets.js';
+import { MACHINES, RELEASES } from './releases.js';
 
 /** How the run file writes a duration. */
 export const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/;
@@ -41,6 +41,11 @@ const OWNED: Record<string, string> = {
   '--pipeline-model-parallel-size': 'parallel.pp',
   '--context-parallel-size': 'parallel.cp',
   '--expert-model-parallel-size': 'parallel.ep',
+  '--expert-tensor-parallel-size': 'parallel.etp',
+  '--num-layers-per-virtual-pipeline-stage': 'parallel.layersPerVirtualStage',
+  '--noop-layers': 'parallel.noopLayers',
+  '--reset-attention-mask': 'dataset.appendEod: one without the other trains across documents, or on no boundaries',
+  '--enable-hf2mg-convert': 'nothing: weights are converted once, before the first launch',
   '--no-shared-storage': 'cluster.sharedStorage',
   '--finetune': 'model.init',
   '--no-load-optim': 'model.init',
@@ -72,14 +77,25 @@ const sizes = z.strictObject({
   maxPositions: count(1),
   tied: z.boolean().default(false),
   ropeBase: count(1).default(1_000_000),
+  moe: z
+    .strictObject({ experts: count(2, 4096), topk: count(1, 256), ffn: count(8), sharedFfn: count(8).optional() })
+    .optional(),
 });
 
-const fields = z.strictObject({
+const parallel = z.strictObject({
+  tp: count(1, 1024).default(1),
+  pp: count(1, 1024).default(1),
+  cp: count(1, 1024).default(1),
+  ep: count(1, 1024).default(1),
+  etp: count(1, 1024).optional(),
+  layersPerVirtualStage: count(1, 1024).optional(),
+  noopLayers: z.array(count(0, 4096)).min(1, 'at least one layer').optional(),
+});
+
+export const runFile = z.strictObject({
   series: name.optional(),
   model: z.strictObject({
-    preset: z
-      .enum(Object.keys(presets) as [string, ...string[]], `one of ${Object.keys(presets).join(', ')}`)
-      .optional(),
+    preset: z.enum(PRESETS, `one of ${PRESETS.join(', ')}`).optional(),
     sizes: sizes.optional(),
     weights: source.optional(),
     init: z.enum(['random', 'pretrained'], '"random" or "pretrained"').default('random'),
@@ -108,27 +124,25 @@ const fields = z.strictObject({
     nodes: count(1, 2000),
     spares: count(0, 100).default(0),
     devicesPerNode: count(1, 64),
+    machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
     sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
   }),
-  parallel: z
-    .strictObject({
-      tp: count(1, 1024).default(1),
-      pp: count(1, 1024).default(1),
-      cp: count(1, 1024).default(1),
-      ep: count(1, 1024).default(1),
-    })
-    .default({ tp: 1, pp: 1, cp: 1, ep: 1 }),
+  /** Without it the preset's own for the machine, else all 1. */
+  parallel: parallel.optional(),
   train: z.strictObject({
     iterations: count(1),
     iterationsPerRun: count(1).optional(),
     globalBatch: count(1),
-    microBatch: count(1).default(1),
+    microBatch: count(1).optional(),
     seqLength: count(1),
     saveInterval: count(1),
     keepCheckpoints: count(1, 10_000).default(2),
     replicas: count(0, 10).default(1),
     extraArgs: extraArgs.default({}),
   }),
+  mindspeed: z
+    .strictObject({ release: z.enum(RELEASES, `one of ${RELEASES.join(', ')}`).default('26.0.0') })
+    .prefault({}),
   recovery: z
     .strictObject({
       maxFailures: count(0, 10_000).default(20),
@@ -141,6 +155,4 @@ const fields = z.strictObject({
 });
 
 /** A run file whose fields are each right by themselves, defaults filled in. */
-export type RunFile = z.infer<typeof fields>;
-
-export const runFile = fields.superRefine(checkTogether);
+export type RunFile = z.infer<typeof runFile>;

@@ -1,51 +1,132 @@
-import type { z } from 'zod';
+/** Rules over more than one field. Each is judged as soon as the fields that it reads are right by themselves. */
+import {
+  LAYOUT_RULES,
+  MODEL_RULES,
+  dataParallel,
+  groupsOfHeadsRule,
+  worldRule,
+  type Complaint,
+} from './layout-rules.js';
+import type { Fit } from './layout-rules.js';
 import { presets, type ModelSizes } from './presets.js';
+import { recipeOf, type Recipe } from './recipes.js';
+import { unlessWrong } from './right-fields.js';
 import type { RunFile } from './spec-fields.js';
+import type { Parallel } from './topology.js';
 
-/** Rules over more than one field; they run only when each field by itself is right. */
-export function checkTogether(file: RunFile, context: z.RefinementCtx): void {
-  const { model, tokenizer, dataset, cluster, parallel, train } = file;
-  const bad = (path: string, message: string) => context.addIssue({ code: 'custom', path: path.split('.'), message });
+type Rule = (file: RunFile) => Complaint;
 
-  if (!model.preset === !model.sizes) bad('model', 'either "preset" or "sizes"');
-  if (model.init === 'pretrained' && !model.weights) bad('model.weights', 'a source, since model.init is "pretrained"');
-  if (!tokenizer.source && !model.weights)
-    bad('tokenizer.source', 'a source, since there are no model.weights to take it from');
-  if (dataset.trainKey && !dataset.keys.includes(dataset.trainKey))
-    bad('dataset.trainKey', `one of dataset.keys (${dataset.keys.join(', ')})`);
+const bad = (path: string, expected: string): Complaint => ({ path, expected });
 
-  const { tp, pp, cp, ep } = parallel;
-  const world = cluster.nodes * cluster.devicesPerNode;
-  // A count below 1 is named by its own field; nothing more can be computed from it.
-  if (Math.min(world, tp, pp, cp, ep, train.microBatch) < 1) return;
-  if (world % (tp * pp * cp) !== 0)
-    return bad(
-      'parallel',
-      `tp·pp·cp = ${tp}·${pp}·${cp} = ${tp * pp * cp} that divides the world of ${cluster.nodes} nodes × ${cluster.devicesPerNode} devices = ${world}`,
-    );
-  const dp = world / (tp * pp * cp);
-  if ((dp * cp * tp) % ep !== 0) bad('parallel.ep', `a divisor of dp·cp·tp = ${dp * cp * tp}`);
-  if (train.globalBatch % (train.microBatch * dp) !== 0)
-    bad('train.globalBatch', `a multiple of microBatch·dp = ${train.microBatch}·${dp} = ${train.microBatch * dp}`);
-  if (train.iterationsPerRun !== undefined && train.iterationsPerRun > train.iterations)
-    bad('train.iterationsPerRun', `at most train.iterations = ${train.iterations}`);
-  if (train.saveInterval > train.iterations)
-    bad('train.saveInterval', `at most train.iterations = ${train.iterations}, or a failure loses everything`);
-  if (train.replicas >= cluster.nodes + cluster.spares && cluster.nodes + cluster.spares > 1)
-    bad(
-      'train.replicas',
-      `less than nodes + spares = ${cluster.nodes + cluster.spares}: each copy goes to another node`,
-    );
+const RULES: Rule[] = [
+  ({ model }) => (!model.preset === !model.sizes ? bad('model', 'either "preset" or "sizes"') : undefined),
+  ({ model }) =>
+    model.init === 'pretrained' && !model.weights
+      ? bad('model.weights', 'a source, since model.init is "pretrained"')
+      : undefined,
+  ({ model, tokenizer }) =>
+    !tokenizer.source && !model.weights
+      ? bad('tokenizer.source', 'a source, since there are no model.weights to take it from')
+      : undefined,
+  ({ dataset: { trainKey, keys } }) =>
+    trainKey && !keys.includes(trainKey)
+      ? bad('dataset.trainKey', `one of dataset.keys (${keys.join(', ')})`)
+      : undefined,
+  ({ train: { iterations, iterationsPerRun } }) =>
+    iterationsPerRun !== undefined && iterationsPerRun > iterations
+      ? bad('train.iterationsPerRun', `at most train.iterations = ${iterations}`)
+      : undefined,
+  ({ train: { saveInterval, iterations } }) =>
+    saveInterval > iterations
+      ? bad('train.saveInterval', `at most train.iterations = ${iterations}, or a failure loses everything`)
+      : undefined,
+  ({ train: { replicas }, cluster: { nodes, spares } }) =>
+    replicas >= nodes + spares && nodes + spares > 1
+      ? bad('train.replicas', `less than nodes + spares = ${nodes + spares}: each copy goes to another node`)
+      : undefined,
+  ({ train: { seqLength }, model }) => {
+    const sizes = sizesOf(model);
+    return sizes && seqLength > sizes.maxPositions
+      ? bad('train.seqLength', `at most the model's ${sizes.maxPositions} positions`)
+      : undefined;
+  },
+  ({ model }) => {
+    const sizes = sizesOf(model);
+    return sizes && groupsOfHeadsRule(sizes);
+  },
+  (file) => unpublished(file),
+  (file) => worldRule(fitOf(file)),
+  ...LAYOUT_RULES.map(
+    (rule): Rule =>
+      (file) =>
+        unlessUneven(file, (fit) => rule(fit)),
+  ),
+  ...MODEL_RULES.map((rule): Rule => (file) => {
+    const sizes = sizesOf(file.model);
+    return sizes && rule(fitOf(file), sizes);
+  }),
+];
 
-  const sizes = sizesOf(model);
-  if (!sizes) return;
-  if (sizes.layers % pp !== 0) bad('parallel.pp', `a divisor of the model's ${sizes.layers} layers`);
-  if (sizes.heads % tp !== 0) bad('parallel.tp', `a divisor of the model's ${sizes.heads} heads`);
-  if (sizes.heads % sizes.groups !== 0) bad('model.sizes.groups', `a divisor of heads = ${sizes.heads}`);
-  if (train.seqLength > sizes.maxPositions)
-    bad('train.seqLength', `at most the model's ${sizes.maxPositions} positions`);
+/** All that is wrong between fields, one complaint a path. */
+export function complaintsAbout(file: RunFile): NonNullable<Complaint>[] {
+  const found = RULES.flatMap((rule) => unlessWrong(() => rule(file)) ?? []);
+  return found.filter(({ path }, index) => found.findIndex((other) => other.path === path) === index);
 }
 
 /** The sizes that a run file names by preset or spells out. */
 export const sizesOf = (model: RunFile['model']): ModelSizes | undefined =>
   model.sizes ?? (model.preset ? presets[model.preset] : undefined);
+
+type Chooses = Pick<RunFile, 'model' | 'mindspeed'> & { cluster: Pick<RunFile['cluster'], 'machine'> };
+
+/** What MindSpeed-LLM recommends for this preset on this machine, if a preset is named and it does. */
+export const recipeFor = ({ model, cluster, mindspeed }: Chooses): Recipe | undefined =>
+  recipeOf(model.preset, cluster.machine, mindspeed.release);
+
+/** The layout that a run file spells out, else its preset's. */
+export const layoutOf = (file: RunFile): Parallel =>
+  file.parallel ?? recipeFor(file)?.parallel ?? { tp: 1, pp: 1, cp: 1, ep: 1 };
+
+/** With a layout of one's own the recommended micro-batch says nothing. */
+export const microBatchOf = (file: RunFile): number =>
+  file.train.microBatch ?? (file.parallel ? 1 : (recipeFor(file)?.microBatch ?? 1));
+
+/** Read lazily, so that a rule only meets the fields that it needs. */
+const fitOf = (file: RunFile): Fit => ({
+  get nodes() {
+    return file.cluster.nodes;
+  },
+  get devices() {
+    return file.cluster.devicesPerNode;
+  },
+  get parallel() {
+    return layoutOf(file);
+  },
+  get globalBatch() {
+    return file.train.globalBatch;
+  },
+  get microBatch() {
+    return microBatchOf(file);
+  },
+  get seqLength() {
+    return file.train.seqLength;
+  },
+  get release() {
+    return file.mindspeed.release;
+  },
+});
+
+/** Nothing more can be computed from a layout that does not divide the world. */
+function unlessUneven(file: RunFile, judge: (fit: Fit) => Complaint): Complaint {
+  const fit = fitOf(file);
+  return Number.isInteger(dataParallel(fit)) ? judge(fit) : undefined;
+}
+
+function unpublished(file: RunFile): Complaint {
+  const { model, cluster, mindspeed } = file;
+  if (!model.preset || model.preset === 'qwen3-tiny' || file.parallel || recipeFor(file)) return undefined;
+  return bad(
+    'parallel',
+    `a layout, since MindSpeed-LLM ${mindspeed.release} recommends none for ${model.preset} on ${cluster.machine}`,
+  );
+}

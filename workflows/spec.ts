@@ -4,11 +4,18 @@
  */
 import { z } from 'zod';
 import type { ModelSizes } from './presets.js';
+import { rightFields } from './right-fields.js';
 import { DURATION, NAME, runFile, type RunFile } from './spec-fields.js';
-import { sizesOf } from './spec-rules.js';
+import { complaintsAbout, layoutOf, microBatchOf, sizesOf } from './spec-rules.js';
+import type { Parallel } from './topology.js';
 
-/** A valid run file with every default filled in, and the model's sizes resolved. */
-export type RunSpec = Omit<RunFile, 'series'> & { series: string; sizes: ModelSizes };
+/** A valid run file with every default filled in, and the model's sizes and layout resolved. */
+export type RunSpec = Omit<RunFile, 'series' | 'parallel' | 'train'> & {
+  series: string;
+  sizes: ModelSizes;
+  parallel: Parallel;
+  train: RunFile['train'] & { microBatch: number };
+};
 
 /** One thing wrong with a run file: where, what was there, what was expected. */
 export interface Problem {
@@ -29,7 +36,14 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
       ],
     };
   const result = runFile.safeParse(input);
-  if (!result.success) return { problems: result.error.issues.flatMap((issue) => problemsOf(issue, input)) };
+  const problems = [
+    ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, input)),
+    ...complaintsAbout(rightFields(runFile, input)).map(({ path, expected }) => ({
+      ...{ path, expected },
+      value: show(valueAt(input, path.split('.'))),
+    })),
+  ];
+  if (!result.success || problems.length) return { problems };
   const series = result.data.series ?? id;
   if (!NAME.test(series))
     return {
@@ -41,7 +55,13 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
         },
       ],
     };
-  return { spec: { ...result.data, series, sizes: sizesOf(result.data.model)! } };
+  const file = result.data;
+  return {
+    spec: {
+      ...{ ...file, series, sizes: sizesOf(file.model)!, parallel: layoutOf(file) },
+      train: { ...file.train, microBatch: microBatchOf(file) },
+    },
+  };
 }
 
 /** The one answer to a bad run file: a line for each problem. */

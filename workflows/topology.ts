@@ -7,6 +7,12 @@ export interface Parallel {
   pp: number;
   cp: number;
   ep: number;
+  /** Tensor parallelism inside an expert; Megatron's default is `tp`. */
+  etp?: number | undefined;
+  /** `--num-layers-per-virtual-pipeline-stage`: layers in a chunk, not the number of chunks. */
+  layersPerVirtualStage?: number | undefined;
+  /** Empty layers, by their place among all, so that stages and chunks come out even. */
+  noopLayers?: number[] | undefined;
 }
 
 export interface Rank {
@@ -42,17 +48,17 @@ const shardName = ({ pp, ep }: Pick<Parallel, 'pp' | 'ep'>, at: { tp: number; pp
 
 /** All ranks of a world. `world` must be a multiple of tp·pp·cp. */
 export function placeRanks(parallel: Parallel, world: number): Rank[] {
-  const { tp, pp, cp, ep } = parallel;
+  const { tp, pp, cp, ep, etp = tp } = parallel;
   const stage = world / pp;
   return Array.from({ length: world }, (_, rank) => {
     const inStage = rank % stage;
-    const at = { tp: rank % tp, pp: Math.floor(rank / stage), ep: Math.floor(inStage / tp) % ep };
+    const at = { tp: rank % tp, pp: Math.floor(rank / stage), ep: Math.floor(inStage / etp) % ep };
     return {
       rank,
       ...at,
       cp: Math.floor(rank / tp) % cp,
       dp: Math.floor(inStage / (tp * cp)),
-      edp: Math.floor(inStage / (tp * ep)),
+      edp: Math.floor(inStage / (etp * ep)),
       shard: shardName(parallel, at),
     };
   });

@@ -11,21 +11,14 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import { onNode, peerOf, type NodeInfo, type WatchResult } from './contract.js';
+import { onNode, type NodeInfo, type WatchResult } from './contract.js';
+import { copyAll, keepLastSave, LAST_COPIES } from './copy-checkpoints.js';
 import { lostNode, messageOf } from './failure-chain.js';
-import {
-  copyingNodes,
-  followProgress,
-  type GenerationInput,
-  type GenerationResult,
-  type Progress,
-} from './generation-progress.js';
+import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
 import { milliseconds } from './spec.js';
 
-/** How long the copies of a finished generation's last checkpoint may take before it counts as not replicated. */
-const LAST_COPIES = '30 minutes';
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
 
@@ -41,7 +34,10 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   } catch (error) {
     const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
     if (node === undefined) {
-      await CancellationScope.nonCancellable(() => stopAll(input, members));
+      await CancellationScope.nonCancellable(async () => {
+        await stopAll(input, members);
+        await keepLastSave(input, progress, [...members.values()]);
+      });
       throw error;
     }
     noteFailure(members, node, error);
@@ -83,7 +79,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       token: input.token,
       torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
       script: input.script,
-      env: {},
+      env: input.env ?? {},
       leaseSeconds: milliseconds(input.timing.lease) / 1000,
     }),
   );
@@ -107,25 +103,7 @@ async function watchAll(input: GenerationInput, progress: Progress): Promise<Wat
           }),
         ),
       );
-      // A copier that fails costs redundancy, not training: it is noted, and the next checkpoint that counts comes later.
-      const copiers = copyingNodes(input).map(({ node, seals, copies }) =>
-        onNode(node.name, timing)
-          .replicateCheckpoint({
-            ...{ run, series: input.series, generation, token },
-            after: input.attached?.replicated ?? input.startedFrom,
-            master: peerOf(nodes[0]!),
-            ...{ seals, copies },
-            keep: input.keepCheckpoints,
-            until: input.target,
-            reportTo,
-          })
-          .catch((error: unknown) => {
-            if (isCancellation(error)) return;
-            log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
-            // A spare only keeps copies; without it checkpoints are less safe, but there are some.
-            if (seals.length === 0) progress.without(node.name);
-          }),
-      );
+      const copiers = copyAll(input, progress, input.target);
       // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
       const full = condition(() => workflowInfo().continueAsNewSuggested).then(() => {
         continuing = true;

@@ -1,94 +1,135 @@
 /** The native engine: rows of data files in, one `.bin/.idx` pair for each text key out. Knows nothing of activities. */
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { failure } from '../failures.js';
-import type { Encoder } from './encode.js';
+import { noCounts, type Counts } from './counts.js';
+import { createColumnEncoder, type ColumnOptions } from './encode-column.js';
+import { looksLikeDate } from './dates.js';
+import { LongText } from './long-text.js';
+import { plainName } from './open-bytes.js';
 import { openPair, type Pair, type PairWriter } from './pair-writer.js';
-import { readerOf, readingFile } from './read-rows.js';
-import { corrupt, rangesOfSlice, type Row } from './rows.js';
+import { batchesOf, readerOf } from './read-rows.js';
+import { rangesOfSlice, type Row } from './rows.js';
+import { createSieve, type Place, type SkipOptions } from './usable-rows.js';
 
-export interface EncodeRowsInput {
+export interface Progress {
+  documents: number;
+  tokens: number;
+  /** Bytes of the files of this slice that were read, and all there are. */
+  bytes: number;
+  of: number;
+  file: string;
+}
+
+export interface EncodeRowsInput extends ColumnOptions {
   /** Directory of the files, and the files in order. */
   root: string;
   files: string[];
   slice: { index: number; of: number };
   keys: string[];
-  appendEod: boolean;
-  encoder: Encoder;
-  vocabSize: number;
   /** Path of a key's pair, without extension. */
   prefixOf(key: string): string;
+  /** Same bytes as MindSpeed-LLM wherever it finishes, a refusal wherever it does not. */
+  compat?: boolean;
+  skip?: SkipOptions | undefined;
   signal?: AbortSignal;
-  onProgress?(done: { documents: number; tokens: number; file: string }): void;
+  onProgress?(done: Progress): void;
+  /** Called when all is read and encoded, before any pair gets its name; may throw. */
+  check?(counts: Counts): void;
+}
+
+export interface Encoded {
+  pairs: Map<string, Pair>;
+  counts: Counts;
 }
 
 /** What is encoded at once: enough for all cores, little enough that ids and offsets stay small. */
 const BATCH_CHARACTERS = 256 * 1024;
 const BATCH_ROWS = 512;
 
-export async function encodeRows(input: EncodeRowsInput): Promise<Map<string, Pair>> {
-  const { keys, appendEod, encoder } = input;
+export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
+  const { keys, appendEod, encoder, compat = false } = input;
   if (appendEod && encoder.eod === undefined)
     throw failure('InvalidInput', 'dataset.appendEod: the tokenizer has no end-of-sequence token (eos_token)', {
       nonRetryable: true,
     });
   const writers = new Map<string, PairWriter>();
+  const sieve = createSieve(keys, { skip: input.skip, lists: compat && !appendEod });
+  const counts = noCounts(keys);
+  const encodeColumn = createColumnEncoder(input);
+  const total = { documents: 0, tokens: 0 };
   try {
     for (const key of keys) writers.set(key, await openPair(input.prefixOf(key)));
-    const total = { documents: 0, tokens: 0 };
-    for await (const { file, path, rows } of batches(input)) {
+    for await (const { place, rows, bytes, of } of portionsOf(input)) {
       input.signal?.throwIfAborted();
+      const good = await sieve.usable(rows, place);
+      look(good, place, keys, counts);
       for (const [column, key] of keys.entries()) {
-        const sequences = await encodeColumn(input, path, rows, column);
-        await writers.get(key)!.add(sequences);
-        total.documents += column === 0 ? sequences.length : 0;
-        total.tokens += sequences.reduce((sum, { length }) => sum + length, 0);
+        const made = await encodeColumn(good, column, writers.get(key)!, place, counts.keys[key]!);
+        total.documents += column === 0 ? made.documents : 0;
+        total.tokens += made.tokens;
       }
-      input.onProgress?.({ ...total, file });
+      counts.rows += rows.length;
+      input.onProgress?.({ ...total, bytes, of, file: place.file });
     }
+    counts.skipped = sieve.skipped();
+    input.check?.(counts);
+    await sieve.finish();
     const pairs = new Map<string, Pair>();
     for (const [key, writer] of writers) pairs.set(key, await writer.finish());
-    return pairs;
+    return { pairs, counts };
   } catch (error) {
+    await sieve.close();
     for (const writer of writers.values()) await writer.discard();
     throw error;
   }
 }
 
+/** Takes note of what rows say about the whole dataset. */
+function look(rows: Row[], { path }: Place, keys: string[], counts: Counts): void {
+  const isJson = /\.jsonl?$/.test(plainName(path));
+  counts.onlyDates = counts.onlyDates.filter((key) => {
+    const column = keys.indexOf(key);
+    return isJson && rows.every(({ values }) => looksLikeDate(values[column]));
+  });
+  if (keys.length > 1)
+    counts.misaligned += rows.filter(({ values }) => new Set(values.map((value) => value === '')).size > 1).length;
+}
+
 /** Rows in order, in portions of a size that does not depend on how a format stores them. */
-async function* batches({
-  root,
-  files,
-  slice,
-  keys,
-}: EncodeRowsInput): AsyncGenerator<{ file: string; path: string; rows: Row[] }> {
+async function* portionsOf({ root, files, slice, keys, prefixOf, compat = false }: EncodeRowsInput) {
   const paths = files.map((file) => join(root, file));
-  const counts = slice.of === 1 ? paths.map(() => Infinity) : await Promise.all(paths.map(countRows));
-  const ranges = slice.of === 1 ? counts.map((to) => ({ from: 0, to })) : rangesOfSlice(counts, slice);
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  const ranges = rangesOfSlice(sizes, slice);
+  const lengths = ranges.map(({ from, to }, index) => Math.max(0, Math.min(to, sizes[index]!) - from));
+  const of = lengths.reduce((sum, length) => sum + length, 0);
+  const scratch = scratchBeside(prefixOf(keys[0]!));
+  let before = 0;
   for (const [index, file] of files.entries()) {
-    const { from, to } = ranges[index]!;
-    if (from >= to) continue;
-    const path = paths[index]!;
-    const parts = readerOf(path).read(path, keys, { from, to });
-    try {
-      for (;;) {
-        const next = await readingFile(path, () => parts.next());
-        if (next.done) break;
-        for (const rows of portions(next.value)) yield { file, path, rows };
-      }
-    } finally {
-      // Closes the file when whoever takes the rows has had enough.
-      await parts.return(undefined);
-    }
+    const [path, range, length] = [paths[index]!, ranges[index]!, lengths[index]!];
+    let known: Promise<number> | undefined;
+    const rowsBefore = () =>
+      (known ??= range.from === 0 ? Promise.resolve(0) : readerOf(path).rowsBefore(path, range.from));
+    const place: Place = { file, path, rowsBefore };
+    if (range.from >= range.to) continue;
+    for await (const batch of batchesOf({ path, columns: keys, range, scratch, compat }))
+      for (const rows of portions(batch.rows))
+        yield { place, rows, bytes: before + Math.min(length, Math.max(0, batch.bytes - range.from)), of };
+    before += length;
   }
 }
 
-const countRows = (path: string): Promise<number> => readingFile(path, () => readerOf(path).count(path));
+/** Paths of temporary files; one that a killed process leaves is taken by the next. */
+function scratchBeside(prefix: string): (name: string) => string {
+  let count = 0;
+  return (name) => join(dirname(prefix), `.${basename(prefix)}.${name}-${count++}.tmp`);
+}
 
 function* portions(rows: Row[]): Generator<Row[]> {
   let start = 0;
   let characters = 0;
   for (const [index, { values }] of rows.entries()) {
-    characters += values.reduce((sum: number, value) => sum + (typeof value === 'string' ? value.length : 0), 0);
+    characters += values.reduce((sum: number, value) => sum + sizeOfValue(value), 0);
     if (characters < BATCH_CHARACTERS && index + 1 - start < BATCH_ROWS) continue;
     yield rows.slice(start, index + 1);
     [start, characters] = [index + 1, 0];
@@ -96,39 +137,5 @@ function* portions(rows: Row[]): Generator<Row[]> {
   if (start < rows.length) yield rows.slice(start);
 }
 
-/** Token ids of one column; an empty text makes no sequence at all, as in MindSpeed-LLM. */
-async function encodeColumn(
-  { keys, encoder, appendEod, vocabSize }: EncodeRowsInput,
-  path: string,
-  rows: Row[],
-  column: number,
-): Promise<Int32Array[]> {
-  const texts = rows.map((row) => textOf(row, keys[column]!, column, path));
-  const filled = rows.filter((_, index) => texts[index] !== '');
-  const encoded = await encoder.encode(texts.filter((text) => text !== ''));
-  return encoded.map((ids, index) => {
-    const sequence = new Int32Array(ids.length + (appendEod ? 1 : 0));
-    sequence.set(ids);
-    if (appendEod) sequence[ids.length] = encoder.eod!;
-    for (const id of sequence)
-      if (id >= vocabSize)
-        throw failure(
-          'InvalidInput',
-          `${path}, row ${filled[index]!.row + 1}: token id ${id} does not fit a vocabulary of ${vocabSize}. Use the model's own tokenizer, or a larger model.vocab`,
-          { nonRetryable: true },
-        );
-    return sequence;
-  });
-}
-
-function textOf({ row, values }: Row, key: string, column: number, path: string): string {
-  const value = values[column];
-  if (typeof value !== 'string') {
-    const found =
-      value === undefined || value === null ? 'nothing' : `a ${Array.isArray(value) ? 'list' : typeof value}`;
-    throw corrupt(path, row, `expected a text in ${key}, found ${found}`);
-  }
-  // A half of a surrogate pair is no character; encoders would put U+FFFD in its place and not say so.
-  if (/\p{Surrogate}/u.test(value)) throw corrupt(path, row, `the text in ${key} is not valid Unicode`);
-  return value;
-}
+const sizeOfValue = (value: unknown): number =>
+  typeof value === 'string' ? value.length : value instanceof LongText ? BATCH_CHARACTERS : 0;

@@ -9,6 +9,7 @@ import { exclusive } from '../exclusive.js';
 import type { NodeDeps } from '../node-deps.js';
 import { requireSpace, step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
+import { sumCounts } from './counts.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
 import { countsOf } from './preprocess-shard.js';
@@ -58,7 +59,14 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
     const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
     pairs.set(key, await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes }));
   }
-  const written: Summary = { keys: summaryOf(pairs) };
+  const parts = await Promise.all(shards.map(({ artifact }) => readSummary(dataDir, artifact.dir)));
+  const written: Summary = {
+    keys: summaryOf(pairs),
+    counts: sumCounts(
+      keys,
+      parts.map((part) => part!.counts),
+    ),
+  };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const known = knownDigests(pairs);
   const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY], { known, signal });

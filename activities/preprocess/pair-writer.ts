@@ -24,6 +24,11 @@ export interface Pair {
 export interface PairWriter {
   /** Each sequence is a document by itself. */
   add(sequences: readonly Int32Array[]): Promise<void>;
+  /** A piece of a sequence that is longer than memory; the last one is followed by `endSequence`. */
+  append(tokens: Int32Array): Promise<void>;
+  endSequence(): Promise<void>;
+  /** A document without a sequence, as MindSpeed-LLM counts those that are too long. */
+  addEmptyDocument(): Promise<void>;
   finish(): Promise<Pair>;
   discard(): Promise<void>;
 }
@@ -33,7 +38,9 @@ export async function openPair(prefix: string): Promise<PairWriter> {
   const bin = await openDigested(temporary.bin);
   const lengths = await openDigested(temporary.lengths);
   let sequences = 0;
+  let documents = 0;
   let tokens = 0;
+  let unended = 0;
   const discard = async () => {
     await Promise.allSettled([bin.close(), lengths.close()]);
     await removeAll(Object.values(temporary));
@@ -41,21 +48,34 @@ export async function openPair(prefix: string): Promise<PairWriter> {
   return {
     async add(batch) {
       sequences += batch.length;
+      documents += batch.length;
       tokens += batch.reduce((sum, { length }) => sum + length, 0);
       await bin.write(batch.map(bytesOf));
       await lengths.write([bytesOf(Int32Array.from(batch, ({ length }) => length))]);
+    },
+    async append(piece) {
+      unended += piece.length;
+      await bin.write([bytesOf(piece)]);
+    },
+    async endSequence() {
+      await lengths.write([bytesOf(Int32Array.of(unended))]);
+      [tokens, sequences, documents, unended] = [tokens + unended, sequences + 1, documents + 1, 0];
+    },
+    async addEmptyDocument() {
+      documents += 1;
+      await lengths.write([bytesOf(Int32Array.of(NO_SEQUENCE))]);
     },
     async finish() {
       await lengths.close();
       const index = await writeIndex(temporary.idx, {
         sequences,
-        documents: sequences,
-        lengths: () => int32sOf(temporary.lengths, sequences),
-        documentEnds: () => counting(sequences),
+        documents,
+        lengths: () => lengthsOf(temporary.lengths, documents),
+        documentEnds: () => documentEndsOf(temporary.lengths, documents),
       });
       const files = await commitPair(prefix, { bin: await bin.close(), idx: index });
       await removeAll([temporary.lengths]);
-      return { documents: sequences, sequences, tokens, files };
+      return { documents, sequences, tokens, files };
     },
     discard,
   };
@@ -118,7 +138,7 @@ export async function openDigested(path: string) {
   return {
     async write(buffers: Buffer[]): Promise<void> {
       for (const buffer of buffers) hash.update(buffer);
-      const bytes = Buffer.concat(buffers);
+      const bytes = buffers.length === 1 ? buffers[0]! : Buffer.concat(buffers);
       for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten;
     },
     async close(): Promise<string> {
@@ -134,10 +154,17 @@ export async function openDigested(path: string) {
   };
 }
 
-async function* counting(to: number): AsyncGenerator<BigInt64Array> {
-  const step = 2 ** 16;
-  for (let from = 0; from < to; from += step)
-    yield BigInt64Array.from({ length: Math.min(step, to - from) }, (_, i) => BigInt(from + i + 1));
+/** Stands in the file of lengths for a document that has none. */
+const NO_SEQUENCE = -1;
+
+async function* lengthsOf(path: string, documents: number): AsyncGenerator<Int32Array> {
+  for await (const part of int32sOf(path, documents)) yield part.filter((length) => length !== NO_SEQUENCE);
+}
+
+async function* documentEndsOf(path: string, documents: number): AsyncGenerator<BigInt64Array> {
+  let sequences = 0n;
+  for await (const part of int32sOf(path, documents))
+    yield BigInt64Array.from(part, (length) => (length === NO_SEQUENCE ? sequences : (sequences += 1n)));
 }
 
 async function* int32sOf(path: string, count: number): AsyncGenerator<Int32Array> {

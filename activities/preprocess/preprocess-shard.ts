@@ -23,7 +23,7 @@ export const createPreprocessShard =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['preprocessShard'] =>
   (input) => {
     const dir = shardDir(input);
-    let progress: unknown = { documents: 0, tokens: 0 };
+    let progress: unknown = { documents: 0, tokens: 0, bytes: 0 };
     const report = (done: unknown) => void (progress = done);
     return step({ node, name: `preprocess ${dir}`, details: () => progress }, (signal) =>
       exclusive(join(dataDir, dir), () => makeShard({ node, dataDir, dir, input, signal, report })),
@@ -54,7 +54,7 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
   await unseal(dataDir, dir);
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
-  const pairs = await encodeRows({
+  const { pairs, counts } = await encodeRows({
     root: confined(dataDir, input.input),
     files,
     slice,
@@ -66,7 +66,7 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     signal,
     onProgress: report,
   });
-  const written: Summary = { made, keys: summaryOf(pairs) };
+  const written: Summary = { made, keys: summaryOf(pairs), counts };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, undefined, { known: knownDigests(pairs), signal });
   return { artifact, ...countsOf(written, keys) };

@@ -1,77 +1,64 @@
-/** CSV with a header line, quotes doubled inside quotes, line ends inside them kept. */
-import { createReadStream } from 'node:fs';
-import { failure } from '../failures.js';
-import { corrupt, type Reader, type Row } from './rows.js';
+/** CSV with a header line. A field that is empty without quotes is no value, as it is for pandas. */
+import { isUtf8 } from 'node:buffer';
+import { countRecords, fieldsOf, recordsOf } from './csv-records.js';
+import { badRow } from './json-rows.js';
+import { LongText } from './long-text.js';
+import { rowOfLongCsv } from './long-csv.js';
+import { corrupt, noColumn, type Reader, type Row } from './rows.js';
+
+/** What pandas reads as no value at all, in quotes as well. */
+const MISSING = new Set(
+  '#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null'.split(','),
+);
 
 export const csvReader: Reader = {
-  async count(path) {
-    let count = -1;
-    for await (const records of recordsOf(path)) count += records.length;
-    return Math.max(0, count);
-  },
-
-  async *read(path, columns, { from, to }) {
-    let places: number[] | undefined;
+  async *read({ path, columns, range, scratch, compat }) {
+    let header: string[] = [];
+    let places: number[] = [];
     let next = 0;
-    for await (const records of recordsOf(path)) {
-      places ??= placesOf(path, columns, records.shift() ?? []);
-      const first = next;
-      next += records.length;
-      const rows = records.map((record, index): Row => ({
-        row: first + index,
-        values: places!.map((at) => record[at]),
-      }));
-      yield rows.filter(({ row }) => row >= from && row < to);
-      if (next >= to) return;
+    const rowOf = (fields: (string | undefined)[], row: number): Row => {
+      if (fields.length > header.length)
+        return badRow(row, `${fields.length} fields, where the header has ${header.length}`);
+      const values = places.map((place) => fields[place]);
+      return { row, values: compat ? values.map(asPandas) : values };
+    };
+    for await (const { content, bytes, isHeader } of recordsOf(path, range, scratch)) {
+      if (content instanceof LongText) {
+        if (isHeader) throw corrupt(path, undefined, 'the header is no header: it is longer than any text');
+        yield {
+          rows: [await rowOfLongCsv({ record: content, row: next, width: header.length, places, scratch })],
+          bytes,
+        };
+        next += 1;
+      } else if (isHeader) {
+        header = recordsIn(content)[0]?.map((name) => name ?? '') ?? [];
+        if (header[0]?.startsWith('\ufeff')) header[0] = header[0].slice(1);
+        places = columns.map((column) => header.indexOf(column));
+        for (const [index, column] of columns.entries()) if (places[index]! < 0) throw noColumn(path, column, header);
+      } else {
+        const first = next;
+        const rows = recordsIn(content).map((fields, index) =>
+          fields ? rowOf(fields, first + index) : badRow(first + index, 'not UTF-8'),
+        );
+        next += rows.length;
+        yield { rows, bytes };
+      }
     }
   },
+
+  rowsBefore: countRecords,
 };
 
-function placesOf(path: string, columns: string[], header: string[]): number[] {
-  return columns.map((column) => {
-    const at = header.indexOf(column);
-    if (at >= 0) return at;
-    throw failure('InvalidInput', `${path}: there is no column ${column}, only ${header.join(', ')}`, {
-      nonRetryable: true,
-    });
+/** Fields of each record; `undefined` for one that is not UTF-8. */
+function recordsIn(bytes: Buffer): ((string | undefined)[] | undefined)[] {
+  if (isUtf8(bytes)) return fieldsOf(bytes.toString('utf8'));
+  // Latin-1 keeps every byte, so that the others can still be told apart.
+  return fieldsOf(bytes.toString('latin1')).map((fields) => {
+    const original = fields.map((field) => (field === undefined ? undefined : Buffer.from(field, 'latin1')));
+    if (original.some((field) => field && !isUtf8(field))) return undefined;
+    return original.map((field) => field?.toString('utf8'));
   });
 }
 
-/** A field that is empty without quotes is no value, as it is for pandas. */
-async function* recordsOf(path: string): AsyncGenerator<string[][]> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  let records: string[][] = [];
-  let record: (string | undefined)[] = [];
-  let field = '';
-  let state: 'plain' | 'quoted' | 'closing' = 'plain';
-  let wasQuoted = false;
-  const endField = () => {
-    record.push(field === '' && !wasQuoted ? undefined : field);
-    [field, wasQuoted, state] = ['', false, 'plain'];
-  };
-  const endRecord = () => {
-    endField();
-    if (record.length > 1 || record[0] !== undefined) records.push(record as string[]);
-    record = [];
-  };
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
-    for (const c of decoder.decode(chunk as Buffer, { stream: true })) {
-      if (state === 'quoted') {
-        if (c === '"') state = 'closing';
-        else field += c;
-      } else if (c === '"' && (state === 'closing' || (field === '' && !wasQuoted))) {
-        if (state === 'closing') field += c;
-        [wasQuoted, state] = [true, 'quoted'];
-      } else if (c === ',') endField();
-      else if (c === '\n') {
-        if (state === 'plain' && field.endsWith('\r')) field = field.slice(0, -1);
-        endRecord();
-      } else if (c !== '\r' || state === 'plain') field += c;
-    }
-    yield records;
-    records = [];
-  }
-  if (state === 'quoted') throw corrupt(path, undefined, 'the last quote is not closed');
-  if (field !== '' || record.length) endRecord();
-  if (records.length) yield records;
-}
+const asPandas = (value: string | undefined): string | undefined =>
+  value === '' || MISSING.has(value ?? '') ? undefined : value;

@@ -1,42 +1,64 @@
-/** `.json`: one array of objects, which is read whole, or lines. */
-import { open, readFile, stat } from 'node:fs/promises';
-import { jsonLinesReader, rowOf } from './read-lines.js';
-import { corrupt, type Reader, type Row } from './rows.js';
-
-/** The longest string that V8 makes is a little more. */
-const LARGEST_ARRAY = 500_000_000;
+/** `.json` and `.jsonl`: lines of objects, or one array of them. */
+import { elementsOfArray } from './json-elements.js';
+import { badRow, rowOfJson } from './json-rows.js';
+import { rowOfLongJson } from './long-record.js';
+import { LongText } from './long-text.js';
+import { openBytes } from './open-bytes.js';
+import { jsonLinesReader } from './read-lines.js';
+import type { Reader, ReadOptions, Row } from './rows.js';
 
 export const jsonReader: Reader = {
-  async count(path) {
-    return (await isArray(path)) ? (await readArray(path)).length : jsonLinesReader.count(path);
-  },
-  async *read(path, columns, range) {
-    if (!(await isArray(path))) {
-      yield* jsonLinesReader.read(path, columns, range);
+  async *read(options) {
+    if (!(await isArray(options.path))) {
+      yield* jsonLinesReader.read(options);
       return;
     }
-    const values = await readArray(path);
-    const rows: Row[] = [];
-    for (let row = range.from; row < Math.min(range.to, values.length); row++)
-      rows.push(rowOf(values[row], path, row, columns));
-    yield rows;
+    const { path, range, scratch } = options;
+    let first: number | undefined;
+    for await (const { elements, bytes } of elementsOfArray(path, range, scratch)) {
+      first ??= elements[0]!.index;
+      const rows: Row[] = [];
+      for (const { content, index } of elements) rows.push(await rowOfElement(content, index - first, options));
+      yield { rows, bytes };
+    }
+  },
+
+  async rowsBefore(path, from) {
+    if (!(await isArray(path))) return jsonLinesReader.rowsBefore(path, from);
+    const nothing = elementsOfArray(path, { from, to: from }, unused);
+    for (;;) {
+      const next = await nothing.next();
+      if (next.done) return next.value;
+    }
   },
 };
 
-async function isArray(path: string): Promise<boolean> {
-  const file = await open(path, 'r');
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(4096));
-    return /^\ufeff?\s*\[/.test(buffer.toString('utf8', 0, bytesRead));
-  } finally {
-    await file.close();
+const unused = (): string => {
+  throw new Error('nothing is kept of what is only counted');
+};
+
+async function rowOfElement(content: Buffer | LongText, row: number, options: ReadOptions): Promise<Row> {
+  const { columns, scratch, compat } = options;
+  if (content instanceof LongText) return rowOfLongJson(content, row, columns, scratch);
+  // Hugging Face datasets makes an array of texts a column of that name.
+  if (compat && content[0] === 0x22 && columns.every((column) => column === 'text')) {
+    try {
+      const text: unknown = JSON.parse(content.toString('utf8'));
+      return { row, values: columns.map(() => text) };
+    } catch (error) {
+      return badRow(row, `not JSON: ${(error as Error).message}`);
+    }
   }
+  return rowOfJson(content, row, columns);
 }
 
-async function readArray(path: string): Promise<unknown[]> {
-  const { size } = await stat(path);
-  if (size > LARGEST_ARRAY)
-    throw corrupt(path, undefined, `an array of ${size} bytes is too large: write one object a line`);
-  const text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
-  return JSON.parse(text) as unknown[];
+async function isArray(path: string): Promise<boolean> {
+  for await (const portion of openBytes(path).portions) {
+    const text = portion
+      .toString('latin1')
+      .replace(/^\u00ef\u00bb\u00bf/, '')
+      .trimStart();
+    if (text) return text.startsWith('[');
+  }
+  return false;
 }

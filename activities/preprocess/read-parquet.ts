@@ -1,36 +1,112 @@
-/** Parquet, one row group at a time. */
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
-import { failure } from '../failures.js';
-import type { Reader, RowRange } from './rows.js';
+/** Parquet, one page of each column at a time. */
+import { isUtf8 } from 'node:buffer';
+import { open } from 'node:fs/promises';
+import { asyncBufferFromFile, parquetMetadataAsync, parquetSchema, type SchemaTree } from 'hyparquet';
+import { badRow } from './json-rows.js';
+import { pagesOf, type PageValues } from './parquet-pages.js';
+import { corrupt, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
+
+/** Texts given on at once: pages of a well-compressed column may hold millions. */
+const ROWS = 1024;
 
 export const parquetReader: Reader = {
-  async count(path) {
-    return Number((await parquetMetadataAsync(await asyncBufferFromFile(path))).num_rows);
-  },
-
-  async *read(path, columns, { from, to }: RowRange) {
-    const file = await asyncBufferFromFile(path);
-    const metadata = await parquetMetadataAsync(file);
-    const present = parquetSchema(metadata).children.map(({ element }) => element.name);
-    for (const column of columns)
-      if (!present.includes(column))
-        throw failure('InvalidInput', `${path}: there is no column ${column}, only ${present.join(', ')}`, {
-          nonRetryable: true,
+  async *read({ path, columns, range, compat }) {
+    const { metadata, size } = await footerOf(path);
+    const schemas = columns.map((column) => textColumn(path, parquetSchema(metadata), column, compat));
+    const { from, to } = rowsOfRange(Number(metadata.num_rows), size, range);
+    const file = await open(path, 'r');
+    try {
+      let start = 0;
+      let bytes = 0;
+      for (const { num_rows, columns: chunks } of metadata.row_groups) {
+        const end = start + Number(num_rows);
+        const part = { from: Math.max(from, start) - start, to: Math.min(to, end) - start };
+        const first = start - from;
+        start = end;
+        if (part.from >= part.to) continue;
+        const sources = schemas.map((schemaPath) => {
+          const name = schemaPath.map(({ element }) => element.name).slice(1);
+          const chunk = chunks.find(({ meta_data }) => meta_data?.path_in_schema.join('\0') === name.join('\0'));
+          if (!chunk?.meta_data) throw corrupt(path, undefined, `a row group has no column ${name.join('.')}`);
+          return pagesOf({ file, schemaPath, metadata: chunk.meta_data, ...part });
         });
-    let start = 0;
-    for (const { num_rows } of metadata.row_groups) {
-      const end = start + Number(num_rows);
-      const [rowStart, rowEnd] = [Math.max(from, start), Math.min(to, end)];
-      if (rowStart < rowEnd) {
-        const rows = await parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors });
-        if (rows.length !== rowEnd - rowStart) throw new Error(`rows ${rowStart + 1} to ${rowEnd} are not all there`);
-        yield rows.map((row, index) => ({
-          row: rowStart + index,
-          values: columns.map((column) => row[column] as unknown),
-        }));
+        let next = first + part.from;
+        for await (const { values, bytes: read } of together(sources, part.to - part.from)) {
+          bytes += read;
+          for (let at = 0; at < values[0]!.length; at += ROWS) {
+            const rows = Array.from({ length: Math.min(ROWS, values[0]!.length - at) }, (_, i) =>
+              rowOf(
+                values.map((column) => column[at + i]),
+                next + at + i,
+              ),
+            );
+            yield { rows, bytes };
+          }
+          next += values[0]!.length;
+        }
       }
-      start = end;
+    } finally {
+      await file.close();
     }
   },
+
+  async rowsBefore(path, from) {
+    const { metadata, size } = await footerOf(path);
+    return rowsOfRange(Number(metadata.num_rows), size, { from, to: from }).from;
+  },
 };
+
+async function footerOf(path: string) {
+  const file = await asyncBufferFromFile(path);
+  return { metadata: await parquetMetadataAsync(file), size: file.byteLength };
+}
+
+function textColumn(path: string, schema: SchemaTree, column: string, compat: boolean): SchemaTree[] {
+  const found = schema.children.find(({ element }) => element.name === column);
+  if (!found)
+    throw noColumn(
+      path,
+      column,
+      schema.children.map(({ element }) => element.name),
+    );
+  const { type, converted_type, logical_type } = found.element;
+  const isString = converted_type === 'UTF8' || logical_type?.type === 'STRING';
+  // Old writers did not say that their bytes are text; Hugging Face datasets does not guess.
+  if (
+    found.children.length === 0 &&
+    type === 'BYTE_ARRAY' &&
+    (isString || (!compat && !converted_type && !logical_type))
+  )
+    return [schema, found];
+  const what = found.children.length ? 'nested' : [type, converted_type].filter(Boolean).join(' ');
+  throw corrupt(path, undefined, `expected texts in the column ${column}, found ${what}`);
+}
+
+function rowOf(cells: unknown[], row: number): Row {
+  const values: unknown[] = [];
+  for (const cell of cells) {
+    if (!(cell instanceof Uint8Array)) values.push(cell);
+    else if (isUtf8(cell)) values.push(Buffer.from(cell.buffer, cell.byteOffset, cell.length).toString('utf8'));
+    else return badRow(row, 'not UTF-8');
+  }
+  return { row, values };
+}
+
+/** Columns have pages of their own sizes: as many rows at a time as all have. */
+async function* together(sources: AsyncGenerator<PageValues>[], rows: number) {
+  const current: { values: ArrayLike<unknown>; at: number }[] = sources.map(() => ({ values: [], at: 0 }));
+  for (let done = 0; done < rows;) {
+    let bytes = 0;
+    for (const [index, source] of sources.entries()) {
+      if (current[index]!.at < current[index]!.values.length) continue;
+      const next = await source.next();
+      if (next.done) throw new Error('the columns of a row group are of different lengths');
+      current[index] = { values: next.value.values, at: 0 };
+      bytes += next.value.bytes;
+    }
+    const count = Math.min(...current.map(({ values, at }) => values.length - at));
+    yield { values: current.map(({ values, at }) => Array.from({ length: count }, (_, i) => values[at + i])), bytes };
+    for (const column of current) column.at += count;
+    done += count;
+  }
+}

@@ -3,12 +3,14 @@ import { basename, join } from 'node:path';
 import { confined } from '../artifact.js';
 import { readJson } from '../atomic.js';
 import { failure } from '../failures.js';
+import type { Counts } from './counts.js';
 import type { Pair } from './pair-writer.js';
 
 export interface Summary {
   /** Stands for everything that determines the bytes; absent in a merged dataset, whose directory's name does. */
   made?: string;
   keys: Record<string, { documents: number; tokens: number }>;
+  counts: Counts;
 }
 
 export const SUMMARY = 'preprocess.json';

@@ -1,7 +1,7 @@
 import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createCheckNode, createListProbes, createPingNode } from '../../activities/check-node.js';
+import { createCheckNode, createListProbes } from '../../activities/check-node.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
@@ -37,13 +37,6 @@ describe('a node that is fit', () => {
     expect(Math.abs(report.clock - Date.now())).toBeLessThan(5_000);
     expect(report.freeBytes).toBeGreaterThan(0);
     expect(report.freePort).toBeGreaterThan(1023);
-  });
-
-  it('answers a ping with what others need to reach it', async () => {
-    const deps = await fitNode();
-    expect(await run(createPingNode(deps) as (_: undefined) => Promise<unknown>, undefined)).toEqual({
-      ...{ name: 'n1', address: '127.0.0.1', port: deps.port, devices: 1, profile: 'cpu' },
-    });
   });
 });
 

@@ -67,6 +67,13 @@ describe('a listing', () => {
 });
 
 describe('a seal', () => {
+  it('names the launch that wrote the files, and so does the listing', async () => {
+    const deps = await testNode('n1');
+    await save(deps, 5, FIRST);
+    const { digest, bytes } = await sealShard(deps.dataDir, shardDir(DIR, 5, FIRST), { token: 7 });
+    expect(await list(deps)).toEqual([{ iteration: 5, shards: [{ shard: FIRST, digest, bytes, token: 7 }] }]);
+  });
+
   it('is made anew when the files were written again, though with the same sizes', async () => {
     const deps = await testNode('n1');
     const before = await saveAndSeal(deps, 5, FIRST, 'one');
@@ -112,7 +119,11 @@ describe('a restore', () => {
     await track(n1, 10);
     await truncate(fileOf(n1, 10, FIRST), 3);
     const alone = { ...held, from: [await serving(n1)] };
-    const error = { type: 'DataCorrupt', nonRetryable: true, details: [{ iteration: 10, shard: FIRST, node: 'n1' }] };
+    const error = {
+      type: 'DataCorrupt',
+      nonRetryable: true,
+      details: [{ iteration: 10, shard: FIRST, digest: held.digest, node: 'n1' }],
+    };
     await expect(restore(n1, 10, [alone])).rejects.toMatchObject(error);
     await expect(tracker(n1)).rejects.toThrow('ENOENT');
 

@@ -8,7 +8,13 @@ import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
 
 const SHARDS = ['mp_rank_00_000', 'mp_rank_00_001'];
-const input = { from: 'models/k/hf', to: 'models/k/mcore-tp1-pp2', args: ['--target-pipeline-parallel-size', '2'] };
+const FROM = 'models/k/hf';
+const input = {
+  script: 'convert_ckpt_v2.py',
+  args: ['--target-pipeline-parallel-size', '2'],
+  paths: { '--load-dir': FROM },
+  to: 'models/k/mcore-tp1-pp2',
+};
 const convert = (deps: NodeDeps, shards = SHARDS) => run(createConvertCheckpoint(deps), { ...input, shards });
 
 /** A converter in a checkout's place: a shell script that gets the converter's arguments. */
@@ -17,7 +23,7 @@ async function converting(script: string): Promise<NodeDeps> {
   const preamble = 'echo "$@" >> calls; while [ "$1" != --save-dir ]; do shift; done; out=$2';
   await writeFile(join(mindspeedDir, 'convert_ckpt_v2.py'), `${preamble}\n${script}\n`);
   const deps = await testNode('n1', { mindspeedDir, python: 'bash', env: { PATH: process.env['PATH']! } });
-  await mkdir(join(deps.dataDir, input.from), { recursive: true });
+  await mkdir(join(deps.dataDir, FROM), { recursive: true });
   return deps;
 }
 
@@ -34,7 +40,7 @@ describe('a conversion', () => {
     expect(await run(createListCheckpoints(deps), { dir: input.to })).toEqual([{ iteration: 1, shards: held }]);
     const calls = (await readFile(join(deps.mindspeedDir, 'calls'), 'utf8')).trim().split('\n');
     expect(calls).toHaveLength(1);
-    expect(calls[0]).toContain(`--target-pipeline-parallel-size 2 --load-dir ${join(deps.dataDir, input.from)}`);
+    expect(calls[0]).toContain(`--target-pipeline-parallel-size 2 --load-dir ${join(deps.dataDir, FROM)}`);
   });
 
   it('that exits 0 without a shard is a failure, and leaves nothing under the name', async () => {

@@ -1,87 +1,161 @@
-import { writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { expect, test } from 'vitest';
-import { readerOf, readingFile } from '../../activities/preprocess/read-rows.js';
-import { rangesOfSlice, type Row } from '../../activities/preprocess/rows.js';
+import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
+import { rangesOfSlice, WHOLE, type ByteRange, type Row } from '../../activities/preprocess/rows.js';
 import { tempDir } from '../support/temp-dir.js';
 
-test('slices take every row of every file once, in order, whatever their number', () => {
-  fc.assert(
-    fc.property(fc.array(fc.nat(50), { minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 40 }), (counts, of) => {
-      const taken = Array.from({ length: of }, (_, index) => rangesOfSlice(counts, { index, of })).flatMap((ranges) =>
-        ranges.flatMap(({ from, to }, file) =>
-          Array.from({ length: Math.max(0, to - from) }, (_, i) => `${file}:${from + i}`),
-        ),
-      );
-      expect(taken).toEqual(counts.flatMap((count, file) => Array.from({ length: count }, (_, i) => `${file}:${i}`)));
+/** Small files of every format with their number of rows; sizes and rows such that parts end anywhere. */
+const texts = fc.array(fc.string({ unit: fc.constantFrom('a', 'é', '漢', '😀', ' ', '"', ',', '\\', '{', ']') }), {
+  minLength: 1,
+  maxLength: 12,
+});
+const lines = (rows: string[], end: string, last: boolean) =>
+  rows
+    .map((row) => row + end)
+    .join('')
+    .slice(0, last ? undefined : -1);
+/** Two batches, columns before the text, one of them nested. */
+const arrowTable = (rows: string[]) => {
+  const make = (part: string[]) => {
+    const other = vectorFromArray(part.map((_, n) => ({ a: n, b: [n, n] })));
+    return new Table({ n: vectorFromArray(part.map((_, n) => n)), other, text: vectorFromArray(part, new Utf8()) });
+  };
+  const half = Math.ceil(rows.length / 2);
+  return half === rows.length ? make(rows) : make(rows.slice(0, half)).concat(make(rows.slice(half)));
+};
+const csvField = (text: string) => `"${text.replaceAll('"', '""')}\n"`;
+const writers: Record<string, (rows: string[], last: boolean) => string | Buffer> = {
+  'a.jsonl': (rows, last) =>
+    lines(
+      rows.map((text) => JSON.stringify({ n: 1, text })),
+      '\n',
+      last,
+    ),
+  'a.json': (rows) =>
+    JSON.stringify(
+      rows.map((text) => ({ text })),
+      undefined,
+      1,
+    ),
+  'a.txt': (rows, last) =>
+    lines(
+      rows.map((text) => `${text}.`),
+      '\r\n',
+      last,
+    ),
+  'b.txt': (rows, last) =>
+    lines(
+      rows.map((text) => `${text}.`),
+      '\r',
+      last,
+    ),
+  'a.csv': (rows, last) =>
+    `n,text\n${lines(
+      rows.map((text) => `a"b,${csvField(text)}`),
+      '\n',
+      last,
+    )}`,
+  'a.parquet': (rows) =>
+    Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'text', data: rows, type: 'STRING' }], rowGroupSize: 3 })),
+  'a.arrow': (rows) => Buffer.from(tableToIPC(arrowTable(rows), 'file')),
+  'b.arrow': (rows) => Buffer.from(tableToIPC(arrowTable(rows), 'stream')),
+  'a.jsonl.gz': (rows) =>
+    gzipSync(
+      lines(
+        rows.map((text) => JSON.stringify({ text })),
+        '\n',
+        true,
+      ),
+    ),
+};
+
+test.each(Object.keys(writers))('parts of %s have every row once, in order, however many there are', async (name) => {
+  const dir = await tempDir();
+  const path = join(dir, name);
+  await fc.assert(
+    fc.asyncProperty(texts, fc.boolean(), fc.integer({ min: 2, max: 40 }), async (rows, last, of) => {
+      await writeFile(path, writers[name]!(rows, last));
+      const { size } = await stat(path);
+      const [whole] = await readAll(path, WHOLE);
+      expect(whole).toHaveLength(rows.length);
+      const parts: unknown[] = [];
+      for (let index = 0; index < of; index++) {
+        const [range] = rangesOfSlice([size], { index, of }) as [ByteRange];
+        const [values, numbers] = await readAll(path, range);
+        const before = range.from < range.to ? await readerOf(path).rowsBefore(path, range.from) : 0;
+        if (values.length) expect(numbers[0]! + before).toBe(parts.length);
+        parts.push(...values);
+      }
+      expect(parts).toEqual(whole);
     }),
+    { numRuns: 60 },
   );
 });
 
-async function rowsOf(name: string, content: string | Buffer, columns: string[], from = 0, to = Infinity) {
-  const path = join(await tempDir(), name);
+async function readAll(path: string, range: ByteRange): Promise<[values: unknown[], rows: number[]]> {
+  const rows: Row[] = [];
+  const options = { path, columns: ['text'], range, compat: false, scratch: () => `${path}.tmp` };
+  for await (const batch of batchesOf(options)) rows.push(...batch.rows);
+  expect(rows.filter(({ problem }) => problem !== undefined)).toEqual([]);
+  return [rows.map(({ values }) => values[0]), rows.map(({ row }) => row)];
+}
+
+async function rowsOf(name: string, content: string | Buffer, columns: string[], range = WHOLE) {
+  const dir = await tempDir();
+  const path = join(dir, name);
   await writeFile(path, content);
   const rows: Row[] = [];
-  for await (const part of readerOf(path).read(path, columns, { from, to })) rows.push(...part);
-  return { count: await readerOf(path).count(path), rows: rows.map(({ row, values }) => [row, ...values]) };
+  const options = { path, columns, range, compat: false, scratch: (kind: string) => join(dir, `${kind}.tmp`) };
+  for await (const batch of batchesOf(options)) rows.push(...batch.rows);
+  return rows.map(({ row, values, problem }) => [row, ...(problem === undefined ? values : [new Error(problem)])]);
 }
 
 test('a line may end in any of three ways, also where a read ends, and the last need not', async () => {
   const long = 'é'.repeat(2 ** 19 - 1);
   const text = `${long}x\r\nsecond\rthird\n\nlast`;
-  const { count, rows } = await rowsOf('a.txt', text, ['text']);
-  expect(count).toBe(5);
-  expect(rows).toEqual([
+  expect(await rowsOf('a.txt', text, ['text'])).toEqual([
     [0, `${long}x`],
     [1, 'second'],
     [2, 'third'],
     [3, ''],
     [4, 'last'],
   ]);
-  expect((await rowsOf('a.txt', text, ['text'], 1, 3)).rows).toEqual([
-    [1, 'second'],
-    [2, 'third'],
-  ]);
-  expect((await rowsOf('a.txt', 'one\n', ['text'])).count).toBe(1);
-  expect((await rowsOf('a.txt', '', ['text'])).rows).toEqual([]);
+  expect(await rowsOf('a.txt', 'one\n', ['text'])).toEqual([[0, 'one']]);
+  expect(await rowsOf('a.txt', '', ['text'])).toEqual([]);
 });
 
 test('a row of a JSON lines file is its line, blank ones included', async () => {
-  const { count, rows } = await rowsOf('a.jsonl', '{"t":"a"}\n\n{"t":"b","u":1}\n', ['t', 'u']);
-  expect([count, rows]).toEqual([
-    3,
-    [
-      [0, 'a', undefined],
-      [2, 'b', 1],
-    ],
+  expect(await rowsOf('a.jsonl', '{"t":"a"}\n\n{"t":"b","u":1}\n', ['t', 'u'])).toEqual([
+    [0, 'a', undefined],
+    [2, 'b', 1],
   ]);
 });
 
 test('CSV fields may hold commas, quotes and line ends, and an empty one is nothing', async () => {
   const csv = 'id,text\r\n1,"a, ""b""\r\nc"\r\n2,\r\n3,""\r\n4,plain';
-  const { count, rows } = await rowsOf('a.csv', csv, ['text', 'id']);
-  expect([count, rows]).toEqual([
-    4,
-    [
-      [0, 'a, "b"\r\nc', '1'],
-      [1, undefined, '2'],
-      [2, '', '3'],
-      [3, 'plain', '4'],
-    ],
+  expect(await rowsOf('a.csv', csv, ['text', 'id'])).toEqual([
+    [0, 'a, "b"\r\nc', '1'],
+    [1, undefined, '2'],
+    [2, '', '3'],
+    [3, 'plain', '4'],
   ]);
 });
 
-test.each(['a.csv', 'a.json', 'a.jsonl', 'a.txt'])(
-  '%s that is not UTF-8 is corrupt, and says which file',
+test.each(['a.csv', 'a.jsonl', 'a.txt'])(
+  'a row of %s that is not UTF-8 is a bad row, the others are good',
   async (name) => {
-    const path = join(await tempDir(), name);
-    await writeFile(path, Buffer.from('["text\xe9",\n', 'latin1'));
-    const reading = readingFile(path, () => readerOf(path).read(path, ['text'], { from: 0, to: 9 }).next());
-    await expect(reading).rejects.toMatchObject({
-      type: 'DataCorrupt',
-      nonRetryable: true,
-      message: expect.stringContaining(path) as string,
-    });
+    const row = { 'a.csv': 'TEXT', 'a.jsonl': '{"text":"TEXT"}', 'a.txt': 'TEXT' }[name]!;
+    const rows = ['ok', 't\xe9xt', 'good'].map((text) => `${row.replace('TEXT', text)}\n`).join('');
+    const content = Buffer.from((name === 'a.csv' ? 'text\n' : '') + rows, 'latin1');
+    expect(await rowsOf(name, content, ['text'])).toEqual([
+      [0, 'ok'],
+      [1, new Error('not UTF-8')],
+      [2, 'good'],
+    ]);
   },
 );

@@ -138,6 +138,14 @@ describe('a cancelled run', () => {
       expect(Number(tracker)).toBeGreaterThanOrEqual(3);
       expect(await resultOf('waiting')).toMatchObject({ iteration: 5, generations: 1 });
       expect([await cluster.ranks('n1'), await cluster.ranks('n2'), await cluster.ranks('n3')]).toEqual([[], [], []]);
+
+      // What the ranks saved on their way out is sealed and copied, and nothing of it is trained again.
+      const goingOn = { series: 'stopped', train: { iterations: 500, iterationsPerRun: 100, saveInterval: 100 } };
+      await start('resumed', await cluster.runFile('resumed', goingOn));
+      await iterationReached('resumed', Number(tracker) + 1);
+      expect((await cluster.metrics('resumed'))[0]!.iteration).toBe(Number(tracker) + 1);
+      expect((await cluster.cli('workflow', 'cancel', '-w', 'resumed')).code).toBe(0);
+      await expect(resultOf('resumed')).rejects.toThrow('Workflow execution cancelled');
     },
     3 * MINUTES,
   );

@@ -1,16 +1,14 @@
 """Runs recorded conversions in one process: convert_cases.py NAME... or all; prints exit codes and what was written."""
 
-import contextlib
 import hashlib
-import io
 import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import convert_ckpt_v2
 import torch
-from reference import convert
 from reference.checkpoint import torch_load
 from safetensors.torch import load_file, save_file
 
@@ -45,21 +43,19 @@ def make_models() -> dict[str, Any]:
 
 def run(arguments: list[str]) -> dict[str, Any]:
     sys.argv = ["convert_ckpt_v2.py", *arguments]
-    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(output):
-            convert.main()
+        convert_ckpt_v2.main()
     except Exception as error:
         return {"exit": 1, "error": f"{type(error).__name__}: {error}"}
     target = Path(arguments[arguments.index("--save-dir") + 1])
     files = sorted(path for path in target.rglob("*") if path.is_file())
     written = {str(path.relative_to(target)): describe_file(path) for path in files}
-    return {"exit": 0, "said": output.getvalue(), "files": written}
+    return {"exit": 0, "files": written}
 
 
 def describe_file(path: Path) -> dict[str, Any]:
     if path.suffix == ".pt":
-        saved = torch_load(str(path))
+        saved = torch_load(path)
         return {"args": vars(saved["args"]), "tensors": describe(saved["model"]), "keys": sorted(saved)}
     return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 

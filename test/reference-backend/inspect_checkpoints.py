@@ -13,7 +13,7 @@ from reference.checkpoint import torch_load
 def main() -> None:
     described = {}
     for path in sys.argv[1:]:
-        content = torch_load(path)
+        content = torch_load(Path(path))
         described[path] = {"content": describe(content)}
         if "model" in content:
             weights = {name: tensor for name, tensor in content["model"].items() if tensor is not None}
@@ -22,7 +22,7 @@ def main() -> None:
             }
             optimizer = Path(path).with_name("distrib_optim.pt")
             if optimizer.exists():
-                (flat,) = torch_load(str(optimizer))[0].values()
+                (flat,) = torch_load(optimizer)[0].values()
                 described[path]["flatOrder"] = flat_order(flat["param"], weights)
     print("\n" + json.dumps(described))
 

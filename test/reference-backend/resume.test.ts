@@ -374,7 +374,7 @@ describe('one process', () => {
   it('refuses tensor parallelism with exit code 2 and says why', async () => {
     const { exit, log } = await run('tp', [...common, '--tensor-model-parallel-size', '2']);
     expect(exit).toBe(2);
-    expect(log).toContain('argument --tensor-model-parallel-size: the reference backend supports 1 only');
+    expect(log).toContain('argument --tensor-model-parallel-size: invalid choice: 2 (choose from 1)');
   });
 
   it('fails on the first not-a-number', async () => {

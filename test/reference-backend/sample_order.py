@@ -1,16 +1,12 @@
 """Builds random index caches and compares them with Megatron's own loops, written out here; prints how many agreed."""
 
 import json
-import tempfile
-from argparse import Namespace
-from typing import Any
 
 import numpy as np
-from reference import dataset
+from reference.dataset import build_index
 
 
 def main() -> None:
-    dataset.log = lambda *_: None  # type: ignore[assignment]
     draw = np.random.RandomState(0)
     compared = apart = 0
     while compared < 200:
@@ -20,22 +16,13 @@ def main() -> None:
             continue
         wanted = int(draw.randint(1, int(lengths.sum() // length * 4) + 2))
         expected = megatron(lengths, length, wanted, seed=compared)
-        own = build(lengths, length, wanted, seed=compared)
-        for kind, array in expected.items():
-            assert array.dtype == own[kind].dtype and np.array_equal(array, own[kind]), (kind, compared)
+        documents = np.arange(len(lengths), dtype=np.int32)
+        own = build_index(lengths, documents, wanted, length, seed=compared)
+        for ours, theirs in zip(own, expected, strict=True):
+            assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs), compared
         compared += 1
         apart += last_epoch_apart(lengths, length, wanted)[1]
     print("\n" + json.dumps({"compared": compared, "apart": apart}))
-
-
-def build(lengths: np.ndarray, length: int, wanted: int, seed: int) -> dict[str, np.ndarray]:
-    data: Any = dataset.GPTDataset.__new__(dataset.GPTDataset)
-    data.args = Namespace(seq_length=length, seed=seed, split="100,0,0", data_path=["x"], tokenizer_name_or_path="t")
-    data.args.data_cache_path = tempfile.mkdtemp(dir=".")
-    data.data, data.sequences = Namespace(lengths=lengths), np.arange(len(lengths), dtype=np.int32)
-    data.samples_wanted, data.matrix = wanted, []
-    data.build()
-    return data.index
 
 
 def last_epoch_apart(lengths: np.ndarray, length: int, wanted: int) -> tuple[int, bool]:
@@ -46,7 +33,7 @@ def last_epoch_apart(lengths: np.ndarray, length: int, wanted: int) -> tuple[int
     return epochs, epochs > 1 and from_last < int(0.80 * ((tokens - 1) // length))
 
 
-def megatron(lengths: np.ndarray, length: int, wanted: int, seed: int) -> dict[str, np.ndarray]:
+def megatron(lengths: np.ndarray, length: int, wanted: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     epochs, apart = last_epoch_apart(lengths, length, wanted)
     random, tokens = np.random.RandomState(seed), int(lengths.sum())
     parts = []
@@ -72,7 +59,7 @@ def megatron(lengths: np.ndarray, length: int, wanted: int, seed: int) -> dict[s
     halves = [np.arange(0, before_last, dtype=np.uint32), np.arange(before_last, samples, dtype=np.uint32)]
     for half in halves[: 1 if before_last == samples else 2]:
         random.shuffle(half)
-    return {"document": documents, "sample": np.array(starts, dtype=np.int32), "shuffle": np.concatenate(halves)}
+    return documents, np.array(starts, dtype=np.int32), np.concatenate(halves)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { inject, type TestContext } from 'vitest';
+import { createControlActivities } from '../../activities/control.js';
 import type { CheckpointHeld, ControlActivities, NodeActivities, NodeInfo } from '../../workflows/contract.js';
 
 export interface FakeNode {
@@ -45,9 +46,7 @@ export async function startFakeCluster(
   const ending: (() => Promise<void>)[] = [];
 
   const control: ControlActivities = {
-    describeHolder: async ({ workflowId, runId }) => ({
-      open: (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING',
-    }),
+    describeHolder: createControlActivities({ client, reports: '/nonexistent' }).describeHolder,
     writeReport: () => Promise.resolve({ path: 'report.html' }),
     ...overrides,
   };
@@ -84,7 +83,7 @@ export async function startFakeCluster(
       let end = await begin();
       await client.workflow.signalWithStart('nodePool', {
         ...{ workflowId: `pool-${id}`, taskQueue, signal: 'join' },
-        signalArgs: [info],
+        signalArgs: [{ ...info, token: 0 }],
       });
       return {
         ...{ info, calls },
@@ -112,7 +111,8 @@ export async function startFakeCluster(
 function quietNode(info: NodeInfo): NodeActivities {
   const artifact = (dir: string) => ({ dir, digest: 'd', files: 1, bytes: 1 });
   return {
-    pingNode: () => Promise.resolve(info),
+    pingNode: () => Promise.resolve({ ...info, token: 0 }),
+    fenceNode: ({ token }) => Promise.resolve({ ...info, token }),
     checkNode: () =>
       Promise.resolve({
         ...{ name: info.name, hostname: info.name, versions: {}, freeBytes: 1e12 },

@@ -2,7 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { onTestFinished } from 'vitest';
 import type { NodeDeps } from '../../activities/node-deps.js';
-import { startFileService } from '../../activities/transfer.js';
+import { startFileService } from '../../activities/file-service.js';
 import type { Peer } from '../../workflows/contract.js';
 import { tempDir } from './temp-dir.js';
 

@@ -10,8 +10,8 @@ const held = (node: string, ...checkpoints: [iteration: number, ...shards: strin
   checkpoints: checkpoints.map(([iteration, ...shards]) => ({
     iteration,
     shards: shards.map((text) => {
-      const [shard, digest = 'd'] = text.split('=') as [string, string?];
-      return { shard, digest, bytes: 1 };
+      const [shard, digest = 'd', token] = text.split(/[=@]/) as [string, string?, string?];
+      return { shard, digest, bytes: 1, ...(token && { token: Number(token) }) };
     }),
   })),
 });
@@ -34,7 +34,21 @@ describe('the newest complete checkpoint', () => {
 
   it('is not one of which a shard was found damaged', () => {
     const listings = [held('n1', [10, 'a'], [5, 'a'])];
-    expect(newestComplete(listings, ['a'], [{ iteration: 10, shard: 'a' }])?.iteration).toBe(5);
+    expect(newestComplete(listings, ['a'], [{ iteration: 10, shard: 'a', digest: 'd' }])?.iteration).toBe(5);
+  });
+
+  it('takes another copy of a shard in the place of one that was found damaged', () => {
+    const listings = [held('n1', [10, 'a=x']), held('n2', [10, 'a=y']), held('n3', [10, 'a=x'])];
+    const found = newestComplete(listings, ['a'], [{ iteration: 10, shard: 'a', digest: 'x' }]);
+    expect(found?.shards['a']).toMatchObject({ digest: 'y', from: [peer('n2')] });
+  });
+
+  it('never mixes what two launches saved of one iteration, though more nodes hold the older half', () => {
+    const older = [held('n1', [10, 'a=x@3']), held('n2', [10, 'a=x@3'])];
+    const newer = [held('n3', [10, 'a=y@5', 'b=z@5'])];
+    const found = newestComplete([...older, ...newer], ['a', 'b']);
+    expect([found?.shards['a']?.digest, found?.shards['b']?.digest]).toEqual(['y', 'z']);
+    expect(newestComplete([...older, held('n3', [10, 'b=z@5'])], ['a', 'b'])).toBeUndefined();
   });
 
   it('takes the bytes that more nodes agree on, and only from these', () => {

@@ -3,14 +3,18 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
+import { pause } from '../../activities/process.js';
 import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
 
-const start = (cluster: FakeCluster, name: string, nodes: number): Promise<WorkflowHandle> =>
+/** A run of a series of its own, unless told otherwise. */
+const start = (cluster: FakeCluster, name: string, nodes: number, series = name): Promise<WorkflowHandle> =>
   cluster.client.workflow.start('pretrain', {
     ...{ workflowId: `${name}-${cluster.pool}`, taskQueue: cluster.taskQueue },
-    args: [cluster.runFile({ cluster: { nodes }, parallel: { pp: 1 }, train: { globalBatch: 12 } })],
+    args: [{ ...cluster.runFile({ cluster: { nodes }, parallel: { pp: 1 }, train: { globalBatch: 12 } }), series }],
   });
+
+const rest = { address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' as const };
 
 /** Nodes on which training ends when the test says so. */
 async function patientNodes(cluster: FakeCluster, ...names: string[]) {
@@ -122,7 +126,7 @@ it.concurrent('keeps nodes, holders, queue and tokens when its history is full',
   const before = await cluster.poolStatus();
   const { runId } = await pool.describe();
   for (let burst = 0; burst < 10; burst++)
-    await Promise.all(Array.from({ length: 450 }, () => pool.signal('join', nodes[0]!.info)));
+    await Promise.all(Array.from({ length: 450 }, () => pool.signal('join', { ...nodes[0]!.info, token: 0 })));
   await until(async () => (await pool.describe()).runId !== runId, 40);
   expect(await cluster.poolStatus()).toBe(before);
   expect(before).toContain('last launch token 1');
@@ -130,4 +134,58 @@ it.concurrent('keeps nodes, holders, queue and tokens when its history is full',
   await until(async () => (await heldBy(cluster, 'waiting')) === 1);
   await until(async () => (await cluster.poolStatus()).includes('last launch token 2'));
   await waiting.cancel();
+});
+
+it.concurrent('makes a second run of a series wait for the first, and lets others pass meanwhile', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { end } = await patientNodes(cluster, 'a', 'b', 'c');
+  const first = await start(cluster, 'first', 1, 'same');
+  await until(async () => (await heldBy(cluster, 'first')) === 1);
+  const second = await start(cluster, 'second', 1, 'same');
+  await until(() => waits(cluster, 'second'));
+  const third = await start(cluster, 'third', 1);
+  await until(async () => (await heldBy(cluster, 'third')) === 1);
+  expect(await cluster.poolStatus()).toMatch(
+    /1\. second-\S+ waits for 1 nodes, after first-\S+, which trains the same/,
+  );
+  await first.cancel();
+  await until(async () => (await heldBy(cluster, 'second')) === 1);
+  end();
+  await Promise.all([second.result(), third.result()]);
+});
+
+it.concurrent('knows a run that was reset for the one that holds its nodes', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { nodes, end } = await patientNodes(cluster, 'a');
+  const holder = await start(cluster, 'holder', 1);
+  await until(() => nodes[0]!.calls.includes('watchTraining'));
+  const { runId } = await holder.describe();
+  const history = await holder.fetchHistory();
+  const first = history.events!.find(({ workflowTaskCompletedEventAttributes: completed }) => completed)!;
+  await cluster.client.workflowService.resetWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId: holder.workflowId, runId },
+    reason: 'test',
+    requestId: crypto.randomUUID(),
+    workflowTaskFinishEventId: first.eventId!,
+  });
+  const waiting = await start(cluster, 'waiting', 1);
+  await until(() => waits(cluster, 'waiting'));
+  // Long enough for the pool to have asked after the holder.
+  await pause(17_000);
+  expect(await heldBy(cluster, 'holder')).toBe(1);
+  end();
+  await cluster.client.workflow.getHandle(holder.workflowId).result();
+  await waiting.result();
+});
+
+it.concurrent('gives tokens above all that its nodes have seen, though it began to count anew', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const tokens: number[] = [];
+  await cluster.node('a', {
+    pingNode: () => Promise.resolve({ name: `a-${cluster.pool}`, ...rest, token: 41 }),
+    launchTraining: async ({ token }) => void tokens.push(token),
+  });
+  await (await start(cluster, 'run', 1)).result();
+  expect(tokens).toEqual([42]);
 });

@@ -31,7 +31,7 @@ describe('the plan', () => {
     expect(plan.nodes.map(({ stages }) => stages)).toEqual([[0, 1], [2, 3], []]);
     expect(plan.convert!.join(' ')).toContain('--target-pipeline-parallel-size 4');
     expect(plan.nodes[1]!.command.join(' ')).toContain(
-      '--node_rank 1 --master_addr <address of node-0> --master_port <port>',
+      '--node_rank 1 --master_addr $MASTER_ADDR --master_port $MASTER_PORT',
     );
   });
 

@@ -1,7 +1,8 @@
 /** From run file to argument lists and shards. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { convertArgs, planShards, targetOf, torchrunArgs, trainingScript } from '../../workflows/plan.js';
+import { toMegatron } from '../../workflows/convert-command.js';
+import { planShards, targetOf, torchrunArgs, trainingScript } from '../../workflows/plan.js';
 import { parseRunSpec, type RunSpec } from '../../workflows/spec.js';
 
 function spec(train: object = {}): RunSpec {
@@ -79,7 +80,9 @@ describe('the training command', () => {
 });
 
 it('conversion is for the layout that trains', () => {
-  expect(convertArgs(spec()).join(' ')).toContain('--target-tensor-parallel-size 1 --target-pipeline-parallel-size 2');
+  expect(toMegatron(spec(), 'models/w/hf').args.join(' ')).toContain(
+    '--target-tensor-parallel-size 1 --target-pipeline-parallel-size 2',
+  );
 });
 
 describe('a run ends', () => {

@@ -94,7 +94,7 @@ describe.concurrent('a run', () => {
       restoreCheckpoint: ({ iteration }) => {
         restored.push(iteration);
         if (iteration !== 10) return Promise.resolve();
-        const details = [{ iteration, shard: 'mp_rank_00_000', node: 'a' }];
+        const details = [{ iteration, shard: 'mp_rank_00_000', digest: 'mp_rank_00_000@10', node: 'a' }];
         return Promise.reject(ApplicationFailure.create({ type: 'DataCorrupt', nonRetryable: true, details }));
       },
     });

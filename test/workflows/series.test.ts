@@ -90,6 +90,42 @@ it.concurrent('a run on other nodes than the one before it goes on from the chec
   await other.result();
 });
 
+it.concurrent(
+  'what older launches left has ended on every node, the spare too, before checkpoints are looked for',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const nodes = [];
+    for (const name of ['a', 'b', 'c']) nodes.push(await cluster.node(name));
+    await result(await start(cluster, 'run', cluster.runFile({ cluster: { spares: 1 } })));
+    for (const { calls } of nodes) {
+      expect(calls).toContain('fenceNode');
+      expect(calls.indexOf('fenceNode')).toBeLessThan(calls.indexOf('listCheckpoints'));
+    }
+  },
+);
+
+it.concurrent('says so when a node that served the series is away, and an older checkpoint has to do', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const file = cluster.runFile({
+    parallel: { pp: 1 },
+    cluster: { nodes: 1 },
+    train: { globalBatch: 12, iterationsPerRun: 10 },
+  });
+  const a = await cluster.node('a', disk('mp_rank_00'));
+  await result(await start(cluster, 'one', file));
+  await a.switchOff();
+  const older = await cluster.node('b', {
+    ...disk('mp_rank_00'),
+    listCheckpoints: async () => holding('mp_rank_00', 5),
+  });
+  const two = await start(cluster, 'two', file);
+  expect(await result(two)).toMatchObject({ generations: 1 });
+  expect(older.calls).toContain('restoreCheckpoint');
+  expect(await two.query('status')).toMatch(
+    /a-\S+ served this series and did not answer: what is newer there than iteration 5 is not used/,
+  );
+});
+
 it.concurrent('nothing is started over while a node that served the series is away', async (test) => {
   const cluster = await startFakeCluster(test);
   const file = cluster.runFile({ train: { iterationsPerRun: 10 } });

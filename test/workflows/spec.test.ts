@@ -97,7 +97,12 @@ describe('a bad run file is answered with every bad field', () => {
     ['half a node', changed({ 'cluster/nodes': 1.5 }), ['cluster.nodes']],
     ['a pool with a slash', changed({ 'cluster/pool': 'a/b' }), ['cluster.pool']],
     ['a series that leaves its directory', changed({ series: '../other' }), ['series']],
-    ['a layout that does not divide the world', changed({ 'parallel/tp': 3 }), ['parallel']],
+    ['a layout that does not divide the world', changed({ 'parallel/pp': 4 }), ['parallel']],
+    [
+      'a layout that divides neither the world nor the heads',
+      changed({ 'parallel/tp': 3 }),
+      ['parallel', 'parallel.tp'],
+    ],
     [
       'layers that the stages do not divide',
       changed({ 'cluster/nodes': 3, 'parallel/pp': 3, 'train/globalBatch': 3 }),

@@ -43,6 +43,14 @@ describe('the recorded runs of MindSpeed-LLM', () => {
   });
 });
 
+it('with experts that are whole while attention is cut, only those pairs of TP and EP that some rank has', () => {
+  // Qwen3-Coder-480B: TP4 PP4 EP32 ETP1 on 16 × 16. The converter writes the same pairs: tp = ep % 4.
+  const shards = allShards({ tp: 4, pp: 4, cp: 1, ep: 32, etp: 1 }, 256);
+  expect(shards).toHaveLength(4 * 32);
+  const pairs = shards.map((shard) => /mp_rank_(\d+)_\d+_(\d+)/.exec(shard)!.slice(1).map(Number));
+  for (const [tp, ep] of pairs) expect(tp).toBe(ep! % 4);
+});
+
 describe('any dense layout', () => {
   const layouts = fc.record({
     tp: fc.constantFrom(1, 2, 4),

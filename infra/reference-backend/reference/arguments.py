@@ -8,51 +8,42 @@ from typing import Any
 
 import torch
 
-from .tokenizer import padded_vocab_size
+from . import tokenizer
 
-TYPES: dict[str, type] = {"int": int, "float": float, "str": str}
-RENAMED = {
-    "--disable-bias-linear": "add_bias_linear",
-    "--no-check-for-nan-in-loss-and-grad": "check_for_nan_in_loss_and_grad",
+# The kinds of flags.json, in argparse's words.
+KINDS: dict[str, dict[str, Any]] = {
+    "int": {"type": int},
+    "float": {"type": float},
+    "str": {},
+    "str1": {"nargs": 1},
+    "str+": {"nargs": "+"},
+    "true": {"action": "store_true"},
+    "false": {"action": "store_false"},
 }
+IGNORED: dict[str, dict[str, Any]] = {"0": {"action": "store_true"}, "1": {}, "*": {"nargs": "*"}, "+": {"nargs": "+"}}
 
 
 def parse(script: str) -> argparse.Namespace:
     flags = json.loads((Path(__file__).parent / "flags.json").read_text())[script]
     parser = argparse.ArgumentParser(prog=script)
-    for flag, (kind, *_, default) in {**flags["used"], **flags["fixed"]}.items():
-        if kind in ("true", "false"):
-            parser.add_argument(flag, dest=dest(flag), action=f"store_{kind}", default=default)
-        else:
-            nargs = kind[-1] if kind[-1] in "*+" else None
-            parser.add_argument(flag, type=TYPES[kind.rstrip("*+")], nargs=nargs, default=default)
-    for count, names in flags.get("ignored", {}).items():
-        for name in names:
-            nargs = {"0": 0, "1": None}.get(count, count)
-            parser.add_argument(name, action=Ignored, nargs=nargs, default=argparse.SUPPRESS)
-    args = parser.parse_args(namespace=argparse.Namespace(**flags.get("recorded", {})))
-    for flag, (_, only, _) in flags["fixed"].items():
-        if getattr(args, dest(flag)) != only:
-            parser.error(f"argument {flag}: the reference backend supports {only} only")
-    missing = [flag for flag in flags["required"] if getattr(args, dest(flag)) == flags["used"][flag][1]]
-    if missing:
-        parser.error(f"the following arguments are required by the reference backend: {', '.join(missing)}")
+    for flag, (kind, *choices, default) in flags["used"].items():
+        options = {**KINDS[kind], "default": default}
+        if kind == "false":  # what it turns off
+            options["dest"] = flag.replace("--disable-", "add_").replace("--no-", "").replace("-", "_")
+        if choices:
+            options["choices"] = choices
+        # A default that does not work here has to be overruled on the command line.
+        required = flag in flags["required"] or bool(choices and default not in choices)
+        parser.add_argument(flag, required=required, **options)
+    for count, names in flags["ignored"].items():
+        parser.add_argument(*names, dest="ignored", default=argparse.SUPPRESS, **IGNORED[count])
+    args = parser.parse_args(namespace=argparse.Namespace(**flags["recorded"]))
+    vars(args).pop("ignored", None)
     return args
-
-
-def dest(flag: str) -> str:
-    return RENAMED.get(flag, flag[2:].replace("-", "_"))
-
-
-class Ignored(argparse.Action):
-    def __call__(self, *_: Any) -> None:
-        return None
 
 
 def complete(args: argparse.Namespace) -> argparse.Namespace:
     """Checks and derives what Megatron's validate_args checks and derives."""
-    assert len(args.data_path) == 1, "the reference backend reads one data prefix only"
-    assert args.lr_decay_style in ("cosine", "linear", "constant"), f"no lr decay style {args.lr_decay_style} here"
     args.rank = int(os.environ.get("RANK", 0))
     args.local_rank = int(os.environ.get("LOCAL_RANK", 0))
     args.world_size = int(os.environ.get("WORLD_SIZE", 1))
@@ -71,10 +62,11 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
     assert args.num_attention_heads % args.num_query_groups == 0
     assert args.min_lr <= args.lr
     assert args.save is None or args.save_interval is not None, "--save needs --save-interval"
-    args.ffn_hidden_size = args.ffn_hidden_size or 4 * args.hidden_size
     args.kv_channels = args.kv_channels or args.hidden_size // args.num_attention_heads
     args.params_dtype = torch.bfloat16 if args.bf16 else torch.float32
-    args.padded_vocab_size = args.padded_vocab_size or padded_vocab_size(args)
+    if args.padded_vocab_size is None:
+        size, multiple = tokenizer.load(args.tokenizer_name_or_path).get_vocab_size(), args.make_vocab_size_divisible_by
+        args.padded_vocab_size = -(-size // multiple) * multiple
     return args
 
 

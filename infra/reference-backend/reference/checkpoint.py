@@ -1,7 +1,5 @@
 """Megatron's legacy checkpoint tree: who writes which file, who reads it, and what happens when one is missing."""
 
-import inspect
-import os
 import random
 import sys
 from argparse import Namespace
@@ -12,23 +10,21 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from .logs import Stopwatch, print_rank_0, print_times
+from .logs import print_rank_0
 from .model import Stage
 from .optimizer import Optimizer, Scheduler
 from .parallel import Layout
 
 TRACKER = "latest_checkpointed_iteration.txt"
+MODEL, OPTIMIZER = "model_optim_rng.pt", "distrib_optim.pt"
 
 
-def rank_folder(root: str, iteration: int, tp: int, stage: int, stages: int) -> str:
-    name = f"mp_rank_{tp:02d}_{stage:03d}" if stages > 1 else f"mp_rank_{tp:02d}"
-    return os.path.join(root, f"iter_{iteration:07d}", name)
+def rank_folder(root: str, iteration: int, tp: int, stage: int, stages: int) -> Path:
+    return Path(root, f"iter_{iteration:07d}", f"mp_rank_{tp:02d}_{stage:03d}" if stages > 1 else f"mp_rank_{tp:02d}")
 
 
-def torch_load(path: str) -> Any:
-    # Newer torch refuses argparse.Namespace unless told that the file is trusted.
-    trusted = {"weights_only": False} if "weights_only" in inspect.signature(torch.load).parameters else {}
-    return torch.load(path, map_location="cpu", **trusted)
+def torch_load(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=False)  # it holds a Namespace, and the file is trusted
 
 
 class Checkpoints:
@@ -38,32 +34,35 @@ class Checkpoints:
         self.args, self.layout, self.stage = args, layout, stage
         self.optimizer, self.scheduler = optimizer, scheduler
 
-    def folder(self, root: str, iteration: int) -> str:
+    def folder(self, root: str, iteration: int) -> Path:
         return rank_folder(root, iteration, 0, self.layout.stage, self.layout.stages)
 
     def save(self, iteration: int, operations: float) -> None:
         """DP rank 0 of each stage writes on its own node; global rank 0 alone the tracker, when all have written."""
-        watch, root = Stopwatch(), self.args.save
+        root = self.args.save
         print_rank_0(f"saving checkpoint at iteration {iteration:7d} to {root} in torch format")
         if self.layout.dp_rank == 0:
             folder = self.folder(root, iteration)
-            os.makedirs(folder, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             if not self.args.no_save_optim:
                 tensors = {**self.optimizer.buffers(), "numel_unpadded": self.optimizer.size}
                 state = {"buckets_coalesced": True, 0: {(self.args.params_dtype, torch.float32): tensors}}
-                torch.save(state, os.path.join(folder, "distrib_optim.pt"))
-            torch.save(self.state(iteration, operations), os.path.join(folder, "model_optim_rng.pt"))
+                torch.save(state, folder / OPTIMIZER)
+            torch.save(self.state(iteration, operations), folder / MODEL)
         dist.barrier()
         if self.layout.rank == 0:
             Path(root, TRACKER).write_text(str(iteration))
         print_rank_0(f"  successfully saved checkpoint from iteration {iteration:7d} to {root}")
         dist.barrier()
-        print_times(**{"save-checkpoint": watch.seconds()})
-        print(f"finish permission set for files in {root}", flush=True)
 
     def state(self, iteration: int, operations: float) -> dict[str, Any]:
-        state = {"args": self.args, "checkpoint_version": 3.0, "iteration": iteration}
-        state["model"] = self.model_state()
+        state: dict[str, Any] = {"args": self.args, "checkpoint_version": 3.0, "iteration": iteration, "model": {}}
+        for name, tensor in self.stage.state_dict().items():
+            state["model"][name] = tensor
+            if "linear_" in name or name.startswith("output_layer"):
+                state["model"][name.replace("weight", "_extra_state")] = None  # Megatron's matrices have one, empty
+        if self.layout.last:
+            state["model"]["output_layer._extra_state"] = None  # a tied output layer even without a matrix
         if not self.args.no_save_optim:
             state["optimizer"] = {"optimizer": {"param_groups": self.optimizer.param_groups()}}
             state["opt_param_scheduler"] = self.scheduler.state
@@ -72,20 +71,11 @@ class Checkpoints:
             state["rng_state"] = [rng_state()]
         return {**state, "num_floating_point_operations_so_far": operations}
 
-    def model_state(self) -> dict[str, Any]:
-        """Megatron's matrices keep an empty `_extra_state` each, a tied output layer even without a matrix."""
-        state: dict[str, Any] = {}
-        for name, tensor in self.stage.state_dict().items():
-            state[name] = tensor
-            if "linear_" in name or name.startswith("output_layer"):
-                state[name.replace("weight", "_extra_state")] = None
-        return {**state, "output_layer._extra_state": None} if self.layout.last else state
-
     def load(self) -> tuple[int, float]:
         """(iteration, operations so far). Every rank reads the tracker of its own node."""
         args, root = self.args, self.args.load
-        tracker = os.path.join(root, TRACKER)
-        if not os.path.isfile(tracker):
+        tracker = Path(root, TRACKER)
+        if not tracker.is_file():
             print_rank_0(f"WARNING: could not find the metadata file {tracker}")
             print_rank_0("    will not load any checkpoints and will start from random")
             if args.exit_on_missing_checkpoint:
@@ -94,11 +84,11 @@ class Checkpoints:
                 sys.exit()
             return 0, 0.0
         iteration = self.read_tracker(tracker)
-        os.listdir(os.path.join(root, f"iter_{iteration:07d}"))  # a missing folder is an error, a missing file is not
-        print_rank_0(f" loading checkpoint from {root} at iteration {iteration}")
         folder = self.folder(root, iteration)
+        list(folder.parent.iterdir())  # a missing folder is an error, a missing file is not
+        print_rank_0(f" loading checkpoint from {root} at iteration {iteration}")
         try:
-            state = torch_load(os.path.join(folder, "model_optim_rng.pt"))
+            state = torch_load(folder / MODEL)
         except Exception as error:
             print(f"could not load the checkpoint\n{error}", flush=True)
             sys.exit()  # with 0, as Megatron does
@@ -116,18 +106,20 @@ class Checkpoints:
         self.stage.load_state_dict(weights)
         self.optimizer.read_model()
         if not (args.finetune or args.no_load_optim):
-            self.load_optimizer(state, os.path.join(folder, "distrib_optim.pt"))
+            self.load_optimizer(state, folder / OPTIMIZER)
         if not (args.finetune or args.no_load_rng):
             load_rng(state.get("rng_state"), folder)
-        resumed = 0 if args.finetune else state["iteration"]
+        resumed, operations = state["iteration"], state.get("num_floating_point_operations_so_far", 0.0)
+        if args.finetune:
+            resumed, operations = 0, 0.0
         dist.barrier()
         where = f"[ t 1/1, p {self.layout.stage + 1}/{self.layout.stages} ]"
         print_rank_0(f"  successfully loaded checkpoint from {root} {where} at iteration {resumed}")
-        return resumed, 0.0 if args.finetune else state.get("num_floating_point_operations_so_far", 0.0)
+        return resumed, operations
 
-    def read_tracker(self, path: str) -> int:
+    def read_tracker(self, path: Path) -> int:
         try:
-            iteration = int(Path(path).read_text())
+            iteration = int(path.read_text())
         except ValueError:
             print_rank_0(f"ERROR: Invalid metadata file {path}. Exiting")
             sys.exit()
@@ -139,7 +131,7 @@ class Checkpoints:
             print(f"WARNING: on rank {self.layout.rank} {what}, replacing it with max iteration.", flush=True)
         return int(newest)
 
-    def load_optimizer(self, state: dict[str, Any], path: str) -> None:
+    def load_optimizer(self, state: dict[str, Any], path: Path) -> None:
         """DP rank 0 reads the file and hands it to the others of its stage."""
         try:
             self.optimizer.step_count = int(state["optimizer"]["optimizer"]["param_groups"][0]["step"])
@@ -169,7 +161,7 @@ def rng_state() -> dict[str, Any]:
     }
 
 
-def load_rng(saved: Any, folder: str) -> None:
+def load_rng(saved: Any, folder: Path) -> None:
     if saved is None:
         advice = "Specify --no-load-rng or --finetune to prevent attempting to load the rng state"
         print_rank_0(f"Unable to load rng state from checkpoint {folder}. {advice}, exiting ...")

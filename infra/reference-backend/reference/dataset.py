@@ -2,121 +2,76 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 from argparse import Namespace
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from . import tokenizer
 from .indexed import IndexedDataset
-from .logs import log
 from .parallel import Layout
-from .tokenizer import special_ids
 
-LOGGER = "mindspeed_llm.core.datasets.gpt_dataset"
-KINDS = ("document", "sample", "shuffle")
+logger = logging.getLogger("mindspeed_llm.core.datasets.gpt_dataset")
 
 
-@dataclass
-class Batch:
+class Batch(NamedTuple):
+    """[micro-batch, length] each; the attention mask is [micro-batch, 1, length, length], true where forbidden."""
+
     tokens: Tensor
     labels: Tensor
     loss_mask: Tensor
     positions: Tensor
-    attention_mask: Tensor  # true where attention is forbidden
+    attention_mask: Tensor
 
 
 class GPTDataset:
     def __init__(self, args: Namespace, layout: Layout) -> None:
         self.args, self.layout = args, layout
-        self.index: dict[str, np.ndarray] = {}
-        self.eos, self.pad = special_ids(args.tokenizer_name_or_path)
+        self.eos, self.pad = tokenizer.special_ids(
+            args.tokenizer_name_or_path, tokenizer.load(args.tokenizer_name_or_path)
+        )
         self.data = IndexedDataset(args.data_path[0])
-        self.samples_wanted = args.train_iters * args.global_batch_size
-        self.matrix = split_matrix(args.split)
-        begin, end = (round(edge * float(len(self.data))) for edge in self.matrix[0] or (0, 0))
-        self.sequences = np.arange(begin, end, dtype=np.int32)
+        matrix = split_matrix(args.split)
+        description = describe(args, matrix)
+        digest = hashlib.md5(description.encode("utf-8"), usedforsecurity=False).hexdigest()
+        folder = Path(args.data_cache_path or Path(args.data_path[0], "cache", "GPTDataset_indices"))
+        text, *indices = (
+            folder / f"{digest}-GPTDataset-{what}"
+            for what in ("description.txt", "document_index.npy", "sample_index.npy", "shuffle_index.npy")
+        )
+        cached = all(path.is_file() for path in (text, *indices))
+        logger.info(f"{'Load' if cached else 'Build and save'} the GPTDataset train indices")
         # Without a shared disk one rank of each node builds the cache, otherwise global rank 0 alone.
-        builds = layout.local_rank == 0 if args.no_shared_storage else layout.rank == 0
-        if builds:
-            self.build()
+        if not cached and (layout.local_rank == 0 if args.no_shared_storage else layout.rank == 0):
+            folder.mkdir(parents=True, exist_ok=True)
+            text.write_text(description)
+            begin, end = (round(edge * float(len(self.data.lengths))) for edge in matrix[0] or (0, 0))
+            sequences = np.arange(begin, end, dtype=np.int32)
+            wanted = args.train_iters * args.global_batch_size
+            for path, array in zip(
+                indices, build_index(self.data.lengths, sequences, wanted, args.seq_length, args.seed), strict=True
+            ):
+                np.save(path, array)
         dist.barrier()
-        if not builds:
-            self.load()
+        self.documents, self.starts, self.order = (np.load(path, mmap_mode="r") for path in indices)
+        logger.info(f"> total number of samples: {len(self.order)}")
 
-    def cache_path(self, suffix: str) -> Path:
-        folder = self.args.data_cache_path or os.path.join(self.args.data_path[0], "cache", "GPTDataset_indices")
-        digest = hashlib.md5(self.description().encode("utf-8"), usedforsecurity=False).hexdigest()
-        return Path(folder) / f"{digest}-GPTDataset-{suffix}"
-
-    def description(self) -> str:
-        described = {
-            "class": "GPTDataset",
-            "dataset_path": self.args.data_path[0],
-            "num_samples": self.samples_wanted,
-            "index_split": "train",
-            "random_seed": self.args.seed,
-            "sequence_length": self.args.seq_length,
-            "split": self.args.split,
-            "split_matrix": self.matrix,
-            "tokenizer": {
-                "class": "_AutoTokenizer",
-                "tokenizer_path": [os.path.abspath(self.args.tokenizer_name_or_path)],
-            },
-        }
-        return json.dumps(described, indent=4)
-
-    def load(self) -> None:
-        log(LOGGER, "Load the GPTDataset train indices")
-        for kind in KINDS:
-            path = self.cache_path(f"{kind}_index.npy")
-            log(LOGGER, f"\tLoad the {kind} index from {path.name}")
-            self.index[kind] = np.load(path, allow_pickle=True, mmap_mode="r")
-        log(LOGGER, f"> total number of samples: {len(self.index['sample']) - 1}")
-
-    def build(self) -> None:
-        names = ["description.txt", *(f"{kind}_index.npy" for kind in KINDS)]
-        if all(self.cache_path(name).is_file() for name in names):
-            return self.load()
-        log(LOGGER, "Build and save the GPTDataset train indices")
-        length = self.args.seq_length
-        tokens = int(np.sum(self.data.lengths[self.sequences]))
-        epochs = max(1, -(-(self.samples_wanted * length + 1) // tokens))
-        count = (epochs * tokens - 1) // length
-        # A last epoch of which little is used is shuffled apart, so that no document of it comes early.
-        before_last = ((epochs - 1) * tokens - 1) // length
-        apart = epochs > 1 and self.samples_wanted - before_last < int(0.80 * ((tokens - 1) // length))
-        random = np.random.RandomState(self.args.seed)
-        documents: list[np.ndarray] = [np.tile(self.sequences, n) for n in ((epochs - 1, 1) if apart else (epochs,))]
-        edges = [0, before_last, count] if apart and before_last < count else [0, count]
-        samples: list[np.ndarray] = [np.arange(low, high, dtype=np.uint32) for low, high in pairwise(edges)]
-        for part in documents + samples:
-            random.shuffle(part)
-        document_index = np.concatenate(documents)
-        starts = sample_starts(self.data.lengths[document_index], count, length)
-        self.index = {"document": document_index, "sample": starts, "shuffle": np.concatenate(samples)}
-        self.cache_path("").parent.mkdir(parents=True, exist_ok=True)
-        self.cache_path("description.txt").write_text(self.description())
-        for kind in KINDS:
-            np.save(self.cache_path(f"{kind}_index.npy"), self.index[kind])
-        log(LOGGER, f"> total number of samples: {count}")
-        log(LOGGER, f"> total number of epochs: {epochs}")
-
-    def sample(self, index: int) -> np.ndarray:
-        index = int(self.index["shuffle"][index])
-        (first, start), (last, end) = self.index["sample"][index : index + 2].tolist()
-        documents = self.index["document"][first : last + 1].tolist()
-        if first == last:
-            return self.data.read(documents[0], start, end - start + 1)
-        middle = [self.data.read(document) for document in documents[1:-1]]
-        return np.concatenate([self.data.read(documents[0], start), *middle, self.data.read(documents[-1], 0, end + 1)])
+    def sample(self, number: int) -> np.ndarray:
+        """The seq_length + 1 tokens of one sample, out of one document or several."""
+        number = int(self.order[number])
+        (first, start), (last, end) = self.starts[number : number + 2].tolist()
+        texts = [self.data[document] for document in self.documents[first : last + 1]]
+        texts[-1] = texts[-1][: end + 1]
+        texts[0] = texts[0][start:]
+        return np.concatenate(texts)
 
     def micro_batch(self, consumed: int) -> Batch:
         """This rank's rows of the micro-batch that begins when `consumed` samples are used up."""
@@ -147,6 +102,24 @@ class GPTDataset:
         return positions, mask
 
 
+def describe(args: Namespace, matrix: list[Any]) -> str:
+    described = {
+        "class": "GPTDataset",
+        "dataset_path": args.data_path[0],
+        "num_samples": args.train_iters * args.global_batch_size,
+        "index_split": "train",
+        "random_seed": args.seed,
+        "sequence_length": args.seq_length,
+        "split": args.split,
+        "split_matrix": matrix,
+        "tokenizer": {
+            "class": "_AutoTokenizer",
+            "tokenizer_path": [os.path.abspath(args.tokenizer_name_or_path)],
+        },
+    }
+    return json.dumps(described, indent=4)
+
+
 def split_matrix(split: str) -> list[Any]:
     parts = [*map(float, re.findall(r"[.0-9]+", split)), 0.0, 0.0][:3]
     edges: list[float] = [0]
@@ -155,9 +128,26 @@ def split_matrix(split: str) -> list[Any]:
     return [[low, high] if high > low else None for low, high in pairwise(edges)]
 
 
-def sample_starts(lengths: np.ndarray, count: int, length: int) -> np.ndarray:
-    """(document, offset) where each sample starts: sample i begins at token i * length of the shuffled text."""
-    ends = np.cumsum(lengths, dtype=np.int64)
+def build_index(
+    lengths: np.ndarray, sequences: np.ndarray, wanted: int, length: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shuffled documents; (document, offset) where each sample of `length` tokens starts; shuffled samples."""
+    tokens = int(lengths[sequences].sum())
+    epochs = max(1, -(-(wanted * length + 1) // tokens))
+    count = (epochs * tokens - 1) // length
+    # A last epoch of which little is used is shuffled apart, so that no document of it comes early.
+    before_last = ((epochs - 1) * tokens - 1) // length
+    apart = epochs > 1 and wanted - before_last < int(0.80 * ((tokens - 1) // length))
+    random = np.random.RandomState(seed)
+    documents: list[np.ndarray] = [np.tile(sequences, n) for n in ((epochs - 1, 1) if apart else (epochs,))]
+    edges = [0, before_last, count] if apart and before_last < count else [0, count]
+    samples: list[np.ndarray] = [np.arange(low, high, dtype=np.uint32) for low, high in pairwise(edges)]
+    for part in documents + samples:
+        random.shuffle(part)
+    document_index = np.concatenate(documents)
+    # Sample i begins at token i * length of the shuffled text.
+    ends = np.cumsum(lengths[document_index], dtype=np.int64)
     starts = np.arange(count + 1, dtype=np.int64) * length
     document = np.searchsorted(ends, starts, side="right")
-    return np.stack([document, starts - (ends - lengths)[document]], axis=1).astype(np.int32)
+    offset = starts - (ends - lengths[document_index])[document]
+    return document_index, np.stack([document, offset], axis=1).astype(np.int32), np.concatenate(samples)

@@ -1,6 +1,5 @@
 """Megatron's lines, from the ranks that print them there."""
 
-import time
 from datetime import datetime
 
 import torch
@@ -12,29 +11,15 @@ def print_rank_0(text: str) -> None:
         print(text, flush=True)
 
 
-def log(logger: str, text: str) -> None:
-    print_rank_0(f"INFO:{logger}:{text}")
-
-
 def print_datetime(what: str) -> None:
     dist.barrier()
     print_rank_0(f"[{what}] datetime: {datetime.now():%Y-%m-%d %H:%M:%S} ")
 
 
-def print_times(**seconds: float) -> None:
-    """Shortest and longest time over all ranks, from the last rank."""
-    values = torch.tensor([[-1000 * value, 1000 * value] for value in seconds.values()])
-    dist.all_reduce(values, op=dist.ReduceOp.MAX)
+def print_time(name: str, seconds: float) -> None:
+    """The shortest and the longest of all ranks, from the last rank."""
+    extremes = torch.tensor([-1000 * seconds, 1000 * seconds])
+    dist.all_reduce(extremes, op=dist.ReduceOp.MAX)
     if dist.get_rank() == dist.get_world_size() - 1:
-        lines = ["(min, max) time across ranks (ms):"]
-        for name, (low, high) in zip(seconds, values.tolist(), strict=True):
-            lines.append(f"    {(name + ' ').ljust(48, '.')}: ({-low:.2f}, {high:.2f})")
-        print("\n".join(lines), flush=True)
-
-
-class Stopwatch:
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.start
+        times = f"({-extremes[0]:.2f}, {extremes[1]:.2f})"
+        print(f"(min, max) time across ranks (ms):\n    {(name + ' ').ljust(48, '.')}: {times}", flush=True)

@@ -3,20 +3,22 @@
 Every data-parallel rank keeps the whole buffer where Megatron keeps a slice; the numbers and the file are the same.
 """
 
+import logging
 import math
 from argparse import Namespace
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-from .logs import log
 from .model import Stage
 from .parallel import Layout
 
+logger = logging.getLogger("megatron.core.optimizer_param_scheduler")
+ALIGNMENT = 64  # parameters start at multiples of this
 # What a checkpoint's schedule must share with the command line's, in Megatron's words.
-SCHEDULE = {
+SHARED = {
     "max_lr": "learning rate",
     "min_lr": "minimum learning rate",
     "lr_warmup_steps": "warmup iterations",
@@ -27,26 +29,22 @@ SCHEDULE = {
     "wd_incr_steps": "total number of weight decay iterations",
     "wd_incr_style": "weight decay incr style",
 }
-ALIGNMENT = 64  # parameters start at multiples of this
 
 
 class Optimizer:
     def __init__(self, args: Namespace, stage: Stage, layout: Layout) -> None:
         self.args, self.stage, self.layout = args, stage, layout
-        self.spans: list[tuple[torch.nn.Parameter, slice]] = []
-        self.shared: slice | None = None  # the embedding that the first and the last stage both hold
+        self.spans: dict[nn.Parameter, slice] = {}
         self.size = 0
         for parameter in reversed(list(stage.parameters())):
-            span = slice(self.size, self.size + parameter.numel())
-            self.spans.append((parameter, span))
-            if parameter is stage.shared_weight():
-                self.shared = span
+            self.spans[parameter] = slice(self.size, self.size + parameter.numel())
             self.size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
-        self.param, self.grad = torch.zeros(self.size), torch.zeros(self.size)
-        self.exp_avg, self.exp_avg_sq = torch.zeros(self.size), torch.zeros(self.size)
+        self.param, self.grad, self.exp_avg, self.exp_avg_sq = (torch.zeros(self.size) for _ in range(4))
         self.decays = torch.zeros(self.size, dtype=torch.bool)  # norm weights do not
-        for parameter, span in self.spans:
+        for parameter, span in self.spans.items():
             self.decays[span] = parameter.dim() > 1
+        shared = stage.shared_weight()
+        self.shared_grad = None if shared is None else self.grad[self.spans[shared]]
         self.step_count = 0
         self.lr = self.weight_decay = 0.0
         self.read_model()
@@ -55,16 +53,16 @@ class Optimizer:
         return {"param": self.param, "exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
 
     def read_model(self) -> None:
-        for parameter, span in self.spans:
-            self.param[span] = parameter.data.flatten().float()
+        for parameter, span in self.spans.items():
+            self.param[span] = parameter.data.flatten()
 
     def write_model(self) -> None:
-        for parameter, span in self.spans:
+        for parameter, span in self.spans.items():
             parameter.data.copy_(self.param[span].view_as(parameter))
 
     def collect_gradients(self) -> None:
         """Adds one micro-batch's gradients, in float32 whatever the model's type."""
-        for parameter, span in self.spans:
+        for parameter, span in self.spans.items():
             if parameter.grad is not None:
                 self.grad[span] += parameter.grad.flatten()
                 parameter.grad = None
@@ -72,13 +70,14 @@ class Optimizer:
     def reduce_gradients(self) -> None:
         self.grad.mul_(1.0 / self.layout.dp_size)
         dist.all_reduce(self.grad, group=self.layout.dp_group)
-        if self.shared is not None:
-            dist.all_reduce(self.grad[self.shared], group=self.layout.embedding_group)
+        if self.shared_grad is not None:
+            dist.all_reduce(self.shared_grad, group=self.layout.embedding_group)
 
     def clip_gradients(self) -> float:
+        """The norm over all stages, before clipping; the shared embedding counts once, on the first stage."""
         squares = self.grad.double().pow(2).sum()
-        if self.shared is not None and self.layout.last:  # counted once, on the first stage
-            squares -= self.grad[self.shared].double().pow(2).sum()
+        if self.shared_grad is not None and self.layout.last:
+            squares -= self.shared_grad.double().pow(2).sum()
         dist.all_reduce(squares, group=self.layout.pp_group)
         norm = float(squares.sqrt())
         if self.args.clip_grad > 0 and norm > self.args.clip_grad:
@@ -103,17 +102,16 @@ class Optimizer:
         """Megatron's groups, in the order in which the stage's parameters first need them."""
         args = self.args
         own = {"max_lr": args.lr, "min_lr": args.min_lr, "lr": self.lr, "betas": (args.adam_beta1, args.adam_beta2)}
-        own.update(eps=args.adam_eps)
         groups = []
         for multiplier in dict.fromkeys(float(parameter.dim() > 1) for parameter in self.stage.parameters()):
             kind = {"wd_mult": multiplier, "lr_mult": 1.0, "is_expert_parallel": False, "is_decoupled_lr": False}
-            rest = {"amsgrad": False, "maximize": False, "step": torch.tensor(self.step_count)}
-            groups.append({**kind, **own, "weight_decay": self.weight_decay * multiplier, **rest})
+            rest = {"eps": args.adam_eps, "weight_decay": self.weight_decay * multiplier, "amsgrad": False}
+            groups.append({**kind, **own, **rest, "maximize": False, "step": torch.tensor(self.step_count)})
         return groups
 
 
 class Scheduler:
-    """Megatron's OptimizerParamScheduler, counted in samples."""
+    """Megatron's OptimizerParamScheduler: learning rate and weight decay, counted in samples."""
 
     def __init__(self, args: Namespace, optimizer: Optimizer) -> None:
         self.args, self.optimizer = args, optimizer
@@ -154,14 +152,12 @@ class Scheduler:
 
     def load(self, saved: dict[str, Any]) -> None:
         """A schedule that differs from the checkpoint's is refused, unless one of the two is chosen."""
-        for key, name in SCHEDULE.items():
+        for key, name in SHARED.items() if not self.args.override_opt_param_scheduler else ():
             own, stored = self.state[key], saved[key]
-            if self.args.override_opt_param_scheduler:
-                continue
             assert self.args.use_checkpoint_opt_param_scheduler or own == stored, (
                 f"OptimizerParamScheduler: class input value {own} and checkpointvalue {stored} for {name} do not match"
             )
             self.state[key] = stored
-            log("megatron.core.optimizer_param_scheduler", f" > using checkpoint value {stored} for {name}")
+            logger.info(f" > using checkpoint value {stored} for {name}")
         self.state["num_steps"] = 0
         self.step(saved["num_steps"])

@@ -2,7 +2,6 @@
 
 import os
 from argparse import Namespace
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -10,47 +9,27 @@ import torch
 import torch.distributed as dist
 
 
-@dataclass
 class Layout:
-    rank: int
-    world: int
-    local_rank: int
-    stage: int
-    stages: int
-    dp_rank: int
-    dp_size: int
-    dp_group: Any
-    pp_group: Any
-    embedding_group: Any  # first and last stage
+    """Joins this rank to the others; where it stands, and the groups that it is in."""
 
-    @property
-    def first(self) -> bool:
-        return self.stage == 0
+    def __init__(self, args: Namespace) -> None:
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)  # summation order, hence every printed digit, must not depend on the machine
+        for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "6000"}.items():
+            os.environ.setdefault(name, value)
+        seconds = os.environ.get("REFERENCE_PG_TIMEOUT_SECONDS", 60 * args.distributed_timeout_minutes)
+        self.timeout = timedelta(seconds=float(seconds))
+        dist.init_process_group("gloo", timeout=self.timeout)
+        self.rank, self.world, self.local_rank = args.rank, args.world_size, args.local_rank
+        self.stages, self.dp_size = args.pipeline_model_parallel_size, args.data_parallel_size
+        self.stage, self.dp_rank = divmod(self.rank, self.dp_size)
+        self.first, self.last = self.stage == 0, self.stage == self.stages - 1
+        ranks = torch.arange(self.world).view(self.stages, self.dp_size)
+        self.dp_group = self.own_group(ranks)
+        self.pp_group = self.own_group(ranks.T)
+        self.embedding_group = self.own_group(ranks[:: max(1, self.stages - 1)].T)  # of the first and the last stage
 
-    @property
-    def last(self) -> bool:
-        return self.stage == self.stages - 1
-
-
-def initialize(args: Namespace) -> Layout:
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)  # summation order, hence every printed digit, must not depend on the machine
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "6000"}.items():
-        os.environ.setdefault(name, value)
-    seconds = os.environ.get("REFERENCE_PG_TIMEOUT_SECONDS")
-    timeout = timedelta(seconds=float(seconds)) if seconds else timedelta(minutes=args.distributed_timeout_minutes)
-    dist.init_process_group("gloo", timeout=timeout)
-    stages, dp_size = args.pipeline_model_parallel_size, args.data_parallel_size
-    stage, dp_rank = divmod(args.rank, dp_size)
-
-    def own_group(members: list[list[int]]) -> Any:
-        """Every rank creates every group, in one order; returns the one that holds this rank."""
-        groups = [dist.new_group(ranks, timeout=timeout) for ranks in members]
-        return next((group for ranks, group in zip(members, groups, strict=True) if args.rank in ranks), None)
-
-    columns = [list(range(column, args.world_size, dp_size)) for column in range(dp_size)]
-    dp_group = own_group([[s * dp_size + d for d in range(dp_size)] for s in range(stages)])
-    pp_group = own_group(columns)
-    embedding_group = own_group([sorted({column[0], column[-1]}) for column in columns])
-    where = (args.rank, args.world_size, args.local_rank, stage, stages, dp_rank, dp_size)
-    return Layout(*where, dp_group, pp_group, embedding_group)
+    def own_group(self, rows: torch.Tensor) -> Any:
+        """One group a row; every rank has to create all of them, in one order."""
+        groups = {tuple(row): dist.new_group(row, timeout=self.timeout) for row in rows.tolist()}
+        return next((group for row, group in groups.items() if self.rank in row), None)

@@ -1,6 +1,7 @@
 """One training step over the pipeline: 1F1B (one forward, one backward in turn) with point-to-point sends."""
 
 from argparse import Namespace
+from collections import deque
 from typing import Any
 
 import torch
@@ -18,8 +19,8 @@ class Pipeline:
     def __init__(self, args: Namespace, layout: Layout, stage: Stage, optimizer: Optimizer, data: GPTDataset) -> None:
         self.args, self.layout, self.stage, self.optimizer, self.data = args, layout, stage, optimizer, data
         self.hidden_shape = (args.micro_batch_size, args.seq_length, args.hidden_size)
-        self.inputs: list[Tensor | None] = []  # of the micro-batches between forward and backward
-        self.outputs: list[Tensor] = []
+        self.previous, self.next = layout.rank - layout.dp_size, layout.rank + layout.dp_size
+        self.in_flight: deque[tuple[Tensor | None, Tensor]] = deque()  # input and output between forward and backward
         self.sends: list[tuple[Any, Tensor]] = []
         self.losses = torch.zeros(2)  # sum over tokens, number of tokens
 
@@ -27,10 +28,9 @@ class Pipeline:
         """Leaves the gradients of one global batch in the optimizer and the losses in `losses`."""
         count = self.args.num_microbatches
         warm_up = min(self.layout.stages - self.layout.stage - 1, count)
-        step = self.args.micro_batch_size * self.layout.dp_size
         self.losses.zero_()
         for i in range(count):
-            self.forward(self.data.micro_batch(consumed + i * step))
+            self.forward(self.data.micro_batch(consumed + i * self.args.micro_batch_size * self.layout.dp_size))
             if i >= warm_up:
                 self.backward()
         for _ in range(warm_up):
@@ -40,14 +40,13 @@ class Pipeline:
         self.sends.clear()
 
     def forward(self, batch: Batch) -> None:
-        received = None if self.layout.first else self.receive(self.layout.rank - self.layout.dp_size).requires_grad_()
+        received = None if self.layout.first else self.receive(self.previous).requires_grad_()
         output = self.stage(batch.tokens if received is None else received, batch.positions, batch.attention_mask)
         if self.layout.last:
             output = self.loss(output, batch)
         else:
-            self.send(output.detach(), self.layout.rank + self.layout.dp_size)
-        self.inputs.append(received)
-        self.outputs.append(output)
+            self.send(output.detach(), self.next)
+        self.in_flight.append((received, output))
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         losses = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
@@ -57,12 +56,12 @@ class Pipeline:
         return total / mask.sum() / self.args.num_microbatches
 
     def backward(self) -> None:
-        received, output = self.inputs.pop(0), self.outputs.pop(0)
-        output.backward(None if self.layout.last else self.receive(self.layout.rank + self.layout.dp_size))
+        received, output = self.in_flight.popleft()
+        output.backward(None if self.layout.last else self.receive(self.next))
         self.optimizer.collect_gradients()
         if received is not None:
             assert received.grad is not None
-            self.send(received.grad, self.layout.rank - self.layout.dp_size)
+            self.send(received.grad, self.previous)
 
     def send(self, tensor: Tensor, rank: int) -> None:
         # Not waited for here: two neighbours that send to each other and wait would wait forever.

@@ -1,0 +1,35 @@
+/** Who this node is and which launch token it has seen last, and how a run makes sure that nothing older trains here. */
+import type { NodeActivities, NodeAnswer } from '../workflows/contract.js';
+import { exclusive } from './exclusive.js';
+import { failure } from './failures.js';
+import { endOlder, fenceOff, newestToken } from './fence.js';
+import type { NodeDeps } from './node-deps.js';
+import { toFailure } from './step.js';
+
+export const createPingNode =
+  (deps: NodeDeps): NodeActivities['pingNode'] =>
+  () =>
+    answer(deps);
+
+export const createFenceNode =
+  (deps: NodeDeps): NodeActivities['fenceNode'] =>
+  async ({ token }) => {
+    const { name: node, dataDir } = deps;
+    try {
+      await fenceOff(dataDir, token - 1);
+      const ended = await exclusive(`${dataDir}/launch`, () => endOlder(dataDir, token));
+      if (!ended)
+        throw failure(
+          'CommandFailed',
+          'processes of an older launch do not end, not on SIGKILL either: they hang in the kernel. Restart the node',
+          { details: { node, token } },
+        );
+      return await answer(deps);
+    } catch (error) {
+      throw toFailure(error, { node, name: `fence below token ${token}` });
+    }
+  };
+
+async function answer({ name, address, port, devices, profile, dataDir }: NodeDeps): Promise<NodeAnswer> {
+  return { ...{ name, address, port, devices, profile }, token: await newestToken(dataDir) };
+}

@@ -1,0 +1,143 @@
+/** Where the record batches of an Arrow file or stream are, and where in a batch a column of texts is. */
+import type { FileHandle } from 'node:fs/promises';
+import { Message, Schema, Type, type Field } from 'apache-arrow';
+import { Footer } from 'apache-arrow/ipc/metadata/file';
+import { corrupt } from './rows.js';
+
+const MAGIC = 'ARROW1';
+const CONTINUATION = 0xffffffff;
+
+/** What `Message.decode` says of a batch. */
+export interface BatchHeader {
+  length: number;
+  nodes: { length: number; nullCount: number }[];
+  buffers: { offset: number; length: number }[];
+  compression: unknown;
+}
+
+export interface Batch {
+  header: BatchHeader;
+  /** Position of its body in the file. */
+  body: number;
+}
+
+export interface ArrowLayout {
+  schema: Schema;
+  batches: Batch[];
+  size: number;
+}
+
+/** Reads headers only. */
+export async function readLayout(file: FileHandle, path: string): Promise<ArrowLayout> {
+  const { size } = await file.stat();
+  const isFile = (await readExactly(file, 0, Math.min(8, size))).toString('latin1', 0, MAGIC.length) === MAGIC;
+  return isFile ? layoutOfFile(file, size, path) : layoutOfStream(file, size, path);
+}
+
+/** A file ends with a table of its batches. */
+async function layoutOfFile(file: FileHandle, size: number, path: string): Promise<ArrowLayout> {
+  const end = await readExactly(file, Math.max(0, size - 10), Math.min(10, size));
+  const length = end.length === 10 ? end.readInt32LE(0) : -1;
+  if (end.toString('latin1', 4) !== MAGIC || length <= 0 || length > size - 18)
+    throw corrupt(path, undefined, 'the file is cut off: it does not end as an Arrow file does');
+  const footer = Footer.decode(await readExactly(file, size - 10 - length, length));
+  const batches: Batch[] = [];
+  for (const { offset, metaDataLength, bodyLength } of footer.recordBatches()) {
+    if (offset + metaDataLength + bodyLength > size) throw cutOff(path, batches.length);
+    const bytes = await readExactly(file, offset, metaDataLength);
+    const message = Message.decode(bytes.subarray(bytes.readUInt32LE(0) === CONTINUATION ? 8 : 4));
+    batches.push({ header: message.header() as BatchHeader, body: offset + metaDataLength });
+  }
+  return { schema: footer.schema, batches, size };
+}
+
+async function layoutOfStream(file: FileHandle, size: number, path: string): Promise<ArrowLayout> {
+  let schema: Schema | undefined;
+  const batches: Batch[] = [];
+  for (let at = 0; at < size;) {
+    const prefix = await readExactly(file, at, Math.min(8, size - at));
+    // Before version 0.15 there was no continuation marker.
+    const isMarked = prefix.length >= 4 && prefix.readUInt32LE(0) === CONTINUATION;
+    const length = prefix.length === 8 ? prefix.readInt32LE(isMarked ? 4 : 0) : -1;
+    if (length === 0) break;
+    at += isMarked ? 8 : 4;
+    if (length < 0 || at + length > size) throw cutOff(path, batches.length);
+    const message = Message.decode(await readExactly(file, at, length));
+    at += length;
+    if (at + message.bodyLength > size) throw cutOff(path, batches.length);
+    const header: unknown = message.header();
+    if (header instanceof Schema) schema = header;
+    else if (message.isRecordBatch()) batches.push({ header: header as BatchHeader, body: at });
+    at += message.bodyLength;
+  }
+  if (!schema) throw corrupt(path, undefined, 'there is no Arrow schema at the beginning');
+  return { schema, batches, size };
+}
+
+const cutOff = (path: string, batches: number) =>
+  corrupt(
+    path,
+    undefined,
+    `the file is cut off, or no Arrow: it ends after ${batches} record batches, within the next`,
+  );
+
+export interface TextColumn {
+  node: number;
+  /** The first of its three buffers: which are there, where they end, the bytes. */
+  buffer: number;
+  offsetSize: 4 | 8;
+}
+
+export function textColumn(schema: Schema, name: string): TextColumn | { found: string } {
+  let [node, buffer] = [0, 0];
+  for (const field of schema.fields) {
+    if (field.name === name) {
+      const type = field.type as { typeId: Type };
+      if (type.typeId === Type.Utf8) return { node, buffer, offsetSize: 4 };
+      if (type.typeId === Type.LargeUtf8) return { node, buffer, offsetSize: 8 };
+      return { found: String(field.type) };
+    }
+    const size = sizeOf(field);
+    [node, buffer] = [node + size.nodes, buffer + size.buffers];
+  }
+  return { found: 'nothing' };
+}
+
+/** A field and those in it, in the order in which a batch has them. */
+function sizeOf(field: Field): { nodes: number; buffers: number } {
+  const type = field.type as { typeId: Type; children?: Field[]; mode?: number };
+  const inner = type.typeId === Type.Dictionary ? [] : (type.children ?? []);
+  return inner.map(sizeOf).reduce((a, b) => ({ nodes: a.nodes + b.nodes, buffers: a.buffers + b.buffers }), {
+    nodes: 1,
+    buffers: ownBuffers(type.typeId, type.mode),
+  });
+}
+
+function ownBuffers(type: Type, mode: number | undefined): number {
+  switch (type) {
+    case Type.Null:
+      return 0;
+    case Type.Struct:
+    case Type.FixedSizeList:
+      return 1;
+    case Type.Union:
+      return mode === 1 ? 2 : 1;
+    case Type.Utf8:
+    case Type.LargeUtf8:
+    case Type.Binary:
+    case Type.LargeBinary:
+      return 3;
+    default:
+      return 2;
+  }
+}
+
+export async function readExactly(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  for (let have = 0; have < length;) {
+    const { bytesRead } = await file.read(bytes, have, length - have, at + have);
+    if (bytesRead === 0) throw new Error(`the file ends at byte ${at + have}, where more was announced`);
+    have += bytesRead;
+  }
+  return bytes;
+}

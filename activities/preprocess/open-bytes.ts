@@ -1,0 +1,65 @@
+/** The bytes of a file as they come, decompressed where its name says so, in portions of bounded size. */
+import { createReadStream } from 'node:fs';
+import { extname } from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { Decompress } from 'fzstd';
+
+export const PORTION = 2 ** 20;
+
+const COMPRESSED = ['.gz', '.zst'];
+
+/** Name without what only says how it is compressed. */
+export const plainName = (path: string): string => (isCompressed(path) ? path.slice(0, -extname(path).length) : path);
+
+/** Such a file can be read from its beginning only. */
+export const isCompressed = (path: string): boolean => COMPRESSED.includes(extname(path));
+
+export interface Bytes {
+  portions: AsyncIterable<Buffer>;
+  /** Bytes of the file that were read so far. */
+  read(): number;
+}
+
+export function openBytes(path: string, from = 0): Bytes {
+  let read = from;
+  const source = async function* () {
+    for await (const chunk of createReadStream(path, { start: from, highWaterMark: PORTION })) {
+      read += (chunk as Buffer).length;
+      yield chunk as Buffer;
+    }
+  };
+  const portions =
+    extname(path) === '.gz' ? gunzipped(source()) : extname(path) === '.zst' ? unzstandard(source()) : source();
+  return { portions, read: () => read };
+}
+
+async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  const gunzip = createGunzip({ chunkSize: PORTION });
+  const feeding = (async () => {
+    for await (const chunk of source)
+      if (!gunzip.write(chunk)) await new Promise<void>((resolve) => void gunzip.once('drain', resolve));
+    gunzip.end();
+  })().catch((error: unknown) => void gunzip.destroy(error as Error));
+  try {
+    for await (const chunk of gunzip) yield chunk as Buffer;
+    await feeding;
+  } finally {
+    gunzip.destroy();
+    await source.return(undefined);
+  }
+}
+
+async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  let ready: Buffer[] = [];
+  const stream = new Decompress((chunk) => {
+    // The decoder goes on using its window: a view of it would change under the reader.
+    if (chunk.length) ready.push(Buffer.from(chunk));
+  });
+  for await (const chunk of source) {
+    stream.push(chunk);
+    yield* ready;
+    ready = [];
+  }
+  stream.push(new Uint8Array(0), true);
+  yield* ready;
+}

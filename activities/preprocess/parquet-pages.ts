@@ -1,0 +1,88 @@
+/** The values of one column of one row group, page by page: a whole row group may be larger than memory. */
+import type { FileHandle } from 'node:fs/promises';
+import type { ColumnMetaData, SchemaTree } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { parquetHeader, readPage } from 'hyparquet/src/column.js';
+import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
+import type { ColumnDecoder, DecodedArray, PageHeader } from 'hyparquet/src/types.js';
+
+/** Headers hold the smallest and the largest value, so they have no largest size. */
+const HEADER = 64 * 1024;
+
+export interface ColumnChunk {
+  file: FileHandle;
+  schemaPath: SchemaTree[];
+  metadata: ColumnMetaData;
+  /** Rows of the row group to leave out, and where to stop. */
+  from: number;
+  to: number;
+}
+
+export interface PageValues {
+  values: ArrayLike<unknown>;
+  /** Compressed, as in the file. */
+  bytes: number;
+}
+
+/** A flat column's values from row `from` to row `to` of its row group, texts as their bytes. */
+export async function* pagesOf({ file, schemaPath, metadata, from, to }: ColumnChunk): AsyncGenerator<PageValues> {
+  const decoder: ColumnDecoder = {
+    pathInSchema: metadata.path_in_schema,
+    element: schemaPath.at(-1)!.element,
+    schemaPath,
+    compressors,
+    utf8: false,
+    ...metadata,
+    // Decoded by whoever takes them, who can say which row is not UTF-8.
+    parsers: { ...DEFAULT_PARSERS, stringFromBytes: (bytes: Uint8Array) => bytes },
+  };
+  let at = Number(metadata.dictionary_page_offset || metadata.data_page_offset);
+  const end = at + Number(metadata.total_compressed_size);
+  let dictionary: DecodedArray | undefined;
+  let row = 0;
+  while (row < to && at < end) {
+    const { header, size } = await readHeader(file, at, end);
+    const bytes = size + header.compressed_page_size;
+    const rows = header.data_page_header?.num_values ?? header.data_page_header_v2?.num_rows ?? 0;
+    if (header.type !== 'DICTIONARY_PAGE' && (rows === 0 || row + rows <= from)) {
+      row += rows;
+      at += bytes;
+      continue;
+    }
+    const page = await readExactly(file, at + size, header.compressed_page_size);
+    const reader = { view: new DataView(page.buffer, page.byteOffset, page.byteLength), offset: 0 };
+    const { data } = readPage(reader, header, decoder, dictionary, undefined, 0);
+    at += bytes;
+    if (header.type === 'DICTIONARY_PAGE') {
+      dictionary = convert(data!, decoder);
+      continue;
+    }
+    if (data?.length !== rows) throw new Error(`a page of ${rows} rows holds ${data?.length}`);
+    const [first, last] = [Math.max(0, from - row), Math.min(rows, to - row)];
+    yield { values: first === 0 && last === rows ? data : data.slice(first, last), bytes };
+    row += rows;
+  }
+  if (row < to) throw new Error(`rows ${row + 1} to ${to} of a row group are not there`);
+}
+
+async function readHeader(file: FileHandle, at: number, end: number): Promise<{ header: PageHeader; size: number }> {
+  for (let length = HEADER; ; length *= 4) {
+    const bytes = await readExactly(file, at, Math.min(length, end - at));
+    const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 };
+    try {
+      return { header: parquetHeader(reader), size: reader.offset };
+    } catch (error) {
+      if (!(error instanceof RangeError) || bytes.length === end - at) throw error;
+    }
+  }
+}
+
+async function readExactly(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let have = 0; have < length;) {
+    const { bytesRead } = await file.read(bytes, have, length - have, at + have);
+    if (bytesRead === 0) throw new Error(`the file ends at byte ${at + have}, before the end of a page`);
+    have += bytesRead;
+  }
+  return bytes;
+}

@@ -1,0 +1,141 @@
+/** A whole data set on this machine: one process or several, each a slice of the files, and the same bytes always. */
+import { readdir, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { failure } from '../failures.js';
+import { sameColumns } from './same-columns.js';
+import { sumCounts, type Counts } from './counts.js';
+import { loadEncoder, type Encoder } from './encode.js';
+import { encodeRows, type Progress } from './encode-rows.js';
+import type { InputFiles } from './input-files.js';
+import { mergePairs } from './merge-pairs.js';
+import type { Pair } from './pair-writer.js';
+import { specialIds, vocabularySize } from './tokenizer-facts.js';
+
+export interface FilesJob {
+  root: string;
+  files: string[];
+  slice: { index: number; of: number };
+  keys: string[];
+  tokenizer: string;
+  appendEod: boolean;
+  seqLength: number | undefined;
+  padToMultipleOf: number;
+  /** Pairs are called this and the key. */
+  prefix: string;
+}
+
+export interface FilesResult {
+  pairs: Record<string, Pair>;
+  counts: Counts;
+  /** Largest resident size of the process that did it. */
+  peakRssBytes: number;
+}
+
+export interface FilesOptions extends Omit<FilesJob, 'slice' | 'root' | 'files'> {
+  input: InputFiles;
+  processes: number;
+  /** Subsets that the real program was to make; it cannot make more than there are rows. */
+  subsets: number;
+  /** Does a job in a process of its own. */
+  elsewhere(job: FilesJob, onProgress: (done: Progress) => void): Promise<FilesResult>;
+  load?(dir: string): Promise<Encoder>;
+  onProgress?(done: Progress[]): void;
+}
+
+export const prefixOf = (prefix: string, key: string): string => `${prefix}_${key}_document`;
+
+export async function preprocessFiles(options: FilesOptions): Promise<FilesResult> {
+  const { input, keys, prefix, processes, elsewhere, subsets, load, onProgress, ...how } = options;
+  await forget(prefix, keys);
+  await sameColumns(input.files.map((file) => join(input.root, file)));
+  const check = (counts: Counts) => refuseAsMindSpeed(counts, subsets, input);
+  const progress: Progress[] = [];
+  const job = (index: number, of: number, to: string): FilesJob => ({
+    ...how,
+    root: input.root,
+    files: input.files,
+    keys,
+    slice: { index, of },
+    prefix: to,
+  });
+  const report = (index: number) => (done: Progress) => {
+    progress[index] = done;
+    onProgress?.(progress.filter((part) => part !== undefined));
+  };
+  if (processes === 1) return encodeFiles(job(0, 1, prefix), report(0), { check, ...(load && { load }) });
+
+  const parts = Array.from({ length: processes }, (_, index) => partName(prefix, index));
+  try {
+    const results = await Promise.all(
+      parts.map((part, index) => elsewhere(job(index, processes, part), report(index))),
+    );
+    const counts = sumCounts(
+      keys,
+      results.map((result) => result.counts),
+    );
+    check(counts);
+    const pairs: Record<string, Pair> = {};
+    for (const key of keys)
+      pairs[key] = await mergePairs(
+        parts.map((part) => prefixOf(part, key)),
+        prefixOf(prefix, key),
+      );
+    return { pairs, counts, peakRssBytes: Math.max(peakRss(), ...results.map((result) => result.peakRssBytes)) };
+  } finally {
+    await removeParts(prefix);
+  }
+}
+
+export async function encodeFiles(
+  job: FilesJob,
+  onProgress: (done: Progress) => void,
+  { check, load = loadEncoder }: { check?: (counts: Counts) => void; load?: (dir: string) => Promise<Encoder> } = {},
+): Promise<FilesResult> {
+  const { tokenizer, padToMultipleOf, prefix, ...rows } = job;
+  const { pairs, counts } = await encodeRows({
+    ...rows,
+    encoder: await load(tokenizer),
+    vocabSize: Infinity,
+    pad: padToMultipleOf > 1 ? { multiple: padToMultipleOf, id: await vocabularySize(tokenizer) } : undefined,
+    special: await specialIds(tokenizer),
+    prefixOf: (key) => prefixOf(prefix, key),
+    compat: true,
+    ...(check && { check }),
+    onProgress,
+  });
+  return { pairs: Object.fromEntries(pairs), counts, peakRssBytes: peakRss() };
+}
+
+/** Where the real program ends with an exception that only the whole input shows. */
+function refuseAsMindSpeed({ rows, onlyDates }: Counts, subsets: number, { root, files }: InputFiles): void {
+  const what = files.length === 1 ? join(root, files[0]!) : root;
+  if (rows === 0) throw refused(`${what}: there is no row in it`);
+  if (subsets > rows) throw refused(`--n-subs ${subsets}: there are only ${rows} rows in ${what}`);
+  if (onlyDates.length)
+    throw refused(
+      `${what}, field ${onlyDates[0]}, all rows: every text looks like a date, which MindSpeed-LLM reads as a time and cannot encode`,
+    );
+}
+
+/** A pair of an earlier run must not be taken for the result of this one, if this one fails. */
+async function forget(prefix: string, keys: string[]): Promise<void> {
+  for (const key of keys)
+    for (const ending of ['.idx', '.bin']) await rm(`${prefixOf(prefix, key)}${ending}`, { force: true });
+  await removeParts(prefix);
+}
+
+const partName = (prefix: string, index: number): string =>
+  join(dirname(prefix), `.${basename(prefix)}.part-${String(index).padStart(5, '0')}`);
+
+async function removeParts(prefix: string): Promise<void> {
+  const start = `.${basename(prefix)}.part-`;
+  for (const name of await readdir(dirname(prefix)))
+    if (name.startsWith(start) || name.startsWith(`.${start}`)) await rm(join(dirname(prefix), name), { force: true });
+}
+
+export const inputBytes = async ({ root, files }: InputFiles): Promise<number> =>
+  (await Promise.all(files.map((file) => stat(join(root, file))))).reduce((sum, { size }) => sum + size, 0);
+
+const peakRss = (): number => process.resourceUsage().maxRSS * 1024;
+
+const refused = (message: string) => failure('DataCorrupt', message, { nonRetryable: true });

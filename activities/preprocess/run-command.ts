@@ -1,0 +1,79 @@
+/** One call of `npm run preprocess`, from its words to its files. */
+import { stat } from 'node:fs/promises';
+import { parseFlags } from './command-flags.js';
+import { readRequest } from './command.js';
+import type { Counts } from './counts.js';
+import type { Encoder } from './encode.js';
+import type { Progress } from './encode-rows.js';
+import { findInput } from './input-files.js';
+import { mergeGroups } from './merge-group.js';
+import type { Pair } from './pair-writer.js';
+import { inputBytes, preprocessFiles, type FilesOptions } from './preprocess-files.js';
+
+export interface CommandOptions {
+  elsewhere: FilesOptions['elsewhere'];
+  load?: (dir: string) => Promise<Encoder>;
+  say(line: string): void;
+}
+
+export interface CommandResult {
+  documents: number;
+  sequences: number;
+  tokens: number;
+  /** Of the input files; absent for a merge. */
+  bytes?: number;
+  counts?: Counts;
+  peakRssBytes?: number;
+  /** Files of the input directory that were not read. */
+  left?: string[];
+  notes: string[];
+  outputs: { key: string; path: string; bytes: number; sha256: string }[];
+}
+
+export async function runCommand(words: string[], options: CommandOptions): Promise<CommandResult> {
+  const { say, elsewhere, load } = options;
+  const request = await readRequest(parseFlags(words));
+  const { input, prefix, mergeKeys, workers, notes, logInterval, ...how } = request;
+  notes.forEach(say);
+  if (mergeKeys) return { ...(await resultOf(await mergeGroups(input, prefix, mergeKeys))), notes };
+  const found = await findInput(input, true);
+  for (const file of found.left) say(`${input}: ${file} is not read, as in the real program`);
+  const { pairs, counts, peakRssBytes } = await preprocessFiles({
+    ...how,
+    prefix,
+    input: found,
+    processes: workers,
+    elsewhere,
+    ...(load && { load }),
+    onProgress: progressLine(logInterval, say),
+  });
+  const bytes = await inputBytes(found);
+  return { ...(await resultOf(pairs)), bytes, counts, peakRssBytes, left: found.left, notes };
+}
+
+async function resultOf(pairs: Record<string, Pair>) {
+  const all = Object.values(pairs);
+  const outputs = Object.entries(pairs).flatMap(([key, { files }]) =>
+    files.map(async ({ path, sha256 }) => ({ key, path, bytes: (await stat(path)).size, sha256 })),
+  );
+  return {
+    documents: all[0]?.documents ?? 0,
+    sequences: all.reduce((sum, pair) => sum + pair.sequences, 0),
+    tokens: all.reduce((sum, pair) => sum + pair.tokens, 0),
+    outputs: await Promise.all(outputs),
+  };
+}
+
+/** Every so many documents as asked for, but no more than a person reads. */
+function progressLine(interval: number, say: (line: string) => void) {
+  const started = Date.now();
+  let [documents, at] = [0, started];
+  return (parts: Progress[]) => {
+    const total = (what: 'documents' | 'bytes') => parts.reduce((sum, part) => sum + part[what], 0);
+    if (total('documents') - documents < interval || Date.now() - at < 2000) return;
+    [documents, at] = [total('documents'), Date.now()];
+    const seconds = (at - started) / 1000;
+    const speed = `${Math.round(documents / seconds)} a second, ${(total('bytes') / 1e6 / seconds).toFixed(1)} MB/s`;
+    say(`${documents} documents (${speed})`);
+  };
+}

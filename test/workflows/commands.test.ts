@@ -1,0 +1,133 @@
+/**
+ * The table of all recommended commands: preset × machine × release × start, each with its node's full argument
+ * list, in test/fixtures/commands for a person to read. `npx vitest run -u` writes them anew.
+ */
+import { describe, expect, it } from 'vitest';
+import { toHuggingFace, toMegatron, type Conversion } from '../../workflows/convert-command.js';
+import { launchEnvironment } from '../../workflows/launch-environment.js';
+import { torchrunArgs, trainingScript, type LaunchPlan } from '../../workflows/plan.js';
+import type { Release } from '../../workflows/releases.js';
+import type { RunSpec } from '../../workflows/spec.js';
+import { warningsAbout } from '../../workflows/warnings.js';
+import { flagsIn } from '../support/arguments.js';
+import { RECOMMENDED, recommended } from '../support/run-files.js';
+
+type Case = (typeof RECOMMENDED)[number];
+
+const STARTS = {
+  'first launch, from converted weights': { from: 'pretrained', dir: 'models/w/mcore' },
+  'resume from its own checkpoint': { from: 'checkpoint', iteration: 1000 },
+  'random start': { from: 'random' },
+} as const;
+
+const command = (spec: RunSpec, start: LaunchPlan['start']): string[] => {
+  const node = { name: 'n0', address: '10.0.0.1', port: 7070, devices: 8, profile: 'npu' as const };
+  const { nodes, devicesPerNode } = spec.cluster;
+  return [
+    ...torchrunArgs(
+      0,
+      Array.from({ length: nodes }, () => node),
+      devicesPerNode,
+      6000,
+    ),
+    ...trainingScript(spec, {
+      ...{ start, target: 2000, shared: false },
+      ...{ dataPrefix: 'datasets/d/prefix_text_document', tokenizer: 'models/t/tokenizer' },
+    }),
+  ];
+};
+
+/** Flags with their values, several a line. */
+function wrapped(args: string[]): string {
+  const words = args.reduce<string[]>(
+    (all, arg) =>
+      arg.startsWith('--') || all.length === 0 ? [...all, arg] : [...all.slice(0, -1), `${all.at(-1)!} ${arg}`],
+    [],
+  );
+  return words
+    .reduce<string[]>((lines, word) => {
+      const last = lines.at(-1);
+      if (last !== undefined && last.length + word.length < 118) return [...lines.slice(0, -1), `${last} ${word}`];
+      return [...lines, word];
+    }, [])
+    .map((line) => `  ${line}`)
+    .join('\n');
+}
+
+const converts = ({ script, args, paths }: Conversion) => wrapped([script, ...args, ...Object.entries(paths).flat()]);
+
+function page({ preset, machine, release }: Case): string {
+  const spec = recommended(preset, machine, release);
+  const pack = recommended(preset, machine, release, { dataset: { appendEod: true } });
+  const env = Object.entries(launchEnvironment(spec)).map(([name, value]) => `${name}=${value}`);
+  return [
+    `== MindSpeed-LLM ${release}`,
+    `environment:\n${wrapped(env.map((pair) => `--${pair}`)).replaceAll('--', '')}`,
+    ...Object.entries(STARTS).map(([name, start]) => `${name}:\n${wrapped(command(spec, start))}`),
+    `first launch in pack mode:\n${wrapped(command(pack, STARTS['first launch, from converted weights']))}`,
+    `conversion:\n${converts(toMegatron(spec, 'models/w/hf'))}`,
+    `conversion back:\n${converts(toHuggingFace(spec, 'checkpoints', 'models/t/tokenizer'))}`,
+  ].join('\n\n');
+}
+
+const nameOf = ({ preset, machine }: Case) => `${preset}-${machine}`;
+const pages = [...new Set(RECOMMENDED.map(nameOf))].map((name): [string, Case[]] => [
+  name,
+  RECOMMENDED.filter((one) => nameOf(one) === name),
+]);
+
+describe.each(pages)('%s', (name, cases) => {
+  it('is trained and converted by the commands that are written down', async () => {
+    await expect(`${cases.map(page).join('\n\n')}\n`).toMatchFileSnapshot(`../fixtures/commands/${name}.txt`);
+  });
+
+  it.each(cases)('fits into the memory of its devices in $release', ({ preset, machine, release }) => {
+    expect(warningsAbout(recommended(preset, machine, release)).filter((text) => text.includes('GiB'))).toEqual([]);
+  });
+});
+
+describe.each(RECOMMENDED)('of $preset on $machine in $release', ({ preset, machine, release }) => {
+  const spec = recommended(preset, machine, release);
+  const of = (start: LaunchPlan['start'], file = spec) => flagsIn(command(file, start));
+  const [first, resume, random] = Object.values(STARTS).map((start) => of(start));
+
+  it('a first launch loads weights without an optimizer, a resume all, a random start nothing', () => {
+    const loading = ['--load', '--finetune', '--no-load-optim', '--no-load-rng', '--exit-on-missing-checkpoint'];
+    const given = (flags: Record<string, string>) => loading.filter((flag) => flag in flags);
+    expect(given(first!)).toEqual(loading);
+    expect(given(resume!)).toEqual(['--load', '--exit-on-missing-checkpoint']);
+    expect(resume!['--load']).toBe(resume!['--save']);
+    expect(given(random!)).toEqual([]);
+  });
+
+  it('every start can be stopped with a save, in the format that the pipeline copies', () => {
+    for (const flags of [first!, resume!, random!]) {
+      expect(flags).toHaveProperty('--exit-signal-handler');
+      expect(flags['--ckpt-format']).toBe(release === '2.1.0' ? undefined : 'torch');
+    }
+  });
+
+  it('pack mode is one flag more, and only with end-of-document tokens in the data', () => {
+    const pack = recommended(preset, machine, release, { dataset: { appendEod: true } });
+    expect(of(STARTS['random start'], pack)).toEqual({ ...random, '--reset-attention-mask': '' });
+    expect(random).not.toHaveProperty('--reset-attention-mask');
+  });
+
+  it('conversion is for the layout that trains', () => {
+    const { args, script } = toMegatron(spec, 'models/w/hf');
+    const flags = flagsIn(args);
+    const pairs = {
+      '--target-tensor-parallel-size': '--tensor-model-parallel-size',
+      '--target-pipeline-parallel-size': '--pipeline-model-parallel-size',
+      '--target-expert-parallel-size': '--expert-model-parallel-size',
+      '--expert-tensor-parallel-size': '--expert-tensor-parallel-size',
+      '--num-layers-per-virtual-pipeline-stage': '--num-layers-per-virtual-pipeline-stage',
+      '--noop-layers': '--noop-layers',
+    };
+    for (const [converter, trainer] of Object.entries(pairs))
+      expect([converter, flags[converter]]).toEqual([converter, first![trainer]]);
+    expect(script).toBe(isFirst(release) ? 'convert_ckpt.py' : 'convert_ckpt_v2.py');
+  });
+});
+
+const isFirst = (release: Release) => release === '2.1.0';

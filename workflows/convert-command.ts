@@ -1,0 +1,80 @@
+/** The weight converter's commands, both ways, for the very layout that trains: the run file knows no other. */
+import type { Flags } from './recipes.js';
+import { isAtLeast, releases } from './releases.js';
+import type { RunSpec } from './spec.js';
+import { render } from './training-flags.js';
+
+/** All that makes converted weights of one layout different from another's. */
+export function convertedDir(weightsKey: string, { parallel }: RunSpec): string {
+  const { tp, pp, ep, etp, layersPerVirtualStage: chunk, noopLayers } = parallel;
+  const more = [
+    ...(etp === undefined || etp === tp ? [] : [`-etp${etp}`]),
+    ...(chunk === undefined ? [] : [`-vpp${chunk}`]),
+    ...(noopLayers ? [`-noop${noopLayers.join('_')}`] : []),
+  ];
+  return `models/${weightsKey}/mcore-tp${tp}-pp${pp}-ep${ep}${more.join('')}`;
+}
+
+export interface Conversion {
+  /** Entry point of the MindSpeed-LLM directory. */
+  script: string;
+  /** Its arguments but for paths. */
+  args: string[];
+  /** Arguments that are paths below the data directory, without `--save-dir`. */
+  paths: Record<string, string>;
+}
+
+/** Hugging Face → Megatron, from the directory with the weights. */
+export function toMegatron(spec: RunSpec, from: string): Conversion {
+  const { parallel, mindspeed } = spec;
+  const { tp, pp, ep, etp, layersPerVirtualStage: chunk } = parallel;
+  const legacy = releases[mindspeed.release].converter.version === 1;
+  const paths = { '--load-dir': from, ...(legacy && { '--tokenizer-model': `${from}/tokenizer.json` }) };
+  return conversion(spec, paths, {
+    '--load-model-type': 'hf',
+    '--save-model-type': 'mg',
+    '--target-tensor-parallel-size': tp,
+    '--target-pipeline-parallel-size': pp,
+    ...(ep > 1 && { '--target-expert-parallel-size': ep }),
+    ...(etp !== undefined && etp !== tp && { '--expert-tensor-parallel-size': etp }),
+    ...(chunk !== undefined && { '--num-layers-per-virtual-pipeline-stage': chunk }),
+    ...layerFlags(spec),
+    ...(legacy && LEGACY),
+  });
+}
+
+/**
+ * Megatron → Hugging Face, from a directory with every shard of a checkpoint. The second converter reads sizes from
+ * the checkpoint, but not everything; since 26.0.0 the model's configuration and tokenizer come along from `config`.
+ */
+export function toHuggingFace(spec: RunSpec, from: string, config: string): Conversion {
+  const { parallel, mindspeed } = spec;
+  const { tp, etp } = parallel;
+  const paths = { '--load-dir': from, ...(isAtLeast(mindspeed.release, '26.0.0') && { '--hf-cfg-dir': config }) };
+  return conversion(spec, paths, {
+    '--load-model-type': 'mg',
+    '--save-model-type': 'hf',
+    ...(releases[mindspeed.release].converter.version === 1
+      ? { ...LEGACY, '--target-tensor-parallel-size': 1, '--target-pipeline-parallel-size': 1 }
+      : etp !== undefined && etp !== tp && { '--expert-tensor-parallel-size': etp }),
+    ...layerFlags(spec),
+  });
+}
+
+const LEGACY: Flags = {
+  '--use-mcore-models': true,
+  '--model-type': 'GPT',
+  '--spec': ['mindspeed_llm.tasks.models.spec.qwen3_spec', 'layer_spec'],
+  '--params-dtype': 'bf16',
+};
+
+const layerFlags = ({ parallel, sizes }: RunSpec): Flags => ({
+  ...(parallel.noopLayers && { '--noop-layers': parallel.noopLayers.join(',') }),
+  ...(sizes.moe && { '--moe-grouped-gemm': true }),
+});
+
+const conversion = ({ sizes, mindspeed }: RunSpec, paths: Record<string, string>, flags: Flags): Conversion => ({
+  script: releases[mindspeed.release].converter.script,
+  paths,
+  args: render({ ...flags, '--model-type-hf': sizes.moe ? 'qwen3-moe' : 'qwen3' }),
+});
