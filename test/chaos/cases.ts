@@ -329,7 +329,11 @@ export const cases: Case[] = [
     steps: [{ when: MIDDLE, do: 'fillDisk', to: 'spare' }],
     lost: 'nothing',
   },
-  { name: 'port-taken', steps: [{ when: { phase: 'data' }, do: 'takePort', to: 'first' }], lost: 'nothing' },
+  {
+    name: 'port-taken',
+    steps: [{ when: { phase: 'data' }, do: 'takePort', to: 'first' }],
+    lost: 'since the checkpoint',
+  },
   { name: 'process-left-over', steps: [{ when: { phase: 'check' }, do: 'leaveProcess', to: 'last' }], lost: 'nothing' },
   {
     name: 'checkpoint-cut-short-between-runs',

@@ -1,13 +1,16 @@
 /**
- * `npm run chaos`: the fault matrix. Each case hurts a run on simulated hosts and checks what must hold whatever
- * happens. `--only name,…` and `--core` choose cases, `--list` names them, `--random 50 --seed 7` makes some up, `--json` ends with one line of JSON.
- * A matrix that was broken off goes on with the cases that are left; `--anew` forgets them. What is needed
- * to see why a case failed is kept; with `--keep`, of every case.
+ * `npm run chaos`: the fault matrix. Each case hurts a run on simulated hosts and checks what must hold whatever happens.
+ *
+ *     --core | --only name,… | --random 50 --seed 7    which cases; all without. --list names them
+ *     --json                                           the last line on stdout is one JSON object
+ *     --results DIR                                    where rows and the evidence of failed cases are kept
+ *     --keep                                           evidence of every case
+ *     --anew                                           forgets the rows of a matrix that was broken off; else it goes on
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { root } from '../../workers/config.js';
@@ -28,6 +31,7 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     anew: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
+    results: { type: 'string', default: join(root, '.cache/chaos') },
   },
 });
 
@@ -86,7 +90,7 @@ async function inside(prefix: string, dir: string): Promise<number> {
   const outer = process.ppid;
   setInterval(() => process.ppid !== outer && process.exit(1), 1000).unref();
   const began = Date.now();
-  const kept = join(root, '.cache/chaos');
+  const kept = resolve(options.results);
   const selection = chosen();
   if (options.anew) await rm(join(kept, 'unfinished.jsonl'), { force: true });
   const compiled = await readFile(join(root, 'dist/.compiled.json'), 'utf8');
