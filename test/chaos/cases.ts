@@ -1,4 +1,7 @@
-/** The cells of the matrix: fault × phase × role, a row of data each. */
+/**
+ * The cells of the matrix: fault × phase × role, a row of data each. Left out: a jump of the wall clock and another
+ * boot id (namespaces have neither of their own), and the phase export (there is none yet).
+ */
 import type { FaultName } from './faults.js';
 import type { Role } from './observed-run.js';
 
