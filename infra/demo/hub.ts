@@ -1,5 +1,5 @@
 /**
- * A Hugging Face-style hub on loopback, for the demo and for tests: serves `{models,datasets}/<owner>/<name>/…` with
+ * A Hugging Face-style hub, on loopback unless told otherwise, for the demo and for tests: serves `{models,datasets}/<owner>/<name>/…` with
  * the routes that a client needs to pin a revision, list a repository and fetch its files by range.
  */
 import { createHash } from 'node:crypto';
@@ -26,7 +26,8 @@ interface Entry {
 const IN_LFS = /\.(parquet|safetensors|bin|arrow|gz|zst)$/;
 const PAGE = 100;
 
-export async function startHub({ root, port = 0 }: { root: string; port?: number }): Promise<Hub> {
+export async function startHub(options: { root: string; port?: number; host?: string }): Promise<Hub> {
+  const { root, port = 0, host = '127.0.0.1' } = options;
   const list = cached((repo) => listRepo(join(root, repo)));
   const server = createServer((request, response) => {
     answer({ root, list }, request, response).catch((error: unknown) => {
@@ -36,10 +37,10 @@ export async function startHub({ root, port = 0 }: { root: string; port?: number
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://${host}:${(server.address() as AddressInfo).port}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

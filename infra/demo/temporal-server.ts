@@ -15,18 +15,23 @@ export async function createTemporalServer(options: {
   dbFile: string;
   log: string;
   ui?: boolean;
+  /** The machine it runs on, where that is not this one: its address, and how to run a command there. */
+  on?: { address: string; command(argv: string[]): string[] };
 }): Promise<TemporalServer> {
-  const { dbFile, log, ui = false } = options;
+  const { dbFile, log, ui = false, on } = options;
   const port = await freePort();
   const uiPort = ui ? await freePort() : undefined;
-  const address = `${HOST}:${port}`;
+  const address = `${on?.address ?? HOST}:${port}`;
+  // It dials its own services on loopback: bound to one other address, it would not find them.
+  const bind = on ? '0.0.0.0' : HOST;
+  const command = [
+    ...[await temporalBinary(), 'server', 'start-dev', '--ip', bind, '--port', String(port), '--log-level', 'error'],
+    // SQLite's default journal stalls under a burst of activities.
+    ...['--db-filename', dbFile, '--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'],
+    ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
+  ];
   const part = createPart(log, {
-    command: [
-      ...[await temporalBinary(), 'server', 'start-dev', '--ip', HOST, '--port', String(port), '--log-level', 'error'],
-      // SQLite's default journal stalls under a burst of activities.
-      ...['--db-filename', dbFile, '--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'],
-      ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
-    ],
+    command: on ? on.command(command) : command,
     env: process.env,
     ready: () => answers(address),
   });

@@ -1,0 +1,122 @@
+/** The matrix is worth what its checker finds: each invariant names a case that breaks it, and is silent on a sound one. */
+import { describe, expect, it } from 'vitest';
+import type { GenerationInput } from '../../workflows/generation-progress.js';
+import type { GenerationHistory } from './histories.js';
+import { brokenInvariants, iterationsLost, rowOf, type Evidence } from './invariants.js';
+
+const TOTAL = 6;
+const expected = new Map(Array.from({ length: TOTAL }, (_, index) => [index + 1, `loss ${index + 1}`]));
+const node = (name: string) => ({ name, address: name, port: 1, devices: 1, profile: 'cpu' as const });
+
+function generation(number: number, startedFrom: number, changes: Partial<GenerationHistory> = {}): GenerationHistory {
+  const input: Partial<GenerationInput> = {
+    ...{ token: number, startedFrom, nodes: [node('n1')], spares: [node('n2')], writes: [['mp_rank_00']] },
+    copies: { n2: [{ shard: 'mp_rank_00', from: { name: 'n1', url: '' } }] },
+  };
+  const at = number * 1000;
+  return {
+    ...{ run: 'r', generation: number, input: input as GenerationInput, startedAt: at, closedAt: at + 900 },
+    ...{ outcome: 'finished' as const, copied: [], firstFailure: undefined },
+    ...changes,
+  };
+}
+
+const trained = (number: number, from: number, to: number): Evidence['trained'] =>
+  Array.from({ length: to - from + 1 }, (_, index) => ({
+    ...{ run: 'r', node: 'n1', generation: number, token: number, iteration: from + index },
+    ...{ loss: `loss ${from + index}`, at: number * 1000 + 10 * index },
+  }));
+
+/** Killed at iteration 4; the save at 2 is copied, and generation 2 goes on from there. */
+const sound: Evidence = {
+  case: { name: 'killed', steps: [], lost: 'since the checkpoint' },
+  played: {
+    runs: ['r'],
+    strikes: [{ fault: 'killRank', node: 'n1', at: 1500, generation: 1, iteration: 4 }],
+    ended: { result: { iteration: TOTAL } },
+  },
+  generations: [
+    generation(1, 0, {
+      outcome: 'failed',
+      firstFailure: { at: 1600, what: 'watch' },
+      copied: [
+        { node: 'n1', iteration: 2, at: 1100 },
+        { node: 'n2', iteration: 2, at: 1200 },
+      ],
+    }),
+    generation(2, 2),
+  ],
+  restores: [{ run: 'r', node: 'n1', iteration: 2, at: 1900 }],
+  checkpoints: [
+    { run: 'r', node: 'n1', generation: 1, what: 'saved', iteration: 2 },
+    { run: 'r', node: 'n1', generation: 2, what: 'loaded', iteration: 2 },
+  ],
+  taskFailures: [],
+  trained: [...trained(1, 1, 4), ...trained(2, 3, TOTAL)],
+  ...{ expected, total: TOTAL, saveInterval: 2, remains: [] },
+};
+
+const broken: [title: string, changes: Partial<Evidence>, says: string][] = [
+  ['a run that hangs', { played: { ...sound.played, ended: 'never' } }, 'the run did not end'],
+  [
+    'a run that fails',
+    { played: { ...sound.played, ended: { failure: 'out of nodes', type: 'OutOfNodes' } } },
+    'the run failed: out of nodes',
+  ],
+  [
+    'a loss that differs after the resume',
+    { trained: sound.trained.map((t) => (t.generation === 2 && t.iteration === 5 ? { ...t, loss: 'other' } : t)) },
+    'trained iteration 5 to other',
+  ],
+  [
+    'an old generation that goes on beside the new one',
+    { trained: [...sound.trained.slice(0, -1), { ...trained(1, 5, 5)[0]!, at: 9000 }, sound.trained.at(-1)!] },
+    'generation 1 on n1 trained iteration 5 after generation 2',
+  ],
+  ['an iteration that was left out', { trained: sound.trained.slice(0, -1) }, 'no rank printed iteration 6'],
+  [
+    'a start that is not where it was to be',
+    { trained: [...trained(1, 1, 4), ...trained(2, 4, TOTAL)] },
+    'was to go on from iteration 2 and began with 4',
+  ],
+  ['a resume without a save', { checkpoints: [] }, 'which no log calls saved'],
+  ['a resume that nothing proved', { restores: [] }, 'began before n1 had proven iteration 2'],
+  [
+    'another checkpoint loaded than the one decided on',
+    {
+      checkpoints: [sound.checkpoints[0]!, { run: 'r', node: 'n1', generation: 2, what: 'loaded', iteration: 1 }],
+    },
+    'n1 loaded 1',
+  ],
+  [
+    'a copied checkpoint that was passed over',
+    { generations: [sound.generations[0]!, generation(2, 0)], trained: [...trained(1, 1, 4), ...trained(2, 1, TOTAL)] },
+    'began at 0, though iteration 2 was copied everywhere',
+  ],
+  [
+    'an orchestrator fault that cost iterations',
+    { case: { ...sound.case, lost: 'nothing' } },
+    'r took 2 generations, one was to do',
+  ],
+  ['a workflow task that failed', { taskFailures: ['r: workflow task 5 failed'] }, 'workflow task 5 failed'],
+  ['something left behind', { remains: ['process 7 still runs on n1'] }, 'process 7 still runs'],
+];
+
+describe('the checker', () => {
+  it('finds nothing wrong with a run that lost what it had to lose', () => {
+    expect(brokenInvariants(sound)).toEqual([]);
+    expect(iterationsLost(sound)).toBe(2);
+    expect(rowOf(sound, 3)).toMatchObject({ detectedIn: 0.1, resumedIn: 0.5, iterationsLost: 2, generations: 2 });
+  });
+
+  it.each(broken)('finds %s', (_, changes, says) => {
+    expect(brokenInvariants({ ...sound, ...changes }).join('\n')).toContain(says);
+  });
+
+  it('takes a failure that a case asks for as its end', () => {
+    const fails = { case: { ...sound.case, fails: 'NoCheckpoint' } };
+    const ended = { failure: 'both copies are gone', type: 'NoCheckpoint' };
+    expect(brokenInvariants({ ...sound, ...fails, played: { ...sound.played, ended } })).toEqual([]);
+    expect(brokenInvariants({ ...sound, ...fails })).toEqual(['the run was to fail with NoCheckpoint']);
+  });
+});

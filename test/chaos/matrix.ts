@@ -1,0 +1,87 @@
+/** Plays cases one after the other on one cluster, checks each, and prints a row for it. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Case } from './cases.js';
+import { gather, keepEvidence, lossesOf } from './check.js';
+import { startCluster, type Cluster, type Hardware } from './cluster.js';
+import { rowOf, type Row } from './invariants.js';
+import { play } from './play.js';
+import type { Results } from './results.js';
+
+/** Where histories, logs and figures of failed cases go, or of all. */
+export interface Keep {
+  dir: string;
+  ofAll: boolean;
+}
+
+const UNDISTURBED: Case = { name: 'undisturbed', steps: [], lost: 'nothing' };
+
+export async function playMatrix(hardware: Hardware, cases: Case[], results: Results, keep: Keep): Promise<void> {
+  print(HEAD);
+  for (const row of results.rows) print(lineOf(row));
+  let expected: ReadonlyMap<number, string> = new Map();
+  let cluster: Cluster | undefined;
+  const done = new Set(results.rows.map(({ name }) => name));
+  for (const case_ of [UNDISTURBED, ...cases.filter(({ name }) => !done.has(name))]) {
+    const slow = case_.slow ?? false;
+    if (cluster && (case_.cold || cluster.slow !== slow)) {
+      await cluster.stop();
+      cluster = undefined;
+    }
+    cluster ??= await startCluster(hardware, slow);
+    const { row, losses } = await tryCase(cluster, case_, expected, keep);
+    if (case_ === UNDISTURBED) {
+      if (row.problems.length) throw new Error(`the undisturbed run is not sound:\n${row.problems.join('\n')}`);
+      expected = losses;
+      print(lineOf(row));
+      continue;
+    }
+    print(lineOf(row));
+    await results.add(row);
+    if (row.problems.length) {
+      await cluster.stop();
+      cluster = undefined;
+    } else await cluster.rejoin();
+  }
+  await cluster?.stop();
+}
+
+async function tryCase(
+  cluster: Cluster,
+  case_: Case,
+  expected: ReadonlyMap<number, string>,
+  keep: Keep,
+): Promise<{ row: Row; losses: Map<number, string> }> {
+  const evidenceDir = join(keep.dir, case_.name);
+  await rm(evidenceDir, { recursive: true, force: true });
+  const began = Date.now();
+  try {
+    const played = await play(cluster, case_);
+    const evidence = await gather(cluster, case_, played, expected);
+    const row = rowOf(evidence, played.seconds);
+    if (row.problems.length || keep.ofAll) await keepEvidence(cluster, evidence, row.problems, evidenceDir);
+    return { row, losses: lossesOf(played) };
+  } catch (error) {
+    // The case itself went wrong, such as a moment that never came: no proof of anything, so not one that held.
+    const problems = [`the case was not played: ${error instanceof Error ? error.message : String(error)}`];
+    const seconds = (Date.now() - began) / 1000;
+    const nothing = { detectedIn: undefined, resumedIn: undefined, iterationsLost: 0, generations: 0 };
+    return { row: { name: case_.name, ...nothing, seconds, problems }, losses: new Map() };
+  }
+}
+
+const COLUMNS = ['case', 'detected in', 'resumed in', 'iterations lost', 'generations', 'took', 'verdict'];
+const WIDTHS = [36, 12, 11, 16, 12, 7];
+const columns = (texts: string[]): string => texts.map((text, index) => text.padEnd(WIDTHS[index] ?? 0)).join(' ');
+const HEAD = columns(COLUMNS);
+
+function lineOf({ name, detectedIn, resumedIn, iterationsLost, generations, seconds, problems }: Row): string {
+  const figure = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(1)} s`);
+  const cells = [name, figure(detectedIn), figure(resumedIn), String(iterationsLost), String(generations)];
+  return [
+    columns([...cells, figure(seconds), problems.length ? 'FAILED' : 'held']),
+    ...problems.map((problem) => `    ${problem}`),
+  ].join('\n');
+}
+
+export const print = (line: string): void => void process.stdout.write(`${line}\n`);
