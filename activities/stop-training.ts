@@ -1,5 +1,5 @@
 /** Ends one member of a gang for certain, and says what it saw. */
-import { heartbeat } from '@temporalio/activity';
+import { heartbeat, log } from '@temporalio/activity';
 import type { MemberEvidence, StopTrainingInput } from '../workflows/contract.js';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
@@ -17,8 +17,17 @@ export const createStopTraining =
   async (input: StopTrainingInput): Promise<MemberEvidence> => {
     try {
       // First the fence, and not in line behind a launch: one that is still on its way must find it closed.
-      await fenceOff(deps.dataDir, input.token);
-      return await exclusive(`${deps.dataDir}/launch`, () => stop(deps, input));
+      const close = () => fenceOff(deps.dataDir, input.token);
+      const closed = await close().then(
+        () => true,
+        () => false,
+      );
+      return await exclusive(`${deps.dataDir}/launch`, async () => {
+        const evidence = await stop(deps, input);
+        // On a full disk the ranks end all the same; only with the fence closed it is certain that none will begin.
+        if (!closed) await close();
+        return evidence;
+      });
     } catch (error) {
       throw toFailure(error, { node: deps.name, name: `stop of generation ${input.generation}` });
     }
@@ -29,7 +38,7 @@ async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput)
   const files = filesOf(generationDir(dataDir, input));
   const seen = await lookOnce(files, token);
   const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000, heartbeat);
-  if (confirmed) await closeUp(token, files.exit);
+  if (confirmed) await closeUp(token, files.exit).catch(noted);
   const { lastIteration, lastSaved } = (await readLogFile(files.log)).verdict();
   const evidence: MemberEvidence = {
     ...{ node, confirmed, ...seen },
@@ -37,7 +46,7 @@ async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput)
     ...(lastSaved !== undefined && { lastSaved }),
     logPath: files.log,
   };
-  if (confirmed) await writeJson(files.stopped, evidence);
+  if (confirmed) await writeJson(files.stopped, evidence).catch(noted);
   return evidence;
 }
 
@@ -61,8 +70,13 @@ async function lookOnce(
     ...(signal && { signal }),
     ...(firstError !== undefined && { firstError }),
   };
-  await writeJson(stopping, seen);
+  await writeJson(stopping, seen).catch(noted);
   return seen;
+}
+
+/** What a stop writes down helps a second attempt; a disk that does not take it must not keep ranks alive. */
+function noted(error: unknown): void {
+  log.warn('a stop could not write down what it saw', { error: String(error) });
 }
 
 /** Where the guard was killed, or there never was one, nobody else is left to say that it has ended. */

@@ -12,5 +12,9 @@ export function failureIn(error: unknown, type?: string): ApplicationFailure | u
 export const lostNode = (error: unknown): string | undefined =>
   (failureIn(error, 'NodeLost')?.details?.[0] as { node: string } | undefined)?.node;
 
+/** Name of the node that is not fit to train, if that is what an error says. */
+export const unfitNode = (error: unknown): string | undefined =>
+  (failureIn(error, 'EnvCheckFailed')?.details?.[0] as { node?: string } | undefined)?.node;
+
 /** What went wrong, in the words of whoever raised it. */
 export const messageOf = (error: unknown): string => failureIn(error)?.message ?? String(error);

@@ -8,7 +8,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { onControl } from './contract.js';
-import { failureIn, lostNode, messageOf } from './failure-chain.js';
+import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
@@ -70,6 +70,13 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
       if (lost !== undefined) {
         note(run, `${lost} was lost in phase ${state.phase}`);
         await crew.replace([lost], 'did not answer');
+        continue;
+      }
+      // A spare is there for this; without one a person has to look, rather than the run take node after node.
+      const unfit = unfitNode(error);
+      if (unfit !== undefined && crew.spares.length > 0) {
+        note(run, messageOf(error));
+        await crew.replace([unfit], messageOf(error));
         continue;
       }
       if (!mayPass(error) || ++again > AGAIN) throw error;

@@ -7,6 +7,7 @@ import type { RunSpec } from './spec.js';
 import { addEvent, describeRun, type RunState } from './status.js';
 import type { GenerationInput, GenerationResult } from './generation-progress.js';
 import { trainGeneration } from './train-generation.js';
+import { cutOff } from './witnesses.js';
 
 export interface Run {
   spec: RunSpec;
@@ -50,12 +51,12 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
         lastCheckpoint: result.replicated,
       },
     );
-  if (decision.replace.length) {
-    await crew.replace(decision.replace, decision.why);
-    note(
-      run,
-      `${decision.replace.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`,
-    );
+  // A node that only its peers do not reach answers the server, and would join the next gang to no avail.
+  const unreached = decision.cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
+  const replaced = [...new Set([...decision.replace, ...unreached])];
+  if (replaced.length) {
+    await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why);
+    note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
   }
   // A cause that passes by itself gets a moment, longer each time nothing was gained.
   await sleep(Math.min(60_000, 500 * 2 ** state.failures.filter((f) => f.endedAt <= f.startedFrom).length));

@@ -1,10 +1,11 @@
 /** Looking on while a gang trains. A watcher that is lost is not a host that is lost: the ranks may well train on. */
 import { CancellationScope, condition, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
-import { onNode, onProbe, peerOf, type NodeInfo, type WatchResult } from './contract.js';
+import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
 import { lostNode } from './failure-chain.js';
 import type { GenerationInput, Progress } from './generation-progress.js';
 import { milliseconds } from './spec.js';
+import { lookAt } from './witnesses.js';
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
 export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
@@ -39,7 +40,7 @@ async function watchMember(input: GenerationInput, node: NodeInfo, rank: number)
   const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
   const leaseSeconds = milliseconds(timing.lease) / 1000;
   const { workflowId, runId } = workflowInfo();
-  let lostAt: number | undefined;
+  let seen: { state: 'up' | 'gone' | 'unknown'; since: number } | undefined;
   for (;;) {
     const began = Date.now();
     try {
@@ -50,34 +51,16 @@ async function watchMember(input: GenerationInput, node: NodeInfo, rank: number)
     } catch (error) {
       if (lostNode(error) === undefined) throw error;
       // One that lasted was there meanwhile: patience begins anew.
-      if (lostAt === undefined || Date.now() - began > heard) lostAt = Date.now();
-      const state = await lookAt(input, node);
+      if (Date.now() - began > heard) seen = undefined;
+      const state = await lookAt(node, [...input.nodes, ...input.spares]);
       const patience = { gone: 0, up: milliseconds(timing.agentGrace), unknown: milliseconds(timing.lease) }[state];
-      if (Date.now() - lostAt >= patience) throw error;
+      // Where nobody answered until now, this node may only be the last to come back.
+      const isBack = seen?.state === 'unknown' && state !== 'unknown';
+      if (seen?.state !== state) seen = { state, since: Date.now() };
+      if (!isBack && Date.now() - seen.since >= patience) throw error;
       log.warn('a watcher is lost, and is asked for again', { node: node.name, host: state });
     }
   }
-}
-
-/** How many other nodes are asked about one. */
-const WITNESSES = 5;
-
-/**
- * What others see of a node whose worker does not answer. `unknown` when they do not answer either: then it is the
- * server, or the way to it, that was away, and the lease is the measure.
- */
-async function lookAt({ nodes, spares }: GenerationInput, node: NodeInfo): Promise<'up' | 'gone' | 'unknown'> {
-  const others = [...nodes, ...spares].filter(({ name }) => name !== node.name).slice(0, WITNESSES);
-  const seen = await Promise.all(
-    others.map(({ name }) =>
-      onProbe(name)
-        .probePeer({ peer: peerOf(node) })
-        .then(({ reachable }) => reachable)
-        .catch(() => undefined),
-    ),
-  );
-  if (seen.every((answer) => answer === undefined)) return 'unknown';
-  return seen.some((answer) => answer) ? 'up' : 'gone';
 }
 
 /** Lets an error of an activity be traced to its node, whatever else runs in the same scope. */

@@ -11,6 +11,8 @@ import { startHub } from '../../infra/demo/hub.js';
 import { root } from '../../workers/config.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
 import { tempDir } from '../support/temp-dir.js';
+import { findLaunched } from '../../activities/process.js';
+import { bothUp, fakeNode, launch, stop } from '../support/fake-training.js';
 import { run, testNode } from '../support/test-node.js';
 
 /** Mounting takes root; elsewhere these tests are left out. */
@@ -93,4 +95,17 @@ test.runIf(canMount)('a disk that fills up under a shard leaves nothing that loo
   });
   await expect(shard).rejects.toMatchObject(fullDisk);
   expect(await readdir(join(node.dataDir, 'datasets/k/shards/00000-of-00001'))).toEqual([]);
+});
+
+test.runIf(canMount)('a full disk does not keep ranks alive that are to stop', async () => {
+  const dataDir = await smallDisk(2);
+  const node = await fakeNode({}, { dataDir });
+  await launch(node, 1);
+  await bothUp(node);
+  const filler = join(dataDir, 'filler');
+  expect(() => execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4k'], { stdio: 'ignore' })).toThrow();
+  await expect(stop(node, 1)).rejects.toMatchObject({ type: 'EnvCheckFailed' });
+  expect(await findLaunched(dataDir)).toEqual([]);
+  await rm(filler);
+  expect(await stop(node, 1)).toMatchObject({ confirmed: true });
 });

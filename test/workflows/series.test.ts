@@ -234,3 +234,51 @@ it.concurrent('a report that cannot be written does not make a run fail', async 
   expect(ended).toMatchObject({ iteration: 20 });
   expect(ended).not.toHaveProperty('report');
 });
+
+it.concurrent('a node that is not fit is replaced by the spare; without one the run says what to do', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const full = () =>
+    Promise.reject(
+      ApplicationFailure.create({
+        ...{ type: 'EnvCheckFailed', nonRetryable: true, message: 'a: the disk is full' },
+        details: [{ node: `a-${cluster.pool}` }],
+      }),
+    );
+  const a = await cluster.node('a', { checkNode: full });
+  await cluster.node('b');
+  const c = await cluster.node('c');
+  expect(await result(await start(cluster, 'run', cluster.runFile({ cluster: { spares: 1 } })))).toMatchObject({
+    iteration: 20,
+    generations: 1,
+  });
+  expect([a, c].map(({ calls }) => calls.includes('launchTraining'))).toEqual([false, true]);
+  const { type, message } = await failure(
+    await start(cluster, 'two', {
+      ...cluster.runFile({ cluster: { nodes: 3 }, parallel: { pp: 1 }, train: { globalBatch: 12 } }),
+      series: 'two',
+    }),
+  );
+  expect([type, message]).toEqual(['EnvCheckFailed', 'a: the disk is full']);
+});
+
+it.concurrent('a member that no other node reaches is replaced, though it answers the server', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let failures = 1;
+  const reset = 'RuntimeError: Connection reset by peer';
+  const activities = (node: string): Partial<NodeActivities> => ({
+    watchTraining: async () => {
+      if (failures-- > 0) throw ApplicationFailure.nonRetryable(reset, 'CommandFailed');
+      return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20 } };
+    },
+    stopTraining: async () => ({ node, confirmed: true, firstError: reset, logPath: '/log' }),
+    probePeer: async ({ peer }) => ({ reachable: !node.startsWith('b') && !peer.name.startsWith('b') }),
+  });
+  const nodes = [];
+  for (const name of ['a', 'b', 'c']) nodes.push(await cluster.node(name, activities(name)));
+  expect(await result(await start(cluster, 'run', cluster.runFile({ cluster: { spares: 1 } })))).toMatchObject({
+    iteration: 20,
+    generations: 2,
+  });
+  const launches = nodes.map(({ calls }) => calls.filter((call) => call === 'launchTraining').length);
+  expect(launches).toEqual([2, 1, 1]);
+});
