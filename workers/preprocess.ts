@@ -17,7 +17,10 @@ async function main(args: string[]): Promise<void> {
   let childCpuSeconds = 0;
   const onCpu = (seconds: number) => void (childCpuSeconds += seconds);
   const words = args.filter((word) => word !== '--json');
-  const done = await runCommand(words, { say, elsewhere: (job, onProgress) => elsewhere(job, onProgress, onCpu) });
+  const done = await runCommand(words, {
+    say,
+    elsewhere: (job, onProgress, signal) => elsewhere(job, onProgress, signal, onCpu),
+  });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   for (const { path, bytes, sha256 } of done.outputs) process.stdout.write(`${sha256}  ${path} (${bytes} bytes)\n`);
   process.stdout.write(`${done.documents} documents, ${done.tokens} tokens, ${seconds.toFixed(1)} s\n`);
@@ -36,10 +39,12 @@ interface Answer {
 function elsewhere(
   job: FilesJob,
   onProgress: (done: Progress) => void,
+  signal: AbortSignal,
   onCpu: (seconds: number) => void,
 ): Promise<FilesResult> {
   return new Promise((resolve, reject) => {
     const child = fork(process.argv[1]!, [JOB], { execArgv: process.execArgv });
+    signal.addEventListener('abort', () => child.kill('SIGKILL'));
     let failed = '';
     child.on('message', (answer: Answer) => {
       if (answer.progress) onProgress(answer.progress);

@@ -38,7 +38,7 @@ export interface FilesOptions extends Omit<FilesJob, 'slice' | 'root' | 'files'>
   /** Subsets that the real program was to make; it cannot make more than there are rows. */
   subsets: number;
   /** Does a job in a process of its own. */
-  elsewhere(job: FilesJob, onProgress: (done: Progress) => void): Promise<FilesResult>;
+  elsewhere(job: FilesJob, onProgress: (done: Progress) => void, signal: AbortSignal): Promise<FilesResult>;
   load?(dir: string): Promise<Encoder>;
   onProgress?(done: Progress[]): void;
 }
@@ -67,8 +67,8 @@ export async function preprocessFiles(options: FilesOptions): Promise<FilesResul
 
   const parts = Array.from({ length: processes }, (_, index) => partName(prefix, index));
   try {
-    const results = await Promise.all(
-      parts.map((part, index) => elsewhere(job(index, processes, part), report(index))),
+    const results = await allOrNone(parts, (part, index, signal) =>
+      elsewhere(job(index, processes, part), report(index), signal),
     );
     const counts = sumCounts(
       keys,
@@ -85,6 +85,23 @@ export async function preprocessFiles(options: FilesOptions): Promise<FilesResul
   } finally {
     await removeParts(prefix);
   }
+}
+
+/** The first failure ends the others, and is thrown when all of them have: what they write can be removed only then. */
+async function allOrNone<T, R>(items: T[], work: (item: T, index: number, signal: AbortSignal) => Promise<R>) {
+  const ending = new AbortController();
+  let failed: { reason: unknown } | undefined;
+  const done = await Promise.allSettled(
+    items.map((item, index) =>
+      work(item, index, ending.signal).catch((reason: unknown) => {
+        failed ??= { reason };
+        ending.abort();
+        throw reason;
+      }),
+    ),
+  );
+  if (failed) throw failed.reason;
+  return done.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
 }
 
 export async function encodeFiles(
