@@ -1,8 +1,8 @@
 /** What a worker is told by its environment or a file: the only reader of `process.env`. */
 import { readFileSync } from 'node:fs';
-import { hostname, networkInterfaces } from 'node:os';
+import { homedir, hostname, networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
 /** Root of the checkout, from `workers/` as well as from `dist/workers/`. */
@@ -10,6 +10,10 @@ export const root = fileURLToPath(
   new URL(import.meta.url.includes('/dist/workers/') ? '../..' : '..', import.meta.url),
 );
 const referenceBackend = resolve(root, 'infra/reference-backend');
+
+/** What commands keep for the next call; not in the system's temporary directory, where others could put files first. */
+export const cacheDir = (env: Environment = process.env): string =>
+  join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mindspeed-pretrain-workflow');
 
 const nodeConfig = z.strictObject({
   /** Name of the node, its task queue's `node-<name>`. */

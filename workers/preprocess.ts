@@ -3,11 +3,13 @@
  * its bytes. `--json` prints what was measured as one object on the last line.
  */
 import { fork } from 'node:child_process';
+import { join } from 'node:path';
 import { reasonOf } from '../activities/failures.js';
 import { UsageError } from '../activities/preprocess/command-flags.js';
 import type { Progress } from '../activities/preprocess/encode-rows.js';
 import { encodeFiles, type FilesJob, type FilesResult } from '../activities/preprocess/preprocess-files.js';
 import { runCommand } from '../activities/preprocess/run-command.js';
+import { cacheDir } from './config.js';
 
 const JOB = '--job';
 const say = (line: string) => void process.stderr.write(`${line}\n`);
@@ -20,6 +22,7 @@ async function main(args: string[]): Promise<void> {
   const done = await runCommand(words, {
     say,
     elsewhere: (job, onProgress, signal) => elsewhere(job, onProgress, signal, onCpu),
+    tablesIn: join(cacheDir(), 'encoder'),
   });
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   for (const { path, bytes, sha256 } of done.outputs) process.stdout.write(`${sha256}  ${path} (${bytes} bytes)\n`);

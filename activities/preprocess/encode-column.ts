@@ -1,8 +1,10 @@
 /** The texts of one key to token sequences, as GeneralPretrainHandler makes them. */
 import { failure } from '../failures.js';
 import type { KeyCounts } from './counts.js';
-import type { Encoder } from './encode.js';
-import { encodeInPieces, PIECE } from './encode-pieces.js';
+import { type Encoder, NotEncodable } from './encode.js';
+import { encodeLong } from './encode-long.js';
+import { PIECE } from './encode-pieces.js';
+import { createIds } from './encoder/ids.js';
 import { LongText } from './long-text.js';
 import type { PairWriter } from './pair-writer.js';
 import { corrupt, type Row } from './rows.js';
@@ -29,7 +31,10 @@ export type ColumnEncoder = (
 ) => Promise<{ documents: number; tokens: number }>;
 
 export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
-  const { encoder, appendEod, vocabSize, seqLength = Infinity, pad, special } = options;
+  const { encoder, appendEod, vocabSize, seqLength = Infinity, pad, special = new Set() } = options;
+  // Markers have the last ids of most vocabularies: two comparisons tell nearly all tokens from them.
+  const [firstSpecial, lastSpecial] = [Math.min(...special), Math.max(...special)];
+  const made = createIds();
 
   /** What follows the tokens of a text. */
   function tailOf(length: number): number[] {
@@ -39,7 +44,8 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
     return [...Array.from({ length: Math.max(0, missing) }, () => pad.id), ...eod];
   }
 
-  async function checkIds(ids: ArrayLike<number>, { row }: Row, { path, rowsBefore }: Place): Promise<boolean> {
+  /** Whether there is a special id among them. */
+  async function checkIds(ids: Int32Array, { row }: Row, { path, rowsBefore }: Place): Promise<boolean> {
     let hasSpecial = false;
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]!;
@@ -49,7 +55,7 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
           `${path}, row ${(await rowsBefore()) + row + 1}: token id ${id} does not fit a vocabulary of ${vocabSize}. Use the model's own tokenizer, or a larger model.vocab`,
           { nonRetryable: true },
         );
-      if (special?.has(id)) hasSpecial = true;
+      if (id >= firstSpecial && id <= lastSpecial && special.has(id)) hasSpecial = true;
     }
     return hasSpecial;
   }
@@ -63,33 +69,50 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       await writer.addEmptyDocument();
     };
 
+    /** Says of a text without ids where it is. */
+    async function naming<T>(rowOf: (document: number) => Row, encode: () => Promise<T>): Promise<T> {
+      try {
+        return await encode();
+      } catch (error) {
+        if (!(error instanceof NotEncodable)) throw error;
+        throw corrupt(place.path, (await place.rowsBefore()) + rowOf(error.document ?? 0).row, error.message);
+      }
+    }
+
     async function addShort(): Promise<void> {
-      const encoded = await encoder.encode(waiting.map(({ values }) => values[column] as string));
-      let sequences: Int32Array[] = [];
-      for (const [index, ids] of encoded.entries()) {
-        if (await checkIds(ids, waiting[index]!, place)) counts.special += 1;
-        const tail = tailOf(ids.length);
-        const sequence = new Int32Array(ids.length + tail.length);
-        sequence.set(ids);
-        sequence.set(tail, ids.length);
-        if (sequence.length >= seqLength) {
-          await writer.add(sequences);
-          sequences = [];
+      if (waiting.length === 0) return;
+      const { ids, ends } = await naming(
+        (document) => waiting[document]!,
+        () => encoder.encodeBatch(waiting.map(({ values }) => values[column] as string)),
+      );
+      made.clear();
+      let lengths: number[] = [];
+      for (const [index, end] of ends.entries()) {
+        const sequence = ids.subarray(index === 0 ? 0 : ends[index - 1]!, end);
+        if (await checkIds(sequence, waiting[index]!, place)) counts.special += 1;
+        const tail = tailOf(sequence.length);
+        const length = sequence.length + tail.length;
+        if (length >= seqLength) {
+          await writer.add(made.view(), lengths);
+          made.clear();
+          lengths = [];
           await drop();
           continue;
         }
-        sequences.push(sequence);
+        made.append(sequence);
+        made.append(tail);
+        lengths.push(length);
         documents += 1;
-        tokens += sequence.length;
+        tokens += length;
       }
-      await writer.add(sequences);
+      await writer.add(made.view(), lengths);
       waiting = [];
     }
 
-    async function addLong(row: Row, texts: () => Iterable<string> | AsyncIterable<string>): Promise<void> {
+    async function addLong(row: Row, text: string | LongText): Promise<void> {
       if (seqLength !== Infinity) {
         let length = 0;
-        for await (const ids of encodeInPieces(encoder, texts())) {
+        for await (const ids of encodeLong(encoder, text)) {
           length += ids.length;
           if (length >= seqLength) return drop();
         }
@@ -97,10 +120,10 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       }
       let length = 0;
       let hasSpecial = false;
-      for await (const ids of encodeInPieces(encoder, texts())) {
+      for await (const ids of encodeLong(encoder, text)) {
         if (await checkIds(ids, row, place)) hasSpecial = true;
         length += ids.length;
-        await writer.append(Int32Array.from(ids));
+        await writer.append(ids);
       }
       const tail = tailOf(length);
       await writer.append(Int32Array.from(tail));
@@ -130,11 +153,13 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       else if (typeof value === 'string' && value.length < 2 * PIECE) waiting.push(row);
       else {
         await addShort();
-        if (value instanceof LongText) {
-          await addLong(row, () => value.texts());
-          await value.discard();
-        } else if (typeof value === 'string') await addLong(row, () => [value]);
-        else await addList(row, value as string[]);
+        if (isTextList(value)) await addList(row, value);
+        else
+          await naming(
+            () => row,
+            () => addLong(row, value as string | LongText),
+          );
+        if (value instanceof LongText) await value.discard();
       }
     }
     await addShort();

@@ -56,7 +56,7 @@ export interface Encoder {
 
 export interface LoadEncoderOptions {
   /** A folder to keep tables in, so that the next process starts in milliseconds; it may be deleted at any time. */
-  tablesIn?: string;
+  tablesIn?: string | undefined;
 }
 
 export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions = {}): Promise<Encoder> {

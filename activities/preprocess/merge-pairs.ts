@@ -32,7 +32,7 @@ export async function mergePairs(prefixes: string[], to: string, options: MergeO
       for (const { prefix } of parts)
         for await (const chunk of portionsInto(buffer, `${prefix}.bin`)) {
           signal?.throwIfAborted();
-          await bin.write([chunk]);
+          await bin.write(chunk);
           onBytes?.(chunk.length);
         }
     } finally {

@@ -22,8 +22,8 @@ export interface Pair {
 }
 
 export interface PairWriter {
-  /** Each sequence is a document by itself. */
-  add(sequences: readonly Int32Array[]): Promise<void>;
+  /** Sequences end to end, and how long each is; each is a document by itself. */
+  add(tokens: Int32Array, lengths: readonly number[]): Promise<void>;
   /** A piece of a sequence that is longer than memory; the last one is followed by `endSequence`. */
   append(tokens: Int32Array): Promise<void>;
   endSequence(): Promise<void>;
@@ -46,24 +46,24 @@ export async function openPair(prefix: string): Promise<PairWriter> {
     await removeAll(Object.values(temporary));
   };
   return {
-    async add(batch) {
-      sequences += batch.length;
-      documents += batch.length;
-      tokens += batch.reduce((sum, { length }) => sum + length, 0);
-      await bin.write(batch.map(bytesOf));
-      await lengths.write([bytesOf(Int32Array.from(batch, ({ length }) => length))]);
+    async add(batch, ofEach) {
+      sequences += ofEach.length;
+      documents += ofEach.length;
+      tokens += batch.length;
+      await bin.write(bytesOf(batch));
+      await lengths.write(bytesOf(Int32Array.from(ofEach)));
     },
     async append(piece) {
       unended += piece.length;
-      await bin.write([bytesOf(piece)]);
+      await bin.write(bytesOf(piece));
     },
     async endSequence() {
-      await lengths.write([bytesOf(Int32Array.of(unended))]);
+      await lengths.write(bytesOf(Int32Array.of(unended)));
       [tokens, sequences, documents, unended] = [tokens + unended, sequences + 1, documents + 1, 0];
     },
     async addEmptyDocument() {
       documents += 1;
-      await lengths.write([bytesOf(Int32Array.of(NO_SEQUENCE))]);
+      await lengths.write(bytesOf(Int32Array.of(NO_SEQUENCE)));
     },
     async finish() {
       await lengths.close();
@@ -93,8 +93,8 @@ export interface IndexContent {
 export async function writeIndex(path: string, content: IndexContent): Promise<string> {
   const { sequences, documents } = content;
   const file = await openDigested(path);
-  await file.write([encodeHeader({ sequences, documentIndex: documents + 1 })]);
-  for await (const part of content.lengths()) await file.write([bytesOf(part)]);
+  await file.write(encodeHeader({ sequences, documentIndex: documents + 1 }));
+  for await (const part of content.lengths()) await file.write(bytesOf(part));
   let pointer = 0n;
   for await (const part of content.lengths()) {
     const pointers = BigInt64Array.from(part, (length) => {
@@ -102,10 +102,10 @@ export async function writeIndex(path: string, content: IndexContent): Promise<s
       pointer += BigInt(length * TOKEN_SIZE);
       return here;
     });
-    await file.write([bytesOf(pointers)]);
+    await file.write(bytesOf(pointers));
   }
-  await file.write([bytesOf(BigInt64Array.of(0n))]);
-  for await (const part of content.documentEnds()) await file.write([bytesOf(part)]);
+  await file.write(bytesOf(BigInt64Array.of(0n)));
+  for await (const part of content.documentEnds()) await file.write(bytesOf(part));
   return file.close();
 }
 
@@ -136,9 +136,8 @@ export async function openDigested(path: string) {
   const hash = createHash('sha256');
   let digest: string | undefined;
   return {
-    async write(buffers: Buffer[]): Promise<void> {
-      for (const buffer of buffers) hash.update(buffer);
-      const bytes = buffers.length === 1 ? buffers[0]! : Buffer.concat(buffers);
+    async write(bytes: Uint8Array): Promise<void> {
+      hash.update(bytes);
       for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten;
     },
     async close(): Promise<string> {

@@ -21,6 +21,8 @@ export interface FilesJob {
   appendEod: boolean;
   seqLength: number | undefined;
   padToMultipleOf: number;
+  /** A folder to keep the encoder's tables in. */
+  tablesIn?: string | undefined;
   /** Pairs are called this and the key. */
   prefix: string;
 }
@@ -107,12 +109,12 @@ async function allOrNone<T, R>(items: T[], work: (item: T, index: number, signal
 export async function encodeFiles(
   job: FilesJob,
   onProgress: (done: Progress) => void,
-  { check, load = loadEncoder }: { check?: (counts: Counts) => void; load?: (dir: string) => Promise<Encoder> } = {},
+  { check, load }: { check?: (counts: Counts) => void; load?: (dir: string) => Promise<Encoder> } = {},
 ): Promise<FilesResult> {
-  const { tokenizer, padToMultipleOf, prefix, ...rows } = job;
+  const { tokenizer, padToMultipleOf, prefix, tablesIn, ...rows } = job;
   const { pairs, counts } = await encodeRows({
     ...rows,
-    encoder: await load(tokenizer),
+    encoder: await (load ? load(tokenizer) : loadEncoder(tokenizer, { tablesIn })),
     vocabSize: Infinity,
     pad: padToMultipleOf > 1 ? { multiple: padToMultipleOf, id: await vocabularySize(tokenizer) } : undefined,
     special: await specialIds(tokenizer),

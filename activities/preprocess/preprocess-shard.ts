@@ -16,6 +16,9 @@ import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, type Summary, su
 /** Raise it when the same input makes other bytes. */
 const ENGINE = 'native-2';
 
+/** Below the data directory: what is computed of tokenizers; may be deleted at any time. */
+const ENCODER_CACHE = 'cache/encoder';
+
 /** The number of shards is part of the name: shard 0 of 2 is not shard 0 of 3. */
 const shardDir = ({ key, shard, of }: PreprocessShardInput): string =>
   `datasets/${key}/shards/${[shard, of].map((n) => String(n).padStart(5, '0')).join('-of-')}`;
@@ -63,7 +66,7 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     slice,
     keys,
     appendEod,
-    encoder: await loadEncoder(confined(dataDir, input.tokenizer)),
+    encoder: await loadEncoder(confined(dataDir, input.tokenizer), { tablesIn: join(dataDir, ENCODER_CACHE) }),
     vocabSize,
     compat: compat === 'mindspeed',
     special: await specialIds(confined(dataDir, input.tokenizer)),

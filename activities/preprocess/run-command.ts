@@ -13,6 +13,7 @@ import { inputBytes, preprocessFiles, type FilesOptions } from './preprocess-fil
 export interface CommandOptions {
   elsewhere: FilesOptions['elsewhere'];
   load?: (dir: string) => Promise<Encoder>;
+  tablesIn?: string;
   say(line: string): void;
 }
 
@@ -31,7 +32,7 @@ export interface CommandResult {
 }
 
 export async function runCommand(words: string[], options: CommandOptions): Promise<CommandResult> {
-  const { say, elsewhere, load } = options;
+  const { say, elsewhere, load, tablesIn } = options;
   const request = await readRequest(parseFlags(words));
   const { input, prefix, mergeKeys, workers, notes, logInterval, ...how } = request;
   notes.forEach(say);
@@ -44,6 +45,7 @@ export async function runCommand(words: string[], options: CommandOptions): Prom
     input: found,
     processes: workers,
     elsewhere,
+    tablesIn,
     ...(load && { load }),
     onProgress: progressLine(logInterval, say),
   });

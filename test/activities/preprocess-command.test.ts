@@ -161,9 +161,10 @@ describe('as a program', () => {
     stderr: string;
   }
   const program = async (...args: string[]): Promise<Printed> => {
+    const env = { ...process.env, XDG_CACHE_HOME: join(work, 'cache') };
     const command = ['--import', import.meta.resolve('tsx'), join(root, 'workers/preprocess.ts'), ...args];
     try {
-      return { code: 0, ...(await promisify(execFile)(process.execPath, command, { cwd: work })) };
+      return { code: 0, ...(await promisify(execFile)(process.execPath, command, { cwd: work, env })) };
     } catch (error) {
       return error as Printed;
     }
@@ -178,6 +179,7 @@ describe('as a program', () => {
     const { code, stdout, stderr } = await program(...argsOf('workers4', 'out/program'), '--json');
     expect([code, stderr]).toEqual([0, '']);
     expect(await digestsIn('program')).toEqual(cases.find(({ name }) => name === 'workers4')!.outputs);
+    expect(await readdir(join(work, 'cache/mindspeed-pretrain-workflow/encoder'))).toHaveLength(1);
     const measured = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Record<string, unknown>;
     expect(measured).toMatchObject({ documents: 10, tokens: 71, bytes: 454, counts: { rows: 10 } });
     expect(measured['seconds']).toBeGreaterThan(0);

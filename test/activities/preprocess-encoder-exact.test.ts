@@ -19,13 +19,17 @@ describe("Qwen3's own tokenizer", () => {
   let both: Both;
   beforeAll(async () => void (both = await loadBoth(await readTokenizer(QWEN3))));
 
-  test('40,418 adversarial texts: every character in three contexts, text that is not NFC, added tokens, long runs', async () => {
-    expect(await compare(both, adversarial(both.added))).toMatchObject({ texts: 40_418, differing: [] });
+  // All 40,418 of them: npx tsx test/activities/encoder-fuzz.ts
+  test('every fourth of the adversarial texts: characters in three contexts, text that is not NFC, added tokens, long runs', async () => {
+    const some = createRandom(7);
+    const chosen = [...adversarial(both.added)].filter(() => some.chance(0.25));
+    expect(chosen.length).toBeGreaterThan(9_500);
+    expect(await compare(both, chosen)).toMatchObject({ texts: chosen.length, differing: [] });
   });
 
   // The whole million: npx tsx test/activities/encoder-fuzz.ts --count 1000000
-  test('8,000 random texts', async () => {
-    expect((await compare(both, odd(both, 1, 8_000))).differing).toEqual([]);
+  test('3,000 random texts', async () => {
+    expect((await compare(both, odd(both, 1, 3_000))).differing).toEqual([]);
   });
 
   test('speeches, messages of programs in dozens of languages, and code', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { copyFile, cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -232,6 +232,30 @@ describe('in shards over nodes', () => {
     vocabSize: 4096,
     ...more,
   });
+
+  test("the encoder's tables are computed once a node and tokenizer", async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
+    await preprocess(node, [slice()]);
+    const [name, ...others] = await readdir(join(node.dataDir, 'cache/encoder'));
+    expect([name, others]).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.tables$/), []]);
+    const path = join(node.dataDir, 'cache/encoder', name!);
+    const { mtimeMs } = await stat(path);
+    await preprocess(node, [slice({ appendEod: false })]);
+    expect((await stat(path)).mtimeMs).toBe(mtimeMs);
+  });
+
+  test.each([1, 600_000])(
+    'a text that cannot be encoded is named by file and row, after %i characters',
+    async (length) => {
+      const lines = ['x'.repeat(length), '='.repeat(2 ** 22)].map((text) => `${JSON.stringify({ text })}\n`).join('');
+      const node = await nodeWith('n01', { 'a.jsonl': lines + rows('='.repeat(4_200_000)) }, await tiny());
+      await expect(preprocess(node, [slice()])).rejects.toMatchObject({
+        type: 'DataCorrupt',
+        nonRetryable: true,
+        message: expect.stringMatching(/a\.jsonl, row 3: the 4194304 bytes .* are characters of one kind/) as string,
+      });
+    },
+  );
 
   test('a shard that is there is not made again, one of other input is', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());

@@ -25,8 +25,8 @@ const document = 700;
 for (const prefix of prefixes) {
   const writer = await openPair(prefix);
   const tokens = new Int32Array(randomBytes(4 * document * 256).buffer.slice(0, 4 * document * 256));
-  const documents = Array.from({ length: 256 }, (_, i) => tokens.subarray(i * document, (i + 1) * document));
-  for (let bytes = 0; bytes < Number(values.mb) * 1e6; bytes += tokens.byteLength) await writer.add(documents);
+  const lengths = Array.from({ length: 256 }, () => document);
+  for (let bytes = 0; bytes < Number(values.mb) * 1e6; bytes += tokens.byteLength) await writer.add(tokens, lengths);
   await writer.finish();
 }
 
