@@ -82,13 +82,27 @@ export async function readManifest(
   return manifest && { manifest, artifact: describe(dir, manifest, bytes) };
 }
 
-/** The artifact in `dir` if its manifest is there and all its files have their sizes. */
-export async function readArtifact(dataDir: string, dir: string): Promise<Artifact | undefined> {
+/** What `dir` holds if its manifest is there and all its files have their sizes. */
+export async function readWhole(
+  dataDir: string,
+  dir: string,
+): Promise<{ manifest: Manifest; artifact: Artifact } | undefined> {
   const found = await readManifest(dataDir, dir);
   if (!found) return undefined;
   const root = confined(dataDir, dir);
   for (const { path, size } of found.manifest.files) if ((await sizeOf(join(root, path))) !== size) return undefined;
-  return found.artifact;
+  return found;
+}
+
+export const readArtifact = async (dataDir: string, dir: string): Promise<Artifact | undefined> =>
+  (await readWhole(dataDir, dir))?.artifact;
+
+/** Whether a file was written to since the manifest was: its size may be the same, as of a save that was made again. */
+export async function isTouched(dataDir: string, dir: string, { files }: Manifest): Promise<boolean> {
+  const root = confined(dataDir, dir);
+  const sealedAt = (await stat(join(root, MANIFEST))).mtimeMs;
+  for (const { path } of files) if ((await stat(join(root, path))).mtimeMs > sealedAt) return true;
+  return false;
 }
 
 /** Paths of the files that are missing or not what the manifest says, after reading every byte. */

@@ -1,6 +1,5 @@
 /** Is this node fit to train: its tools, its disk, its copy of the programs, and whether its storage is also another's. */
 import { mkdir, readdir, readFile, realpath, rm, rmdir, stat, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import type { CheckNodeInput, NodeActivities, NodeReport } from '../workflows/co
 import { entryPointsOf } from '../workflows/releases.js';
 import { bytewise, confined } from './artifact.js';
 import { writeFileAtomic } from './atomic.js';
+import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
@@ -144,13 +144,3 @@ async function sourcesIn(root: string, below: string, seen: Set<string>): Promis
   }
   return found;
 }
-
-const freePort = (host: string): Promise<number> =>
-  new Promise((done, fail) => {
-    const server = createServer();
-    server.once('error', fail);
-    server.listen(0, host, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
-  });

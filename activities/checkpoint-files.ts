@@ -1,16 +1,7 @@
 /** Megatron's checkpoint tree on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, each shard directory an artifact of its own. */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  confined,
-  filesBelow,
-  MANIFEST,
-  readArtifact,
-  readManifest,
-  sealArtifact,
-  type Manifest,
-  type SealOptions,
-} from './artifact.js';
+import { confined, filesBelow, isTouched, readWhole, sealArtifact, type SealOptions } from './artifact.js';
 import { readIfThere, syncPath } from './atomic.js';
 import type { Artifact, ShardHeld } from '../workflows/contract.js';
 
@@ -45,26 +36,14 @@ export async function sealShard(
   dir: string,
   { signal, token }: Pick<SealOptions, 'signal' | 'token'> = {},
 ): Promise<Artifact> {
-  const held = await readManifest(dataDir, dir);
-  if (held && (await fits(dataDir, dir, held.manifest))) return held.artifact;
   const root = confined(dataDir, dir);
+  const held = await readWhole(dataDir, dir);
   const names = await filesBelow(root);
+  const isAll = held?.manifest.files.length === names.length;
+  if (held && isAll && !(await isTouched(dataDir, dir, held.manifest))) return held.artifact;
   if (names.length === 0) throw Object.assign(new Error(`no files in ${root}`), { code: 'ENOENT' });
   for (const name of names) await syncPath(join(root, name));
   return sealArtifact(dataDir, dir, names, { ...(signal && { signal }), ...(token !== undefined && { token }) });
-}
-
-async function fits(dataDir: string, dir: string, { files }: Manifest): Promise<boolean> {
-  const root = confined(dataDir, dir);
-  const sealedAt = (await stat(join(root, MANIFEST))).mtimeMs;
-  const names = await filesBelow(root);
-  if (names.length !== files.length) return false;
-  for (const { path, size } of files) {
-    const found = await stat(join(root, path)).catch(() => undefined);
-    // Written again with the same sizes, as by a generation that trains an iteration for the second time.
-    if (found?.size !== size || found.mtimeMs > sealedAt) return false;
-  }
-  return true;
 }
 
 /** The iteration that a tracker names; `undefined` for none, and for text that is no iteration. */
@@ -82,8 +61,9 @@ export async function heldShard(
   shard: string,
 ): Promise<ShardHeld | undefined> {
   const at = shardDir(dir, iteration, shard);
-  const artifact = await readArtifact(dataDir, at);
-  if (!artifact) return undefined;
-  const token = (await readManifest(dataDir, at))?.manifest.token;
-  return { shard, digest: artifact.digest, bytes: artifact.bytes, ...(token !== undefined && { token }) };
+  const held = await readWhole(dataDir, at);
+  if (!held) return undefined;
+  const { digest, bytes } = held.artifact;
+  const { token } = held.manifest;
+  return { shard, digest, bytes, ...(token !== undefined && { token }) };
 }

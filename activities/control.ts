@@ -1,6 +1,7 @@
 /** Activities of a control worker: what belongs to no node. */
-import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { ControlActivities } from '../workflows/contract.js';
+import { currentRun } from './current-run.js';
 import { createWriteReport } from './write-report.js';
 
 export interface ControlDeps {
@@ -11,13 +12,7 @@ export interface ControlDeps {
 
 export const createControlActivities = ({ client, reports }: ControlDeps): ControlActivities => ({
   writeReport: createWriteReport(reports),
-  async describeHolder({ workflowId, firstRunId }) {
-    try {
-      const { status, raw } = await client.workflow.getHandle(workflowId).describe();
-      return { open: status.name === 'RUNNING' && raw.workflowExecutionInfo?.firstRunId === firstRunId };
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return { open: false };
-      throw error;
-    }
-  },
+  describeHolder: async ({ workflowId, firstRunId }) => ({
+    open: (await currentRun(client, workflowId)) === firstRunId,
+  }),
 });

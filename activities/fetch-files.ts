@@ -2,16 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/contract.js';
-import {
-  bytewise,
-  confined,
-  readArtifact,
-  readManifest,
-  sealArtifact,
-  sizeOf,
-  unseal,
-  type Manifest,
-} from './artifact.js';
+import { bytewise, confined, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
 import { exclusive } from './exclusive.js';
 import { fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
@@ -41,9 +32,8 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   const { dataDir, name: node } = deps;
   const { dir, files } = input;
   const root = confined(dataDir, dir);
-  const there = await readArtifact(dataDir, dir);
-  const manifest = (await readManifest(dataDir, dir))?.manifest;
-  if (there && manifest && sameFiles(manifest, files)) return there;
+  const there = await readWhole(dataDir, dir);
+  if (there && sameFiles(there.manifest, files)) return there.artifact;
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });

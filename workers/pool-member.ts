@@ -1,5 +1,6 @@
 /** Keeps a node in its pool's book: it joins at start, and again when the pool is not the one that it joined. */
-import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
+import { currentRun } from '../activities/current-run.js';
 import type { NodeAnswer } from '../workflows/contract.js';
 
 /** Somebody may have terminated the pool; until its nodes join the next one, runs wait for nobody. */
@@ -21,16 +22,7 @@ export async function joinPool(
       ...{ workflowId, taskQueue, signal: 'join' },
       signalArgs: [await answer()],
     });
-  /** The same for as long as the pool lives, however often it continues as new; `undefined` when none runs. */
-  const current = async (): Promise<string | undefined> => {
-    try {
-      const { status, raw } = await client.workflow.getHandle(workflowId).describe();
-      return status.name === 'RUNNING' ? (raw.workflowExecutionInfo?.firstRunId ?? undefined) : undefined;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return undefined;
-      throw error;
-    }
-  };
+  const current = () => currentRun(client, workflowId);
 
   await join();
   let joined = await current();

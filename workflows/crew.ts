@@ -18,6 +18,7 @@ import {
   requestLaunch,
   type NodesGranted,
 } from './messages.js';
+import { infoOf } from './roster.js';
 import type { RunSpec } from './spec.js';
 
 export interface Crew {
@@ -92,10 +93,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
       await insist(() => pool().signal(requestLaunch, { requestId, holder }), waiting, spec.cluster.pool);
       await condition(() => tokens.has(requestId));
       const token = tokens.get(requestId)!;
-      const fenced = async (node: NodeInfo): Promise<NodeInfo> => {
-        const { name, address, port, devices, profile } = await onNode(node.name, spec.recovery).fenceNode({ token });
-        return { name, address, port, devices, profile };
-      };
+      const fenced = async ({ name }: NodeInfo) => infoOf(await onNode(name, spec.recovery).fenceNode({ token }));
       const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
       [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
       return token;

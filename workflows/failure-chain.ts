@@ -8,13 +8,14 @@ export function failureIn(error: unknown, type?: string): ApplicationFailure | u
   return undefined;
 }
 
+const nodeIn = (error: unknown, type: string): string | undefined =>
+  (failureIn(error, type)?.details?.[0] as { node?: string } | undefined)?.node;
+
 /** Name of the node that an error, or what caused it, reports as lost. */
-export const lostNode = (error: unknown): string | undefined =>
-  (failureIn(error, 'NodeLost')?.details?.[0] as { node: string } | undefined)?.node;
+export const lostNode = (error: unknown): string | undefined => nodeIn(error, 'NodeLost');
 
 /** Name of the node that is not fit to train, if that is what an error says. */
-export const unfitNode = (error: unknown): string | undefined =>
-  (failureIn(error, 'EnvCheckFailed')?.details?.[0] as { node?: string } | undefined)?.node;
+export const unfitNode = (error: unknown): string | undefined => nodeIn(error, 'EnvCheckFailed');
 
 /** What went wrong, in the words of whoever raised it. */
 export const messageOf = (error: unknown): string => failureIn(error)?.message ?? String(error);

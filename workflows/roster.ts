@@ -23,7 +23,8 @@ const SERVED = 20;
 const same = (a: Holder, b: Holder): boolean => a.workflowId === b.workflowId && a.firstRunId === b.firstRunId;
 const isHeldBy = ({ holder }: PoolNode, by: Holder): boolean => holder !== undefined && same(holder, by);
 const hasServed = ({ served = [] }: PoolNode, series: string): boolean => served.includes(series);
-const infoOf = ({ name, address, port, devices, profile }: PoolNode): NodeInfo => ({
+/** What a run is told of a node, and nothing else that is known of it. */
+export const infoOf = ({ name, address, port, devices, profile }: NodeInfo): NodeInfo => ({
   ...{ name, address, port, devices, profile },
 });
 

@@ -2,7 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
-import { confined, readArtifact, readManifest, sealArtifact, sha256, unseal } from '../artifact.js';
+import { confined, readArtifact, sealArtifact, sha256, unseal } from '../artifact.js';
 import { writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
@@ -87,7 +87,7 @@ export const countsOf = ({ keys }: Summary, order: string[]): { documents: numbe
 });
 
 async function complete(node: string, dataDir: string, dir: string): Promise<string> {
-  const artifact = (await readArtifact(dataDir, dir)) && (await readManifest(dataDir, dir))?.artifact;
+  const artifact = await readArtifact(dataDir, dir);
   if (artifact) return artifact.digest;
   throw failure('DataCorrupt', `${node}: ${dir} is not complete here. Start the run again, so that it is fetched`, {
     details: { node, dir },

@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 
 export const HOST = '127.0.0.1';
 
@@ -78,15 +77,5 @@ async function waitUntilReady(child: ChildProcess, ready: Program['ready'], log:
   }
   throw new Error(`${child.spawnargs.join(' ')} was not ready in ${READY_MS / 1000} s; log ${log}`);
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((done, fail) => {
-    const server = createServer();
-    server.once('error', fail);
-    server.listen(0, HOST, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
-  });
 
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { root } from '../../workers/config.js';
-import { createPart, freePort, HOST, type Part } from './part.js';
+import { freePort } from '../../activities/free-port.js';
+import { createPart, HOST, type Part } from './part.js';
 
 export interface TemporalServer extends Part {
   readonly address: string;
@@ -19,8 +20,8 @@ export async function createTemporalServer(options: {
   on?: { address: string; command(argv: string[]): string[] };
 }): Promise<TemporalServer> {
   const { dbFile, log, ui = false, on } = options;
-  const port = await freePort();
-  const uiPort = ui ? await freePort() : undefined;
+  const port = await freePort(HOST);
+  const uiPort = ui ? await freePort(HOST) : undefined;
   const address = `${on?.address ?? HOST}:${port}`;
   // It dials its own services on loopback: bound to one other address, it would not find them.
   const bind = on ? '0.0.0.0' : HOST;

@@ -1,4 +1,5 @@
 /** Weights of a small Qwen3 as a hub would hold them: the same bytes on every machine, since nothing but additions makes them. */
+import { uniform } from './random.js';
 import { VOCABULARY } from './tiny-tokenizer.js';
 
 export const tinyConfig = {
@@ -85,15 +86,4 @@ function normal(random: () => number): number {
   let sum = -6;
   for (let i = 0; i < 12; i++) sum += random();
   return sum;
-}
-
-/** mulberry32 */
-function uniform(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

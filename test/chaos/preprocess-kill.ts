@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
+import { uniform } from '../../infra/demo/random.js';
 import { root } from '../../workers/config.js';
 
 const { values } = parseArgs({
@@ -46,17 +47,11 @@ async function digests(): Promise<string | undefined> {
   return hash.digest('hex');
 }
 
-/** A small generator, so that a seed gives the same instants again. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-}
-
 const tokenizer = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
 await mkdir(out);
 const lines = (await readSpeeches()).slice(0, 60).map(({ text }) => `${JSON.stringify({ text })}\n`);
 await writeFile(join(work, 'in.jsonl'), lines.join(''));
-const random = createRandom(Number(values.seed));
+const random = uniform(Number(values.seed));
 const started = Date.now();
 if (!(await preprocess(2))) throw new Error('the run that nobody kills failed');
 const duration = Date.now() - started;

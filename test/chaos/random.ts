@@ -1,4 +1,5 @@
 /** Cases nobody has thought of: incidents mixed by a seed, so that one that fails can be played again. Pure. */
+import { uniform } from '../../infra/demo/random.js';
 import { ITERATIONS, type Case, type Step } from './cases.js';
 import type { FaultName } from './faults.js';
 import type { Role } from './observed-run.js';
@@ -36,7 +37,7 @@ const INCIDENTS: Incident[] = [
 const SECOND = 0.3;
 
 export function randomCases(count: number, seed: number): Case[] {
-  const random = mulberry32(seed);
+  const random = uniform(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const between = (low: number, high: number): number => low + Math.floor(random() * (high - low + 1));
 
@@ -60,14 +61,4 @@ export function randomCases(count: number, seed: number): Case[] {
       lost: incidents.some(({ costs }) => costs) ? 'since the checkpoint' : 'nothing',
     };
   });
-}
-
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

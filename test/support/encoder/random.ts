@@ -1,4 +1,6 @@
-/** The same numbers for the same seed on every machine (mulberry32), so that a failure can be run again. */
+/** Choices that a seed gives again, so that a failure can be run again. */
+import { uniform } from '../../../infra/demo/random.js';
+
 export interface Random {
   /** A whole number from 0 up to but not including n. */
   below(n: number): number;
@@ -7,13 +9,7 @@ export interface Random {
 }
 
 export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const next = uniform(seed);
   const below = (n: number) => Math.floor(next() * n);
   return { below, chance: (probability) => next() < probability, of: (values) => values[below(values.length)]! };
 }
