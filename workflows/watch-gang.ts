@@ -5,7 +5,7 @@ import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
 import { lostNode } from './failure-chain.js';
 import type { GenerationInput, Progress } from './generation-progress.js';
 import { milliseconds } from './spec.js';
-import { lookAt } from './witnesses.js';
+import { patienceWith } from './witnesses.js';
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
 export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
@@ -37,10 +37,9 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
 
 async function watchMember(input: GenerationInput, node: NodeInfo, rank: number): Promise<WatchResult> {
   const { run, generation, token, timing } = input;
-  const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
   const leaseSeconds = milliseconds(timing.lease) / 1000;
   const { workflowId, runId } = workflowInfo();
-  let seen: { state: 'up' | 'gone' | 'unknown'; since: number } | undefined;
+  const askAfter = patienceWith(node, [...input.nodes, ...input.spares], timing);
   for (;;) {
     const began = Date.now();
     try {
@@ -50,14 +49,8 @@ async function watchMember(input: GenerationInput, node: NodeInfo, rank: number)
       });
     } catch (error) {
       if (lostNode(error) === undefined) throw error;
-      // One that lasted was there meanwhile: patience begins anew.
-      if (Date.now() - began > heard) seen = undefined;
-      const state = await lookAt(node, [...input.nodes, ...input.spares]);
-      const patience = { gone: 0, up: milliseconds(timing.agentGrace), unknown: milliseconds(timing.lease) }[state];
-      // Where nobody answered until now, this node may only be the last to come back.
-      const isBack = seen?.state === 'unknown' && state !== 'unknown';
-      if (seen?.state !== state) seen = { state, since: Date.now() };
-      if (!isBack && Date.now() - seen.since >= patience) throw error;
+      const { over, state } = await askAfter(began);
+      if (over) throw error;
       log.warn('a watcher is lost, and is asked for again', { node: node.name, host: state });
     }
   }

@@ -125,6 +125,29 @@ it.concurrent(
   },
 );
 
+it.concurrent(
+  'asks a spare again whose worker was away while its machine answered, and leaves its copies with it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { activities, end } = longTraining();
+    const there = { ...activities, probePeer: () => Promise.resolve({ reachable: true }) };
+    const nodes = [await cluster.node('a', there), await cluster.node('b', activities)];
+    const spare = await cluster.node('c', activities);
+    const handle = await start(cluster, infos([...nodes, spare]));
+    await launched(...nodes);
+    const copiers = ({ calls }: FakeNode) => calls.filter((call) => call === 'replicateCheckpoint').length;
+    await until(() => copiers(spare) === 1);
+    await spare.switchOff();
+    await until(() => nodes[0]!.calls.includes('probePeer'), 40);
+    await spare.switchOn();
+    await until(() => copiers(spare) >= 2, 40);
+    expect(nodes.map(copiers)).toEqual([1, 1]);
+    end();
+    await result(handle);
+  },
+  90_000,
+);
+
 it.concurrent('is not ended by a worker that is away while its machine answers the others', async (test) => {
   const cluster = await startFakeCluster(test);
   const { activities, end } = longTraining();
