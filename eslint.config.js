@@ -9,9 +9,11 @@ import tseslint from 'typescript-eslint';
 
 /** Workflow files without a Temporal import: to be read, tested and used by activities as plain functions. */
 const pure = [
+  'answers',
   'checkpoints',
   'content-key',
   'convert-command',
+  'cordon',
   'data-files',
   'device-faults',
   'fault-rules',
@@ -20,20 +22,25 @@ const pure = [
   'memory',
   'plan',
   'plan-page',
+  'pool-page',
   'presets',
   'recipes',
   'recovery',
   'releases',
+  'requests',
   'right-fields',
   'roster',
+  'settings',
   'spec',
   'spec-fields',
   'spec-rules',
   'stack-table',
+  'status',
   'topology',
   'training-end',
   'training-flags',
   'warnings',
+  'wishes',
 ];
 /** What activities may know of workflows. */
 const forActivities = [

@@ -12,11 +12,15 @@ import { onNode, type Holder, type NodeInfo } from './contract.js';
 import {
   acquire,
   launchGranted,
+  cordonNode,
   nodesGranted,
+  placeInLine,
   release,
   reportLost,
   requestLaunch,
+  type AcquireNodes,
   type NodesGranted,
+  type NodeWanted,
 } from './messages.js';
 import { infoOf } from './roster.js';
 import type { RunSpec } from './spec.js';
@@ -29,6 +33,18 @@ export interface Crew {
   keepers: NodeInfo[];
   /** Waits for the first full set: members and spares, all or none. */
   lease(): Promise<void>;
+  /** Asks for spares, one by one, and does not wait: they join at the next launch. */
+  seek(count: number): void;
+  /** Spares that came since the last launch. */
+  newcomers: NodeInfo[];
+  /** How many spares are asked for and have not come. */
+  readonly sought: number;
+  /** Puts a spare, or a node from the pool, in the place of members that are to leave, which are well and keep what they have; spares just leave. */
+  move(leaving: string[]): Promise<void>;
+  /** Tells the pool to give this node to nobody. */
+  cordon(wanted: NodeWanted): void;
+  /** Gives spares back, down to this many. */
+  shrink(spares: number): Promise<void>;
   /** Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares. */
   replace(lost: string[], reason: string): Promise<void>;
   /**
@@ -43,11 +59,20 @@ export interface Crew {
 /** What the run says while it waits for nodes; `undefined` when it no longer does. */
 export type Waiting = (what: string | undefined) => void;
 
-export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
+/**
+ * @param spec read each time anew: a paused run may go on with another
+ * @param arrived hears of each spare that was asked for and came
+ */
+export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void): Crew {
   const pool = () => getExternalWorkflowHandle(`pool-${spec.cluster.pool}`);
   const { workflowId, firstExecutionRunId: firstRunId } = workflowInfo();
   const holder: Holder = { workflowId, firstRunId };
   const granted = new Map<string, NodesGranted>();
+  const places = new Map<string, string>();
+  /** Requests for spares that are open. */
+  const seeking = new Map<string, AcquireNodes>();
+  /** Nodes that people told this run to do without. */
+  const except = new Set<string>();
   const tokens = new Map<string, number>();
   let requests = 0;
   const newRequest = (what: string) => `${firstRunId}/${what}-${++requests}`;
@@ -55,22 +80,87 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
   setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
   setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
 
+  setHandler(placeInLine, ({ requestId, text }) => {
+    places.set(requestId, text);
+    if (requestId === waitingFor?.requestId) waiting(describeWait(waitingFor));
+  });
+
+  let waitingFor: AcquireNodes | undefined;
+  const describeWait = ({ requestId, nodes }: AcquireNodes): string => {
+    const place = places.get(requestId);
+    return `${nodes} of the pool "${spec.cluster.pool}"${place ? ` (${place})` : ''}`;
+  };
+
+  const newAcquire = (what: string, nodes: number): AcquireNodes => ({
+    ...{ requestId: newRequest(what), holder, series: spec.series, nodes, except: [...except] },
+    ...{ devices: spec.cluster.devicesPerNode, priority: spec.cluster.priority },
+  });
+  const tellPool = (signal: () => Promise<void>, say = waiting) => insist(signal, say, spec.cluster.pool);
+
   async function ask(count: number): Promise<NodeInfo[]> {
-    const requestId = newRequest('nodes');
-    waiting(`${count} of the pool "${spec.cluster.pool}"`);
-    const request = { requestId, holder, series: spec.series, nodes: count, devices: spec.cluster.devicesPerNode };
-    await insist(() => pool().signal(acquire, request), waiting, spec.cluster.pool);
-    await condition(() => granted.has(requestId));
+    const request = newAcquire('nodes', count);
+    const grant = await waitFor(request, () => granted.get(request.requestId));
+    return taken(grant);
+  }
+
+  async function waitFor<T>(request: AcquireNodes, answer: () => T | undefined): Promise<T> {
+    waitingFor = request;
+    waiting(describeWait(request));
+    try {
+      await tellPool(() => pool().signal(acquire, request));
+      await condition(() => answer() !== undefined);
+    } finally {
+      waitingFor = undefined;
+    }
     waiting(undefined);
-    const { nodes, keepers } = granted.get(requestId)!;
+    return answer()!;
+  }
+
+  function taken({ requestId, nodes, keepers }: NodesGranted): NodeInfo[] {
+    granted.delete(requestId);
+    places.delete(requestId);
     crew.keepers = keepers;
     return nodes;
+  }
+
+  async function seekOne(): Promise<void> {
+    const request: AcquireNodes = { ...newAcquire('spare', 1), spare: true };
+    const { requestId } = request;
+    seeking.set(requestId, request);
+    await tellPool(
+      () => pool().signal(acquire, request),
+      () => undefined,
+    );
+    await condition(() => granted.has(requestId) || !seeking.has(requestId));
+    // Given back meanwhile, and the pool has it.
+    if (!seeking.delete(requestId)) return;
+    crew.newcomers.push(...taken(granted.get(requestId)!));
+    arrived(crew.newcomers.at(-1)!.name);
+  }
+
+  function settleIn(): void {
+    crew.spares.push(...crew.newcomers.splice(0));
+  }
+
+  /** A spare, else the one that is asked for already, which is urgent by now, else a new one. */
+  async function standIn(): Promise<NodeInfo> {
+    if (crew.spares.length === 0 && crew.newcomers.length === 0) {
+      const [open] = seeking.values();
+      if (!open) return (await ask(1))[0]!;
+      await waitFor({ ...open, spare: false }, () => crew.newcomers[0]);
+    }
+    settleIn();
+    return crew.spares.shift()!;
   }
 
   const crew: Crew = {
     members: [],
     spares: [],
     keepers: [],
+    newcomers: [],
+    get sought() {
+      return seeking.size;
+    },
 
     async lease() {
       const { nodes, spares } = spec.cluster;
@@ -79,18 +169,52 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
       crew.spares = all.slice(nodes);
     },
 
-    async replace(lost, reason) {
-      crew.spares = crew.spares.filter(({ name }) => !lost.includes(name));
-      const tell = (signal: () => Promise<void>) => insist(signal, waiting, spec.cluster.pool);
-      for (const node of lost) await tell(() => pool().signal(reportLost, { node, reason }));
-      await tell(() => pool().signal(release, { holder, nodes: lost }));
+    seek(count) {
+      for (let more = count; more > 0; more--)
+        seekOne().catch((error: unknown) => {
+          if (!isCancellation(error)) log.warn('a spare was asked for in vain', { error: String(error) });
+        });
+    },
+
+    async move(leaving) {
+      settleIn();
+      const all = [...crew.members, ...crew.spares].filter(({ name }) => leaving.includes(name));
+      for (const { name } of all) except.add(name);
+      crew.spares = crew.spares.filter(({ name }) => !leaving.includes(name));
+      await tellPool(() => pool().signal(release, { holder, nodes: all.map(({ name }) => name) }));
       for (const [rank, member] of crew.members.entries())
-        if (lost.includes(member.name)) crew.members[rank] = crew.spares.shift() ?? (await ask(1))[0]!;
+        if (leaving.includes(member.name)) crew.members[rank] = await standIn();
+      crew.keepers.push(...all);
+    },
+
+    cordon(wanted) {
+      tellPool(
+        () => pool().signal(cordonNode, wanted),
+        () => undefined,
+      ).catch(() => undefined);
+    },
+
+    async shrink(spares) {
+      settleIn();
+      const surplus = crew.spares.splice(spares).map(({ name }) => name);
+      if (surplus.length) await tellPool(() => pool().signal(release, { holder, nodes: surplus }));
+    },
+
+    async replace(lost, reason) {
+      settleIn();
+      const gone = [...crew.members, ...crew.spares].filter(({ name }) => lost.includes(name));
+      crew.spares = crew.spares.filter(({ name }) => !lost.includes(name));
+      for (const node of lost) await tellPool(() => pool().signal(reportLost, { node, reason }));
+      await tellPool(() => pool().signal(release, { holder, nodes: lost }));
+      for (const [rank, member] of crew.members.entries())
+        if (lost.includes(member.name)) crew.members[rank] = await standIn();
+      crew.keepers.push(...gone);
     },
 
     async fence() {
+      settleIn();
       const requestId = newRequest('launch');
-      await insist(() => pool().signal(requestLaunch, { requestId, holder }), waiting, spec.cluster.pool);
+      await tellPool(() => pool().signal(requestLaunch, { requestId, holder }));
       await condition(() => tokens.has(requestId));
       const token = tokens.get(requestId)!;
       const fenced = async ({ name }: NodeInfo) => infoOf(await onNode(name, spec.recovery).fenceNode({ token }));
@@ -100,6 +224,8 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
     },
 
     async release() {
+      seeking.clear();
+      [crew.members, crew.spares, crew.newcomers] = [[], [], []];
       try {
         await pool().signal(release, { holder });
       } catch (error) {

@@ -2,10 +2,18 @@
 import { getExternalWorkflowHandle, log, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { CopyPlan } from './checkpoints.js';
 import type { NodeInfo, Timing } from './contract.js';
-import { checkpointReplicated, generationNews, replicated, trainingProgress, type GenerationNews } from './messages.js';
+import {
+  checkpointReplicated,
+  endGeneration,
+  generationNews,
+  replicated,
+  trainingProgress,
+  type GenerationNews,
+} from './messages.js';
 import type { MemberFailure } from './recovery.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
+import type { Ending } from './wishes.js';
 
 export interface GenerationInput {
   run: string;
@@ -36,10 +44,13 @@ export interface Reached {
   replicated: number;
   iteration: number;
   loss?: number;
+  /** It was asked to end, when nothing newer than `after` was replicated. */
+  ending?: { at: Ending; after: number };
 }
 
 export interface GenerationResult extends Reached {
-  outcome: 'finished' | 'failed';
+  /** `stopped`: because it was asked to. */
+  outcome: 'finished' | 'failed' | 'stopped';
   members: MemberFailure[];
 }
 
@@ -71,6 +82,7 @@ export function followProgress(input: GenerationInput) {
     loss: input.attached?.loss,
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
+    ending: input.attached?.ending,
   };
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ name }) => name);
@@ -102,6 +114,10 @@ export function followProgress(input: GenerationInput) {
   };
 
   setHandler(replicated, () => state.replicated);
+  setHandler(endGeneration, ({ token, ending }) => {
+    if (token !== input.token) return;
+    state.ending = ending && { at: ending, after: state.ending?.after ?? state.replicated };
+  });
   setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more }) => {
     if (token !== input.token) return;
     state.iteration = iteration;
@@ -123,6 +139,8 @@ export function followProgress(input: GenerationInput) {
   });
   return {
     state,
+    /** Whether the time has come to end, which it was asked to. */
+    isToEnd: () => state.ending !== undefined && (state.ending.at === 'now' || state.replicated > state.ending.after),
     /** The last word: what was kept back till it was due. */
     tell,
     /** Other parts, or none, take the place of one whose node is gone. */
@@ -134,6 +152,7 @@ export function followProgress(input: GenerationInput) {
       replicated: state.replicated,
       iteration: state.iteration,
       ...(state.loss !== undefined && { loss: state.loss }),
+      ...(state.ending && { ending: state.ending }),
     }),
   };
 }

@@ -6,15 +6,28 @@ export interface PoolNode extends NodeInfo {
   /** Why nothing is given to this node until it answers again. */
   away?: string;
   holder?: Holder;
+  /** Given to no run until somebody says so; one that holds it keeps it. */
+  cordoned?: Cordon;
   /** The series it served, the last one last: their data is there. */
   served?: string[];
 }
 
+export interface Cordon {
+  since: number;
+  who: string;
+  why: string;
+}
+
+/** A request in line, and since when. */
+export type Waiting = AcquireNodes & { since: number };
+
 export interface PoolState {
   nodes: PoolNode[];
-  waiting: AcquireNodes[];
+  waiting: Waiting[];
   /** The last launch token that was given, or that a node has seen. */
   token: number;
+  /** What people did to nodes, the last one last. */
+  history?: { at: number; node: string; what: string; who: string; why: string }[];
 }
 
 /** How many series a node is remembered for. */
@@ -28,34 +41,61 @@ export const infoOf = ({ name, address, port, devices, profile }: NodeInfo): Nod
   ...{ name, address, port, devices, profile },
 });
 
-/** Runs number their requests each for itself, and repeat one that may not have arrived. */
-export function enqueue(state: PoolState, request: AcquireNodes): void {
+/** Waiting this long is worth one step of priority, so that whoever asked is served one day. */
+const STEP_MS = 60 * 60_000;
+
+/** Runs number their requests each for itself, and repeat one that may not have arrived, or that is urgent by now. */
+export function enqueue(state: PoolState, request: AcquireNodes, now: number): void {
   const isAgain = ({ requestId, holder }: AcquireNodes) =>
     requestId === request.requestId && same(holder, request.holder);
-  if (!state.waiting.some(isAgain)) state.waiting.push(request);
+  const known = state.waiting.find(isAgain);
+  if (known) Object.assign(known, request);
+  else state.waiting.push({ ...request, since: now });
 }
 
+/** Those who wait, first come first served within a priority. */
+export function inOrder({ nodes, waiting }: PoolState, now: number): Waiting[] {
+  const rank = (request: Waiting) =>
+    isStuck(nodes, request) ? Infinity : (request.priority ?? 0) + Math.floor((now - request.since) / STEP_MS);
+  const ranks = new Map(waiting.map((request) => [request, rank(request)]));
+  return [...waiting].sort((a, b) =>
+    ranks.get(b) === ranks.get(a) ? a.since - b.since : ranks.get(b)! - ranks.get(a)!,
+  );
+}
+
+/** A run that holds nodes and cannot train gives nothing back while it waits: whoever is before it might wait for its nodes for ever. */
+const isStuck = (nodes: PoolNode[], { holder, spare }: AcquireNodes): boolean =>
+  !spare && nodes.some((node) => isHeldBy(node, holder));
+
+/** What is not cordoned and not ruled out by the request itself, be it free or not. */
+const suits = (node: PoolNode, { devices, except = [] }: AcquireNodes): boolean =>
+  node.devices >= devices && !node.cordoned && !except.includes(node.name);
+
 /**
- * A run that holds nodes and lost one comes first: it gives nothing back while it waits, so whoever is before it
- * might wait for its nodes for ever. One that asks for more than there is, or whose series another run is training,
- * lets the others pass.
+ * Whose turn it is. One that asks for more than there is, or whose series another run is training, lets the others
+ * pass, unless it is stuck.
  */
-export function nextRequest({ nodes, waiting }: PoolState): AcquireNodes | undefined {
-  const holds = ({ holder }: AcquireNodes) => nodes.some((node) => isHeldBy(node, holder));
+export function nextRequest(state: PoolState, now: number): Waiting | undefined {
+  const { nodes } = state;
   const possible = (request: AcquireNodes) =>
-    nodes.filter(({ devices }) => devices >= request.devices).length >= request.nodes;
-  return waiting.find(holds) ?? waiting.find((request) => possible(request) && !trainedBy(nodes, request));
+    nodes.filter((node) => suits(node, request) && (!request.spare || !isHeldBy(node, request.holder))).length >=
+    request.nodes;
+  return inOrder(state, now).find(
+    (request) => isStuck(nodes, request) || (possible(request) && !trainedBy(nodes, request)),
+  );
 }
 
 /** Who else trains the series of this request now: two at once would overwrite each other's checkpoints. */
-const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
+export const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
   nodes.find((node) => node.holder && !same(node.holder, holder) && node.served?.at(-1) === series)?.holder;
 
-export const isFree = ({ away, holder }: PoolNode): boolean => away === undefined && holder === undefined;
+export const isFree = ({ away, holder, cordoned }: PoolNode): boolean =>
+  away === undefined && holder === undefined && cordoned === undefined;
 
 /** Which free nodes a request would get, those that served its series first; nothing if there are too few. */
-export function candidates({ nodes }: PoolState, { series, nodes: wanted, devices }: AcquireNodes) {
-  const fit = nodes.filter((node) => isFree(node) && node.devices >= devices);
+export function candidates({ nodes }: PoolState, request: AcquireNodes) {
+  const { series, nodes: wanted } = request;
+  const fit = nodes.filter((node) => isFree(node) && suits(node, request));
   if (fit.length < wanted) return undefined;
   const order = (a: PoolNode, b: PoolNode) =>
     Number(hasServed(b, series)) - Number(hasServed(a, series)) || (a.name < b.name ? -1 : 1);
@@ -76,9 +116,9 @@ export function grant(state: PoolState, request: AcquireNodes, chosen: PoolNode[
   return { requestId, nodes: chosen.map(infoOf), keepers: keepers.map(infoOf) };
 }
 
-/** Frees what a holder has, or these of its nodes, and drops what it still waits for. */
+/** Frees these of a holder's nodes, or all that it has, and then drops what it still waits for. */
 export function giveBack(state: PoolState, holder: Holder, names?: string[]): void {
-  state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
+  if (!names) state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
   for (const node of state.nodes)
     if (isHeldBy(node, holder) && (!names || names.includes(node.name))) delete node.holder;
 }
@@ -87,23 +127,4 @@ export function giveBack(state: PoolState, holder: Holder, names?: string[]): vo
 export function holdersOf({ nodes, waiting }: PoolState): Holder[] {
   const all = [...nodes.flatMap(({ holder }) => holder ?? []), ...waiting.map(({ holder }) => holder)];
   return all.filter((a, index) => all.findIndex((b) => same(a, b)) === index);
-}
-
-export function describePool({ nodes, waiting, token }: PoolState): string {
-  const rows = nodes.map(
-    ({ name, address, devices, profile, away, holder }) =>
-      `| ${name} | ${address} | ${devices} × ${profile} | ${away ? `away: ${away}` : holder ? `held by ${holder.workflowId}` : 'free'} |`,
-  );
-  return [
-    `**${nodes.length} nodes**, last launch token ${token}`,
-    '',
-    '| node | address | devices | state |',
-    '| --- | --- | --- | --- |',
-    ...rows,
-    ...waiting.map((request, place) => {
-      const other = trainedBy(nodes, request);
-      const behind = other ? `, after ${other.workflowId}, which trains the same series` : '';
-      return `${place + 1}. ${request.holder.workflowId} waits for ${request.nodes} nodes${behind}`;
-    }),
-  ].join('\n');
 }

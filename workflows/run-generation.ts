@@ -3,10 +3,13 @@ import { ApplicationFailure, log, setCurrentDetails, sleep, workflowInfo } from 
 import { runChild } from './child.js';
 import type { Crew, Waiting } from './crew.js';
 import { decide } from './recovery.js';
+import { relayEnding } from './relay-ending.js';
+import type { Gate } from './requests.js';
 import type { RunSpec } from './spec.js';
 import { addEvent, describeRun, type RunState } from './status.js';
 import type { GenerationInput, GenerationResult } from './generation-progress.js';
 import { trainGeneration } from './train-generation.js';
+import type { Ending, Wishes } from './wishes.js';
 import { cutOff } from './witnesses.js';
 
 export interface Run {
@@ -15,9 +18,18 @@ export interface Run {
   name: string;
   state: RunState;
   crew: Crew;
+  /** The run file as it holds now. */
+  file: unknown;
+  wishes: Wishes;
+  /** Gates that are behind the run. */
+  passed: Gate[];
 }
 
-export async function runGeneration(run: Run, input: GenerationInput): Promise<GenerationResult> {
+export async function runGeneration(
+  run: Run,
+  input: GenerationInput,
+  wantedEnding: () => Ending | undefined,
+): Promise<GenerationResult> {
   const { state } = run;
   const workflowId = `${workflowInfo().workflowId}/gen-${input.generation}`;
   state.child = workflowId;
@@ -26,7 +38,14 @@ export async function runGeneration(run: Run, input: GenerationInput): Promise<G
     `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
   );
   const summary = `generation ${input.generation}, token ${input.token}`;
-  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run));
+  let isOver = false;
+  const relaying = relayEnding(workflowId, input.token, wantedEnding, () => isOver);
+  // When the run is cancelled nobody waits for it.
+  relaying.catch(() => undefined);
+  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
+    isOver = true;
+  });
+  await relaying;
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
   if (result.loss !== undefined) state.loss = result.loss;

@@ -92,6 +92,12 @@ const parallel = z.strictObject({
   noopLayers: z.array(count(0, 4096)).min(1, 'at least one layer').optional(),
 });
 
+const gate = z.strictObject({
+  timeout: duration.default('24h'),
+  /** What happens when nobody says anything. */
+  default: z.enum(['proceed', 'stop'], '"proceed" or "stop"').default('stop'),
+});
+
 export const runFile = z.strictObject({
   series: name.optional(),
   model: z.strictObject({
@@ -126,6 +132,8 @@ export const runFile = z.strictObject({
     nodes: count(1, 2000),
     spares: count(0, 100).default(0),
     devicesPerNode: count(1, 64),
+    /** Of the run in its pool's line; an hour of waiting is worth one. */
+    priority: count(0, 10).default(0),
     machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
     sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
   }),
@@ -145,6 +153,8 @@ export const runFile = z.strictObject({
   mindspeed: z
     .strictObject({ release: z.enum(RELEASES, `one of ${RELEASES.join(', ')}`).default('26.0.0') })
     .prefault({}),
+  /** Where the run waits for somebody's `approve`. */
+  gates: z.strictObject({ train: gate.optional() }).default({}),
   recovery: z
     .strictObject({
       maxFailures: count(0, 10_000).default(20),

@@ -74,6 +74,12 @@ export const describeProblems = (problems: Problem[]): string =>
     )
     .join('\n');
 
+/** All that a schema has against an input. */
+export const problemsIn = (schema: z.ZodType, input: unknown): Problem[] =>
+  (schema.safeParse(input).error?.issues ?? [])
+    .flatMap((issue) => problemsOf(issue, input))
+    .map((problem) => ({ ...problem, path: problem.path || '(input)' }));
+
 function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys')

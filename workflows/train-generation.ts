@@ -6,11 +6,11 @@ import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@t
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
 import { lostNode, messageOf } from './failure-chain.js';
-import { followProgress, type GenerationInput, type GenerationResult } from './generation-progress.js';
+import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
 import { milliseconds } from './spec.js';
-import { failedNode, tagged, watchAll } from './watch-gang.js';
+import { failedNode, tagged, watchAll, type Interrupted } from './watch-gang.js';
 
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
@@ -19,7 +19,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const { nodes } = input;
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
-  let results: WatchResult[] | 'history full' = [];
+  let results: WatchResult[] | Interrupted = [];
 
   try {
     if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
@@ -38,13 +38,15 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   // Outside the try: it is thrown, and must not be taken for a failure that stops the ranks.
   if (results === 'history full')
     return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
+  if (results === 'asked') {
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members));
+    return { outcome: 'stopped', ...progress.summary(), members: [...members.values()] };
+  }
   if (results.length > 0) noteUnclear(input, results, members);
   if (results.length === 0 || members.size > 0) {
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
-      await stopAll(input, members);
-      await keepLastSave(input, progress, [...members.values()]);
-      await progress.tell();
+      await stopAndKeep(input, progress, members);
     });
     return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
   }
@@ -53,6 +55,16 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const { lastIteration = progress.state.iteration, loss } = results.at(-1)!.verdict;
   const ended = { ...progress.summary(), iteration: lastIteration, ...(loss !== undefined && { loss }) };
   return { outcome: 'finished', ...ended, members: [] };
+}
+
+async function stopAndKeep(
+  input: GenerationInput,
+  progress: Progress,
+  members: Map<string, MemberFailure>,
+): Promise<void> {
+  await stopAll(input, members);
+  await keepLastSave(input, progress, [...members.values()]);
+  await progress.tell();
 }
 
 /** Exit code 0 is not success: MindSpeed-LLM also exits 0 when it finds no checkpoint, cannot read one, or is told to stop. */

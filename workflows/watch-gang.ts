@@ -7,27 +7,31 @@ import type { GenerationInput, Progress } from './generation-progress.js';
 import { milliseconds } from './spec.js';
 import { patienceWith } from './witnesses.js';
 
+/** Why watching ended before the ranks did: somebody asked for it, or the history is to be continued as new. */
+export type Interrupted = 'asked' | 'history full';
+
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
-export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
+export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | Interrupted> {
   let results: WatchResult[] = [];
-  let continuing = false;
+  let interrupted: Interrupted | undefined;
   const scope = new CancellationScope({ cancellable: true });
   try {
     await scope.run(async () => {
       const watches = input.nodes.map((node, rank) => tagged(node.name, () => watchMember(input, node, rank)));
       const copiers = copyAll(input, progress, input.target);
       // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
-      const full = condition(() => workflowInfo().continueAsNewSuggested).then(() => {
-        continuing = true;
+      const why = () => (progress.isToEnd() ? 'asked' : workflowInfo().continueAsNewSuggested && 'history full');
+      const interruption = condition(() => why() !== false).then(() => {
+        interrupted = why() || undefined;
         scope.cancel();
       });
-      full.catch(() => undefined);
+      interruption.catch(() => undefined);
       results = await Promise.all(watches);
       await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
     });
   } catch (error) {
     // Unless the run is cancelled at this very moment: the next execution would not hear of it.
-    if (continuing && isCancellation(error) && !CancellationScope.current().consideredCancelled) return 'history full';
+    if (interrupted && isCancellation(error) && !CancellationScope.current().consideredCancelled) return interrupted;
     scope.cancel();
     throw error;
   }
