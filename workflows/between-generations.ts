@@ -41,10 +41,11 @@ export function ended(run: Run, how: string): void {
 
 async function moveNodes(run: Run): Promise<void> {
   const { wishes, crew } = run;
-  const leaving = leavingNow(run).map(({ node }) => node);
+  const moves = leavingNow(run);
+  const leaving = moves.map(({ node }) => node);
   if (leaving.length === 0) return;
   run.wishes = { ...wishes, moves: wishes.moves.filter(({ node }) => !leaving.includes(node)) };
-  await crew.move(leaving);
+  await crew.move(moves);
   const gang = crew.members.map(({ name }) => name).join(', ');
   for (const node of leaving) {
     finish(run, 'replaceNode', `the gang is ${gang}`, node);

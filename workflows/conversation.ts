@@ -11,7 +11,7 @@ import { endingOf, missing, readyMoves, type Asked } from './wishes.js';
 
 export function converse(run: Run): void {
   for (const [name, description] of Object.entries(RUN_UPDATES) as [RunRequest['name'], string][])
-    setHandler(defineRequest(name), (input) => accept(run, ...checked(run, name, input)), {
+    setHandler(defineRequest(name), (input) => handle(run, ...checked(run, name, input)), {
       validator: (input) => void checked(run, name, input),
       description,
     });
@@ -44,6 +44,11 @@ function viewOf({ state, spec, file, crew, wishes, passed }: Run): View {
   };
 }
 
+function handle(run: Run, request: RunRequest, answer: Accepted): string {
+  if (request.name === 'drainNode') run.crew.cordon({ node: request.node, who: request.who, why: request.why });
+  return accept(run, request, answer);
+}
+
 const MAX_REQUESTS = 50;
 
 function accept(run: Run, request: RunRequest, { say, wishes }: Accepted): string {
@@ -54,7 +59,6 @@ function accept(run: Run, request: RunRequest, { say, wishes }: Accepted): strin
   const asked: Asked = { id, at: Date.now(), update: name, who, why, answer: say, ...(about && { about }) };
   state.requests = [...state.requests, asked].slice(-MAX_REQUESTS);
   run.wishes = wishes;
-  if (name === 'drainNode') crew.cordon({ node: request.node, who, why });
   if (name === 'addSpare') {
     changeSpares(run, run.spec.cluster.spares + request.count);
     crew.seek(request.count);

@@ -55,7 +55,8 @@ export function placeOf(state: PoolState, request: Waiting, now: number): string
     held.set(what, (held.get(what) ?? 0) + 1);
   }
   const where = [...held].map(([what, count]) => `${count} ${what}`).join(', ');
-  return `${before.length ? `behind ${before.slice(-3).join(', ')}` : 'first in line'}; ${where}`;
+  const without = request.except?.length ? `; it was told to do without ${request.except.join(', ')}` : '';
+  return `${before.length ? `behind ${before.slice(-3).join(', ')}` : 'first in line'}; ${where}${without}`;
 }
 
 const minute = (at: number): string => `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;

@@ -81,6 +81,7 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
       again = 0;
       enterPhase(state, 'train', Date.now());
       const generation = await runGeneration(run, launch, () => wantedEnding(run));
+      enterPhase(state, 'nodes', Date.now());
       if (generation.outcome === 'stopped') {
         afterStop(run, launch.generation, generation);
         continue;

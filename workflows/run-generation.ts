@@ -1,7 +1,8 @@
 /** The run's side of one generation: starting the child, and the decision after it has failed. */
 import { ApplicationFailure, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
 import { runChild } from './child.js';
-import type { Crew, Waiting } from './crew.js';
+import type { Crew } from './crew.js';
+import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
 import { relayEnding } from './relay-ending.js';
 import type { Gate } from './requests.js';
