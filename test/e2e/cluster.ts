@@ -31,6 +31,7 @@ export interface RunChanges {
   train?: Record<string, unknown>;
   cluster?: Record<string, unknown>;
   dataset?: Record<string, unknown>;
+  gates?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];
