@@ -53,6 +53,7 @@ const forActivities = [
   'plan',
   'recovery',
   'releases',
+  'roster',
   'spec',
   'status',
   'topology',

@@ -105,11 +105,36 @@ export function commandEnvironment(
   };
 }
 
-/** Where reports of finished runs go, and how a control worker is called. */
-export const readControlConfig = (env: Environment = process.env): { reports: string; identity: string } => ({
-  reports: resolve(env['PRETRAIN_REPORTS'] ?? resolve(root, 'reports')),
-  identity: env['PRETRAIN_CONTROL'] ?? `control@${hostname()}`,
-});
+export interface ControlConfig {
+  /** Where reports of finished runs go. */
+  reports: string;
+  identity: string;
+  /** Where the page to look at is served, if it is. */
+  dashboard?: { host: string; port: number; token?: string; isDefault: boolean };
+}
+
+const DASHBOARD = '127.0.0.1:7280';
+
+/** @throws Error when the page would be open to everybody */
+export function readControlConfig(env: Environment = process.env): ControlConfig {
+  const at = env['PRETRAIN_DASHBOARD'] || DASHBOARD;
+  const token = env['PRETRAIN_DASHBOARD_TOKEN'] || undefined;
+  const address = /^(.+):(\d{1,5})$/.exec(at);
+  if (at !== 'off' && !address)
+    throw new Error(`PRETRAIN_DASHBOARD: expected host:port, or "off", got ${JSON.stringify(at)}`);
+  const host = address?.[1]?.replace(/^\[(.*)\]$/, '$1');
+  if (host && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host) && !token)
+    throw new Error(
+      `PRETRAIN_DASHBOARD_TOKEN: expected a token, since PRETRAIN_DASHBOARD = ${at} is open to other machines`,
+    );
+  return {
+    reports: resolve(env['PRETRAIN_REPORTS'] ?? resolve(root, 'reports')),
+    identity: env['PRETRAIN_CONTROL'] ?? `control@${hostname()}`,
+    ...(host && {
+      dashboard: { host, port: Number(address![2]), isDefault: !env['PRETRAIN_DASHBOARD'], ...(token && { token }) },
+    }),
+  };
+}
 
 function firstAddress(): string {
   const external = Object.values(networkInterfaces())

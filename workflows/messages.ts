@@ -2,6 +2,8 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Holder, NodeAnswer, NodeInfo } from './contract.js';
 import type { PoolRequest, RunRequest } from './requests.js';
+import type { PoolState } from './roster.js';
+import type { RunState } from './status.js';
 import type { Ending } from './wishes.js';
 
 /** From the node of the last rank to its generation: at most once a minute, and at each save. */
@@ -100,6 +102,9 @@ export const cordonNode = defineSignal<[NodeWanted]>('cordonNode');
 /** Of a generation: its newest replicated iteration. Nodes ask before they throw an older one away. */
 export const replicated = defineQuery<number>('replicated');
 export const status = defineQuery<string>('status');
+/** The same as `status`, for pages: what a run, and what a pool, knows of itself. */
+export const runState = defineQuery<RunState>('runState');
+export const poolState = defineQuery<PoolState>('poolState');
 
 /** What an update is sent, which may be anything, and the answer as a person reads it. */
 export const defineRequest = (name: RunRequest['name'] | PoolRequest['name']) => defineUpdate<string, [unknown]>(name);

@@ -18,6 +18,7 @@ import {
   join,
   launchGranted,
   nodesGranted,
+  poolState,
   release,
   reportLost,
   requestLaunch,
@@ -84,6 +85,8 @@ export async function nodePool(initial?: PoolState): Promise<never> {
   setHandler(status, () => describePool(state, Date.now()), {
     description: "The pool's page: every node and its state, who waits behind whom, what people did",
   });
+
+  setHandler(poolState, () => state, { description: 'The same as JSON' });
 
   for (;;) {
     setCurrentDetails(describePool(state, Date.now()));

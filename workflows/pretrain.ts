@@ -12,11 +12,11 @@ import { onControl } from './contract.js';
 import { converse, finishAll, spareArrived, wantedEnding } from './conversation.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
-import { generationNews, status } from './messages.js';
+import { generationNews, runState, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
 import { describeProblems, parseRunSpec } from './spec.js';
-import { addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
+import { addPace, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
 
 export async function pretrain(input: unknown): Promise<PretrainResult> {
@@ -39,6 +39,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   setHandler(status, () => describeRun(state), {
     description: "The run's page: phase, nodes, iteration, loss, pace, checkpoint, what it waits for, what was asked",
   });
+  setHandler(runState, () => state, { description: 'The same as JSON, with curves, timeline and requests' });
   followNews(run);
   converse(run);
   try {
@@ -81,7 +82,8 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
       again = 0;
       enterPhase(state, 'train', Date.now());
       const generation = await runGeneration(run, launch, () => wantedEnding(run));
-      enterPhase(state, 'nodes', Date.now());
+      // No ranks train any more, and an update that comes now is to be answered so.
+      if (generation.outcome !== 'finished') enterPhase(state, 'nodes', Date.now());
       if (generation.outcome === 'stopped') {
         afterStop(run, launch.generation, generation);
         continue;
@@ -145,6 +147,7 @@ function followNews(run: Run): void {
     if (loss !== undefined) state.loss = loss;
     if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
     addPoints(state, points);
+    addPace(state);
     show(run);
   });
 }

@@ -44,6 +44,8 @@ export interface RunState {
   requests: Asked[];
   /** Iteration and loss, at most `MAX_POINTS`, thinned evenly. */
   curve: [iteration: number, loss: number][];
+  /** Iteration and seconds an iteration, as they were heard of. */
+  pace: [iteration: number, seconds: number][];
 }
 
 /** What a run comes to. */
@@ -78,6 +80,7 @@ export const newState = (run: string, series: string, total: number): RunState =
   events: [],
   requests: [],
   curve: [],
+  pace: [],
 });
 
 export function addEvent(state: RunState, at: number, text: string): void {
@@ -90,6 +93,14 @@ export function addPoints(state: RunState, points: RunState['curve']): void {
   const first = points[0]?.[0];
   if (first === undefined) return;
   state.curve = thinned(state.curve.filter(([iteration]) => iteration < first).concat(points), MAX_POINTS);
+}
+
+/** The pace that was just heard of; iterations that are trained again replace what came after. */
+export function addPace(state: RunState): void {
+  const { iteration, secondsPerIteration, pace } = state;
+  if (secondsPerIteration === undefined) return;
+  const before = pace.filter(([other]) => other < iteration);
+  state.pace = thinned([...before, [iteration, secondsPerIteration]], MAX_POINTS);
 }
 
 /** At most `max` points, evenly fewer, the last one among them. */

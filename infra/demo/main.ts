@@ -53,6 +53,7 @@ async function demo(): Promise<DemoResult> {
   const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true });
   try {
     say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
+    say(`Dashboard:    ${stack.dashboardUrl}runs/${RUN}`);
     say(`Everything is kept in ${dir}\n`);
     const file = demoRunFile('demo', { iterations, saveInterval: Math.max(5, Math.floor(iterations / 12)) });
     const handle = await stack.client.workflow.start('pretrain', {

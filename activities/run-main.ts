@@ -1,0 +1,76 @@
+/** One run: figures, curves, timeline, where the time went, nodes, failures, requests, events. Pure. */
+import { duration, type RunState, type Span } from '../workflows/status.js';
+import { chartData, clock, table } from './html-page.js';
+import type { Chart } from './page-script.js';
+import { escapeHtml, timeline } from './timeline.js';
+
+/** @param said a line under the title: how it came out, or what it waits for */
+export function runMain(state: RunState, said: string, now: number): string {
+  const { failures, requests, curve } = state;
+  return `<h1>${escapeHtml(state.run)}</h1><p class="soft">series ${escapeHtml(state.series)} · ${escapeHtml(said)}</p>
+<dl>${figures(state)
+    .map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value)}</dd></div>`)
+    .join('')}</dl>
+<h2>Loss</h2>${curve.length < 2 ? '<p class="soft">no loss was reported</p>' : '<div class="chart" id="loss"></div>'}
+${(state.pace ?? []).length < 2 ? '' : '<h2>Throughput</h2><div class="chart" id="throughput"></div>'}
+${chartData(charts(state))}
+<h2>Phases</h2>${timeline(state.phases, now)}
+<h2>Where the time went</h2>${table(['phase', 'seconds', 'share'], ledger(state.phases, now))}
+<h2>Nodes</h2>${table(['node', 'part', 'keeps copies of'], nodes(state))}
+${section(
+  'Failures',
+  ['generation', 'cause', 'culprit', 'went on from iteration'],
+  failures.map((f) => [String(f.generation), f.cause, f.culprit ?? 'unknown', String(f.endedAt)]),
+)}
+${section(
+  'What was asked',
+  ['time (UTC)', 'who', 'what', 'why', 'answer', 'came of it'],
+  (requests ?? []).map(({ at, who, update, about, why, answer, ended }) => [
+    ...[clock(at), who, `${update}${about ? ` ${about}` : ''}`, why, answer, ended?.how ?? 'is pending'],
+  ]),
+)}
+<h2>Events</h2>${table(
+    ['time (UTC)', 'what'],
+    state.events.map(({ at, text }) => [clock(at), text]),
+  )}`;
+}
+
+const section = (title: string, heads: string[], rows: string[][]): string =>
+  rows.length ? `<h2>${title}</h2>${table(heads, rows)}` : '';
+
+function figures(state: RunState): [string, string][] {
+  const { iteration, target, total, loss, secondsPerIteration: pace, tokensPerIteration: tokens, phase } = state;
+  return [
+    ['phase', phase],
+    ['iterations', `${iteration} of ${total}`],
+    ['loss', loss?.toFixed(4) ?? 'none'],
+    ['tokens/s', pace && tokens ? Math.round(tokens / pace).toLocaleString('en-US') : 'unknown'],
+    ...(phase === 'train' && pace ? [['left, about', duration((target - iteration) * pace)] as [string, string]] : []),
+    ['generations', String(state.generation)],
+    ['failures', String(state.failures.length)],
+    ['checkpoint', state.replicated ? `iteration ${state.replicated}` : 'none'],
+  ];
+}
+
+function charts(state: RunState): Chart[] {
+  const { curve, pace = [], tokensPerIteration: tokens, failures } = state;
+  const marks = failures.map(({ startedFrom, endedAt }) => Math.max(startedFrom, endedAt));
+  const rate = ([iteration, seconds]: [number, number]): [number, number] => [iteration, (tokens ?? 1) / seconds];
+  return [
+    { id: 'loss', label: 'loss', points: curve, marks },
+    { id: 'throughput', label: tokens ? 'tokens/s' : 'iterations/s', points: pace.map(rate), marks },
+  ];
+}
+
+const nodes = ({ nodes, spares, copies = {} }: RunState): string[][] => [
+  ...nodes.map((name, rank) => [name, `node rank ${rank}`, (copies[name] ?? []).join(', ')]),
+  ...spares.map((name) => [name, 'spare', (copies[name] ?? []).join(', ')]),
+];
+
+/** Seconds a phase, over all times that it was entered. */
+function ledger(phases: Span[], now: number): string[][] {
+  const seconds = new Map<string, number>();
+  for (const { name, from, to = now } of phases) seconds.set(name, (seconds.get(name) ?? 0) + (to - from) / 1000);
+  const all = [...seconds.values()].reduce((sum, value) => sum + value, 0);
+  return [...seconds].map(([name, value]) => [name, value.toFixed(1), `${((100 * value) / (all || 1)).toFixed(0)} %`]);
+}
