@@ -60,9 +60,10 @@ const again = async () => {
   } catch {
     document.body.style.opacity = '0.5';
   }
-  setTimeout(again, ${refreshMs});
+  // The run is over: to ask for it again would replay it each time.
+  if (!document.querySelector('[data-over]')) setTimeout(again, ${refreshMs});
 };
-setTimeout(again, ${refreshMs});
+if (!document.querySelector('[data-over]')) setTimeout(again, ${refreshMs});
 `;
 
 export const drawing = (refreshMs?: number): string => `${SCRIPT}${refreshMs ? LIVE(refreshMs) : ''}`;

@@ -5,7 +5,7 @@ import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import { Hono, type Context } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { timingSafeEqual } from 'hono/utils/buffer';
-import { htmlPage } from '../activities/html-page.js';
+import { clock, htmlPage } from '../activities/html-page.js';
 import { overviewMain, type RunLine } from '../activities/overview-main.js';
 import { runMain } from '../activities/run-main.js';
 import type { PoolState } from '../workflows/roster.js';
@@ -58,14 +58,11 @@ export async function startDashboard({
 
   app.get('/', async (c) => show(c, 'Pretraining', overviewMain(await listRuns(client), await listPools(client))));
   app.get('/runs/:id', async (c) => {
-    const state = await stateOf(client, c.req.param('id'));
-    if (!state) return c.text(`there is no run ${c.req.param('id')}, or no control worker that knows it`, 404);
-    const said = state.waitsFor
-      ? `waits for ${state.waitsFor}`
-      : state.asOf
-        ? `as of ${new Date(state.asOf).toISOString().slice(11, 19)} UTC`
-        : state.phase;
-    return show(c, state.run, runMain(state, said, Date.now()));
+    const run = await lookAt(client, c.req.param('id'));
+    if (!run) return c.text(`there is no run ${c.req.param('id')}, or no control worker that knows it`, 404);
+    const { state, status } = run;
+    const over = status === 'RUNNING' ? '' : `<p class="soft" data-over>${status.toLowerCase()}</p>`;
+    return show(c, state.run, over + runMain(state, sayingOf(state), Date.now()));
   });
   app.onError((error, c) => c.text(`the Temporal server does not answer: ${error.message}`, 503));
 
@@ -106,7 +103,7 @@ async function listRuns(client: Client): Promise<RunLine[]> {
   }
   return Promise.all(
     found.map(async (line) => {
-      const state = line.status === 'running' ? await stateOf(client, line.id).catch(() => undefined) : undefined;
+      const { state } = (line.status === 'running' && (await lookAt(client, line.id).catch(() => undefined))) || {};
       return state ? { ...line, phase: state.phase, progress: `${state.iteration} of ${state.total}` } : line;
     }),
   );
@@ -120,12 +117,19 @@ async function listPools(client: Client): Promise<{ name: string; state: PoolSta
   return pools;
 }
 
-/** Also of a run that is closed, as long as the server keeps it. */
-async function stateOf(client: Client, id: string): Promise<RunState | undefined> {
+/** Also a run that is closed, as long as the server keeps it. */
+async function lookAt(client: Client, id: string): Promise<{ state: RunState; status: string } | undefined> {
   try {
-    return await client.workflow.getHandle(id).query<RunState>('runState');
+    const handle = client.workflow.getHandle(id);
+    const [state, { status }] = await Promise.all([handle.query<RunState>('runState'), handle.describe()]);
+    return { state, status: status.name };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
   }
+}
+
+function sayingOf({ waitsFor, asOf, phase }: RunState): string {
+  if (waitsFor) return `waits for ${waitsFor}`;
+  return asOf ? `as of ${clock(asOf)} UTC` : phase;
 }

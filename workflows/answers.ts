@@ -45,8 +45,9 @@ const answers: Answers = {
     if (state.phase !== 'train')
       return refuse(`no ranks train now (phase ${state.phase}), so there is nothing to save; ${newest(view)}`);
     if (wishes.save) return { say: `this was asked for already, and is on its way: ${newest(view)}`, wishes };
+    const next = nextSave(view);
     return {
-      say: `the ranks save after the iteration under way and end, which MindSpeed-LLM has no save without, and generation ${state.generation + 1} trains on from that save. It costs a start. Where they have not saved after stopGrace = ${view.stopGrace}, training goes on from iteration ${state.replicated}. The next planned save is at ${nextSave(view)}`,
+      say: `the ranks save after the iteration under way and end, which MindSpeed-LLM has no save without, and generation ${state.generation + 1} trains on from that save. It costs a start. Where they have not saved after stopGrace = ${view.stopGrace}, training goes on from iteration ${state.replicated}. The next planned save is at iteration ${next.iteration}${next.eta}`,
       wishes: { ...wishes, save: true },
     };
   },
@@ -161,19 +162,22 @@ const newest = ({ state: { replicated } }: View): string =>
 /** When something happens that needs the ranks to have ended. */
 function when(view: View, at: Ending): string {
   const { phase } = view.state;
-  if (phase === 'train')
-    return at === 'now'
-      ? 'after the iteration under way, which the ranks save'
-      : `when ${nextSave(view)} is saved and copied`;
+  if (phase === 'train' && at === 'now') return 'after the iteration under way, which the ranks save';
+  if (phase === 'train') {
+    const { iteration, eta, isLast } = nextSave(view);
+    // A failure before that, and it happens all the same.
+    const unless = isLast ? ', which is the last one: the run ends then. "at": "now" comes before' : '';
+    return `when iteration ${iteration} is saved and copied${eta}${unless}`;
+  }
   if (phase === 'nodes') return 'as soon as it has its nodes';
   if (phase === 'paused') return 'before the next launch';
   if (phase === 'approval') return 'after the approval that it waits for, before the launch';
   return `before the next launch, after phase ${phase}`;
 }
 
-function nextSave({ state, saveInterval }: View): string {
-  const { iteration, target, secondsPerIteration } = state;
-  const next = Math.min(target, (Math.floor(iteration / saveInterval) + 1) * saveInterval);
-  const eta = secondsPerIteration ? `, in about ${duration((next - iteration) * secondsPerIteration)}` : '';
-  return `iteration ${next}${next === target ? ', the last one of the run' : ''}${eta}`;
+function nextSave({ state, saveInterval }: View) {
+  const { iteration: now, target, secondsPerIteration } = state;
+  const iteration = Math.min(target, (Math.floor(now / saveInterval) + 1) * saveInterval);
+  const eta = secondsPerIteration ? `, in about ${duration((iteration - now) * secondsPerIteration)}` : '';
+  return { iteration, eta, isLast: iteration === target };
 }

@@ -27,8 +27,12 @@ export const isInterrupted = (run: Run): boolean => wantedEnding(run) !== undefi
 
 /** A generation ended because it was asked to. */
 export function afterStop(run: Run, generation: number, { replicated, members }: GenerationResult): void {
-  const unsaved = members.some(({ evidence }) => evidence?.lastSaved === undefined);
-  const how = `generation ${generation} ended at the checkpoint of iteration ${replicated}${unsaved ? ', since its ranks did not save within recovery.stopGrace' : ''}`;
+  const trained = Math.max(0, ...members.map(({ evidence }) => evidence?.lastIteration ?? 0));
+  const unsaved =
+    trained > replicated
+      ? `; it had trained to iteration ${trained}, and did not save that within recovery.stopGrace`
+      : '';
+  const how = `generation ${generation} ended at the checkpoint of iteration ${replicated}${unsaved}`;
   note(run, how);
   ended(run, how);
 }

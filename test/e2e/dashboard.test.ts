@@ -44,6 +44,10 @@ it.skipIf(!chromiumPath)(
 
     const { report } = (await handle.result()) as PretrainResult;
     await until('the page to end', async () => ((await phase()) === 'done' ? true : undefined));
+    await page.waitForSelector('[data-over]');
+    const after = asked.length;
+    await page.waitForTimeout(5000);
+    expect(asked.slice(after)).toEqual([]);
     await page.goto(cluster.dashboardUrl);
     await page.screenshot({ path: await screenshotPath('dashboard'), fullPage: true });
     expect(new Set(asked.map((url) => new URL(url).origin))).toEqual(new Set([new URL(cluster.dashboardUrl).origin]));

@@ -64,7 +64,7 @@ describe('an accepted update says what will happen and when', () => {
       'pauseTraining',
       {},
       view(),
-      /pauses when iteration 60, in about 3 min is saved and copied\. Its nodes are kept/,
+      /pauses when iteration 60 is saved and copied, in about 3 min\. Its nodes are kept/,
       { pause: { at: 'checkpoint', nodes: 'keep' } },
     ],
     [
@@ -78,7 +78,7 @@ describe('an accepted update says what will happen and when', () => {
       'pauseTraining',
       {},
       view({ iteration: 190 }),
-      /iteration 200, the last one of the run/,
+      /when iteration 200 is saved and copied, in about 2 min, which is the last one: the run ends then/,
       { pause: { at: 'checkpoint', nodes: 'keep' } },
     ],
     [

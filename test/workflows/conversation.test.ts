@@ -109,6 +109,20 @@ it.concurrent('pauses now, gives its nodes to another run, and goes on with othe
   await expect(result(handle)).rejects.toThrow('cancelled');
 });
 
+it.concurrent('can be cancelled while it is paused, and what it held goes to others', async (test) => {
+  const { handle, trains, cluster } = await trainingCluster(test, ['a', 'b']);
+  await trains(1);
+  await update(handle, 'pauseTraining', { at: 'now' });
+  await isInPhase(handle, 'paused');
+  expect(await cluster.poolStatus()).toContain(`held by ${handle.workflowId}`);
+  await update(handle, 'addSpare');
+  await handle.cancel();
+  await expect(result(handle)).rejects.toThrow('cancelled');
+  await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
+  expect(await page(handle)).toContain('· failed');
+  expect(await page(handle)).not.toMatch(/^asked /m);
+});
+
 it.concurrent('withdraws a pause that has not come, and says so on the page meanwhile', async (test) => {
   const { at, handle, trains, launches } = await trainingCluster(test, ['a', 'b']);
   await trains(1);

@@ -192,6 +192,34 @@ describe('in line', () => {
     expect(state.waiting).toHaveLength(1);
   });
 
+  it('a large one is not kept waiting by small ones of a higher priority that never cease', () => {
+    const state = poolOf(2);
+    enqueue(state, requestOf(0, 2), 0);
+    state.nodes[1]!.holder = holderOf(99);
+    const served: string[] = [];
+    for (let hour = 0, last = 99; hour < 10 && !served.includes('run-0'); hour++) {
+      // Each ends when the next one has come.
+      enqueue(state, requestOf(hour + 1, 1, { priority: 3 }), hour * HOUR);
+      giveBack(state, holderOf(last));
+      for (const { run } of serve(state, hour * HOUR)) {
+        served.push(run);
+        last = Number(run.slice(4));
+      }
+    }
+    expect(served).toEqual(['run-1', 'run-2', 'run-3', 'run-0']);
+  });
+
+  it('a run that gives back one of its nodes keeps its place', () => {
+    const state = poolOf(2);
+    enqueue(state, requestOf(1, 2), 0);
+    serve(state, 0);
+    enqueue(state, requestOf(1, 1, { requestId: 'spare', spare: true }), 1);
+    giveBack(state, holderOf(1), ['n0']);
+    expect(state.waiting.map(({ requestId }) => requestId)).toEqual(['spare']);
+    giveBack(state, holderOf(1));
+    expect(state.waiting).toEqual([]);
+  });
+
   it('a run that was told to do without a node does not get it again', () => {
     const state = poolOf(1);
     enqueue(state, requestOf(1, 1, { except: ['n0'] }), 0);
