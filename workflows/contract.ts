@@ -5,7 +5,7 @@
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import type { Release } from './releases.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import type { PretrainResult, RunState } from './status.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
