@@ -340,6 +340,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   const quick = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '5 minutes',
+    // Else one that died with its worker would be waited for all that time.
+    heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 3 },
   });
