@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { helper, iterationsIn, makeNode, makeSite, recorded, torchrun } from './support.js';
+import { finished, helper, iterationsIn, makeNode, makeSite, recorded, torchrun } from './support.js';
 import type { Iteration } from './support.js';
 
 export interface Agreement {
@@ -39,8 +39,7 @@ export async function measure(site: string, weights: string, name: string): Prom
   const nodes = [];
   for (let i = 0; i < layout.nodes; i++) nodes.push(await makeNode(site, `${name}-n${i}`, weights));
   const running = await torchrun(nodes, layout.ranksPerNode, [...common, ...layout.arguments]);
-  const exits = await Promise.all(running.map(({ exit }) => exit));
-  const logs = await Promise.all(running.map(({ log }) => log()));
+  const { exits, logs } = await finished(running);
   const iterations = logs.flatMap(iterationsIn);
   const differences = (own: (of: Iteration) => number, column: 1 | 2 | 3): number[] =>
     layout.curve.map((row, i) => Math.abs((iterations[i] ? own(iterations[i]) : NaN) - row[column]));
