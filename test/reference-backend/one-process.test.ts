@@ -2,7 +2,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { helper, iterationsIn, makeNode, makeSite, ranks, torchrun } from './support.js';
+import { freePort } from '../../infra/setup/free-port.mjs';
+import { backend, helper, iterationsIn, makeNode, makeSite, ranks, start, torchrun } from './support.js';
 import { common } from './two-nodes.js';
 import { recordedVerdicts, verdict } from './verdicts.js';
 
@@ -47,6 +48,21 @@ describe('one process', () => {
     const { exit, log } = await run(name.replaceAll(' ', '-'), [...common, ...args]);
     expect(exit).toBe(2);
     expect(log).toContain(why);
+  });
+
+  it('waits for others as long as --distributed-timeout-minutes says, or the environment', async () => {
+    const node = await makeNode(site.dir, 'time-out');
+    const ask = `from reference import arguments, parallel
+print("waits", parallel.Layout(arguments.complete(arguments.parse("pretrain_gpt.py"))).timeout.total_seconds())`;
+    for (const [env, seconds] of [
+      [{}, 60],
+      [{ REFERENCE_PG_TIMEOUT_SECONDS: '7' }, 7],
+    ] as const) {
+      const all = { PYTHONPATH: backend, MASTER_PORT: String(await freePort()), ...env };
+      const asked = await start(node, ['-c', ask, ...common, '--distributed-timeout-minutes', '1'], all);
+      expect(await asked.exit, await asked.log()).toBe(0);
+      expect(await asked.log()).toContain(`waits ${seconds}.0\n`);
+    }
   });
 
   it('fails on the first not-a-number', async () => {
