@@ -16,6 +16,7 @@ const pure = [
   'cordon',
   'data-files',
   'device-faults',
+  'duration',
   'fault-rules',
   'launch-environment',
   'layout-rules',

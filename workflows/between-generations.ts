@@ -1,12 +1,13 @@
 /** What was asked for and needs ranks that have ended: nodes that leave, a pause, other settings, an approval. */
 import { ApplicationFailure, condition } from '@temporalio/workflow';
 import { finish, leavingNow, wantedEnding } from './conversation.js';
+import { milliseconds } from './duration.js';
 import type { GenerationResult } from './generation-progress.js';
 import { targetOf } from './plan.js';
 import type { Gate, Settings } from './requests.js';
 import { note, show, waitingOf, type Run } from './run-generation.js';
 import { describeSettings, withSettings } from './settings.js';
-import { milliseconds, parseRunSpec } from './spec.js';
+import { parseRunSpec } from './spec.js';
 import { enterPhase } from './status.js';
 
 /** Returns when a launch may be prepared. */

@@ -15,7 +15,7 @@ import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
-import { describeProblems, parseRunSpec } from './spec.js';
+import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import { addPace, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
 
@@ -25,8 +25,12 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     throw ApplicationFailure.nonRetryable(describeProblems(parsed.problems), 'InvalidInput', parsed.problems);
   const { spec } = parsed;
 
-  // A schedule's workflow ids hold a time with colons; the run's name becomes part of paths.
-  const name = workflowInfo().workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
+  const name = runName(workflowInfo().workflowId);
+  if (name === undefined)
+    throw ApplicationFailure.nonRetryable(
+      `this workflow id cannot name a run: expected at most ${MAX_RUN_NAME} characters and more than dots`,
+      'InvalidInput',
+    );
   const state = newState(name, spec.series, spec.train.iterations);
   state.tokensPerIteration = spec.train.globalBatch * spec.train.seqLength;
   state.devices = spec.cluster.devicesPerNode;

@@ -4,7 +4,7 @@ import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
 import { lostNode } from './failure-chain.js';
 import type { GenerationInput, Progress } from './generation-progress.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import { patienceWith } from './witnesses.js';
 
 /** Why watching ended before the ranks did: somebody asked for it, or the history is to be continued as new. */
