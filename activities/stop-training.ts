@@ -6,11 +6,15 @@ import { exclusive } from './exclusive.js';
 import { fenceOff } from './fence.js';
 import { readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
+import { firstErrorAt } from './first-error.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
-import { readLogFile } from './tail.js';
+import { readLogFile, tailOf } from './tail.js';
 
-type Seen = Pick<MemberEvidence, 'exitCode' | 'signal' | 'firstError'>;
+type Seen = Omit<MemberEvidence, 'node' | 'confirmed' | 'lastIteration' | 'lastSaved' | 'logPath'>;
+
+/** Of every member, and all of them end up in one workflow's history. */
+const TAIL_BYTES = 1_024;
 
 export const createStopTraining =
   (deps: NodeDeps) =>
@@ -54,10 +58,8 @@ async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput)
  * What this member had seen before anybody signalled it, kept for a second attempt: exit codes and errors that our
  * own signals make say nothing about the failure.
  */
-async function lookOnce(
-  { stopping, exit: path, log: logPath }: ReturnType<typeof filesOf>,
-  token: number,
-): Promise<Seen> {
+async function lookOnce(files: ReturnType<typeof filesOf>, token: number): Promise<Seen> {
+  const { stopping, exit: path, log: logPath } = files;
   const before = await readJson<Seen>(stopping);
   if (before) return before;
   const exit = await readJson<ExitFile>(path);
@@ -65,10 +67,15 @@ async function lookOnce(
   const log = await readLogFile(logPath);
   const signal = log.rankSignal() ?? (own?.reason ? undefined : own?.signal);
   const firstError = log.firstError() ?? own?.reason;
+  const errorAt = await firstErrorAt(files, log);
+  const tail = await tailOf(logPath, TAIL_BYTES);
   const seen: Seen = {
     ...(typeof own?.code === 'number' && { exitCode: own.code }),
     ...(signal && { signal }),
     ...(firstError !== undefined && { firstError }),
+    ...(errorAt !== undefined && { firstErrorAt: errorAt }),
+    ...{ lookedAt: Date.now(), verdict: log.verdict() },
+    ...(tail && { tail }),
   };
   await writeJson(stopping, seen).catch(noted);
   return seen;

@@ -36,6 +36,8 @@ export interface TrainingLog {
   verdict(): TrainingVerdict;
   /** The earliest error that is a cause, else the earliest that is another member's echo. */
   firstError(): string | undefined;
+  /** When it was printed, where the line itself says so: milliseconds since the epoch. */
+  firstErrorAt(): number | undefined;
   /** Signal that ended the first rank that torchrun saw fail, if one did. */
   rankSignal(): string | undefined;
 }
@@ -94,6 +96,7 @@ export function createTrainingLog(): TrainingLog {
       ...(startedOver && { startedOver }),
     }),
     firstError: errors.first,
+    firstErrorAt: errors.firstAt,
     rankSignal: errors.rankSignal,
   };
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApplicationFailure } from '@temporalio/common';
 import type { WatchResult, WatchTrainingInput } from '../workflows/contract.js';
 import { failure } from './failures.js';
+import { openErrorNotes } from './first-error.js';
 import { readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile, type StateFile } from './generation-files.js';
 import { renewLease } from './lease.js';
@@ -50,6 +51,7 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
     log: createTrainingLog(),
   };
   const metrics = await openMetrics(files.metrics);
+  const errors = await openErrorNotes(files);
   const report =
     reportTo && (await openProgressReport({ to: reportTo, token, path: files.reported, signal: deps.signal }));
 
@@ -76,6 +78,7 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
     while (await follower.read()) signal.throwIfAborted();
     if (end !== 'running') follower.flush();
     await metrics.save();
+    await errors.take(member.log);
     report?.send(seen.saved);
     seen.saved = false;
 

@@ -236,6 +236,15 @@ export interface StopTrainingInput {
   graceSeconds: number;
 }
 
+/** A rank of a hung gang as it was found. */
+export interface RankState {
+  rank: number;
+  /** Linux's letter for the state of its main thread: R, S, D, T, Z. */
+  state: string;
+  /** The innermost Python function that it was in, where py-spy could tell. */
+  at?: string;
+}
+
 /** What a stopped member saw, for the decision what to do next. */
 export interface MemberEvidence {
   node: string;
@@ -244,6 +253,16 @@ export interface MemberEvidence {
   exitCode?: number;
   signal?: string;
   firstError?: string;
+  /** By the node's own clock: when that error was printed, and when this was looked at, before anybody signalled anything. */
+  firstErrorAt?: number;
+  lookedAt?: number;
+  /** Of the log as it was then. */
+  verdict?: TrainingVerdict;
+  /** Last lines of the log as it was then, bounded. */
+  tail?: string;
+  /** Of a hung gang: its ranks, and the file with their stacks. */
+  ranks?: RankState[];
+  stacksPath?: string;
   lastIteration?: number;
   /** Newest save that its log tells of: on SIGTERM ranks save what they have. */
   lastSaved?: number;

@@ -3,7 +3,7 @@ import { CancellationScope, isCancellation, log, sleep, workflowInfo } from '@te
 import { shareOut, type CopyPlan } from './checkpoints.js';
 import { onNode, peerOf } from './contract.js';
 import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
-import type { MemberFailure } from './recovery.js';
+import type { MemberFailure } from './failure-cause.js';
 
 /** How long the copies of the last checkpoint may take before it counts as not replicated. */
 export const LAST_COPIES = '30 minutes';

@@ -3,7 +3,7 @@ import { getExternalWorkflowHandle, log, setHandler, workflowInfo } from '@tempo
 import type { CopyPlan } from './checkpoints.js';
 import type { NodeInfo, Timing } from './contract.js';
 import { checkpointReplicated, generationNews, replicated, trainingProgress, type GenerationNews } from './messages.js';
-import type { MemberFailure } from './recovery.js';
+import type { MemberFailure } from './failure-cause.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
 
