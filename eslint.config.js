@@ -17,6 +17,7 @@ const pure = [
   'failure-cause',
   'fault-rules',
   'hang-culprit',
+  'hang-limits',
   'launch-environment',
   'layout-rules',
   'memory',

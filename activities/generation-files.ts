@@ -64,6 +64,8 @@ export const filesOf = (dir: string) => ({
   lock: join(dir, 'guard.lock'),
   /** The first error in the log, and when a watcher read it. */
   firstError: join(dir, 'first-error.json'),
+  /** Of a hung gang: what its ranks were at. */
+  stacks: join(dir, 'stacks.txt'),
   /** How far the generation has heard of progress. */
   reported: join(dir, 'reported.json'),
   /** What a stop saw before it signalled anything, and how it ended. */

@@ -1,12 +1,13 @@
 /** Ends one member of a gang for certain, and says what it saw. */
 import { heartbeat, log } from '@temporalio/activity';
-import type { MemberEvidence, StopTrainingInput } from '../workflows/contract.js';
+import type { MemberEvidence, RankState, StopTrainingInput } from '../workflows/contract.js';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
 import { fenceOff } from './fence.js';
 import { readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import { firstErrorAt } from './first-error.js';
+import { keepStacks } from './keep-stacks.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
 import { readLogFile, tailOf } from './tail.js';
@@ -37,10 +38,11 @@ export const createStopTraining =
     }
   };
 
-async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
+async function stop(deps: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
+  const { name: node, dataDir } = deps;
   const { token, graceSeconds } = input;
   const files = filesOf(generationDir(dataDir, input));
-  const seen = await lookOnce(files, token);
+  const seen = await lookOnce(files, token, input.keepStacks ? () => keepStacks(deps, token, files.stacks) : undefined);
   const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000, heartbeat);
   if (confirmed) await closeUp(token, files.exit).catch(noted);
   const { lastIteration, lastSaved } = (await readLogFile(files.log)).verdict();
@@ -58,7 +60,11 @@ async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput)
  * What this member had seen before anybody signalled it, kept for a second attempt: exit codes and errors that our
  * own signals make say nothing about the failure.
  */
-async function lookOnce(files: ReturnType<typeof filesOf>, token: number): Promise<Seen> {
+async function lookOnce(
+  files: ReturnType<typeof filesOf>,
+  token: number,
+  stacks?: () => Promise<RankState[]>,
+): Promise<Seen> {
   const { stopping, exit: path, log: logPath } = files;
   const before = await readJson<Seen>(stopping);
   if (before) return before;
@@ -76,6 +82,7 @@ async function lookOnce(files: ReturnType<typeof filesOf>, token: number): Promi
     ...(errorAt !== undefined && { firstErrorAt: errorAt }),
     ...{ lookedAt: Date.now(), verdict: log.verdict() },
     ...(tail && { tail }),
+    ...(stacks && { ranks: await stacks().catch(none), stacksPath: files.stacks }),
   };
   await writeJson(stopping, seen).catch(noted);
   return seen;
@@ -84,6 +91,12 @@ async function lookOnce(files: ReturnType<typeof filesOf>, token: number): Promi
 /** What a stop writes down helps a second attempt; a disk that does not take it must not keep ranks alive. */
 function noted(error: unknown): void {
   log.warn('a stop could not write down what it saw', { error: String(error) });
+}
+
+/** Stacks help a person to understand; without them the ranks are ended all the same. */
+function none(error: unknown): [] {
+  log.warn('the stacks of a hung gang could not be kept', { error: String(error) });
+  return [];
 }
 
 /** Where the guard was killed, or there never was one, nobody else is left to say that it has ended. */

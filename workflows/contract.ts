@@ -208,6 +208,29 @@ export interface WatchTrainingInput {
   leaseSeconds: number;
   /** Set for the node of the last rank, which alone prints iterations. */
   reportTo?: Recipient;
+  /** When it is to take training for hung; absent where hangs are not looked for. */
+  hang?: HangLimits;
+}
+
+/** The longest that phases took so far in this run, in milliseconds. */
+export interface Pace {
+  /** From the launch to the first step, but for the building of the dataset's index. */
+  start?: number;
+  index?: number;
+  firstStep?: number;
+  save?: number;
+  evaluation?: number;
+}
+
+export interface HangLimits {
+  /** Silence that is never a hang. */
+  floorMs: number;
+  /** How long each phase before the first iteration may take when nothing longer was seen. */
+  startMs: number;
+  startedFrom: number;
+  saveEvery: number;
+  evaluateEvery?: number;
+  pace?: Pace;
 }
 
 export interface WatchResult {
@@ -234,6 +257,8 @@ export interface StopTrainingInput {
   generation: number;
   token: number;
   graceSeconds: number;
+  /** The gang hangs: what its ranks are at is written down before anything is signalled. */
+  keepStacks?: boolean;
 }
 
 /** A rank of a hung gang as it was found. */
@@ -338,6 +363,9 @@ export interface Timing {
   agentGrace: string;
   lease: string;
   stopGrace: string;
+  /** Silence after which training may count as hung, or "off"; and the same for each phase before its first iteration. */
+  hangAfter?: string;
+  startWithin?: string;
 }
 
 /** Asks a node's worker whether it is there, or another machine is, in seconds and once. */
@@ -364,7 +392,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   });
   const stop = proxyActivities<NodeActivities>({
     taskQueue,
-    startToCloseTimeout: milliseconds(timing.stopGrace) + 20_000,
+    // The grace, what SIGKILL takes, and the stacks of a hung gang.
+    startToCloseTimeout: milliseconds(timing.stopGrace) + 40_000,
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 2 },
   });

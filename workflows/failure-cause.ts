@@ -54,11 +54,10 @@ export function blame(members: MemberFailure[], plan: EndPlan, gang: Pick<NodeIn
   }
   if (hung) {
     const stuck = stuckMember(members);
-    return {
-      cause: 'hang',
-      ...about(stuck?.node),
-      why: [hung.message, stuck?.what ?? 'no rank stands out'].join('; '),
-    };
+    const looked = members.find(({ node, evidence }) => evidence?.stacksPath && node === (stuck?.node ?? node));
+    const stacks = looked && `stacks, here of ${looked.node}: ${looked.evidence!.stacksPath}`;
+    const why = [hung.message, stuck?.what ?? 'no rank stands out', ...(stacks ? [stacks] : [])].join('; ');
+    return { cause: 'hang', ...about(stuck?.node), why };
   }
   if (end.end !== 'failed')
     return failed[0]

@@ -36,6 +36,8 @@ export async function runGeneration(run: Run, input: GenerationInput): Promise<G
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
   if (result.loss !== undefined) state.loss = result.loss;
+  if (result.pace) state.pace = result.pace;
+  delete state.slow;
   return result;
 }
 

@@ -153,6 +153,8 @@ export const runFile = z.strictObject({
       agentGrace: duration.default('2m'),
       lease: duration.default('30m'),
       stopGrace: duration.default('20s'),
+      hangAfter: z.union([z.literal('off'), duration], '"off", or a duration such as "90s"').default('60s'),
+      startWithin: duration.default('30m'),
     })
     .prefault({}),
 });

@@ -5,7 +5,7 @@
 import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
-import { lostNode, messageOf } from './failure-chain.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { followProgress, type GenerationInput, type GenerationResult } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './failure-cause.js';
@@ -99,11 +99,15 @@ async function stopAll(input: GenerationInput, members: Map<string, MemberFailur
 async function stopEach(input: GenerationInput, members: Map<string, MemberFailure>): Promise<boolean> {
   const { run, generation, token, timing } = input;
   const graceSeconds = milliseconds(timing.stopGrace) / 1000;
+  const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
   let confirmed = false;
   await Promise.all(
     input.nodes.map(async ({ name }) => {
       try {
-        const evidence = await onNode(name, timing).stopTraining({ run, generation, token, graceSeconds });
+        const evidence = await onNode(name, timing).stopTraining({
+          ...{ run, generation, token, graceSeconds },
+          ...(keepStacks && { keepStacks }),
+        });
         confirmed ||= evidence.confirmed;
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
@@ -126,7 +130,7 @@ const brief = (members: MemberFailure[]): MemberFailure[] =>
 function noteFailure(members: Map<string, MemberFailure>, node: string, error: unknown): void {
   members.set(node, {
     node,
-    kind: lostNode(error) ? 'lost' : 'failed',
+    kind: lostNode(error) ? 'lost' : failureIn(error, 'TrainingHung') ? 'hung' : 'failed',
     message: messageOf(error),
   });
 }
