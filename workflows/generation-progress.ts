@@ -1,9 +1,17 @@
 /** What a generation is told, and what it knows of itself while it trains and tells its run. */
 import { getExternalWorkflowHandle, log, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { CopyPlan } from './checkpoints.js';
-import type { NodeInfo, Timing } from './contract.js';
-import { checkpointReplicated, generationNews, replicated, trainingProgress, type GenerationNews } from './messages.js';
-import type { MemberFailure } from './recovery.js';
+import type { HangLimits, NodeInfo, Pace, Timing } from './contract.js';
+import { longer } from './hang-limits.js';
+import {
+  checkpointReplicated,
+  generationNews,
+  replicated,
+  trainingProgress,
+  type GenerationNews,
+  type Slowdown,
+} from './messages.js';
+import type { MemberFailure } from './failure-cause.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
 
@@ -24,6 +32,8 @@ export interface GenerationInput {
   env?: Record<string, string>;
   startedFrom: number;
   target: number;
+  /** When training counts as hung; absent where nobody looks for that. */
+  hang?: HangLimits;
   keepCheckpoints: number;
   timing: Timing;
   /** Set when this execution continues one that had launched already. */
@@ -36,6 +46,8 @@ export interface Reached {
   replicated: number;
   iteration: number;
   loss?: number;
+  /** How long its phases took. */
+  pace?: Pace;
 }
 
 export interface GenerationResult extends Reached {
@@ -71,6 +83,8 @@ export function followProgress(input: GenerationInput) {
     loss: input.attached?.loss,
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
+    pace: longer(input.hang?.pace, input.attached?.pace),
+    slow: undefined as Slowdown | undefined,
   };
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ name }) => name);
@@ -88,6 +102,7 @@ export function followProgress(input: GenerationInput) {
       points,
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
+      ...(state.slow && { slow: state.slow }),
     };
     toldAt = Date.now();
     points = [];
@@ -102,8 +117,10 @@ export function followProgress(input: GenerationInput) {
   };
 
   setHandler(replicated, () => state.replicated);
-  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more }) => {
+  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more, pace, slow }) => {
     if (token !== input.token) return;
+    state.pace = longer(state.pace, pace);
+    state.slow = slow;
     state.iteration = iteration;
     state.loss = loss ?? state.loss;
     state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
@@ -134,6 +151,7 @@ export function followProgress(input: GenerationInput) {
       replicated: state.replicated,
       iteration: state.iteration,
       ...(state.loss !== undefined && { loss: state.loss }),
+      ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
     }),
   };
 }

@@ -110,11 +110,13 @@ const result = (state: RunState, message: string): PretrainResult => ({
 /** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
 function followNews(run: Run): void {
   const { state } = run;
-  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points }) => {
+  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points, slow }) => {
     if (generation !== state.generation) return;
     state.iteration = iteration;
     state.replicated = replicated;
     state.asOf = Date.now();
+    if (slow) state.slow = slow;
+    else delete state.slow;
     if (loss !== undefined) state.loss = loss;
     if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
     addPoints(state, points);

@@ -1,4 +1,6 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
+import type { Pace } from './contract.js';
+import type { Slowdown } from './messages.js';
 import type { FailedGeneration } from './recovery.js';
 
 export type Phase = 'check' | 'data' | 'weights' | 'restore' | 'train' | 'report' | 'done' | 'failed';
@@ -26,6 +28,9 @@ export interface RunState {
   total: number;
   loss?: number;
   secondsPerIteration?: number;
+  slow?: Slowdown;
+  /** How long phases took in generations before, for the patience with the next. */
+  pace?: Pace;
   /** Newest checkpoint that is complete, proven and copied. */
   replicated: number;
   /** When the figures above were last heard of. */
@@ -105,6 +110,9 @@ export function enterPhase(state: RunState, phase: RunState['phase'], at: number
     state.phases.push({ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at });
 }
 
+const slowness = ({ since, was, is }: Slowdown): string =>
+  `slow: a step takes ${is.toPrecision(3)} s since iteration ${since}, and took ${was.toPrecision(3)} s at first. A node that is slow holds up all: compare their devices`;
+
 const clock = (at: number): string => new Date(at).toISOString().slice(11, 19);
 
 export function describeRun(state: RunState): string {
@@ -120,6 +128,7 @@ export function describeRun(state: RunState): string {
     `iteration ${iteration} of ${total}${planned}${loss === undefined ? '' : ` · loss ${loss.toFixed(4)}`}${left}${state.asOf ? ` · as of ${clock(state.asOf)} UTC` : ''}`,
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
+    ...(state.slow ? [slowness(state.slow)] : []),
     ...(state.failures.length ? [`failures: ${state.failures.length}`] : []),
     '',
     ...state.events.slice(-5).map(({ at, text }) => `- ${clock(at)} ${text}`),

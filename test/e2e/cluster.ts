@@ -31,6 +31,7 @@ export interface RunChanges {
   train?: Record<string, unknown>;
   cluster?: Record<string, unknown>;
   dataset?: Record<string, unknown>;
+  recovery?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];
@@ -58,7 +59,7 @@ export async function startCluster(stepSeconds: number): Promise<Cluster> {
         return { code, stdout: stdout ?? '', stderr: stderr ?? '' };
       }
     },
-    async runFile(name, { train, cluster, dataset, ...rest }) {
+    async runFile(name, { train, cluster, dataset, recovery, ...rest }) {
       const base = demoRunFile('demo', { iterations: 30, saveInterval: 5 });
       const path = join(dir, `${name}.json`);
       const merged = {
@@ -67,6 +68,7 @@ export async function startCluster(stepSeconds: number): Promise<Cluster> {
         train: { ...(base['train'] as object), ...train },
         dataset: { ...(base['dataset'] as object), ...dataset },
         cluster: { ...(base['cluster'] as object), ...cluster },
+        recovery: { ...(base['recovery'] as object), ...recovery },
       };
       await writeFile(path, JSON.stringify(merged));
       return path;
