@@ -38,7 +38,7 @@ async function askRanks(look: Look, graceMs: number): Promise<void> {
   while (performance.now() < Math.min(end, withoutRanks)) {
     const found = (await look()).filter(({ guard }) => !guard);
     if (found.length === 0) return;
-    const ranks = ranksOf(found);
+    const ranks = rootRanks(found);
     for (const rank of ranks) {
       const key = `${rank.pid} ${rank.startTime}`;
       if (!asked.has(key)) await signal(rank, 'SIGTERM');
@@ -50,7 +50,7 @@ async function askRanks(look: Look, graceMs: number): Promise<void> {
 }
 
 /** The ranks themselves: a data loader that one has started would take the signal for its own end. */
-function ranksOf(found: TokenProcess[]): TokenProcess[] {
+export function rootRanks(found: TokenProcess[]): TokenProcess[] {
   const ranks = found.filter(({ rank }) => rank);
   const pids = new Set(ranks.map(({ pid }) => pid));
   return ranks.filter(({ parent }) => !pids.has(parent));

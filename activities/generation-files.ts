@@ -62,6 +62,10 @@ export const filesOf = (dir: string) => ({
   guardLog: join(dir, 'guard.log'),
   /** The guard that has the right to start the command. */
   lock: join(dir, 'guard.lock'),
+  /** The first error in the log, and when a watcher read it. */
+  firstError: join(dir, 'first-error.json'),
+  /** Of a hung gang: what its ranks were at. */
+  stacks: join(dir, 'stacks.txt'),
   /** How far the generation has heard of progress. */
   reported: join(dir, 'reported.json'),
   /** What a stop saw before it signalled anything, and how it ended. */

@@ -9,6 +9,8 @@ interface Found {
   text: string;
   /** Last iteration printed before it. */
   at: number;
+  /** Where the line itself says when, in milliseconds since the epoch. */
+  time?: number;
 }
 
 /** Texts that say that somebody else ended first, and torchrun's own summary of its ranks' ends. */
@@ -62,7 +64,9 @@ export function createErrorSearch() {
   let explains = false;
 
   function note(text: string, isEcho = ECHO.test(text)): void {
-    (isEcho ? echoes : causes).push({ text: text.trim().slice(0, LONGEST), at: iteration });
+    const time = timeIn(text);
+    const found = { text: text.trim().slice(0, LONGEST), at: iteration, ...(time !== undefined && { time }) };
+    (isEcho ? echoes : causes).push(found);
   }
 
   function search(raw: string): LogEvent[] {
@@ -116,8 +120,17 @@ export function createErrorSearch() {
       causes[0]?.text ??
       echoes[0]?.text ??
       (failed && `local rank ${failed.localRank} ended with exit code ${failed.exitCode}`),
+    firstAt: (): number | undefined => (causes[0] ?? echoes[0])?.time,
     rankSignal: (): string | undefined => failed && signalName(failed.exitCode),
   };
+}
+
+/** How CANN and torch_npu print the time, in the node's own zone. */
+function timeIn(text: string): number | undefined {
+  const found = /\b(\d{4})-(\d\d)-(\d\d)-(\d\d):(\d\d):(\d\d)(\.\d{1,3})?/.exec(text);
+  if (!found) return undefined;
+  const [year, month, day, hour, minute, second] = found.slice(1, 7).map(Number);
+  return new Date(year!, month! - 1, day, hour, minute, second).getTime() + Math.round(Number(found[7] ?? 0) * 1000);
 }
 
 /** Python's way to say that a signal ended a process: its number, negative. */

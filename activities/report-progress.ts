@@ -1,18 +1,19 @@
 /** Signals the generation how far training is: at the first iteration, once a minute, at saves and at the end. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
-import type { Recipient } from '../workflows/contract.js';
+import type { Pace, Recipient } from '../workflows/contract.js';
 import type { TrainingProgress } from '../workflows/messages.js';
 import { readJson, writeJson } from './atomic.js';
 import type { NodeDeps } from './node-deps.js';
+import { createStepTrend } from './step-trend.js';
 import type { Iteration } from './training-log.js';
 
 export interface ProgressReport {
   add(iteration: Iteration): void;
   /** Sends when something is due; `now` when there is a reason to, and something new. Does not wait for the server. */
-  send(now: boolean): void;
+  send(now: boolean, pace?: Pace): void;
   /** Waits for the last report, for a bounded time. */
-  close(): Promise<void>;
+  close(pace?: Pace): Promise<void>;
 }
 
 const EVERY = 60_000;
@@ -31,6 +32,8 @@ export async function openProgressReport({ to, token, path, signal }: ReportOpti
   let reported = (await readJson<{ iteration: number }>(path))?.iteration ?? 0;
   let last: Iteration | undefined;
   let points: TrainingProgress['points'] = [];
+  let pace: Pace | undefined;
+  const trend = createStepTrend();
   let sentAt = -Infinity;
   let sending: Promise<void> | undefined;
 
@@ -46,6 +49,8 @@ export async function openProgressReport({ to, token, path, signal }: ReportOpti
         ...(loss !== undefined && { loss }),
         ...(msPerIteration !== undefined && { secondsPerIteration: msPerIteration / 1_000 }),
         points: thinned(sent),
+        ...(pace && { pace }),
+        ...(trend.slow() && { slow: trend.slow()! }),
       };
       await signal(to, 'trainingProgress', payload);
       reported = iteration;
@@ -56,7 +61,8 @@ export async function openProgressReport({ to, token, path, signal }: ReportOpti
     }
   }
 
-  const send = (now: boolean): void => {
+  const send = (now: boolean, latest?: Pace): void => {
+    pace = latest ?? pace;
     const due = now || performance.now() - sentAt >= EVERY;
     if (sending || !due || !last || last.iteration <= reported) return;
     sending = report().finally(() => (sending = undefined));
@@ -66,15 +72,16 @@ export async function openProgressReport({ to, token, path, signal }: ReportOpti
   return {
     send,
     add(iteration) {
+      if (iteration.msPerIteration !== undefined) trend.add(iteration.iteration, iteration.msPerIteration);
       if (iteration.iteration <= reported) return;
       last = iteration;
       if (iteration.loss !== undefined) points.push([iteration.iteration, iteration.loss]);
       // A server that is away for days must not fill the memory.
       if (points.length > 100 * POINTS) points = points.filter((_, index) => index % 2 === 0);
     },
-    async close() {
+    async close(latest) {
       await settled();
-      send(true);
+      send(true, latest);
       await settled();
     },
   };

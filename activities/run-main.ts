@@ -12,7 +12,7 @@ export function runMain(state: RunState, said: string, now: number): string {
     .map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value)}</dd></div>`)
     .join('')}</dl>
 <h2>Loss</h2>${curve.length < 2 ? '<p class="soft">no loss was reported</p>' : '<div class="chart" id="loss"></div>'}
-${(state.pace ?? []).length < 2 ? '' : '<h2>Throughput</h2><div class="chart" id="throughput"></div>'}
+${(state.rates ?? []).length < 2 ? '' : '<h2>Throughput</h2><div class="chart" id="throughput"></div>'}
 ${chartData(charts(state))}
 <h2>Phases</h2>${timeline(state.phases, now)}
 <h2>Where the time went</h2>${table(['phase', 'seconds', 'share'], ledger(state.phases, now))}
@@ -53,12 +53,12 @@ function figures(state: RunState): [string, string][] {
 }
 
 function charts(state: RunState): Chart[] {
-  const { curve, pace = [], tokensPerIteration: tokens, failures } = state;
+  const { curve, rates = [], tokensPerIteration: tokens, failures } = state;
   const marks = failures.map(({ startedFrom, endedAt }) => Math.max(startedFrom, endedAt));
   const rate = ([iteration, seconds]: [number, number]): [number, number] => [iteration, (tokens ?? 1) / seconds];
   return [
     { id: 'loss', label: 'loss', points: curve, marks },
-    { id: 'throughput', label: tokens ? 'tokens/s' : 'iterations/s', points: pace.map(rate), marks },
+    { id: 'throughput', label: tokens ? 'tokens/s' : 'iterations/s', points: rates.map(rate), marks },
   ];
 }
 

@@ -1,16 +1,21 @@
 /** Ends one member of a gang for certain, and says what it saw. */
 import { heartbeat, log } from '@temporalio/activity';
-import type { MemberEvidence, StopTrainingInput } from '../workflows/contract.js';
+import type { MemberEvidence, RankState, StopTrainingInput } from '../workflows/contract.js';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
 import { fenceOff } from './fence.js';
 import { readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
+import { firstErrorAt } from './first-error.js';
+import { keepStacks } from './keep-stacks.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
-import { readLogFile } from './tail.js';
+import { readLogFile, tailOf } from './tail.js';
 
-type Seen = Pick<MemberEvidence, 'exitCode' | 'signal' | 'firstError'>;
+type Seen = Omit<MemberEvidence, 'node' | 'confirmed' | 'lastIteration' | 'lastSaved' | 'logPath'>;
+
+/** Of every member, and all of them end up in one workflow's history. */
+const TAIL_BYTES = 1_024;
 
 export const createStopTraining =
   (deps: NodeDeps) =>
@@ -33,10 +38,11 @@ export const createStopTraining =
     }
   };
 
-async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
+async function stop(deps: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
+  const { name: node, dataDir } = deps;
   const { token, graceSeconds } = input;
   const files = filesOf(generationDir(dataDir, input));
-  const seen = await lookOnce(files, token);
+  const seen = await lookOnce(files, token, input.keepStacks ? () => keepStacks(deps, token, files.stacks) : undefined);
   const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000, heartbeat);
   if (confirmed) await closeUp(token, files.exit).catch(noted);
   const { lastIteration, lastSaved } = (await readLogFile(files.log)).verdict();
@@ -55,9 +61,11 @@ async function stop({ name: node, dataDir }: NodeDeps, input: StopTrainingInput)
  * own signals make say nothing about the failure.
  */
 async function lookOnce(
-  { stopping, exit: path, log: logPath }: ReturnType<typeof filesOf>,
+  files: ReturnType<typeof filesOf>,
   token: number,
+  stacks?: () => Promise<RankState[]>,
 ): Promise<Seen> {
+  const { stopping, exit: path, log: logPath } = files;
   const before = await readJson<Seen>(stopping);
   if (before) return before;
   const exit = await readJson<ExitFile>(path);
@@ -65,10 +73,16 @@ async function lookOnce(
   const log = await readLogFile(logPath);
   const signal = log.rankSignal() ?? (own?.reason ? undefined : own?.signal);
   const firstError = log.firstError() ?? own?.reason;
+  const errorAt = await firstErrorAt(files, log);
+  const tail = await tailOf(logPath, TAIL_BYTES);
   const seen: Seen = {
     ...(typeof own?.code === 'number' && { exitCode: own.code }),
     ...(signal && { signal }),
     ...(firstError !== undefined && { firstError }),
+    ...(errorAt !== undefined && { firstErrorAt: errorAt }),
+    ...{ lookedAt: Date.now(), verdict: log.verdict() },
+    ...(tail && { tail }),
+    ...(stacks && { ranks: await stacks().catch(none), stacksPath: files.stacks }),
   };
   await writeJson(stopping, seen).catch(noted);
   return seen;
@@ -77,6 +91,12 @@ async function lookOnce(
 /** What a stop writes down helps a second attempt; a disk that does not take it must not keep ranks alive. */
 function noted(error: unknown): void {
   log.warn('a stop could not write down what it saw', { error: String(error) });
+}
+
+/** Stacks help a person to understand; without them the ranks are ended all the same. */
+function none(error: unknown): [] {
+  log.warn('the stacks of a hung gang could not be kept', { error: String(error) });
+  return [];
 }
 
 /** Where the guard was killed, or there never was one, nobody else is left to say that it has ended. */

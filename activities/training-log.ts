@@ -23,6 +23,10 @@ export type LogEvent =
   | { kind: 'saving' | 'saved' | 'loaded'; iteration: number }
   /** The timer that the last rank prints after a save, where rank 0 prints the save itself. */
   | { kind: 'saveTimer' }
+  /** Of rank 0: the dataset's index is built, is there, and the first step begins. */
+  | { kind: 'indexing' | 'indexed' | 'stepping' }
+  /** Of the last rank, after an evaluation. */
+  | { kind: 'evaluated' }
   | { kind: 'startedOver' }
   | { kind: 'done' }
   | { kind: 'exiting'; why: 'sigterm' | 'iteration' | 'time' }
@@ -36,6 +40,8 @@ export interface TrainingLog {
   verdict(): TrainingVerdict;
   /** The earliest error that is a cause, else the earliest that is another member's echo. */
   firstError(): string | undefined;
+  /** When it was printed, where the line itself says so: milliseconds since the epoch. */
+  firstErrorAt(): number | undefined;
   /** Signal that ended the first rank that torchrun saw fail, if one did. */
   rankSignal(): string | undefined;
 }
@@ -49,6 +55,10 @@ const MARKS: [RegExp, (match: RegExpExecArray) => LogEvent][] = [
     ([, n]) => ({ kind: 'loaded', iteration: Number(n) }),
   ],
   [/^ +save-checkpoint \.+: /g, () => ({ kind: 'saveTimer' })],
+  [/^> building train, validation, and test datasets \.\.\./g, () => ({ kind: 'indexing' })],
+  [/^> finished creating GPT datasets/g, () => ({ kind: 'indexed' })],
+  [/\[before the start of training step\]/g, () => ({ kind: 'stepping' })],
+  [/\bvalidation loss at iteration \d+/g, () => ({ kind: 'evaluated' })],
   [/will not load any checkpoints and will start from random/g, () => ({ kind: 'startedOver' })],
   [/\[after training is done\]/g, () => ({ kind: 'done' })],
   [/\[exiting program after receiving SIGTERM/g, () => ({ kind: 'exiting', why: 'sigterm' })],
@@ -94,6 +104,7 @@ export function createTrainingLog(): TrainingLog {
       ...(startedOver && { startedOver }),
     }),
     firstError: errors.first,
+    firstErrorAt: errors.firstAt,
     rankSignal: errors.rankSignal,
   };
 

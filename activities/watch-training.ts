@@ -6,8 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApplicationFailure } from '@temporalio/common';
 import type { WatchResult, WatchTrainingInput } from '../workflows/contract.js';
 import { failure } from './failures.js';
+import { openErrorNotes } from './first-error.js';
 import { readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile, type StateFile } from './generation-files.js';
+import { createHangDetector, type Silence } from './hang-detector.js';
 import { renewLease } from './lease.js';
 import { openMetrics } from './metrics.js';
 import type { NodeDeps } from './node-deps.js';
@@ -41,7 +43,7 @@ interface Seen {
 }
 
 async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, signal: AbortSignal): Promise<WatchResult> {
-  const { token, leaseSeconds, reportTo } = input;
+  const { token, leaseSeconds, reportTo, hang } = input;
   const files = filesOf(generationDir(deps.dataDir, input));
   const member: Member = {
     node: deps.name,
@@ -50,10 +52,15 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
     log: createTrainingLog(),
   };
   const metrics = await openMetrics(files.metrics);
+  const errors = await openErrorNotes(files);
   const report =
     reportTo && (await openProgressReport({ to: reportTo, token, path: files.reported, signal: deps.signal }));
 
+  // The time of the machine, which no change of the clock moves. Another watcher's patience began before, and is not known.
+  const detector = hang && createHangDetector(hang, performance.now());
+
   const take = (event: LogEvent): void => {
+    detector?.take(event, performance.now());
     if (event.kind === 'iteration') {
       seen.last = event;
       metrics.add(event);
@@ -76,15 +83,21 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
     while (await follower.read()) signal.throwIfAborted();
     if (end !== 'running') follower.flush();
     await metrics.save();
-    report?.send(seen.saved);
+    await errors.take(member.log);
+    report?.send(seen.saved, detector?.pace());
     seen.saved = false;
+    const silence = detector?.look(performance.now());
 
     const quit = seen.quitAt !== undefined && performance.now() - seen.quitAt > QUIT_WAIT_MS;
     if (end === 'running' && !seen.failedRank && !quit) {
+      if (silence) {
+        await report?.close(detector?.pace());
+        throw hung(member, silence);
+      }
       await sleep(LOOK_EVERY_MS, undefined, { signal });
       continue;
     }
-    await report?.close();
+    await report?.close(detector?.pace());
     if (end === 'lost') throw lost(member);
     if (end !== 'running' && isSuccess(end, member.log)) return { exitCode: 0, verdict: member.log.verdict() };
     throw await commandFailed(member, end === 'running' ? undefined : end, seen);
@@ -133,6 +146,27 @@ async function commandFailed(
         tail: await tailOf(logPath, TAIL_BYTES),
       },
     },
+  );
+}
+
+const PHASES: Record<Silence['phase'], string> = {
+  start: 'while training started',
+  index: "while the dataset's index was built",
+  firstStep: 'in the first step',
+  step: 'in a step',
+  save: 'at a checkpoint',
+  evaluation: 'in an evaluation',
+};
+
+function hung(
+  { node, generation, logPath }: Member,
+  { phase, silentMs, allowedMs, iteration }: Silence,
+): ApplicationFailure {
+  const seconds = (ms: number) => `${Math.round(ms / 1000)} s`;
+  return failure(
+    'TrainingHung',
+    `${node}: training of generation ${generation} hangs: no new iteration after ${iteration} for ${seconds(silentMs)} ${PHASES[phase]}, ${seconds(allowedMs)} are allowed; log: ${logPath}`,
+    { nonRetryable: true, details: { ...{ node, logPath, phase, iteration }, silentMs: Math.round(silentMs) } },
   );
 }
 

@@ -208,6 +208,29 @@ export interface WatchTrainingInput {
   leaseSeconds: number;
   /** Set for the node of the last rank, which alone prints iterations. */
   reportTo?: Recipient;
+  /** When it is to take training for hung; absent where hangs are not looked for. */
+  hang?: HangLimits;
+}
+
+/** The longest that phases took so far in this run, in milliseconds. */
+export interface Pace {
+  /** From the launch to the first step, but for the building of the dataset's index. */
+  start?: number;
+  index?: number;
+  firstStep?: number;
+  save?: number;
+  evaluation?: number;
+}
+
+export interface HangLimits {
+  /** Silence that is never a hang. */
+  floorMs: number;
+  /** How long each phase before the first iteration may take when nothing longer was seen. */
+  startMs: number;
+  startedFrom: number;
+  saveEvery: number;
+  evaluateEvery?: number;
+  pace?: Pace;
 }
 
 export interface WatchResult {
@@ -234,6 +257,17 @@ export interface StopTrainingInput {
   generation: number;
   token: number;
   graceSeconds: number;
+  /** The gang hangs: what its ranks are at is written down before anything is signalled. */
+  keepStacks?: boolean;
+}
+
+/** A rank of a hung gang as it was found. */
+export interface RankState {
+  rank: number;
+  /** Linux's letter for the state of its main thread: R, S, D, T, Z. */
+  state: string;
+  /** The innermost Python function that it was in, where py-spy could tell. */
+  at?: string;
 }
 
 /** What a stopped member saw, for the decision what to do next. */
@@ -244,6 +278,16 @@ export interface MemberEvidence {
   exitCode?: number;
   signal?: string;
   firstError?: string;
+  /** By the node's own clock: when that error was printed, and when this was looked at, before anybody signalled anything. */
+  firstErrorAt?: number;
+  lookedAt?: number;
+  /** Of the log as it was then. */
+  verdict?: TrainingVerdict;
+  /** Last lines of the log as it was then, bounded. */
+  tail?: string;
+  /** Of a hung gang: its ranks, and the file with their stacks. */
+  ranks?: RankState[];
+  stacksPath?: string;
   lastIteration?: number;
   /** Newest save that its log tells of: on SIGTERM ranks save what they have. */
   lastSaved?: number;
@@ -319,6 +363,9 @@ export interface Timing {
   agentGrace: string;
   lease: string;
   stopGrace: string;
+  /** Silence after which training may count as hung, or "off"; and the same for each phase before its first iteration. */
+  hangAfter?: string;
+  startWithin?: string;
 }
 
 /** Asks a node's worker whether it is there, or another machine is, in seconds and once. */
@@ -347,7 +394,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   });
   const stop = proxyActivities<NodeActivities>({
     taskQueue,
-    startToCloseTimeout: milliseconds(timing.stopGrace) + 20_000,
+    // The grace, what SIGKILL takes, and the stacks of a hung gang.
+    startToCloseTimeout: milliseconds(timing.stopGrace) + 40_000,
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 2 },
   });

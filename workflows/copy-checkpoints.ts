@@ -4,7 +4,7 @@ import { shareOut, type CopyPlan } from './checkpoints.js';
 import { onNode, peerOf } from './contract.js';
 import { lostNode } from './failure-chain.js';
 import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
-import type { MemberFailure } from './recovery.js';
+import type { MemberFailure } from './failure-cause.js';
 import { patienceWith } from './witnesses.js';
 
 /** How long the copies of the last checkpoint may take before it counts as not replicated. */

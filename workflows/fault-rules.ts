@@ -174,7 +174,7 @@ export const FAULT_RULES: FaultRule[] = [
   },
   {
     name: 'disk',
-    pattern: /No space left on device|ENOSPC|Disk quota exceeded|Read-only file system/i,
+    pattern: /No space left on device|the disk is full|ENOSPC|Disk quota exceeded|Read-only file system/i,
     class: 'environment',
     meaning: 'the disk is full or cannot be written',
     advice: 'free space there',
@@ -303,20 +303,33 @@ export function layerOf(line: string): string | undefined {
 export const suspectOf = (line: string): string | undefined =>
   /Cluster Exception Location\[IP\/ID\]:\[([^\]/]+)/.exec(line)?.[1];
 
-export interface FirstFault {
+export interface SeenError {
   node: string;
   line: string;
+  /** Milliseconds from the error to the look at it, which all nodes take at about the same time: no clock is compared. */
+  age?: number;
+}
+
+export interface FirstFault extends SeenError {
   rule?: FaultRule;
 }
 
+/** Looks are taken this far apart at most, and a watcher reads a line this late: within it nothing came first. */
+const TOGETHER_MS = 2_000;
+
 /**
- * Of errors in order of time, the one to act on: the first that is not a mere consequence, else the first. On many
- * members time-outs and lost connections are what the others' end looks like from there.
+ * Of errors the one to act on: the oldest that is not a mere consequence, else the oldest. On many members time-outs
+ * and lost connections are what the others' end looks like from there. Of errors that came together, one that is
+ * understood; then the order given decides.
  */
-export function firstFault(errors: { node: string; line: string }[]): FirstFault | undefined {
-  const judged = errors.map((error) => {
+export function firstFault(errors: SeenError[]): FirstFault | undefined {
+  const judged = errors.map((error): FirstFault => {
     const rule = faultOf(error.line);
     return { ...error, ...(rule && { rule }) };
   });
-  return judged.find(({ rule }) => rule?.class !== 'symptom') ?? judged[0];
+  const causes = judged.filter(({ rule }) => rule?.class !== 'symptom');
+  const candidates = causes.length > 0 ? causes : judged;
+  const oldest = Math.max(...candidates.map(({ age = 0 }) => age));
+  const first = candidates.filter(({ age = 0 }) => oldest - age <= TOGETHER_MS);
+  return first.find(({ rule }) => rule) ?? first[0];
 }

@@ -1,7 +1,8 @@
 /** What a generation is told, and what it knows of itself while it trains and tells its run. */
 import { getExternalWorkflowHandle, log, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { CopyPlan } from './checkpoints.js';
-import type { NodeInfo, Timing } from './contract.js';
+import type { HangLimits, NodeInfo, Pace, Timing } from './contract.js';
+import { longer } from './hang-limits.js';
 import {
   checkpointReplicated,
   endGeneration,
@@ -9,8 +10,9 @@ import {
   replicated,
   trainingProgress,
   type GenerationNews,
+  type Slowdown,
 } from './messages.js';
-import type { MemberFailure } from './recovery.js';
+import type { MemberFailure } from './failure-cause.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
 import type { Ending } from './wishes.js';
@@ -32,6 +34,8 @@ export interface GenerationInput {
   env?: Record<string, string>;
   startedFrom: number;
   target: number;
+  /** When training counts as hung; absent where nobody looks for that. */
+  hang?: HangLimits;
   keepCheckpoints: number;
   timing: Timing;
   /** Set when this execution continues one that had launched already. */
@@ -46,6 +50,8 @@ export interface Reached {
   loss?: number;
   /** It was asked to end, when nothing newer than `after` was replicated. */
   ending?: { at: Ending; after: number };
+  /** How long its phases took. */
+  pace?: Pace;
 }
 
 export interface GenerationResult extends Reached {
@@ -83,6 +89,8 @@ export function followProgress(input: GenerationInput) {
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
     ending: input.attached?.ending,
+    pace: longer(input.hang?.pace, input.attached?.pace),
+    slow: undefined as Slowdown | undefined,
   };
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ name }) => name);
@@ -100,6 +108,7 @@ export function followProgress(input: GenerationInput) {
       points,
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
+      ...(state.slow && { slow: state.slow }),
     };
     toldAt = Date.now();
     points = [];
@@ -118,8 +127,10 @@ export function followProgress(input: GenerationInput) {
     if (token !== input.token) return;
     state.ending = ending && { at: ending, after: state.ending?.after ?? state.replicated };
   });
-  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more }) => {
+  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more, pace, slow }) => {
     if (token !== input.token) return;
+    state.pace = longer(state.pace, pace);
+    state.slow = slow;
     state.iteration = iteration;
     state.loss = loss ?? state.loss;
     state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
@@ -153,6 +164,7 @@ export function followProgress(input: GenerationInput) {
       iteration: state.iteration,
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.ending && { ending: state.ending }),
+      ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
     }),
   };
 }

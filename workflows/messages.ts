@@ -1,6 +1,6 @@
 /** Signals, updates and queries by the names that appear on the wire, in the CLI and in histories. */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { Holder, NodeAnswer, NodeInfo } from './contract.js';
+import type { Holder, NodeAnswer, NodeInfo, Pace } from './contract.js';
 import type { PoolRequest, RunRequest } from './requests.js';
 import type { PoolState } from './roster.js';
 import type { RunState } from './status.js';
@@ -14,6 +14,18 @@ export interface TrainingProgress {
   secondsPerIteration?: number;
   /** Iteration and loss of some iterations since the last report, for the curve: 60 at most. */
   points: [iteration: number, loss: number][];
+  /** How long phases took so far, for the next generation's patience. */
+  pace?: Pace;
+  slow?: Slowdown;
+}
+
+/** Steps take longer than they did at first. */
+export interface Slowdown {
+  /** The iteration at which it was seen first. */
+  since: number;
+  /** Seconds a step at first, and now. */
+  was: number;
+  is: number;
 }
 
 /** From each copying node to its generation: what it writes of this iteration is sealed, and its copies of others' parts are proven. */
@@ -79,6 +91,7 @@ export interface GenerationNews {
   secondsPerIteration?: number;
   replicated: number;
   points: [iteration: number, loss: number][];
+  slow?: Slowdown;
 }
 
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');

@@ -5,6 +5,7 @@ import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
 import { runChild } from './child.js';
 import { peerOf, type NodeInfo } from './contract.js';
+import { hangLimits } from './hang-limits.js';
 import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
@@ -97,6 +98,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   state.copies = Object.fromEntries(
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
   );
+  const hang = hangLimits(spec, restored, state.pace);
   const plan = { dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared };
   return {
     run: name,
@@ -113,6 +115,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     env: launchEnvironment(spec),
     startedFrom: restored,
     target: state.target,
+    ...(hang && { hang }),
     keepCheckpoints: spec.train.keepCheckpoints,
     timing,
   };

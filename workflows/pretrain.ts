@@ -16,7 +16,7 @@ import { generationNews, runState, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
-import { addPace, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
+import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
 
 export async function pretrain(input: unknown): Promise<PretrainResult> {
@@ -143,15 +143,17 @@ const result = (state: RunState, message: string): PretrainResult => ({
 /** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
 function followNews(run: Run): void {
   const { state } = run;
-  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points }) => {
+  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points, slow }) => {
     if (generation !== state.generation) return;
     state.iteration = iteration;
     state.replicated = replicated;
     state.asOf = Date.now();
+    if (slow) state.slow = slow;
+    else delete state.slow;
     if (loss !== undefined) state.loss = loss;
     if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
     addPoints(state, points);
-    addPace(state);
+    addRate(state);
     show(run);
   });
 }

@@ -1,112 +1,150 @@
-/** What to do after a generation has failed. Pure and table-tested: evidence in, one decision out. */
-import type { MemberEvidence } from './contract.js';
+/** What to do after a generation has failed. Pure and table-tested: cause and history in, one decision out. */
+import type { Blame, Cause } from './failure-cause.js';
 
-/** How one member of a failed generation ended. */
-export interface MemberFailure {
-  node: string;
-  /** Lost: neither its worker nor its stop answered. Failed: its ranks ended with an error. Stopped: ended by us. */
-  kind: 'lost' | 'failed' | 'stopped';
-  message: string;
-  evidence?: MemberEvidence;
-}
-
-/** A generation that failed, as far as later decisions need it. */
+/** A generation that failed, as far as later decisions, the status and the report need it. */
 export interface FailedGeneration {
   generation: number;
   /** Newest replicated checkpoint when it started, and when it ended. */
   startedFrom: number;
   endedAt: number;
+  /** Last iteration that it trained. */
+  iteration: number;
+  /** When its end was decided upon, in milliseconds since the epoch. */
+  at: number;
   culprit?: string;
   cause: Cause;
+  why: string;
 }
 
-export type Cause = 'node' | 'hardware' | 'network' | 'environment' | 'user' | 'numeric' | 'unknown';
+/** The generation that has just ended, before its cause is known. */
+export type EndedGeneration = Omit<FailedGeneration, 'culprit' | 'cause' | 'why'>;
 
-export type Decision =
-  | { action: 'relaunch'; replace: string[]; cause: Cause; culprit?: string; why: string }
-  | { action: 'stop'; type: 'CommandFailed' | 'NoProgress'; cause: Cause; culprit?: string; why: string };
+interface About {
+  cause: Cause;
+  culprit?: string;
+  why: string;
+}
 
-/** First error line → class. In order: the first pattern that fits decides. Sources: reading of torch_npu, CANN and Megatron texts. */
-const CLASSES: [RegExp, Cause][] = [
-  [/found NaN|found Inf|Unexpected result nan/i, 'numeric'],
-  [/unrecognized arguments|invalid choice|the following arguments are required/i, 'user'],
-  [/OptimizerParamScheduler|size mismatch|KeyError|AssertionError|NotImplementedError/i, 'user'],
-  [/out of memory|OutOfMemoryError|EL0004/i, 'user'],
-  [/MULTI BIT ECC|UCE ERROR|SUSPECT MEM ERROR|Device lost heart|LINK ERROR|device lost/i, 'hardware'],
-  [/Address already in use|EJ0001|libhccl|libatb|No space left|Permission denied|EI0006/i, 'environment'],
-  [
-    /Connection reset|Connection refused|Connection closed|Timed out|Broken pipe|EI0002|gloo|heartbeat lost/i,
-    'network',
-  ],
-];
+export type Decision = About &
+  (
+    | { action: 'retry'; pauseMs: number }
+    /** `hardware`: the pool is to know that these nodes are not sound. */
+    | { action: 'replace'; replace: string[]; hardware: boolean; pauseMs: number }
+    /** Another attempt would end the same way until a person has changed something. */
+    | { action: 'ask' }
+    /** More attempts than the run has for this. */
+    | { action: 'fail' }
+  );
 
-/** Texts that say that *another* member ended: never the cause while a different text is there. */
-const SYMPTOM = /Connection reset|Connection closed|Connection refused|Timed out|Broken pipe|EI0002|EI9999|gloo/i;
-
-const classify = (firstError: string | undefined): Cause =>
-  CLASSES.find(([pattern]) => pattern.test(firstError ?? ''))?.[1] ?? 'unknown';
+export interface Limits {
+  /** Of the whole run, whatever the causes. */
+  maxFailures: number;
+  globalBatch: number;
+  /** Spares at hand: for a suspicion alone no node is asked of the pool. */
+  spares: number;
+}
 
 /** Failures without a newer checkpoint after which a run gives up. */
 const WITHOUT_PROGRESS = 3;
+const DAY_MS = 86_400_000;
 
 /**
- * @param members how each member ended
- * @param history the failed generations of this run, this one last
+ * Of each cause: failures a day, newer checkpoints between them or not, after which the run gives up; and how often
+ * one node may be to blame until another takes its place.
  */
+const BUDGETS: Record<Cause, { aDay: number; aNode: number }> = {
+  node: { aDay: 20, aNode: 1 },
+  hardware: { aDay: 12, aNode: 1 },
+  hang: { aDay: 8, aNode: 2 },
+  network: { aDay: 12, aNode: 2 },
+  environment: { aDay: 8, aNode: 2 },
+  leftover: { aDay: 8, aNode: 2 },
+  numeric: { aDay: 4, aNode: 2 },
+  user: { aDay: 2, aNode: Infinity },
+  unknown: { aDay: 12, aNode: 3 },
+};
+
+/** Before the next attempt: what a leftover process holds, or a link that flaps, needs a moment. Doubles while nothing is gained. */
+const PAUSE_MS: Record<Cause, number> = {
+  ...{ node: 500, hardware: 500, hang: 500, numeric: 500, user: 500, unknown: 500 },
+  ...{ network: 1_000, environment: 1_000, leftover: 5_000 },
+};
+const LONGEST_PAUSE_MS = 120_000;
+
+/** @param before the failed generations of this run before this one */
 export function decide(
-  members: MemberFailure[],
-  history: Omit<FailedGeneration, 'culprit' | 'cause'>[],
-  maxFailures: number,
+  { cause, nodes, why, advice, logPath }: Blame,
+  ended: EndedGeneration,
+  before: FailedGeneration[],
+  limits: Limits,
 ): Decision {
-  const lost = members.filter(({ kind }) => kind === 'lost').map(({ node }) => node);
-  const blamed = culpritOf(members);
-  const cause: Cause = lost.length ? 'node' : classify(blamed?.evidence?.firstError);
-  const about = { cause, ...(blamed && { culprit: blamed.node }) };
-  const said = blamed ? `${blamed.node}: ${blamed.evidence?.firstError ?? blamed.message}` : 'no member says why';
+  const [culprit] = nodes;
+  const about = { cause, ...(culprit !== undefined && { culprit }), why };
+  const history = [...before, { ...ended, ...about }];
+  const log = logPath ? ` (log: ${logPath})` : '';
 
-  if (cause === 'user')
+  if (cause === 'user' && !mayPass(history))
     return {
-      action: 'stop',
-      type: 'CommandFailed',
       ...about,
-      why: `${said}. A retry would end the same way (log: ${blamed?.evidence?.logPath ?? 'on the node'})`,
+      action: 'ask',
+      why: `${why}. A retry would end the same way: ${advice ?? 'read the log'}${log}`,
     };
-  if (cause === 'numeric' && withoutProgress(history) >= 2)
-    return {
-      action: 'stop',
-      type: 'CommandFailed',
-      ...about,
-      why: `${said}, again after a restart from the same checkpoint: data or settings, not a node`,
-    };
+  if (cause === 'numeric' && isNaNAgain(history))
+    return { ...about, action: 'ask', why: `${why}. ${aboutNaN(history, limits.globalBatch)}${log}` };
+  const spent = overBudget(history, limits.maxFailures);
+  if (spent) return { ...about, action: 'fail', why: `${spent}; last: ${why}${log}. So far: ${story(history)}` };
+
+  const pauseMs = Math.min(LONGEST_PAUSE_MS, PAUSE_MS[cause] * 2 ** withoutProgress(history));
+  const surely = cause === 'node' || cause === 'hardware';
+  const replace = nodes.filter((node) => blamedFor(history, node, cause) >= BUDGETS[cause].aNode);
+  if (replace.length > 0 && (surely || limits.spares >= replace.length))
+    return { ...about, action: 'replace', replace, hardware: cause === 'hardware', pauseMs };
+  return { ...about, action: 'retry', pauseMs };
+}
+
+/** Too little memory or a key that is missing is sometimes no setting: training had gone on well. Once more, then. */
+function mayPass(history: FailedGeneration[]): boolean {
+  const { iteration, startedFrom } = history.at(-1)!;
+  return iteration > startedFrom && inARow(history, 'user') < 2;
+}
+
+/** At the same iteration, or without a newer checkpoint in between. */
+function isNaNAgain(history: FailedGeneration[]): boolean {
+  const { iteration } = history.at(-1)!;
+  const earlier = history.slice(0, -1).filter(({ cause }) => cause === 'numeric');
+  return earlier.some((other) => other.iteration === iteration) || inARow(history, 'numeric') >= 2;
+}
+
+function aboutNaN(history: FailedGeneration[], globalBatch: number): string {
+  const { iteration, startedFrom } = history.at(-1)!;
+  const same = history.slice(0, -1).some((other) => other.cause === 'numeric' && other.iteration === iteration);
+  const samples = `samples ${iteration * globalBatch} to ${(iteration + 1) * globalBatch - 1} in the order of training`;
+  return same
+    ? `It came again after a restart from iteration ${startedFrom}, at the same iteration, ${iteration + 1}: data (${samples}) or settings, not a node`
+    : `It came again after a restart from iteration ${startedFrom}, now at iteration ${iteration + 1} (${samples}): settings, or a device that computes wrongly`;
+}
+
+/** What the run has used up, if it has. */
+function overBudget(history: FailedGeneration[], maxFailures: number): string | undefined {
+  const { cause, at } = history.at(-1)!;
   if (withoutProgress(history) >= WITHOUT_PROGRESS)
-    return {
-      action: 'stop',
-      type: 'NoProgress',
-      ...about,
-      why: `${WITHOUT_PROGRESS} generations in a row ended without a newer checkpoint; last: ${said}`,
-    };
+    return `${WITHOUT_PROGRESS} generations in a row ended without a newer checkpoint`;
   if (history.length > maxFailures)
-    return {
-      action: 'stop',
-      type: 'NoProgress',
-      ...about,
-      why: `${history.length} failures, more than recovery.maxFailures = ${maxFailures}; last: ${said}`,
-    };
-  if (lost.length) return { action: 'relaunch', replace: lost, ...about, why: `${lost.join(', ')} did not answer` };
-  if (cause === 'hardware') return { action: 'relaunch', replace: [blamed!.node], ...about, why: said };
-  return { action: 'relaunch', replace: [], ...about, why: said };
+    return `${history.length} failures, more than recovery.maxFailures = ${maxFailures}`;
+  const today = history.filter((failure) => failure.cause === cause && at - failure.at < DAY_MS).length;
+  if (today > BUDGETS[cause].aDay)
+    return `${today} failures of cause ${cause} within a day, ${BUDGETS[cause].aDay} are allowed`;
+  return undefined;
 }
 
-/** The lost node, else the member whose error is not the echo of another's end. */
-function culpritOf(members: MemberFailure[]): MemberFailure | undefined {
-  const failed = members.filter(({ kind }) => kind === 'failed');
-  return (
-    members.find(({ kind }) => kind === 'lost') ??
-    failed.find(({ evidence }) => evidence?.signal !== undefined) ??
-    failed.find(({ evidence }) => evidence?.firstError && !SYMPTOM.test(evidence.firstError)) ??
-    failed[0]
-  );
-}
+/** Since that node was replaced, which its absence from later gangs sees to: a node that is back begins anew only after a day. */
+const blamedFor = (history: FailedGeneration[], node: string, cause: Cause): number =>
+  history.filter(
+    (failure, index) =>
+      (failure.culprit === node || index === history.length - 1) &&
+      failure.cause === cause &&
+      history.at(-1)!.at - failure.at < DAY_MS,
+  ).length;
 
 function withoutProgress(history: Pick<FailedGeneration, 'startedFrom' | 'endedAt'>[]): number {
   let count = 0;
@@ -115,4 +153,28 @@ function withoutProgress(history: Pick<FailedGeneration, 'startedFrom' | 'endedA
     count++;
   }
   return count;
+}
+
+/** Failures of one cause at the end of the history, from one and the same checkpoint. */
+function inARow(history: FailedGeneration[], cause: Cause): number {
+  const last = history.at(-1)!;
+  let count = 0;
+  for (const failure of [...history].reverse()) {
+    if (failure.cause !== cause || failure.endedAt !== last.endedAt) break;
+    count++;
+  }
+  return count;
+}
+
+const STORY = 5;
+
+/** The last failures, one short sentence each. */
+function story(history: FailedGeneration[]): string {
+  const told = history
+    .slice(-STORY)
+    .map(
+      ({ generation, startedFrom, iteration, cause, culprit }) =>
+        `generation ${generation} went from ${startedFrom} to ${iteration} (${cause}${culprit ? `, ${culprit}` : ''})`,
+    );
+  return [...(history.length > STORY ? [`${history.length - STORY} failures before`] : []), ...told].join('; ');
 }

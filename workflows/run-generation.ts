@@ -2,6 +2,7 @@
 import { ApplicationFailure, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
 import { runChild } from './child.js';
 import type { Crew } from './crew.js';
+import { blame } from './failure-cause.js';
 import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
 import { relayEnding } from './relay-ending.js';
@@ -12,6 +13,11 @@ import type { GenerationInput, GenerationResult } from './generation-progress.js
 import { trainGeneration } from './train-generation.js';
 import type { Ending, Wishes } from './wishes.js';
 import { cutOff } from './witnesses.js';
+
+/** Of each failure that is kept: for the page and the report. */
+const LONGEST_WHY = 400;
+/** Failures that the last one tells of. */
+const TOLD = 20;
 
 export interface Run {
   spec: RunSpec;
@@ -50,36 +56,38 @@ export async function runGeneration(
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
   if (result.loss !== undefined) state.loss = result.loss;
+  if (result.pace) state.pace = result.pace;
+  delete state.slow;
   return result;
 }
 
 /** Decides what a failed generation means; returns when the crew is whole again, throws when the run must end. */
 export async function afterFailure(run: Run, input: GenerationInput, result: GenerationResult): Promise<void> {
   const { spec, state, crew } = run;
-  const failed = { generation: input.generation, startedFrom: input.startedFrom, endedAt: result.replicated };
-  const decision = decide(result.members, [...state.failures, failed], spec.recovery.maxFailures);
-  state.failures.push({ ...failed, cause: decision.cause, ...(decision.culprit && { culprit: decision.culprit }) });
-  log.info('a generation failed', { ...failed, decision });
-  note(run, `generation ${input.generation} failed at iteration ${result.iteration}: ${decision.why}`);
-  if (decision.action === 'stop')
+  const { generation, startedFrom } = input;
+  const { iteration, replicated: endedAt } = result;
+  const ended = { generation, startedFrom, endedAt, iteration, at: Date.now() };
+  const decision = decide(blame(result.members, input, input.nodes), ended, state.failures, {
+    ...{ maxFailures: spec.recovery.maxFailures, globalBatch: spec.train.globalBatch, spares: crew.spares.length },
+  });
+  const { cause, culprit } = decision;
+  state.failures.push({ ...ended, cause, ...(culprit && { culprit }), why: decision.why.slice(0, LONGEST_WHY) });
+  log.info('a generation failed', { ...ended, decision, members: result.members });
+  note(run, `generation ${generation} failed at iteration ${iteration}: ${decision.why}`);
+  if (decision.action === 'ask' || decision.action === 'fail')
     throw ApplicationFailure.nonRetryable(
-      `training stopped at iteration ${result.iteration}: ${decision.why}`,
-      decision.type,
-      {
-        culprit: decision.culprit,
-        cause: decision.cause,
-        lastCheckpoint: result.replicated,
-      },
+      `training stopped at iteration ${iteration}: ${decision.why}`,
+      decision.action === 'ask' ? 'CommandFailed' : 'NoProgress',
+      { ...{ culprit, cause, lastCheckpoint: endedAt }, failures: state.failures.slice(-TOLD) },
     );
   // A node that only its peers do not reach answers the server, and would join the next gang to no avail.
-  const unreached = decision.cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
-  const replaced = [...new Set([...decision.replace, ...unreached])];
+  const unreached = cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
+  const replaced = [...new Set([...(decision.action === 'replace' ? decision.replace : []), ...unreached])];
   if (replaced.length) {
     await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why);
     note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
   }
-  // A cause that passes by itself gets a moment, longer each time nothing was gained.
-  await sleep(Math.min(60_000, 500 * 2 ** state.failures.filter((f) => f.endedAt <= f.startedFrom).length));
+  await sleep(decision.pauseMs);
 }
 
 export function note(run: Run, text: string): void {

@@ -208,6 +208,8 @@ export const runFile = z.strictObject({
       agentGrace: duration('0s', '1d').default('2m'),
       lease: duration('5s', '30d').default('30m'),
       stopGrace: duration('0s', '1h').default('20s'),
+      hangAfter: z.union([z.literal('off'), duration('1s', '1d')], '"off", or a duration such as "90s"').default('60s'),
+      startWithin: duration('10s', '7d').default('30m'),
     })
     .prefault({}),
 });

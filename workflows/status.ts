@@ -1,4 +1,6 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
+import type { Pace } from './contract.js';
+import type { Slowdown } from './messages.js';
 import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
 
@@ -33,6 +35,9 @@ export interface RunState {
   devices?: number;
   /** Whose checkpoint shards each node keeps copies of. */
   copies?: Record<string, string[]>;
+  slow?: Slowdown;
+  /** How long phases took in generations before, for the patience with the next. */
+  pace?: Pace;
   /** Newest checkpoint that is complete, proven and copied. */
   replicated: number;
   /** When the figures above were last heard of. */
@@ -45,7 +50,7 @@ export interface RunState {
   /** Iteration and loss, at most `MAX_POINTS`, thinned evenly. */
   curve: [iteration: number, loss: number][];
   /** Iteration and seconds an iteration, as they were heard of. */
-  pace: [iteration: number, seconds: number][];
+  rates: [iteration: number, seconds: number][];
 }
 
 /** What a run comes to. */
@@ -80,7 +85,7 @@ export const newState = (run: string, series: string, total: number): RunState =
   events: [],
   requests: [],
   curve: [],
-  pace: [],
+  rates: [],
 });
 
 export function addEvent(state: RunState, at: number, text: string): void {
@@ -96,11 +101,11 @@ export function addPoints(state: RunState, points: RunState['curve']): void {
 }
 
 /** The pace that was just heard of; iterations that are trained again replace what came after. */
-export function addPace(state: RunState): void {
-  const { iteration, secondsPerIteration, pace } = state;
+export function addRate(state: RunState): void {
+  const { iteration, secondsPerIteration, rates } = state;
   if (secondsPerIteration === undefined) return;
-  const before = pace.filter(([other]) => other < iteration);
-  state.pace = thinned([...before, [iteration, secondsPerIteration]], MAX_POINTS);
+  const before = rates.filter(([other]) => other < iteration);
+  state.rates = thinned([...before, [iteration, secondsPerIteration]], MAX_POINTS);
 }
 
 /** At most `max` points, evenly fewer, the last one among them. */
@@ -126,6 +131,9 @@ export function enterPhase(state: RunState, phase: RunState['phase'], at: number
     state.phases.push({ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at });
 }
 
+const slowness = ({ since, was, is }: Slowdown): string =>
+  `slow: a step takes ${is.toPrecision(3)} s since iteration ${since}, and took ${was.toPrecision(3)} s at first. A node that is slow holds up all: compare their devices`;
+
 const clock = (at: number): string => new Date(at).toISOString().slice(11, 19);
 
 /** Nodes, requests and such on a page that a person reads: no more of each. */
@@ -140,6 +148,7 @@ export function describeRun(state: RunState): string {
     ...copiesLine(state),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
     ...rolesLine(state),
+    ...(state.slow ? [slowness(state.slow)] : []),
     ...(state.failures.length ? [failuresLine(state.failures)] : []),
     ...pendingLines(state.requests),
     '',

@@ -5,15 +5,18 @@
 import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
-import { lostNode, messageOf } from './failure-chain.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
-import type { MemberFailure } from './recovery.js';
+import type { MemberFailure } from './failure-cause.js';
 import { milliseconds } from './duration.js';
+import { judgeEnd } from './training-end.js';
 import { failedNode, tagged, watchAll, type Interrupted } from './watch-gang.js';
 
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
+/** Members whose log's end is kept. */
+const TAILS = 8;
 
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
   const { nodes } = input;
@@ -40,15 +43,15 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
   if (results === 'asked') {
     await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members));
-    return { outcome: 'stopped', ...progress.summary(), members: [...members.values()] };
+    return { outcome: 'stopped', ...progress.summary(), members: brief([...members.values()]) };
   }
-  if (results.length > 0) noteUnclear(input, results, members);
+  if (results.length > 0) judge(input, results, members);
   if (results.length === 0 || members.size > 0) {
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
       await stopAndKeep(input, progress, members);
     });
-    return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
+    return { outcome: 'failed', ...progress.summary(), members: brief([...members.values()]) };
   }
   await progress.tell();
   // The last node's log knows more than the last report of it.
@@ -68,11 +71,13 @@ async function stopAndKeep(
 }
 
 /** Exit code 0 is not success: MindSpeed-LLM also exits 0 when it finds no checkpoint, cannot read one, or is told to stop. */
-function noteUnclear(input: GenerationInput, results: WatchResult[], members: Map<string, MemberFailure>): void {
-  const { outcome, lastSaved } = results[0]!.verdict;
-  if ((outcome === 'finished' || outcome === 'exited') && (lastSaved ?? 0) >= input.target) return;
-  const node = input.nodes[0]!.name;
-  const message = `exit code 0, but ${outcome === 'unclear' ? 'the log says neither that training is done nor why it ended' : `it ended early (${outcome})`}; last save: ${lastSaved ?? 'none'}, wanted: ${input.target}`;
+function judge(input: GenerationInput, results: WatchResult[], members: Map<string, MemberFailure>): void {
+  const ends = results.map((result, rank) => ({ node: input.nodes[rank]!.name, ...result }));
+  const end = judgeEnd(ends, input);
+  if (end.end === 'finished' || end.end === 'reached') return;
+  const { node = input.nodes[0]!.name } = end.end === 'failed' ? end : {};
+  const message =
+    end.end === 'failed' ? end.why : `stopped by somebody else after a save at iteration ${end.iteration}`;
   members.set(node, { node, kind: 'failed', message });
 }
 
@@ -106,11 +111,15 @@ async function stopAll(input: GenerationInput, members: Map<string, MemberFailur
 async function stopEach(input: GenerationInput, members: Map<string, MemberFailure>): Promise<boolean> {
   const { run, generation, token, timing } = input;
   const graceSeconds = milliseconds(timing.stopGrace) / 1000;
+  const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
   let confirmed = false;
   await Promise.all(
     input.nodes.map(async ({ name }) => {
       try {
-        const evidence = await onNode(name, timing).stopTraining({ run, generation, token, graceSeconds });
+        const evidence = await onNode(name, timing).stopTraining({
+          ...{ run, generation, token, graceSeconds },
+          ...(keepStacks && { keepStacks }),
+        });
         confirmed ||= evidence.confirmed;
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
@@ -122,10 +131,18 @@ async function stopEach(input: GenerationInput, members: Map<string, MemberFailu
   return confirmed;
 }
 
+/** All members' evidence is one result: the ends of logs only of those that may be to blame. */
+const brief = (members: MemberFailure[]): MemberFailure[] =>
+  members.map(({ evidence, ...member }, index) => {
+    if (!evidence || (member.kind !== 'stopped' && index < TAILS)) return { ...member, ...(evidence && { evidence }) };
+    const { tail: _, ...rest } = evidence;
+    return { ...member, evidence: rest };
+  });
+
 function noteFailure(members: Map<string, MemberFailure>, node: string, error: unknown): void {
   members.set(node, {
     node,
-    kind: lostNode(error) ? 'lost' : 'failed',
+    kind: lostNode(error) ? 'lost' : failureIn(error, 'TrainingHung') ? 'hung' : 'failed',
     message: messageOf(error),
   });
 }

@@ -3,7 +3,7 @@
  * ways than by finishing, and each of its lines is printed by one rank only. Pure.
  */
 import type { TrainingVerdict } from './contract.js';
-import { faultOf, firstFault } from './fault-rules.js';
+import { faultOf, firstFault, type FaultClass } from './fault-rules.js';
 
 export interface MemberEnd {
   node: string;
@@ -11,6 +11,8 @@ export interface MemberEnd {
   exitCode?: number;
   verdict: TrainingVerdict;
   firstError?: string;
+  /** Milliseconds from that error to the look at it. */
+  errorAge?: number;
 }
 
 export interface EndPlan {
@@ -23,39 +25,56 @@ export interface EndPlan {
 export type TrainingEnd =
   | { end: 'finished' | 'reached' | 'stopped'; iteration: number }
   /** `name` is that of the fault rule, or of what is missing for a success. */
-  | { end: 'failed'; name: string; why: string; node?: string };
+  | { end: 'failed'; name: string; class?: FaultClass; why: string; node?: string };
 
 export function judgeEnd(members: MemberEnd[], { startedFrom, target }: EndPlan): TrainingEnd {
   const of = <K extends keyof TrainingVerdict>(field: K) =>
     members.map(({ verdict }) => verdict[field]).filter((value) => value !== undefined);
-  const failed = (name: string, why: string, node?: string): TrainingEnd => ({
+  const failed = (name: string, why: string, node?: string, cls?: FaultClass): TrainingEnd => ({
     ...{ end: 'failed', name, why },
     ...(node !== undefined && { node }),
+    ...(cls && { class: cls }),
   });
   const loaded = of('loadedAt')[0];
   if (loaded !== undefined && startedFrom > 0 && loaded !== startedFrom)
-    return failed('loaded-other-iteration', `loaded iteration ${loaded}, ${startedFrom} was planned`);
+    return failed(
+      'loaded-other-iteration',
+      `loaded iteration ${loaded}, ${startedFrom} was planned`,
+      members.find(({ verdict }) => verdict.loadedAt === loaded)!.node,
+      'environment',
+    );
   if (startedFrom > 0 && of('startedOver').some(Boolean))
-    return failed('missing-tracker', `started from random weights, iteration ${startedFrom} was planned`);
+    return failed(
+      'missing-tracker',
+      `started from random weights, iteration ${startedFrom} was planned`,
+      members.find(({ verdict }) => verdict.startedOver)!.node,
+      'environment',
+    );
 
-  const errors = members.flatMap(({ node, firstError }) => (firstError ? [{ node, line: firstError }] : []));
+  const errors = members.flatMap(({ node, firstError, errorAge }) =>
+    firstError ? [{ node, line: firstError, ...(errorAge !== undefined && { age: errorAge }) }] : [],
+  );
   const cause = firstFault(errors);
   const stopped = of('outcome').includes('saved');
   const dead = members.find(({ exitCode }) => exitCode !== 0);
   // A stop by us also leaves torchrun with another exit code where it was signalled itself.
   if (dead && !(stopped && !realErrors(errors)))
     return cause
-      ? failed(cause.rule?.name ?? 'unknown', cause.line, cause.node)
+      ? failed(cause.rule?.name ?? 'unknown', cause.line, cause.node, cause.rule?.class)
       : failed(dead.exitCode === undefined ? 'killed' : 'exit-code', describe(dead), dead.node);
 
   const lastSaved = Math.max(0, ...of('lastSaved'));
   if (stopped) return { end: 'stopped', iteration: lastSaved };
-  const last = Math.max(0, ...of('lastIteration'));
+  // Not every iteration is printed, and the last one that is saved was trained.
+  const last = Math.max(lastSaved, ...of('lastIteration'));
   if (cause?.rule && cause.rule.class !== 'symptom' && last < target)
-    return failed(cause.rule.name, `exit code 0, but: ${cause.line}`, cause.node);
+    return failed(cause.rule.name, `exit code 0, but: ${cause.line}`, cause.node, cause.rule.class);
   const ended = of('outcome').includes('finished') || of('outcome').includes('exited');
   if (!ended || last < target)
-    return failed('ended-early', `exit code 0 at iteration ${last}, and ${target} was the target`);
+    return failed(
+      'ended-early',
+      `exit code 0 at iteration ${last}, and ${target} was the target${ended ? '' : '; the log says neither that training is done nor why it ended'}`,
+    );
   if (lastSaved < target)
     return failed('no-final-checkpoint', `exit code 0 at iteration ${last}, and the last save was at ${lastSaved}`);
   return { end: of('outcome').includes('exited') ? 'reached' : 'finished', iteration: last };

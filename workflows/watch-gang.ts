@@ -17,7 +17,9 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
   const scope = new CancellationScope({ cancellable: true });
   try {
     await scope.run(async () => {
-      const watches = input.nodes.map((node, rank) => tagged(node.name, () => watchMember(input, node, rank)));
+      const watches = input.nodes.map((node, rank) =>
+        tagged(node.name, () => watchMember(input, progress, node, rank)),
+      );
       const copiers = copyAll(input, progress, input.target);
       // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
       const why = () => (progress.isToEnd() ? 'asked' : workflowInfo().continueAsNewSuggested && 'history full');
@@ -39,8 +41,13 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
   return results;
 }
 
-async function watchMember(input: GenerationInput, node: NodeInfo, rank: number): Promise<WatchResult> {
-  const { run, generation, token, timing } = input;
+async function watchMember(
+  input: GenerationInput,
+  progress: Progress,
+  node: NodeInfo,
+  rank: number,
+): Promise<WatchResult> {
+  const { run, generation, token, timing, hang } = input;
   const leaseSeconds = milliseconds(timing.lease) / 1000;
   const { workflowId, runId } = workflowInfo();
   const askAfter = patienceWith(node, [...input.nodes, ...input.spares], timing);
@@ -49,7 +56,10 @@ async function watchMember(input: GenerationInput, node: NodeInfo, rank: number)
     try {
       return await onNode(node.name, timing).watchTraining({
         ...{ run, generation, token, leaseSeconds },
-        ...(rank === input.nodes.length - 1 && { reportTo: { workflowId, runId } }),
+        ...(rank === input.nodes.length - 1 && {
+          reportTo: { workflowId, runId },
+          ...(hang && { hang: { ...hang, pace: progress.state.pace } }),
+        }),
       });
     } catch (error) {
       if (lostNode(error) === undefined) throw error;

@@ -34,7 +34,16 @@ function finished(): RunState {
     [3, 2.5],
   ]);
   addEvent(state, 8000, '<script>alert("n2 & n3")</script>');
-  state.failures.push({ generation: 1, startedFrom: 0, endedAt: 2, culprit: 'n2', cause: 'node' });
+  state.failures.push({
+    generation: 1,
+    startedFrom: 0,
+    endedAt: 2,
+    culprit: 'n2',
+    cause: 'node',
+    iteration: 31,
+    at: 0,
+    why: 'n2 did not answer',
+  });
   return state;
 }
 

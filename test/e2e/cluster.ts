@@ -32,6 +32,7 @@ export interface RunChanges {
   cluster?: Record<string, unknown>;
   dataset?: Record<string, unknown>;
   gates?: Record<string, unknown>;
+  recovery?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];
@@ -59,7 +60,7 @@ export async function startCluster(stepSeconds: number): Promise<Cluster> {
         return { code, stdout: stdout ?? '', stderr: stderr ?? '' };
       }
     },
-    async runFile(name, { train, cluster, dataset, ...rest }) {
+    async runFile(name, { train, cluster, dataset, recovery, ...rest }) {
       const base = demoRunFile('demo', { iterations: 30, saveInterval: 5 });
       const path = join(dir, `${name}.json`);
       const merged = {
@@ -68,6 +69,7 @@ export async function startCluster(stepSeconds: number): Promise<Cluster> {
         train: { ...(base['train'] as object), ...train },
         dataset: { ...(base['dataset'] as object), ...dataset },
         cluster: { ...(base['cluster'] as object), ...cluster },
+        recovery: { ...(base['recovery'] as object), ...recovery },
       };
       await writeFile(path, JSON.stringify(merged));
       return path;

@@ -209,6 +209,35 @@ describe('when a node dies with its disk', () => {
   );
 });
 
+describe('when a rank stands still', () => {
+  it(
+    'finds the hang, keeps the stacks, names the node, and ends with the losses of the undisturbed run',
+    async () => {
+      const recovery = { hangAfter: '5s', startWithin: '40s', stopGrace: '2s' };
+      await start('hung', await cluster.runFile('hung', { series: 'hung', train: { saveInterval: 10 }, recovery }));
+      await iterationReached('hung', 14);
+      const [rank] = await cluster.ranks('n1');
+      process.kill(rank!, 'SIGSTOP');
+
+      expect(await resultOf('hung')).toMatchObject({ iteration: 30, generations: 2, failures: 1 });
+      const metrics = await cluster.metrics('hung');
+      expect(metrics.find(({ generation }) => generation === 2)!.iteration).toBe(11);
+      expect(lossesOf(metrics)).toEqual(lossesOf(await cluster.metrics('plain')));
+
+      const { stdout } = await cluster.cli('workflow', 'query', '-w', 'hung', '--type', 'status');
+      expect(stdout).toMatch(
+        /generation 1 failed at iteration \d+: n2: training of generation 1 hangs: no new iteration/,
+      );
+      const stacks = /rank 0 of n1 is stopped; stacks, here of n1: (\/\S+\/gen-1-\d+\/stacks\.txt)/.exec(stdout)![1]!;
+      for (const node of ['n1', 'n2'])
+        expect(await readFile(stacks.replace(cluster.dataOf('n1'), cluster.dataOf(node)), 'utf8')).toContain(
+          node === 'n1' ? `== rank 0, pid ${rank}, state T` : '== rank 1',
+        );
+    },
+    2 * MINUTES,
+  );
+});
+
 async function activityTypes(workflowId: string): Promise<string[]> {
   const { events } = await cluster.client.workflow.getHandle(workflowId).fetchHistory();
   return (events ?? []).flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? []);

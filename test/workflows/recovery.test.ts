@@ -1,111 +1,208 @@
 /** The decision after a failed generation, as a table. */
 import { describe, expect, it } from 'vitest';
-import { decide, type MemberFailure } from '../../workflows/recovery.js';
+import type { Blame, Cause } from '../../workflows/failure-cause.js';
+import { decide, type Decision, type FailedGeneration } from '../../workflows/recovery.js';
 
-const failed = (node: string, firstError?: string, signal?: string): MemberFailure => ({
-  ...{ node, kind: 'failed', message: `${node} failed` },
-  evidence: { node, confirmed: true, logPath: '/log', ...(firstError && { firstError }), ...(signal && { signal }) },
-});
-const lost = (node: string): MemberFailure => ({ node, kind: 'lost', message: `${node} did not answer` });
-const stopped = (node: string): MemberFailure => ({ node, kind: 'stopped', message: 'stopped with the gang' });
-const generations = (...progress: [from: number, to: number][]) =>
-  progress.map(([startedFrom, endedAt], index) => ({ generation: index + 1, startedFrom, endedAt }));
+const MINUTE = 60_000;
 
-const RESET = 'RuntimeError: [gloo] Read error: Connection reset by peer';
+/** Of an earlier generation: its cause, its culprit, where it started, how far checkpoints got, how far it trained. */
+type Earlier = [cause: Cause, culprit: string | undefined, from: number, to: number, iteration?: number];
+
+const history = (earlier: Earlier[]): FailedGeneration[] =>
+  earlier.map(([cause, culprit, startedFrom, endedAt, iteration = endedAt], index) => ({
+    ...{ generation: index + 1, startedFrom, endedAt, iteration, at: index * MINUTE, cause, why: `why ${index + 1}` },
+    ...(culprit && { culprit }),
+  }));
+
+/** Decides about the last of these generations. */
+function after(
+  earlier: Earlier[],
+  { spares = 1, maxFailures = 20, ...more }: Partial<Blame & { spares: number; maxFailures: number }> = {},
+): Decision {
+  const all = history(earlier);
+  const { cause, culprit, why, ...ended } = all.pop()!;
+  const blamed = { cause, nodes: culprit ? [culprit] : [], why, ...more };
+  return decide(blamed, ended, all, { maxFailures, globalBatch: 64, spares });
+}
 
 describe('after a failed generation', () => {
-  it.each<[string, MemberFailure[], [number, number][], object]>([
-    [
-      'a lost node is replaced',
-      [lost('n2'), failed('n1', RESET)],
-      [[0, 5]],
-      { action: 'relaunch', replace: ['n2'], cause: 'node', culprit: 'n2' },
-    ],
+  it.each<[string, Earlier[], object, object?]>([
+    ['a lost node is replaced', [['node', 'n2', 0, 5]], { action: 'replace', replace: ['n2'], hardware: false }],
+    ['so it is without a spare: the pool is asked', [['node', 'n2', 0, 5]], { action: 'replace' }, { spares: 0 }],
     [
       'two lost nodes are both replaced',
-      [lost('n1'), lost('n2')],
-      [[0, 5]],
-      { action: 'relaunch', replace: ['n1', 'n2'] },
+      [['node', 'n1', 0, 5]],
+      { replace: ['n1', 'n2'] },
+      { nodes: ['n1', 'n2'], spares: 0 },
     ],
     [
-      'a killed rank is begun again on its node',
-      [failed('n1', RESET), failed('n2', undefined, '9')],
-      [[0, 5]],
-      { action: 'relaunch', replace: [], culprit: 'n2' },
+      'a node whose hardware failed is replaced, and the pool hears why',
+      [['hardware', 'n2', 0, 5]],
+      { action: 'replace', replace: ['n2'], hardware: true },
     ],
+    ['a rank that was killed is begun again on its node', [['unknown', 'n2', 0, 5]], { action: 'retry' }],
     [
-      'the echo of another end is not the culprit',
-      [failed('n1', RESET), failed('n2', 'OSError: [Errno 28] No space left on device')],
-      [[0, 5]],
-      { action: 'relaunch', cause: 'environment', culprit: 'n2' },
-    ],
-    [
-      'a memory fault replaces its node',
-      [stopped('n1'), failed('n2', 'HBM MULTI BIT ECC ERROR')],
-      [[0, 5]],
-      { action: 'relaunch', replace: ['n2'], cause: 'hardware' },
-    ],
-    [
-      'a wrong argument stops the run',
-      [failed('n1', 'pretrain_gpt.py: error: unrecognized arguments: --x')],
-      [[0, 0]],
-      { action: 'stop', type: 'CommandFailed', cause: 'user' },
-    ],
-    [
-      'too little memory stops the run',
-      [failed('n1', 'torch.OutOfMemoryError: NPU out of memory')],
-      [[0, 0]],
-      { action: 'stop', cause: 'user' },
-    ],
-    [
-      'NaN is tried once more',
-      [failed('n2', 'RuntimeError: Unexpected result nan')],
-      [[5, 5]],
-      { action: 'relaunch', cause: 'numeric' },
-    ],
-    [
-      'NaN again from the same checkpoint stops the run',
-      [failed('n2', 'RuntimeError: Unexpected result nan')],
+      'the third time its node is replaced',
       [
-        [5, 5],
-        [5, 5],
+        ['unknown', 'n2', 0, 5],
+        ['unknown', 'n2', 5, 10],
+        ['unknown', 'n2', 10, 15],
       ],
-      { action: 'stop', cause: 'numeric' },
+      { action: 'replace', replace: ['n2'] },
     ],
     [
-      'three without a newer checkpoint stop the run',
-      [lost('n1')],
+      'unless there is no spare: a suspicion is no reason to wait for one',
       [
-        [5, 5],
-        [5, 5],
-        [5, 5],
+        ['unknown', 'n2', 0, 5],
+        ['unknown', 'n2', 5, 10],
+        ['unknown', 'n2', 10, 15],
       ],
-      { action: 'stop', type: 'NoProgress' },
+      { action: 'retry' },
+      { spares: 0 },
+    ],
+    [
+      'or three nodes are to blame, once each',
+      [
+        ['unknown', 'n1', 0, 5],
+        ['unknown', 'n2', 5, 10],
+        ['unknown', 'n3', 10, 15],
+      ],
+      { action: 'retry' },
+    ],
+    ['a hang is begun again', [['hang', 'n2', 0, 5]], { action: 'retry' }],
+    [
+      'a second hang on the same node replaces it',
+      [
+        ['hang', 'n2', 0, 5],
+        ['hang', 'n2', 5, 10],
+      ],
+      { action: 'replace', replace: ['n2'] },
+    ],
+    [
+      'a second hang on another node does not',
+      [
+        ['hang', 'n1', 0, 5],
+        ['hang', 'n2', 5, 10],
+      ],
+      { action: 'retry' },
+    ],
+    [
+      'a second hang that points at nobody does not',
+      [
+        ['hang', undefined, 0, 5],
+        ['hang', undefined, 5, 10],
+      ],
+      { action: 'retry' },
+    ],
+    ['a wrong argument is for a person', [['user', 'n1', 0, 0]], { action: 'ask' }],
+    [
+      'too little memory after training went on well is tried once more',
+      [['user', 'n1', 10, 10, 14]],
+      { action: 'retry' },
+    ],
+    [
+      'and then is for a person',
+      [
+        ['user', 'n1', 10, 10, 14],
+        ['user', 'n1', 10, 10, 13],
+      ],
+      { action: 'ask' },
+    ],
+    ['NaN goes once more from the checkpoint', [['numeric', 'n1', 5, 5, 8]], { action: 'retry' }],
+    [
+      'NaN again from the same checkpoint is for a person',
+      [
+        ['numeric', 'n1', 5, 5, 8],
+        ['numeric', 'n1', 5, 5, 9],
+      ],
+      { action: 'ask' },
+    ],
+    [
+      'NaN after a newer checkpoint goes once more as well, on another node',
+      [
+        ['numeric', 'n1', 5, 5, 8],
+        ['numeric', 'n1', 5, 10, 13],
+      ],
+      { action: 'replace', replace: ['n1'], hardware: false },
+    ],
+    [
+      'three without a newer checkpoint end the run',
+      [
+        ['node', 'n1', 5, 5],
+        ['node', 'n2', 5, 5],
+        ['node', 'n3', 5, 5],
+      ],
+      { action: 'fail' },
     ],
     [
       'progress in between sets that count back',
-      [lost('n1')],
       [
-        [5, 5],
-        [5, 10],
-        [10, 10],
+        ['node', 'n1', 5, 5],
+        ['node', 'n2', 5, 10],
+        ['node', 'n3', 10, 10],
       ],
-      { action: 'relaunch' },
+      { action: 'replace' },
     ],
     [
-      'a generation in which nobody says why is begun again',
-      [stopped('n1')],
-      [[0, 5]],
-      { action: 'relaunch', replace: [], cause: 'unknown' },
+      'more failures than allowed end it, though each gained something',
+      [
+        ['node', 'n1', 0, 5],
+        ['node', 'n2', 5, 10],
+        ['node', 'n3', 10, 15],
+      ],
+      { action: 'fail' },
+      { maxFailures: 2 },
     ],
-  ])('%s', (_, members, progress, expected) => {
-    expect(decide(members, generations(...progress), 20)).toMatchObject(expected);
+    [
+      'so do more of one cause within a day',
+      Array.from({ length: 9 }, (_, i): Earlier => ['leftover', `n${i}`, i, i + 1]),
+      { action: 'fail' },
+    ],
+    [
+      'and not as many of several',
+      Array.from({ length: 9 }, (_, i): Earlier => [i % 2 ? 'hang' : 'leftover', `n${i}`, i, i + 1]),
+      { action: 'retry' },
+    ],
+  ])('%s', (_, earlier, expected, more) => {
+    expect(after(earlier, more)).toMatchObject(expected);
   });
 
-  it('more failures than allowed stop the run, though each gained something', () => {
-    expect(decide([lost('n1')], generations([0, 5], [5, 10], [10, 15]), 2)).toMatchObject({
-      action: 'stop',
-      type: 'NoProgress',
-    });
+  it('the next attempt waits longer each time nothing is gained, and longer for a port than for a node', () => {
+    const pauses = [
+      after([['leftover', 'n1', 0, 5]]),
+      after([['leftover', 'n1', 5, 5]]),
+      after([['leftover', 'n1', 5, 5], ['leftover', 'n1', 5, 5]]),
+      after([['node', 'n1', 5, 5]]),
+    ].map((decision) => ('pauseMs' in decision ? decision.pauseMs : undefined)); // prettier-ignore
+    expect(pauses).toEqual([5_000, 10_000, 20_000, 1_000]);
+  });
+
+  it('what was a day ago counts no more against a node', () => {
+    const [first, second] = history([['hang', 'n2', 0, 5], ['hang', 'n2', 5, 10]]); // prettier-ignore
+    const { cause, culprit, why, ...ended } = { ...second!, at: 25 * 60 * MINUTE };
+    const limits = { maxFailures: 20, globalBatch: 1, spares: 1 };
+    expect(decide({ cause, nodes: [culprit!], why }, ended, [first!], limits)).toMatchObject({ action: 'retry' });
   });
 });
+
+describe('a run that ends says', () => {
+  it('what a person can change', () => {
+    const { why } = after([['user', 'n1', 0, 0]], { why: 'n1: unrecognized arguments: --x', advice: 'correct train.extraArgs', logPath: '/n1.log' });
+    expect(why).toBe('n1: unrecognized arguments: --x. A retry would end the same way: correct train.extraArgs (log: /n1.log)');
+  });
+
+  it('which data a NaN came with, when it came at the same iteration again', () => {
+    const { why } = after([['numeric', 'n1', 100, 100, 120], ['numeric', 'n1', 100, 100, 120]], { why: 'n1: nan' });
+    expect(why).toBe('n1: nan. It came again after a restart from iteration 100, at the same iteration, 121: data (samples 7680 to 7743 in the order of training) or settings, not a node');
+  });
+
+  it('that a device may compute wrongly, when it came elsewhere', () => {
+    const { why } = after([['numeric', 'n1', 100, 100, 120], ['numeric', 'n1', 100, 100, 105]], { why: 'n1: nan' });
+    expect(why).toContain('now at iteration 106 (samples 6720 to 6783 in the order of training): settings, or a device that computes wrongly');
+  });
+
+  it('what came before', () => {
+    const { why } = after([['node', 'n1', 5, 5, 9], ['hang', undefined, 5, 5, 7], ['network', 'n2', 5, 5, 8]], { why: 'n2: reset' });
+    expect(why).toBe('3 generations in a row ended without a newer checkpoint; last: n2: reset. So far: generation 1 went from 5 to 9 (node, n1); generation 2 went from 5 to 7 (hang); generation 3 went from 5 to 8 (network, n2)');
+  });
+}); // prettier-ignore

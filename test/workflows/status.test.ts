@@ -64,6 +64,12 @@ describe('the status page', () => {
   });
 });
 
+it('the status page says that a node is slow, and since when', () => {
+  const state = newState('r', 's', 10);
+  state.slow = { since: 126, was: 3, is: 4.25 };
+  expect(describeRun(state)).toContain('slow: a step takes 4.25 s since iteration 126, and took 3.00 s at first.');
+});
+
 describe('the curve', () => {
   it('forgets what came after the point at which a run goes on again', () => {
     const state = newState('r', 's', 10);

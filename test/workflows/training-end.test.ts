@@ -1,35 +1,7 @@
 /** How recorded generations ended, all members' logs and exit codes together. */
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readLogFile } from '../../activities/tail.js';
 import { judgeEnd, type EndPlan, type MemberEnd } from '../../workflows/training-end.js';
-import { root } from '../../workers/config.js';
-import { readFixture } from '../support/arguments.js';
-
-interface Log {
-  file: string;
-  exit: number;
-}
-type Case = Partial<Log> & { node0?: Log; node1?: Log; hung_and_killed_by_us?: boolean };
-const { logs } = readFixture('golden/logs/logs.json') as { logs: Record<string, Case> };
-
-/** Exit 137 where a node was killed by us because it hung: it has no exit code of its own. */
-async function membersOf(name: string): Promise<MemberEnd[]> {
-  const one = logs[name]!;
-  const members = one.node0 ? { node0: one.node0, node1: one.node1! } : { node0: one as Log };
-  return Promise.all(
-    Object.entries(members).map(async ([node, { file, exit }]) => {
-      const log = await readLogFile(join(root, 'test/fixtures/golden/logs', file));
-      const firstError = log.firstError();
-      return {
-        node,
-        verdict: log.verdict(),
-        ...(exit !== 137 && { exitCode: exit }),
-        ...(firstError && { firstError }),
-      };
-    }),
-  );
-}
+import { membersOf, recordedGangs } from '../support/recorded-gangs.js';
 
 const RESUME = { startedFrom: 10, target: 20 };
 const FRESH = { startedFrom: 0, target: 20 };
@@ -71,7 +43,7 @@ describe('a recorded generation', () => {
   });
 
   it('is there for every recorded log', () => {
-    expect(ENDS.map(([name]) => name).sort()).toEqual(Object.keys(logs).sort());
+    expect(ENDS.map(([name]) => name).sort()).toEqual(recordedGangs);
   });
 });
 
@@ -108,6 +80,11 @@ describe('exit code 0 is no success', () => {
     ],
   ])('%s', (_, members, plan, name) => {
     expect(judgeEnd(members, { startedFrom: 0, target: 20, ...plan })).toMatchObject({ end: 'failed', name });
+  });
+
+  it('unless the last iteration was saved, though it was not printed', () => {
+    const verdict = { outcome: 'finished', lastIteration: 10, lastSaved: 15 } as const;
+    expect(judgeEnd([member(verdict)], { startedFrom: 0, target: 15 })).toEqual({ end: 'finished', iteration: 15 });
   });
 
   it('unless the exit is the planned one, with its checkpoint', () => {
