@@ -34,6 +34,7 @@ const pure = [
   'training-end',
   'training-flags',
   'warnings',
+  'wrong-start',
 ];
 /** What activities may know of workflows. */
 const forActivities = [
@@ -49,6 +50,7 @@ const forActivities = [
   'spec',
   'status',
   'topology',
+  'wrong-start',
 ];
 
 const oneOf = (names) => `(${names.join('|')})`;

@@ -23,6 +23,8 @@ export type LogEvent =
   | { kind: 'saving' | 'saved' | 'loaded'; iteration: number }
   /** The timer that the last rank prints after a save, where rank 0 prints the save itself. */
   | { kind: 'saveTimer' }
+  /** Of rank 0: the first step begins. */
+  | { kind: 'stepping' }
   | { kind: 'startedOver' }
   | { kind: 'done' }
   | { kind: 'exiting'; why: 'sigterm' | 'iteration' | 'time' }
@@ -49,6 +51,7 @@ const MARKS: [RegExp, (match: RegExpExecArray) => LogEvent][] = [
     ([, n]) => ({ kind: 'loaded', iteration: Number(n) }),
   ],
   [/^ +save-checkpoint \.+: /g, () => ({ kind: 'saveTimer' })],
+  [/\[before the start of training step\]/g, () => ({ kind: 'stepping' })],
   [/will not load any checkpoints and will start from random/g, () => ({ kind: 'startedOver' })],
   [/\[after training is done\]/g, () => ({ kind: 'done' })],
   [/\[exiting program after receiving SIGTERM/g, () => ({ kind: 'exiting', why: 'sigterm' })],

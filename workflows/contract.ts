@@ -206,6 +206,8 @@ export interface WatchTrainingInput {
   generation: number;
   token: number;
   leaseSeconds: number;
+  /** Set for the node of rank 0, which alone prints what was loaded, where something is: the iteration, or 0 for another model's weights. */
+  loads?: number;
   /** Set for the node of the last rank, which alone prints iterations. */
   reportTo?: Recipient;
 }

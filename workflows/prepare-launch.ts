@@ -102,6 +102,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     script: trainingScript(spec, plan),
     env: launchEnvironment(spec),
     startedFrom: restored,
+    ...(start.from !== 'random' && { loads: restored }),
     target: state.target,
     keepCheckpoints: spec.train.keepCheckpoints,
     timing,

@@ -5,7 +5,7 @@
 import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
-import { lostNode, messageOf } from './failure-chain.js';
+import { lostNode, messageOf, startedWrong } from './failure-chain.js';
 import { followProgress, type GenerationInput, type GenerationResult } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
@@ -20,6 +20,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
   let results: WatchResult[] | 'history full' = [];
+  let wrong = false;
 
   try {
     if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
@@ -34,6 +35,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
       throw error;
     }
     noteFailure(members, node, error);
+    wrong = startedWrong(error);
   }
   // Outside the try: it is thrown, and must not be taken for a failure that stops the ranks.
   if (results === 'history full')
@@ -42,8 +44,8 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   if (results.length === 0 || members.size > 0) {
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
-      await stopAll(input, members);
-      await keepLastSave(input, progress, [...members.values()]);
+      await stopAll(input, members, wrong);
+      if (!wrong) await keepLastSave(input, progress, [...members.values()]);
       await progress.tell();
     });
     return { outcome: 'failed', ...progress.summary(), members: [...members.values()] };
@@ -79,10 +81,10 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
   );
 
 /** Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may another gang start. */
-async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>): Promise<void> {
+async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>, unsaved = false): Promise<void> {
   const { timing } = input;
   const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
-  for (let wait = 2_000; !(await stopEach(input, members)); wait = Math.min(wait * 2, 60_000)) {
+  for (let wait = 2_000; !(await stopEach(input, members, unsaved)); wait = Math.min(wait * 2, 60_000)) {
     const left = over - Date.now();
     if (left <= 0) return;
     log.warn('no member confirmed its stop: asking again until the lease has ended everywhere', { left });
@@ -91,9 +93,14 @@ async function stopAll(input: GenerationInput, members: Map<string, MemberFailur
 }
 
 /** Whether a member confirmed. */
-async function stopEach(input: GenerationInput, members: Map<string, MemberFailure>): Promise<boolean> {
+async function stopEach(
+  input: GenerationInput,
+  members: Map<string, MemberFailure>,
+  unsaved: boolean,
+): Promise<boolean> {
   const { run, generation, token, timing } = input;
-  const graceSeconds = milliseconds(timing.stopGrace) / 1000;
+  // Ranks that began from something else would save it, over the series' own checkpoints.
+  const graceSeconds = unsaved ? 0 : milliseconds(timing.stopGrace) / 1000;
   let confirmed = false;
   await Promise.all(
     input.nodes.map(async ({ name }) => {

@@ -45,6 +45,7 @@ async function watchMember(input: GenerationInput, node: NodeInfo, rank: number)
     try {
       return await onNode(node.name, timing).watchTraining({
         ...{ run, generation, token, leaseSeconds },
+        ...(rank === 0 && input.loads !== undefined && { loads: input.loads }),
         ...(rank === input.nodes.length - 1 && { reportTo: { workflowId, runId } }),
       });
     } catch (error) {
