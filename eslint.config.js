@@ -14,6 +14,7 @@ const pure = [
   'convert-command',
   'data-files',
   'device-faults',
+  'duration',
   'fault-rules',
   'launch-environment',
   'layout-rules',

@@ -12,6 +12,7 @@ import type { Recipient } from '../workflows/contract.js';
 import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
+import { identityOf, onlyOfName } from './one-name.js';
 import { joinPool } from './pool-member.js';
 
 export async function runNode(): Promise<void> {
@@ -35,11 +36,12 @@ export async function runNode(): Promise<void> {
       signal: (to, signalName, payload) => signal(connected, to, signalName, payload),
       replicated: (of) => replicated(connected, of),
     };
+    await onlyOfName(connected.client, deps);
     const activities = createNodeActivities(deps);
     const worker = await Worker.create({
       connection: connected.native,
       namespace: connected.namespace,
-      identity: name,
+      identity: identityOf(deps),
       taskQueue: `node-${name}`,
       activities,
       // A few at once, never one: a stop must not queue behind a watch.

@@ -5,7 +5,7 @@
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import type { Release } from './releases.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import type { PretrainResult, RunState } from './status.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
@@ -342,6 +342,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   const quick = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '5 minutes',
+    // Else one that died with its worker would be waited for all that time.
+    heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 3 },
   });

@@ -13,7 +13,7 @@ import { createCrew } from './crew.js';
 import { generationNews, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
-import { describeProblems, parseRunSpec } from './spec.js';
+import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import { addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 
 export async function pretrain(input: unknown): Promise<PretrainResult> {
@@ -22,8 +22,12 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     throw ApplicationFailure.nonRetryable(describeProblems(parsed.problems), 'InvalidInput', parsed.problems);
   const { spec } = parsed;
 
-  // A schedule's workflow ids hold a time with colons; the run's name becomes part of paths.
-  const name = workflowInfo().workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
+  const name = runName(workflowInfo().workflowId);
+  if (name === undefined)
+    throw ApplicationFailure.nonRetryable(
+      `this workflow id cannot name a run: expected at most ${MAX_RUN_NAME} characters and more than dots`,
+      'InvalidInput',
+    );
   const state = newState(name, spec.series, spec.train.iterations);
   const crew = createCrew(spec, (what) => waitingOf(run)(what));
   const run: Run = { spec, name, state, crew };

@@ -1,14 +1,18 @@
 /** The fields of a run file: types, defaults and what each expects, in the words of the error message. */
 import { z } from 'zod';
+import { DURATION, milliseconds } from './duration.js';
 import { PRESETS } from './presets.js';
 import { MACHINES, RELEASES } from './releases.js';
 
-/** How the run file writes a duration. */
-export const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/;
-
 /** What a name may be made of, since it becomes part of paths, ids and task queues. */
 export const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/;
-const duration = z.string().regex(DURATION, 'a duration such as "90s", "10m" or "1.5h"');
+const duration = (from: string, to: string) => {
+  const fits = (value: string) => milliseconds(value) >= milliseconds(from) && milliseconds(value) <= milliseconds(to);
+  return z
+    .string()
+    .regex(DURATION, { error: 'a duration such as "90s", "10m" or "1.5h"', abort: true })
+    .refine(fits, `a duration from "${from}" to "${to}"`);
+};
 const name = z
   .string()
   .regex(NAME, 'letters, digits, ".", "_" and "-", 128 at most, beginning and ending with a letter or digit');
@@ -17,9 +21,18 @@ const count = (min: number, max = 1_000_000_000) =>
 
 /** `hf://owner/name@revision/glob`, `https://…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
+  // A run file is kept in histories and shown to everybody who may look.
+  if (/^\w+:\/\/[^/]*@/.test(value) || /[?&](access_)?token=/i.test(value))
+    return context.addIssue({
+      code: 'custom',
+      message: 'an address without a password or token in it: these belong in the environment of the node workers',
+    });
+  if (value.split('/').includes('..')) return context.addIssue({ code: 'custom', message: 'an address without ".."' });
+  if (/\s/.test(value))
+    return context.addIssue({ code: 'custom', message: 'an address without white space (%20 in https://)' });
   if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
-  if (/^file:\/\/\/[^\s]+$/.test(value) && !value.split('/').includes('..')) return;
+  if (/^file:\/\/\/[^\s]+$/.test(value)) return;
   context.addIssue({ code: 'custom', message: 'hf://owner/name[@revision][/glob], https://host/path or file:///path' });
 });
 
@@ -47,6 +60,25 @@ const OWNED: Record<string, string> = {
   '--reset-attention-mask': 'dataset.appendEod: one without the other trains across documents, or on no boundaries',
   '--enable-hf2mg-convert': 'nothing: weights are converted once, before the first launch',
   '--no-shared-storage': 'cluster.sharedStorage',
+  '--train-samples': 'train.iterations',
+  '--ckpt-step': 'nothing: the newest complete checkpoint is resumed',
+  '--no-save-optim': 'nothing: such a checkpoint cannot be resumed',
+  '--no-save-rng': 'nothing: such a checkpoint cannot be resumed',
+  '--async-save': 'nothing: the pipeline reads the torch format',
+  '--use-dist-ckpt': 'nothing: the pipeline reads the torch format',
+  '--exit-duration-in-mins': 'train.iterationsPerRun',
+  '--num-layers': 'model.sizes.layers',
+  '--hidden-size': 'model.sizes.hidden',
+  '--ffn-hidden-size': 'model.sizes.ffn',
+  '--num-attention-heads': 'model.sizes.heads',
+  '--num-query-groups': 'model.sizes.groups',
+  '--kv-channels': 'model.sizes.headDim',
+  '--padded-vocab-size': 'model.sizes.vocab',
+  '--max-position-embeddings': 'model.sizes.maxPositions',
+  '--untie-embeddings-and-output-weights': 'model.sizes.tied',
+  '--num-experts': 'model.sizes.moe.experts',
+  '--moe-router-topk': 'model.sizes.moe.topk',
+  '--moe-ffn-hidden-size': 'model.sizes.moe.ffn',
   '--finetune': 'model.init',
   '--no-load-optim': 'model.init',
   '--no-load-rng': 'model.init',
@@ -56,13 +88,22 @@ const OWNED: Record<string, string> = {
 };
 
 const extraArgs = z
-  .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))]))
+  .record(
+    z.string(),
+    z.union(
+      [z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))],
+      'a text, a number, a list of these, or true for a flag without a value',
+    ),
+    'an object of flags and their values',
+  )
   .superRefine((flags, context) => {
-    for (const flag of Object.keys(flags)) {
+    for (const [flag, value] of Object.entries(flags)) {
       if (!/^--[A-Za-z0-9][A-Za-z0-9_-]*$/.test(flag))
         context.addIssue({ code: 'custom', path: [flag], message: 'a flag such as "--recompute-granularity"' });
       else if (OWNED[flag])
         context.addIssue({ code: 'custom', path: [flag], message: `no such flag here; use ${OWNED[flag]}` });
+      else if ([value].flat().some((one) => /^--?[A-Za-z]/.test(String(one))))
+        context.addIssue({ code: 'custom', path: [flag], message: 'values only: another flag has a line of its own' });
     }
   });
 
@@ -109,7 +150,11 @@ export const runFile = z.strictObject({
   dataset: z.strictObject({
     source,
     handler: z.literal('GeneralPretrainHandler', '"GeneralPretrainHandler"').default('GeneralPretrainHandler'),
-    keys: z.array(name).min(1, 'at least one text column').default(['text']),
+    keys: z
+      .array(name)
+      .min(1, 'at least one text column')
+      .refine((keys) => new Set(keys).size === keys.length, 'each column once')
+      .default(['text']),
     trainKey: name.optional(),
     appendEod: z.boolean().default(false),
   }),
@@ -148,11 +193,11 @@ export const runFile = z.strictObject({
   recovery: z
     .strictObject({
       maxFailures: count(0, 10_000).default(20),
-      heartbeat: duration.default('10s'),
-      agentAway: duration.default('10s'),
-      agentGrace: duration.default('2m'),
-      lease: duration.default('30m'),
-      stopGrace: duration.default('20s'),
+      heartbeat: duration('1s', '5m').default('10s'),
+      agentAway: duration('1s', '1h').default('10s'),
+      agentGrace: duration('0s', '1d').default('2m'),
+      lease: duration('5s', '30d').default('30m'),
+      stopGrace: duration('0s', '1h').default('20s'),
     })
     .prefault({}),
 });

@@ -9,7 +9,7 @@ import { lostNode, messageOf, startedWrong } from './failure-chain.js';
 import { followProgress, type GenerationInput, type GenerationResult } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './recovery.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import { failedNode, tagged, watchAll } from './watch-gang.js';
 
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */

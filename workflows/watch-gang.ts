@@ -4,7 +4,7 @@ import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
 import { lostNode } from './failure-chain.js';
 import type { GenerationInput, Progress } from './generation-progress.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import { patienceWith } from './witnesses.js';
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */

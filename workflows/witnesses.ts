@@ -1,6 +1,6 @@
 /** What nodes can say of each other past the server: whose machine is there, and whom nobody reaches. */
 import { onProbe, peerOf, type NodeInfo, type Timing } from './contract.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 
 /** How many other nodes are asked about one. */
 const WITNESSES = 5;

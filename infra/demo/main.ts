@@ -6,6 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { PretrainResult } from '../../workflows/status.js';
+import { onlyProcess } from '../../workers/agent-lock.js';
 import { root } from '../../workers/config.js';
 import { makeCorpus } from './corpus.js';
 import { startHub } from './hub.js';
@@ -47,6 +48,7 @@ async function demo(): Promise<DemoResult> {
   if (!Number.isInteger(iterations) || iterations < 20)
     throw new Error(`--iterations: expected a whole number from 20, got ${options.iterations}`);
   const dir = join(root, 'demo-data');
+  await onlyProcess(root, 'demo', `another demo runs here, and its data is in ${dir}: wait for its end, or stop it`);
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir);
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
