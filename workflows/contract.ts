@@ -117,6 +117,8 @@ export interface PreprocessShardInput {
   tokenizer: string;
   keys: string[];
   appendEod: boolean;
+  /** Who makes it: this pipeline's own preprocessor where absent, or the checkout's, which reads one whole file. */
+  engine?: 'native' | 'mindspeed';
   /** Rows of the embedding: a token id at or above it is an error here, not a crash in training. */
   vocabSize: number;
   /** Read as MindSpeed-LLM's own program does, its silent harm included. */
@@ -139,6 +141,7 @@ export interface Peer {
 
 export interface MergeShardsInput {
   key: string;
+  engine?: 'native' | 'mindspeed';
   keys: string[];
   /** In order; the result does not depend on who made them. */
   shards: { artifact: Artifact; from: Peer[] }[];

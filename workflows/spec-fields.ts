@@ -160,7 +160,7 @@ export const runFile = z.strictObject({
   }),
   preprocess: z
     .strictObject({
-      engine: z.literal('native', '"native"').default('native'),
+      engine: z.enum(['native', 'mindspeed'], '"native" or "mindspeed"').default('native'),
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
       compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
       skipBadRows: count(0).default(0),

@@ -32,6 +32,7 @@ export interface RunChanges {
   cluster?: Record<string, unknown>;
   dataset?: Record<string, unknown>;
   parallel?: Record<string, unknown>;
+  preprocess?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];

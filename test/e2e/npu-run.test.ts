@@ -1,12 +1,12 @@
 /** The whole pipeline on the profile of NPU machines: recorded tools for the driver, the reference backend for the checkout. */
-import { readFile, readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PretrainResult } from '../../workflows/status.js';
 import type { CommandFile } from '../../activities/generation-files.js';
+import { readSpeeches } from '../../infra/demo/corpus.js';
 import { NPU } from '../support/npu-machine.js';
 import { npuCheckout, npuEnvironment } from '../support/npu-stack.js';
 import { startCluster, type Cluster } from './cluster.js';
@@ -40,9 +40,18 @@ const execute = async (id: string, changes: Parameters<Cluster['runFile']>[1]): 
 
 describe('on machines with NPUs', () => {
   it(
-    'a run goes through: nodes are checked, weights converted, training finishes, all in the environment of CANN',
+    'a run goes through: checked, preprocessed by the checkout, weights converted, trained, all in the environment of CANN',
     async () => {
-      const run = { cluster: { spares: 0 }, train: { iterations: 10, saveInterval: 5 } };
+      // Two files, as the checkout's own preprocessor makes a shard of each.
+      const texts = (await readSpeeches()).slice(0, 24).map(({ text }) => `${JSON.stringify({ text })}\n`);
+      for (const [name, part] of [['a.jsonl', texts.slice(0, 10)] as const, ['b.jsonl', texts.slice(10)] as const])
+        await writeFile(join(checkouts, name), part.join(''));
+      const run = {
+        dataset: { source: `file://${checkouts}/*.jsonl` },
+        preprocess: { engine: 'mindspeed' },
+        cluster: { spares: 0 },
+        train: { iterations: 10, saveInterval: 5 },
+      };
       expect(await execute('healthy', run)).toMatchObject({ iteration: 10, total: 10, generations: 1, failures: 0 });
 
       for (const node of ['n1', 'n2']) {
@@ -73,7 +82,7 @@ describe('on machines with NPUs', () => {
       expect(failed).toBeInstanceOf(ApplicationFailure);
       expect((failed as ApplicationFailure).type).toBe('EnvCheckFailed');
       expect((failed as ApplicationFailure).message).toMatch(
-        /^n3 is not fit to train: device 5 reports 80E18402 \(64 rows of HBM are isolated\): level SeparateNPU.*; cordon the node, replace the device/,
+        /^n3: not fit to train: device 5 reports 80E18402 \(64 rows of HBM are isolated\): level SeparateNPU.*; cordon the node, replace the device/,
       );
       const { events } = await cluster.client.workflow.getHandle('sick').fetchHistory();
       const activities = events!.flatMap(
