@@ -199,6 +199,8 @@ export interface LaunchTrainingInput {
   torchrun: string[];
   /** An entry point of the MindSpeed-LLM directory, which each node has in its own place, and its arguments. */
   script: string[];
+  /** Iteration that the tracker of the series must name, when it is what the script loads. */
+  loads?: number;
   env: Record<string, string>;
   /** Without a watcher for this long, the node's guard ends the ranks by itself. */
   leaseSeconds: number;

@@ -75,6 +75,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       token: input.token,
       torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
       script: input.script,
+      ...(input.loads !== undefined && { loads: input.loads }),
       env: input.env ?? {},
       leaseSeconds: milliseconds(input.timing.lease) / 1000,
     }),
