@@ -13,7 +13,7 @@ import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { run } from './shell.js';
-import { step } from './step.js';
+import { gigabytes, step } from './step.js';
 
 const PROBE_TIMEOUT_MS = 120_000;
 /** Other runs may be looking at theirs. */
@@ -90,8 +90,6 @@ async function freeSpace(dir: string): Promise<number> {
   const { bavail, bsize } = await statfs(dir);
   return bavail * bsize;
 }
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: CheckNodeInput): Promise<string[]> {
   const there = await readdir(mindspeedDir).catch(() => undefined);

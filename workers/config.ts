@@ -15,6 +15,9 @@ const referenceBackend = resolve(root, 'infra/reference-backend');
 export const cacheDir = (env: Environment = process.env): string =>
   join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mindspeed-pretrain-workflow');
 
+/** npm runs scripts in the package's own directory; a person means the one that they are in. */
+export const invokedFrom = (env: Environment = process.env): string => env['INIT_CWD'] ?? process.cwd();
+
 const nodeConfig = z.strictObject({
   /** Name of the node, its task queue's `node-<name>`. */
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_", "-"; 63 at most'),
@@ -22,7 +25,7 @@ const nodeConfig = z.strictObject({
   address: z.string().min(1),
   /** Port of the file service; 0 takes a free one at first start and keeps it. */
   port: z.coerce.number().int().min(0).max(65535),
-  data: z.string().startsWith('/', 'an absolute path'),
+  data: z.string('an absolute path').startsWith('/', 'an absolute path'),
   mindspeed: z.string().startsWith('/', 'an absolute path'),
   profile: z.enum(['npu', 'cpu']),
   devices: z.coerce.number().int().min(1).max(64),
@@ -31,7 +34,7 @@ const nodeConfig = z.strictObject({
   /** Where the host's file system begins, for a worker in a container that has it mounted. */
   root: z.string().startsWith('/', 'an absolute path'),
   hfEndpoint: z.url().optional(),
-  hfToken: z.string().optional(),
+  hfToken: z.string('expected a text').optional(),
 });
 
 export type NodeConfig = z.infer<typeof nodeConfig>;
@@ -59,7 +62,7 @@ type Environment = Record<string, string | undefined>;
  * @throws Error with a line for each setting that is wrong, naming its variable
  */
 export function readNodeConfig(env: Environment = process.env): NodeConfig {
-  const file = env['PRETRAIN_CONFIG'] ? (JSON.parse(readFileSync(env['PRETRAIN_CONFIG'], 'utf8')) as object) : {};
+  const file = env['PRETRAIN_CONFIG'] ? readConfigFile(env['PRETRAIN_CONFIG']) : {};
   const fromEnv = Object.fromEntries(
     Object.entries(VARIABLES).flatMap(([key, variable]) => (env[variable] ? [[key, env[variable]]] : [])),
   );
@@ -82,10 +85,22 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
   const lines = result.error.issues.map((issue) => {
     const key = issue.path[0] as keyof NodeConfig | undefined;
     const variable = key && VARIABLES[key] ? VARIABLES[key] : issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') return `  PRETRAIN_CONFIG: no setting is called ${issue.keys.join(', ')}`;
     const value = key ? JSON.stringify((settings as Record<string, unknown>)[key]) : undefined;
-    return `  ${variable}: ${issue.message}, got ${value ?? 'nothing'}`;
+    const said = key === 'hfToken' ? 'something else' : (value ?? 'nothing');
+    return `  ${variable}: ${issue.message}, got ${said}`;
   });
   throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
+}
+
+function readConfigFile(path: string): object {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as object;
+  } catch (error) {
+    // The parser's own words may quote a secret.
+    const why = error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${(error as Error).message})`;
+    throw new Error(`PRETRAIN_CONFIG: ${path} ${why}`, { cause: error });
+  }
 }
 
 /** What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. */
