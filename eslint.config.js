@@ -45,6 +45,7 @@ const pure = [
   'training-flags',
   'warnings',
   'wishes',
+  'wrong-start',
 ];
 /** What activities may know of workflows. */
 const forActivities = [
@@ -61,6 +62,7 @@ const forActivities = [
   'spec',
   'status',
   'topology',
+  'wrong-start',
 ];
 
 const oneOf = (names) => `(${names.join('|')})`;

@@ -10,6 +10,7 @@ import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
 import { readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, launchName, type CommandFile } from './generation-files.js';
+import { unsafeStart } from './launch-checks.js';
 import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
 import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
@@ -42,6 +43,12 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
   await renewLease(files.lease, token, leaseSeconds);
   const owner = await ownerOf(dataDir);
   if (!(await isStarted(node, dataDir, dir, token))) {
+    const unsafe = await unsafeStart(dataDir, input);
+    if (unsafe)
+      throw failure('CommandFailed', `${node}: launch of generation ${input.generation} refused: ${unsafe}`, {
+        nonRetryable: true,
+        details: { node, unsafe },
+      });
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv: commandLine(deps, input),

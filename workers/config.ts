@@ -31,6 +31,8 @@ const nodeConfig = z.strictObject({
   devices: z.coerce.number().int().min(1).max(64),
   pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
   python: z.string().min(1),
+  /** Where the host's file system begins, for a worker in a container that has it mounted. */
+  root: z.string().startsWith('/', 'an absolute path'),
   hfEndpoint: z.url().optional(),
   hfToken: z.string('expected a text').optional(),
 });
@@ -48,6 +50,7 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   devices: 'PRETRAIN_DEVICES',
   pool: 'PRETRAIN_POOL',
   python: 'PRETRAIN_PYTHON',
+  root: 'PRETRAIN_HOST_ROOT',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
 };
@@ -73,6 +76,7 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     mindspeed: referenceBackend,
     devices: profile === 'npu' ? 8 : 1,
     python: profile === 'npu' ? 'python3' : resolve(root, '.venv/bin/python'),
+    root: '/',
     ...said,
     profile,
   };

@@ -31,6 +31,7 @@ export async function runNode(): Promise<void> {
       dataDir: config.data,
       mindspeedDir: config.mindspeed,
       python: config.python,
+      root: config.root,
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),

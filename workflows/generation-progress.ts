@@ -33,6 +33,8 @@ export interface GenerationInput {
   /** Of the ranks, over the node's own. Absent in generations that were started before there was one. */
   env?: Record<string, string>;
   startedFrom: number;
+  /** Iteration of the checkpoint that the ranks are to load, 0 for another model's weights; absent where they load none. */
+  loads?: number;
   target: number;
   /** When training counts as hung; absent where nobody looks for that. */
   hang?: HangLimits;

@@ -114,6 +114,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     script: trainingScript(spec, plan),
     env: launchEnvironment(spec),
     startedFrom: restored,
+    ...(start.from !== 'random' && { loads: restored }),
     target: state.target,
     ...(hang && { hang }),
     keepCheckpoints: spec.train.keepCheckpoints,

@@ -36,8 +36,21 @@ const source = z.string().superRefine((value, context) => {
   context.addIssue({ code: 'custom', message: 'hf://owner/name[@revision][/glob], https://host/path or file:///path' });
 });
 
+/** Weights are converted, placed and copied for `parallel` alone: whatever else says which rank has which would differ. */
+const LAYOUT = Object.fromEntries(
+  [
+    ...['--num-layer-list', '--pipeline-model-parallel-layout', '--pipeline-model-parallel-split-rank'],
+    ...['--model-parallel-size', '--encoder-tensor-model-parallel-size', '--encoder-pipeline-model-parallel-size'],
+    ...['--pipeline-num-transformer-layers', '--automated-pipeline'],
+    ...['--decoder-first-pipeline-num-layers', '--decoder-last-pipeline-num-layers'],
+    ...['--account-for-embedding-in-pipeline-split', '--account-for-loss-in-pipeline-split'],
+    ...['--num-virtual-stages-per-pipeline-rank', '--schedules-method', '--moe-tp-extend-ep', '--tp-2d'],
+  ].map((flag) => [flag, 'parallel: weights are converted for that layout alone']),
+);
+
 /** Flags that the pipeline itself sets, and the run-file field that decides them. */
 const OWNED: Record<string, string> = {
+  ...LAYOUT,
   '--load': 'nothing: the pipeline decides it',
   '--save': 'nothing: the pipeline decides it',
   '--data-path': 'dataset',
@@ -166,7 +179,7 @@ export const runFile = z.strictObject({
   }),
   preprocess: z
     .strictObject({
-      engine: z.literal('native', '"native"').default('native'),
+      engine: z.enum(['native', 'mindspeed'], '"native" or "mindspeed"').default('native'),
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
       compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
       skipBadRows: count(0).default(0),

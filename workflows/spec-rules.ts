@@ -33,6 +33,17 @@ const RULES: Rule[] = [
     trainKey && !keys.includes(trainKey)
       ? bad('dataset.trainKey', `one of dataset.keys (${keys.join(', ')})`)
       : undefined,
+  ({ preprocess: { engine, skipBadRows } }) =>
+    engine === 'mindspeed' && skipBadRows > 0
+      ? bad(
+          'preprocess.skipBadRows',
+          '0: MindSpeed-LLM ends at the first bad row, only engine "native" leaves rows out',
+        )
+      : undefined,
+  ({ preprocess: { engine, shards } }) =>
+    engine === 'mindspeed' && shards !== 'auto'
+      ? bad('preprocess.shards', '"auto": with engine "mindspeed" every file is a shard, only "native" cuts files')
+      : undefined,
   ({ train: { iterations, iterationsPerRun } }) =>
     iterationsPerRun !== undefined && iterationsPerRun > iterations
       ? bad('train.iterationsPerRun', `at most train.iterations = ${iterations}`)

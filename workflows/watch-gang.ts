@@ -56,6 +56,7 @@ async function watchMember(
     try {
       return await onNode(node.name, timing).watchTraining({
         ...{ run, generation, token, leaseSeconds },
+        ...(rank === 0 && input.loads !== undefined && { loads: input.loads }),
         ...(rank === input.nodes.length - 1 && {
           reportTo: { workflowId, runId },
           ...(hang && { hang: { ...hang, pace: progress.state.pace } }),

@@ -20,6 +20,8 @@ export interface StackOptions {
   pool?: string;
   /** More environment for the node workers, for all that they run. */
   env?: Record<string, string>;
+  /** The same for one node alone. */
+  nodeEnv?: (node: string) => Record<string, string>;
 }
 
 export interface Stack {
@@ -71,6 +73,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           PRETRAIN_POOL: pool,
           PRETRAIN_PROFILE: 'cpu',
           HF_ENDPOINT: hub,
+          ...options.nodeEnv?.(name),
         }),
       ),
     ]),

@@ -92,6 +92,17 @@ describe('a bad run file is answered with every bad field', () => {
     ['pretrained without weights', changed({ 'model/init': 'pretrained' }), ['model.weights']],
     ['no tokenizer at all', changed({ tokenizer: undefined }), ['tokenizer.source']],
     ['no text column', changed({ 'dataset/keys': [] }), ['dataset.keys']],
+    [
+      'rows left out by an engine that cannot',
+      changed({ preprocess: { engine: 'mindspeed', skipBadRows: 1 } }),
+      ['preprocess.skipBadRows'],
+    ],
+    [
+      'files cut by an engine that cannot',
+      changed({ preprocess: { engine: 'mindspeed', shards: 4 } }),
+      ['preprocess.shards'],
+    ],
+    ['an unknown engine', changed({ preprocess: { engine: 'spark' } }), ['preprocess.engine']],
     ['a training column that is not read', changed({ 'dataset/trainKey': 'body' }), ['dataset.trainKey']],
     ['no nodes', changed({ 'cluster/nodes': 0 }), ['cluster.nodes']],
     ['a number as text', changed({ 'cluster/devicesPerNode': '8' }), ['cluster.devicesPerNode']],
