@@ -28,6 +28,8 @@ export interface PreparedData {
   dataset: Artifact;
   /** Data path of the training key without `.bin`. */
   prefix: string;
+  /** What a person should know of how the dataset was made; absent when it was there already. */
+  warnings?: string[];
 }
 
 const TOKENIZER_FILES =
@@ -56,10 +58,22 @@ export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Pr
     ...(skipBadRows > 0 && { skipBadRows }),
   });
   const dir = `datasets/${key}`;
-  const dataset = await placeEverywhere(dir, nodes, timing, () =>
-    preprocess({ spec, nodes, timing }, listing, tokenizerDir, key),
-  );
-  return { tokenizer, dataset, prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document` };
+  const warnings: string[] = [];
+  const dataset = await placeEverywhere(dir, nodes, timing, async () => {
+    const {
+      artifact,
+      at,
+      warnings: found = [],
+    } = await preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
+    warnings.push(...found);
+    return { artifact, at };
+  });
+  return {
+    tokenizer,
+    dataset,
+    ...(warnings.length && { warnings }),
+    prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
+  };
 }
 
 /** Of what a dataset's source lists, the files that hold the data. */
@@ -112,18 +126,16 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
   for (;;) {
     await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans }, shards);
     try {
-      return await onFirst(alive, async (at) => ({
-        artifact: (
-          await onNode(at.name, timing).mergeShards({
-            key,
-            keys: spec.dataset.keys,
-            shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
-            compat,
-            skipBadRows,
-          })
-        ).artifact,
-        at,
-      }));
+      return await onFirst(alive, async (at) => {
+        const merged = await onNode(at.name, timing).mergeShards({
+          key,
+          keys: spec.dataset.keys,
+          shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
+          compat,
+          skipBadRows,
+        });
+        return { ...merged, at };
+      });
     } catch (error) {
       const before = alive.length;
       alive = await stillThere(alive, timing);

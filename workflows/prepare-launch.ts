@@ -61,6 +61,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     summary: `dataset ${spec.dataset.source}`,
   };
   const data = await runChild(prepareData, child, waitingOf(run));
+  for (const warning of data.warnings ?? []) note(run, `dataset: ${warning}`);
 
   enter('restore');
   const target: RestoreTarget = {

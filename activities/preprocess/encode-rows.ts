@@ -35,7 +35,7 @@ export interface EncodeRowsInput extends ColumnOptions {
   signal?: AbortSignal;
   onProgress?(done: Progress): void;
   /** Called when all is read and encoded, before any pair gets its name; may throw. */
-  check?(counts: Counts): void;
+  check?(counts: Counts): void | Promise<void>;
 }
 
 export interface Encoded {
@@ -73,7 +73,7 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
       input.onProgress?.({ ...total, bytes, of, file: place.file });
     }
     counts.skipped = sieve.skipped();
-    input.check?.(counts);
+    await input.check?.(counts);
     await sieve.finish();
     const pairs = new Map<string, Pair>();
     for (const [key, writer] of writers) pairs.set(key, await writer.finish());

@@ -6,10 +6,12 @@ import { refuseWhole } from './refuse-whole.js';
 import { sameColumns } from './same-columns.js';
 import { sumCounts, type Counts } from './counts.js';
 import { loadEncoder, type Encoder } from './encode.js';
-import { encodeRows, type Progress } from './encode-rows.js';
+import { encodeChecked } from './encode-checked.js';
+import type { Progress } from './encode-rows.js';
 import type { InputFiles } from './input-files.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
+import { warningsOf } from './summary.js';
 import { specialIds, vocabularySize } from './tokenizer-facts.js';
 
 export interface FilesJob {
@@ -30,6 +32,7 @@ export interface FilesJob {
 export interface FilesResult {
   pairs: Record<string, Pair>;
   counts: Counts;
+  warnings: string[];
   /** Largest resident size of the process that did it. */
   peakRssBytes: number;
 }
@@ -83,7 +86,13 @@ export async function preprocessFiles(options: FilesOptions): Promise<FilesResul
         parts.map((part) => prefixOf(part, key)),
         prefixOf(prefix, key),
       );
-    return { pairs, counts, peakRssBytes: Math.max(peakRss(), ...results.map((result) => result.peakRssBytes)) };
+    const warnings = warningsOf(results);
+    return {
+      pairs,
+      counts,
+      warnings,
+      peakRssBytes: Math.max(peakRss(), ...results.map((result) => result.peakRssBytes)),
+    };
   } finally {
     await removeParts(prefix);
   }
@@ -112,7 +121,7 @@ export async function encodeFiles(
   { check, load }: { check?: (counts: Counts) => void; load?: (dir: string) => Promise<Encoder> } = {},
 ): Promise<FilesResult> {
   const { tokenizer, padToMultipleOf, prefix, tablesIn, ...rows } = job;
-  const { pairs, counts } = await encodeRows({
+  const { pairs, counts, warnings } = await encodeChecked({
     ...rows,
     encoder: await (load ? load(tokenizer) : loadEncoder(tokenizer, { tablesIn })),
     vocabSize: Infinity,
@@ -123,7 +132,7 @@ export async function encodeFiles(
     ...(check && { check }),
     onProgress,
   });
-  return { pairs: Object.fromEntries(pairs), counts, peakRssBytes: peakRss() };
+  return { pairs: Object.fromEntries(pairs), counts, warnings, peakRssBytes: peakRss() };
 }
 
 /** Where the real program ends with an exception that only the whole input shows. */

@@ -9,7 +9,7 @@ import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
 import { loadEncoder } from './encode.js';
-import { encodeRows } from './encode-rows.js';
+import { encodeChecked } from './encode-checked.js';
 import { specialIds } from './tokenizer-facts.js';
 import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
@@ -54,13 +54,13 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
   );
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
-  if (there && summary?.made === made) return { artifact: there, ...countsOf(summary, keys) };
+  if (there && summary?.made === made) return { artifact: there, ...resultOf(summary, keys) };
 
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
-  const { pairs, counts } = await encodeRows({
+  const { pairs, counts, warnings } = await encodeChecked({
     root: confined(dataDir, input.input),
     files,
     slice,
@@ -75,15 +75,16 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     signal,
     onProgress: report,
   });
-  const written: Summary = { made, keys: summaryOf(pairs), counts };
+  const written: Summary = { made, keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, undefined, { known: knownDigests(pairs), signal });
-  return { artifact, ...countsOf(written, keys) };
+  return { artifact, ...resultOf(written, keys) };
 }
 
-export const countsOf = ({ keys }: Summary, order: string[]): { documents: number; tokens: number } => ({
+export const resultOf = ({ keys, warnings }: Summary, order: string[]): Omit<ShardResult, 'artifact'> => ({
   documents: keys[order[0]!]?.documents ?? 0,
   tokens: Object.values(keys).reduce((sum, { tokens }) => sum + tokens, 0),
+  ...(warnings && { warnings }),
 });
 
 async function complete(node: string, dataDir: string, dir: string): Promise<string> {

@@ -14,6 +14,7 @@ import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import type { PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
 import golden from '../fixtures/preprocess/golden.json' with { type: 'json' };
+import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
@@ -236,12 +237,37 @@ describe('in shards over nodes', () => {
   test("the encoder's tables are computed once a node and tokenizer", async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
     await preprocess(node, [slice()]);
-    const [name, ...others] = await readdir(join(node.dataDir, 'cache/encoder'));
-    expect([name, others]).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.tables$/), []]);
+    const names = await readdir(join(node.dataDir, 'cache/encoder'));
+    const name = names.find((entry) => /^[0-9a-f]{64}\.tables$/.test(entry));
+    expect(names.sort()).toEqual([name, 'checked'].sort());
     const path = join(node.dataDir, 'cache/encoder', name!);
     const { mtimeMs } = await stat(path);
     await preprocess(node, [slice({ appendEod: false })]);
     expect((await stat(path)).mtimeMs).toBe(mtimeMs);
+  });
+
+  test('a fast tokenizer that is wrong is found out: the bytes are right, and a warning says so', async () => {
+    const files = { 'a.jsonl': texts(300, 'other') + texts(1) };
+    const other = await nodeWith('n01', files, qwen3);
+    const [right] = await preprocess(other, [slice({ vocabSize: VOCABULARY })]);
+    expect(right).not.toHaveProperty('warnings');
+    const node = await nodeWith('n02', files, qwen3);
+    const tablesIn = join(node.dataDir, 'cache/encoder');
+    const { encode } = await loadEncoder(qwen3, { tablesIn });
+    await makeTablesWrong(tablesIn, (await encode(['other']))[0]![0]!);
+    const [made] = await preprocess(node, [slice({ vocabSize: VOCABULARY })]);
+    expect([made!.tokens, made!.documents]).toEqual([right!.tokens, 301]);
+    expect(await filesOf(node, made!.artifact.dir)).toEqual(await filesOf(other, right!.artifact.dir));
+    expect(made!.warnings).toEqual([
+      expect.stringMatching(
+        /^the fast tokenizer was wrong, .* ids differ from id 0 on: \[\d+ .*\], expected \[1575 .*\], in the text "other/,
+      ),
+    ]);
+    // As does the dataset, and the shard that is there already.
+    expect((await preprocess(node, [slice({ vocabSize: VOCABULARY })]))[0]).toEqual(made);
+    const shards = [{ artifact: made!.artifact, from: [] }];
+    const merged = await run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards });
+    expect(merged.warnings).toEqual(made!.warnings);
   });
 
   test.each([1, 600_000])(
