@@ -74,7 +74,7 @@ async function problemOf(values: unknown[], keys: string[], lists: boolean): Pro
     if (lists && isTextList(value)) continue;
     if (typeof value !== 'string') return `expected a text in ${keys[column]}, found ${nameOf(value)}`;
     // A half of a surrogate pair is no character; encoders would put U+FFFD in its place and not say so.
-    if (/\p{Surrogate}/u.test(value)) return `the text in ${keys[column]} is not valid Unicode`;
+    if (!value.isWellFormed()) return `the text in ${keys[column]} is not valid Unicode`;
   }
   return undefined;
 }

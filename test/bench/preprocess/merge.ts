@@ -1,5 +1,5 @@
 /**
- * `npx tsx test/bench/preprocess-merge.ts [--shards 16] [--mb 64] [--json]`: CPU seconds of the merge of many shards
+ * `npm run bench -- preprocess-merge [--shards 16] [--mb 64] [--json]`: CPU seconds of the merge of many shards
  * against `cat` of the same `.bin` files, alternating, the best of three each.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -8,9 +8,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { hashFile } from '../../activities/artifact.js';
-import { mergePairs } from '../../activities/preprocess/merge-pairs.js';
-import { openPair } from '../../activities/preprocess/pair-writer.js';
+import { hashFile } from '../../../activities/artifact.js';
+import { mergePairs } from '../../../activities/preprocess/merge-pairs.js';
+import { openPair } from '../../../activities/preprocess/pair-writer.js';
 
 const { values } = parseArgs({
   options: {
