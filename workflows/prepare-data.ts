@@ -14,7 +14,7 @@ import {
 import { chooseDataFiles } from './data-files.js';
 import { lostNode } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
-import { autoShards, planShards, type ShardPlan } from './plan.js';
+import { autoShards, planShards, SHARDS_AT_A_TIME, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -153,21 +153,21 @@ interface ShardWork {
   plans: ShardPlan[];
 }
 
-/** Every node works through its shards one by one; a shard of a lost node goes to the next node. */
+/** Every node takes the next shard as it has made one, several at a time; a shard of a lost node goes to the next node. */
 async function makeMissing(
   { spec, nodes, timing }: PrepareDataInput,
   work: ShardWork,
   shards: (Shard | undefined)[],
 ): Promise<void> {
-  await Promise.all(
-    nodes.map(async (_, first) => {
-      for (let index = first; index < shards.length; index += nodes.length) {
-        if (shards[index]) continue;
-        const order = nodes.map((__, offset) => nodes[(first + offset) % nodes.length]!);
-        shards[index] = await onFirst(order, (at) => makeShard(spec, at, timing, work, index));
-      }
-    }),
-  );
+  const missing = [...shards.keys()].filter((index) => !shards[index]);
+  const lane = async (first: number) => {
+    const order = nodes.map((_, offset) => nodes[(first + offset) % nodes.length]!);
+    for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
+      const mine = index;
+      shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine));
+    }
+  };
+  await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));
 }
 
 async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: ShardWork, index: number): Promise<Shard> {

@@ -9,7 +9,8 @@ import { failure, reasonOf } from '../failures.js';
 import { type FastEncoder, NotEncodable } from './encoder/fast.js';
 import { createIds } from './encoder/ids.js';
 import { askOracle } from './encoder/ask-oracle.js';
-import { type Fast, libraryVersion, loadFast } from './encoder/load-fast.js';
+import { type Fast, hasTables, libraryVersion, loadFast } from './encoder/load-fast.js';
+import { tablesElsewhere } from './encoder/tables-elsewhere.js';
 import { describeDifference, type Difference, type Encoded, factOf, firstDifference } from './encoder/oracle.js';
 import type { TokenizerJson } from './encoder/shape.js';
 import { createSlowEncoder, type SlowEncoder } from './encoder/slow.js';
@@ -68,6 +69,7 @@ export interface LoadEncoderOptions {
 
 export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions = {}): Promise<Encoder> {
   const file = join(dir, 'tokenizer.json');
+  if (tablesIn !== undefined) await ensureTables(dir, tablesIn);
   const json = await readIfThere(file);
   if (!json)
     throw unusable(file, 'there is no such file; the native engine needs it (or set preprocess.engine to "mindspeed")');
@@ -99,6 +101,15 @@ export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions 
     await (difference ? (loaded as Fast).forgetTables() : fact?.keep());
     return difference;
   }
+}
+
+/** Computes tables that are not there yet in a process of its own: it takes 200 MB that the encoding process then does not. */
+export async function ensureTables(dir: string, tablesIn: string): Promise<void> {
+  const tokenizer = join(dir, 'tokenizer.json');
+  const json = await readIfThere(tokenizer);
+  if (!json || (await hasTables(json, tablesIn))) return;
+  // Without them, whatever is wrong shows when they are computed here.
+  await tablesElsewhere({ tokenizer, tablesIn }).catch(() => undefined);
 }
 
 interface FastWay {

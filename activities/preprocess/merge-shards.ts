@@ -71,10 +71,10 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   await requireSpace(root, bytesOf(input), { node, name: `merge ${dir}` });
-  const pairs = new Map<string, Pair>();
+  const pairs: Record<string, Pair> = {};
   for (const key of keys) {
     const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
-    pairs.set(key, await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes }));
+    pairs[key] = await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes });
   }
   const warnings = warningsOf(parts);
   const written: Summary = { keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };

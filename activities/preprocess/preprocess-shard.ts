@@ -8,9 +8,8 @@ import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
-import { loadEncoder } from './encode.js';
-import { encodeChecked } from './encode-checked.js';
-import { specialIds } from './tokenizer-facts.js';
+import { onCore } from './cores.js';
+import { runElsewhere } from './run-elsewhere.js';
 import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
@@ -60,21 +59,24 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
   await unseal(dataDir, dir);
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
-  const { pairs, counts, warnings } = await encodeChecked({
-    root: confined(dataDir, input.input),
-    files,
-    slice,
-    keys,
-    appendEod,
-    encoder: await loadEncoder(confined(dataDir, input.tokenizer), { tablesIn: join(dataDir, ENCODER_CACHE) }),
-    vocabSize,
-    compat: compat === 'mindspeed',
-    special: await specialIds(confined(dataDir, input.tokenizer)),
-    skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
-    prefixOf: (key) => join(root, pairName(key)),
-    signal,
-    onProgress: report,
-  });
+  const { pairs, counts, warnings } = await onCore(signal, () =>
+    runElsewhere(
+      {
+        root: confined(dataDir, input.input),
+        files,
+        slice,
+        keys,
+        prefixes: Object.fromEntries(keys.map((key) => [key, join(root, pairName(key))])),
+        tokenizer: confined(dataDir, input.tokenizer),
+        tablesIn: join(dataDir, ENCODER_CACHE),
+        appendEod,
+        vocabSize,
+        compat: compat === 'mindspeed',
+        skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
+      },
+      { signal, onProgress: report },
+    ),
+  );
   const written: Summary = { made, keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, undefined, { known: knownDigests(pairs), signal });

@@ -31,11 +31,11 @@ export function pairName(key: string): string {
 export const readSummary = async (dataDir: string, dir: string): Promise<Summary | undefined> =>
   (await readJson(join(confined(dataDir, dir), SUMMARY)).catch(() => undefined)) as Summary | undefined;
 
-export const summaryOf = (pairs: ReadonlyMap<string, Pair>): Summary['keys'] =>
-  Object.fromEntries([...pairs].map(([key, { documents, tokens }]) => [key, { documents, tokens }]));
+export const summaryOf = (pairs: Record<string, Pair>): Summary['keys'] =>
+  Object.fromEntries(Object.entries(pairs).map(([key, { documents, tokens }]) => [key, { documents, tokens }]));
 
-export const knownDigests = (pairs: ReadonlyMap<string, Pair>): Map<string, string> =>
-  new Map([...pairs.values()].flatMap(({ files }) => files.map(({ path, sha256 }) => [basename(path), sha256])));
+export const knownDigests = (pairs: Record<string, Pair>): Map<string, string> =>
+  new Map(Object.values(pairs).flatMap(({ files }) => files.map(({ path, sha256 }) => [basename(path), sha256])));
 
 /** Of many shards' warnings, as many as a person reads. */
 export function warningsOf(parts: readonly { warnings?: string[] }[]): string[] {

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
-import { encodeFiles } from '../../activities/preprocess/preprocess-files.js';
+import { encodeJob } from '../../activities/preprocess/encode-job.js';
 import { runCommand } from '../../activities/preprocess/run-command.js';
 import { readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
@@ -74,7 +74,7 @@ const run = (args: string[]) =>
   runCommand(inWork(args), {
     say: () => {},
     load: async () => encoder,
-    elsewhere: (job) => encodeFiles(job, () => {}, { load: async () => encoder }),
+    elsewhere: (job) => encodeJob(job, { load: async () => encoder }),
   });
 
 async function digestsIn(dir: string): Promise<Record<string, string>> {

@@ -1,4 +1,5 @@
 /** A fast encoder for a `tokenizer.json`, or why there is none. */
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { nfcNormalizer } from 'tokenizers';
@@ -37,6 +38,11 @@ export async function loadFast(json: Buffer, tablesIn?: string): Promise<LoadedF
   if (reason !== undefined) return { reason };
   if (path !== undefined) await writeSnapshot(path, { shape, merges: model.merges.length, tables: tablesOf(wasm) });
   return { fast: createFastEncoder(wasm, shape), shape, forgetTables };
+}
+
+export async function hasTables(json: Buffer, tablesIn: string): Promise<boolean> {
+  const program = await loadProgram();
+  return !program || existsSync(snapshotPath(tablesIn, json, program.digest, libraryVersion()));
 }
 
 /** What is no JSON has no shape either; why it is none, the slow path's loader says. */
