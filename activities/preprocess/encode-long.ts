@@ -1,5 +1,5 @@
 /** A text too long for memory to token ids, in portions of a size that does not depend on it. */
-import type { Encoder } from './encode.js';
+import { type Encoder, NotEncodable } from './encode.js';
 import { encodeInPieces } from './encode-pieces.js';
 import { createIds } from './encoder/ids.js';
 import type { LongText } from './long-text.js';
@@ -15,6 +15,17 @@ export async function* encodeLong(
   else
     for await (const ids of encodeInPieces(encoder, typeof text === 'string' ? [text] : text.texts()))
       yield Int32Array.from(ids);
+}
+
+/** Encodes it for nothing but that. */
+export async function whyUnencodable(encoder: Encoder, text: string | LongText): Promise<string | undefined> {
+  try {
+    for await (const _ of encodeLong(encoder, text));
+    return undefined;
+  } catch (error) {
+    if (error instanceof NotEncodable) return error.message;
+    throw error;
+  }
 }
 
 /** The fast path finds places to cut by itself. */

@@ -283,6 +283,22 @@ describe('in shards over nodes', () => {
     },
   );
 
+  test('such a text is left out where bad rows may be, in all keys', async () => {
+    const row = (text: string, name: string) => `${JSON.stringify({ text, name })}\n`;
+    const bad = '='.repeat(4_200_000);
+    const lines = [row('one', 'a'), row(bad, 'b'), row('three', bad), row('four', 'd')].join('');
+    const node = await nodeWith('n01', { 'a.jsonl': lines }, await tiny());
+    const [made] = await preprocess(node, [slice({ keys: ['text', 'name'], skipBadRows: 2 })]);
+    expect(made!.documents).toBe(2);
+    expect(await skippedIn(node, made!.artifact.dir)).toEqual(
+      [2, 3].map((number) => ({
+        file: 'a.jsonl',
+        row: number,
+        problem: expect.stringMatching(/^the 4194304 bytes from byte 0 on are characters of one kind/) as string,
+      })),
+    );
+  });
+
   test('a shard that is there is not made again, one of other input is', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
     const [first] = await preprocess(node, [slice()]);
