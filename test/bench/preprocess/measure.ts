@@ -35,7 +35,7 @@ export async function measure(command: string[], env: NodeJS.ProcessEnv): Promis
 }
 
 /** `times` prints user and system time of the shell, then of its children. */
-function childSeconds(printed: string): number {
+export function childSeconds(printed: string): number {
   const numbers = [...printed.matchAll(/(\d+)m([\d.]+)s/g)].map(
     ([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds),
   );
