@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { CancelledFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
@@ -415,6 +419,52 @@ describe('in shards over nodes', () => {
     const merging = run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards, skipBadRows: 2 });
     await expect(merging).rejects.toThrow(/3 bad rows, which is more than preprocess\.skipBadRows allows \(2\)/);
   });
+
+  test('a shard that is cancelled ends its process at once, and leaves nothing that looks finished', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(400_000) }, await tiny());
+    const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    const beats: { documents: number }[] = [];
+    environment.on('heartbeat', (details: { documents: number }) => {
+      beats.push(details);
+      if (details.documents > 0) environment.cancel('CANCELLED');
+    });
+    const making = environment.run(createDataActivities(node).preprocessShard, slice());
+    await expect(making).rejects.toThrow(CancelledFailure);
+    expect(beats.at(-1)!.documents).toBeLessThan(400_000);
+    const dir = join(node.dataDir, 'datasets/sotu/shards/00000-of-00001');
+    expect((await readdir(dir)).filter((name) => !name.endsWith('.tmp'))).toEqual([]);
+    const before = await sizesIn(dir);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await sizesIn(dir)).toEqual(before);
+  });
+
+  const sizesIn = async (dir: string) =>
+    Promise.all((await readdir(dir)).map(async (name) => (await stat(join(dir, name))).size));
+
+  test('a process that is killed while it encodes fails the attempt, and the next one makes the shard', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(400_000) }, await tiny());
+    const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    let killed = false;
+    environment.on('heartbeat', ({ documents }: { documents: number }) => {
+      if (documents > 0 && !killed) killed = killEncoding();
+    });
+    const making = environment.run(createDataActivities(node).preprocessShard, slice());
+    await expect(making).rejects.toMatchObject({
+      type: 'CommandFailed',
+      nonRetryable: false,
+      message: expect.stringMatching(/^n01: preprocess .*: an encoding process ended with SIGKILL$/) as string,
+    });
+    expect(await preprocess(node, [slice()])).toMatchObject([{ documents: 400_000 }]);
+  });
+
+  /** The process that this one started for it. */
+  function killEncoding(): boolean {
+    const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
+      .split(' ')
+      .filter(Boolean);
+    const [encoding] = children.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('job-process'));
+    return process.kill(Number(encoding), 'SIGKILL');
+  }
 
   test('heartbeats tell documents and tokens done', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(3000) }, await tiny());
