@@ -8,7 +8,10 @@ const OUTPUT = 2 ** 20;
 const LONGEST_HEAD = 5;
 const LONGEST_COPY = 64;
 
-/** Awaits once a portion: elements are a few bytes long, and there are millions of them. */
+/**
+ * Awaits once a portion: elements are a few bytes long, and there are millions of them. What it gives is gone with the
+ * next: memory outside of V8's heap is given back too late when there is much of it.
+ */
 export async function* unsnappy(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const portions = source[Symbol.asyncIterator]();
   const output = Buffer.alloc(WINDOW + OUTPUT);
@@ -70,7 +73,7 @@ export async function* unsnappy(source: AsyncIterable<Buffer>): AsyncGenerator<B
   for (;;) {
     decode();
     if (output.length - to < LONGEST_COPY) {
-      yield Buffer.from(output.subarray(from, to));
+      yield output.subarray(from, to);
       output.copyWithin(0, to - WINDOW, to);
       [from, to] = [WINDOW, WINDOW];
     } else if (!isOver) await more();
