@@ -1,9 +1,7 @@
 /** Starts one member of a gang, detached, once, and only if no newer launch has been seen on this node. */
 import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
@@ -13,6 +11,7 @@ import { filesOf, generationDir, launchName, type CommandFile } from './generati
 import { unsafeStart } from './launch-checks.js';
 import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
+import { programOf } from './own-program.js';
 import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
 import { step } from './step.js';
 
@@ -96,14 +95,11 @@ const commandLine = ({ python, mindspeedDir }: NodeDeps, { torchrun, script }: L
 ];
 
 async function startGuard(dir: string, { dataDir, env }: NodeDeps, marked: string): Promise<void> {
-  const here = fileURLToPath(import.meta.url);
-  const program = here.endsWith('.ts')
-    ? ['--import', createRequire(here).resolve('tsx'), join(here, '../guard.ts')]
-    : [join(here, '../guard.js')];
+  const { path, execArgv } = programOf(import.meta.url, './guard');
   const inherited = Object.entries(env).filter(([name]) => ['PATH', 'HOME', 'TMPDIR'].includes(name));
   const log = await open(filesOf(dir).guardLog, 'a');
   try {
-    const guard = spawn(process.execPath, [...program, dir], {
+    const guard = spawn(process.execPath, [...execArgv, path, dir], {
       cwd: dataDir,
       env: { ...Object.fromEntries(inherited), [TOKEN]: marked, [GUARD]: '1' },
       detached: true,

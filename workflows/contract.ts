@@ -131,6 +131,8 @@ export interface ShardResult {
   artifact: Artifact;
   documents: number;
   tokens: number;
+  /** What a person should know of how it was made. */
+  warnings?: string[];
 }
 
 /** What a node can be asked for files: name and base URL of its file service. */

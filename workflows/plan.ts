@@ -88,10 +88,17 @@ export interface ShardPlan {
 }
 
 const BYTES_A_SHARD = 256 * 2 ** 20;
+/** Below it a shard takes longer to start than to encode. */
+const LEAST_BYTES_A_SHARD = 32 * 2 ** 20;
+/** Shards of a dataset that a node is given at a time; how many cores it has it knows itself. */
+export const SHARDS_AT_A_TIME = 8;
 
-/** At least one for every node, and small enough that a lost node costs little. */
-export const autoShards = (files: SourceFile[], nodes: number): number =>
-  Math.max(nodes, Math.ceil(files.reduce((sum, { size }) => sum + size, 0) / BYTES_A_SHARD));
+/** At least one for every node, for its cores if there is enough for them, and small enough that a lost node costs little. */
+export function autoShards(files: SourceFile[], nodes: number): number {
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const forCores = Math.min(nodes * SHARDS_AT_A_TIME, Math.ceil(bytes / LEAST_BYTES_A_SHARD));
+  return Math.max(nodes, forCores, Math.ceil(bytes / BYTES_A_SHARD));
+}
 
 /**
  * Cuts files, in the order given, into about `wanted` shards: large files into slices, runs of small

@@ -14,7 +14,7 @@ import {
 import { chooseDataFiles, isSplittable } from './data-files.js';
 import { lostNode } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
-import { autoShards, planShards, wholeFiles, type ShardPlan } from './plan.js';
+import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -28,6 +28,8 @@ export interface PreparedData {
   dataset: Artifact;
   /** Data path of the training key without `.bin`. */
   prefix: string;
+  /** What a person should know of how the dataset was made; absent when it was there already. */
+  warnings?: string[];
 }
 
 const TOKENIZER_FILES =
@@ -56,10 +58,22 @@ export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Pr
     ...(skipBadRows > 0 && { skipBadRows }),
   });
   const dir = `datasets/${key}`;
-  const dataset = await placeEverywhere(dir, nodes, timing, () =>
-    preprocess({ spec, nodes, timing }, listing, tokenizerDir, key),
-  );
-  return { tokenizer, dataset, prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document` };
+  const warnings: string[] = [];
+  const dataset = await placeEverywhere(dir, nodes, timing, async () => {
+    const {
+      artifact,
+      at,
+      warnings: found = [],
+    } = await preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
+    warnings.push(...found);
+    return { artifact, at };
+  });
+  return {
+    tokenizer,
+    dataset,
+    ...(warnings.length && { warnings }),
+    prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
+  };
 }
 
 /** Of what a dataset's source lists, the files that hold the data. */
@@ -119,19 +133,17 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
   for (;;) {
     await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans }, shards);
     try {
-      return await onFirst(alive, async (at) => ({
-        artifact: (
-          await onNode(at.name, timing).mergeShards({
-            key,
-            engine,
-            keys: spec.dataset.keys,
-            shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
-            compat,
-            skipBadRows,
-          })
-        ).artifact,
-        at,
-      }));
+      return await onFirst(alive, async (at) => {
+        const merged = await onNode(at.name, timing).mergeShards({
+          key,
+          engine,
+          keys: spec.dataset.keys,
+          shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
+          compat,
+          skipBadRows,
+        });
+        return { ...merged, at };
+      });
     } catch (error) {
       const before = alive.length;
       alive = await stillThere(alive, timing);
@@ -149,21 +161,21 @@ interface ShardWork {
   plans: ShardPlan[];
 }
 
-/** Every node works through its shards one by one; a shard of a lost node goes to the next node. */
+/** Every node takes the next shard as it has made one, several at a time; a shard of a lost node goes to the next node. */
 async function makeMissing(
   { spec, nodes, timing }: PrepareDataInput,
   work: ShardWork,
   shards: (Shard | undefined)[],
 ): Promise<void> {
-  await Promise.all(
-    nodes.map(async (_, first) => {
-      for (let index = first; index < shards.length; index += nodes.length) {
-        if (shards[index]) continue;
-        const order = nodes.map((__, offset) => nodes[(first + offset) % nodes.length]!);
-        shards[index] = await onFirst(order, (at) => makeShard(spec, at, timing, work, index));
-      }
-    }),
-  );
+  const missing = [...shards.keys()].filter((index) => !shards[index]);
+  const lane = async (first: number) => {
+    const order = nodes.map((_, offset) => nodes[(first + offset) % nodes.length]!);
+    for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
+      const mine = index;
+      shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine));
+    }
+  };
+  await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));
 }
 
 async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: ShardWork, index: number): Promise<Shard> {

@@ -66,6 +66,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     summary: `dataset ${spec.dataset.source}`,
   };
   const data = await runChild(prepareData, child, waitingOf(run));
+  for (const warning of data.warnings ?? []) note(run, `dataset: ${warning}`);
   if ((await passGate(run, 'train')) || isInterrupted(run)) return 'again';
 
   enter('restore');

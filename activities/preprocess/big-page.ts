@@ -85,9 +85,11 @@ async function* portionsOf(path: string, from: number, to: number): AsyncGenerat
 function queueOf(source: AsyncGenerator<Buffer>) {
   let rest: Buffer = Buffer.alloc(0);
   const fill = async () => {
+    // The next portion may come in the memory of this one.
+    const kept = rest.length ? Buffer.from(rest) : undefined;
     const next = await source.next();
     if (next.done) throw new Error('a page ends within a text');
-    rest = rest.length ? Buffer.concat([rest, next.value]) : next.value;
+    rest = kept ? Buffer.concat([kept, next.value]) : next.value;
   };
   return {
     async take(count: number): Promise<Buffer> {
@@ -100,7 +102,7 @@ function queueOf(source: AsyncGenerator<Buffer>) {
       for (let left = count; left > 0;) {
         if (rest.length === 0) await fill();
         const part = rest.subarray(0, left);
-        await each?.(Buffer.from(part));
+        await each?.(part);
         rest = rest.subarray(part.length);
         left -= part.length;
       }

@@ -79,7 +79,7 @@ export async function* recordsOf(
       }
       if (ready > given) yield await give(ready);
       if (!isHeader && at >= range.to) return;
-      if (isWanted()) await growing.append(Buffer.from(portion.subarray(given)));
+      if (isWanted()) await growing.append(portion.subarray(given));
       position += portion.length;
     }
     if (scanner.isQuoted()) throw new Error('the last quote is not closed');

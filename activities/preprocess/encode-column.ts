@@ -8,6 +8,7 @@ import { createIds } from './encoder/ids.js';
 import { LongText } from './long-text.js';
 import type { PairWriter } from './pair-writer.js';
 import { corrupt, type Row } from './rows.js';
+import type { Sample } from './sample.js';
 import { isTextList, type Place } from './usable-rows.js';
 
 export interface ColumnOptions {
@@ -20,6 +21,8 @@ export interface ColumnOptions {
   pad?: { multiple: number; id: number } | undefined;
   /** Ids that only the tokenizer's own markers should have. */
   special?: ReadonlySet<number> | undefined;
+  /** Is offered every text. */
+  sample?: Sample | undefined;
 }
 
 export type ColumnEncoder = (
@@ -31,7 +34,7 @@ export type ColumnEncoder = (
 ) => Promise<{ documents: number; tokens: number }>;
 
 export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
-  const { encoder, appendEod, vocabSize, seqLength = Infinity, pad, special = new Set() } = options;
+  const { encoder, appendEod, vocabSize, seqLength = Infinity, pad, special = new Set(), sample } = options;
   // Markers have the last ids of most vocabularies: two comparisons tell nearly all tokens from them.
   const [firstSpecial, lastSpecial] = [Math.min(...special), Math.max(...special)];
   const made = createIds();
@@ -89,6 +92,7 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       let lengths: number[] = [];
       for (const [index, end] of ends.entries()) {
         const sequence = ids.subarray(index === 0 ? 0 : ends[index - 1]!, end);
+        sample?.offer(waiting[index]!.values[column] as string, sequence);
         if (await checkIds(sequence, waiting[index]!, place)) counts.special += 1;
         const tail = tailOf(sequence.length);
         const length = sequence.length + tail.length;
@@ -120,7 +124,7 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       }
       let length = 0;
       let hasSpecial = false;
-      for await (const ids of encodeLong(encoder, text)) {
+      for await (const ids of encodeLong(encoder, text, sample)) {
         if (await checkIds(ids, row, place)) hasSpecial = true;
         length += ids.length;
         await writer.append(ids);

@@ -3,7 +3,7 @@
  * before anything else, so between a line end and a letter, or before a space, nothing is lost; that it is so for this
  * tokenizer is not assumed but tried, at every seam, on the text around it.
  */
-import type { Encoder } from './encode.js';
+import { type Encoder, NotEncodable } from './encode.js';
 
 /** Characters that are encoded at once. */
 export const PIECE = 256 * 1024;
@@ -32,7 +32,7 @@ export async function* encodeInPieces(encoder: Encoder, texts: Texts): AsyncGene
       const seam = await findSeam(encoder, rest, before);
       if (seam === undefined) {
         if (rest.length <= UNSPLITTABLE) break;
-        throw new Error(
+        throw new NotEncodable(
           `a text of more than ${UNSPLITTABLE} characters has no place at which this tokenizer lets it be cut`,
         );
       }

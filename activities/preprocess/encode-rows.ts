@@ -5,6 +5,7 @@ import { failure } from '../failures.js';
 import { noCounts, type Counts } from './counts.js';
 import { createColumnEncoder, type ColumnOptions } from './encode-column.js';
 import { looksLikeDate } from './dates.js';
+import { whyUnencodable } from './encode-long.js';
 import { LongText } from './long-text.js';
 import { plainName } from './open-bytes.js';
 import { openPair, type Pair, type PairWriter } from './pair-writer.js';
@@ -35,7 +36,7 @@ export interface EncodeRowsInput extends ColumnOptions {
   signal?: AbortSignal;
   onProgress?(done: Progress): void;
   /** Called when all is read and encoded, before any pair gets its name; may throw. */
-  check?(counts: Counts): void;
+  check?(counts: Counts): void | Promise<void>;
 }
 
 export interface Encoded {
@@ -54,7 +55,11 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
       nonRetryable: true,
     });
   const writers = new Map<string, PairWriter>();
-  const sieve = createSieve(keys, { skip: input.skip, lists: compat && !appendEod });
+  const sieve = createSieve(keys, {
+    skip: input.skip,
+    lists: compat && !appendEod,
+    unencodable: (text) => whyUnencodable(encoder, text),
+  });
   const counts = noCounts(keys);
   const encodeColumn = createColumnEncoder(input);
   const total = { documents: 0, tokens: 0 };
@@ -73,7 +78,7 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
       input.onProgress?.({ ...total, bytes, of, file: place.file });
     }
     counts.skipped = sieve.skipped();
-    input.check?.(counts);
+    await input.check?.(counts);
     await sieve.finish();
     const pairs = new Map<string, Pair>();
     for (const [key, writer] of writers) pairs.set(key, await writer.finish());

@@ -8,8 +8,10 @@ import { readIfThere, readJson } from '../atomic.js';
 import { failure, reasonOf } from '../failures.js';
 import { type FastEncoder, NotEncodable } from './encoder/fast.js';
 import { createIds } from './encoder/ids.js';
-import { loadFast } from './encoder/load-fast.js';
-import { describeDifference, type Difference, firstDifference } from './encoder/oracle.js';
+import { askOracle } from './encoder/ask-oracle.js';
+import { type Fast, hasTables, libraryVersion, loadFast } from './encoder/load-fast.js';
+import { tablesElsewhere } from './encoder/tables-elsewhere.js';
+import { describeDifference, type Difference, type Encoded, factOf, firstDifference } from './encoder/oracle.js';
 import type { TokenizerJson } from './encoder/shape.js';
 import { createSlowEncoder, type SlowEncoder } from './encoder/slow.js';
 
@@ -48,10 +50,16 @@ export interface Encoder {
    */
   open(take: (ids: Int32Array) => void): OpenDocument;
   /**
-   * Encodes a sample both ways. When one id differs, the encoder takes the slow path from then on, and tells the difference.
-   * Loads npm `tokenizers` for it, which takes a second and 200 MB: to be asked once a dataset.
+   * Compares a sample with npm `tokenizers`, in another process, unless the same was found right before. When one id
+   * differs, the encoder takes the slow path from then on, and tells the difference.
    */
-  checkAgainstOracle(sample: readonly string[]): Promise<Difference | undefined>;
+  checkAgainstOracle(sample: readonly Sampled[]): Promise<Difference | undefined>;
+}
+
+/** A text and the ids that it was given; where there are none, it is encoded to be compared. */
+export interface Sampled {
+  text: string;
+  ids?: ArrayLike<number>;
 }
 
 export interface LoadEncoderOptions {
@@ -61,6 +69,7 @@ export interface LoadEncoderOptions {
 
 export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions = {}): Promise<Encoder> {
   const file = join(dir, 'tokenizer.json');
+  if (tablesIn !== undefined) await ensureTables(dir, tablesIn);
   const json = await readIfThere(file);
   if (!json)
     throw unusable(file, 'there is no such file; the native engine needs it (or set preprocess.engine to "mindspeed")');
@@ -76,17 +85,42 @@ export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions 
   const eos = await eosToken(dir);
   if ('reason' in loaded) {
     const slow = slowly();
-    return createEncoder(eos === undefined ? undefined : slow.idOf(eos), { reason: loaded.reason, slow }, slowly);
+    return createEncoder(eos === undefined ? undefined : slow.idOf(eos), { reason: loaded.reason, slow });
   }
   const added = loaded.shape.added.find(({ content }) => content === eos)?.id;
   const inVocabulary = () => (JSON.parse(json.toString('utf8')) as Required<TokenizerJson>).model.vocab[eos!];
   const eod = eos === undefined ? undefined : (added ?? inVocabulary());
-  return createEncoder(eod, { fast: loaded.fast }, slowly);
+  return createEncoder(eod, { fast: loaded.fast, judge, slowly });
+
+  async function judge(sample: Encoded[]): Promise<Difference | undefined> {
+    const fact = tablesIn === undefined ? undefined : factOf(tablesIn, json!, libraryVersion(), sample);
+    if (await fact?.isKnown()) return undefined;
+    const slow = await askOracle({ tokenizer: file, texts: sample.map(({ text }) => text) });
+    const difference = firstDifference(sample, slow);
+    // Tables that were wrong for a text are not for the next one either; if it was not they, it costs a second.
+    await (difference ? (loaded as Fast).forgetTables() : fact?.keep());
+    return difference;
+  }
 }
 
-type Way = { fast: FastEncoder } | { reason: string; slow: SlowEncoder };
+/** Computes tables that are not there yet in a process of its own: it takes 200 MB that the encoding process then does not. */
+export async function ensureTables(dir: string, tablesIn: string): Promise<void> {
+  const tokenizer = join(dir, 'tokenizer.json');
+  const json = await readIfThere(tokenizer);
+  if (!json || (await hasTables(json, tablesIn))) return;
+  // Without them, whatever is wrong shows when they are computed here.
+  await tablesElsewhere({ tokenizer, tablesIn }).catch(() => undefined);
+}
 
-function createEncoder(eod: number | undefined, first: Way, slowly: () => SlowEncoder): Encoder {
+interface FastWay {
+  fast: FastEncoder;
+  judge(sample: Encoded[]): Promise<Difference | undefined>;
+  slowly(): SlowEncoder;
+}
+
+type Way = FastWay | { reason: string; slow: SlowEncoder };
+
+function createEncoder(eod: number | undefined, first: Way): Encoder {
   let way = first;
   const ids = createIds();
 
@@ -124,10 +158,11 @@ function createEncoder(eod: number | undefined, first: Way, slowly: () => SlowEn
     encodeBatch,
     open: (take) => ('slow' in way ? openSlow(way.slow, take) : openFast(way.fast, take)),
     async checkAgainstOracle(sample) {
-      if ('slow' in way) return undefined;
-      const slow = slowly();
-      const difference = firstDifference(sample, await encode(sample), await slow.encode([...sample]));
-      if (difference) way = { reason: describeDifference(difference), slow };
+      if ('slow' in way || sample.length === 0) return undefined;
+      const encoded = [];
+      for (const { text, ids } of sample) encoded.push({ text, ids: ids ?? (await encode([text]))[0]! });
+      const difference = await way.judge(encoded);
+      if (difference) way = { reason: describeDifference(difference), slow: way.slowly() };
       return difference;
     },
   };

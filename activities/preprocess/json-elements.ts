@@ -85,7 +85,7 @@ export async function* elementsOfArray(
             `after ${index} elements of the array, ${JSON.stringify(String.fromCharCode(byte))} is not expected`,
           );
       }
-      if (state === 'inside' && wanted) await growing.append(Buffer.from(portion.subarray(start)));
+      if (state === 'inside' && wanted) await growing.append(portion.subarray(start));
       at += portion.length;
       if (elements.length) yield { elements, bytes: source.read() };
     }

@@ -28,7 +28,7 @@ export async function rowOfLongCsv({ record, row, width, places, scratch }: Long
   for await (const portion of record.portions()) {
     let from = 0;
     const keep = async (to: number) => {
-      if (to > from && places.includes(place)) await field.append(Buffer.from(portion.subarray(from, to)));
+      if (to > from && places.includes(place)) await field.append(portion.subarray(from, to));
     };
     for (let i = 0; i < portion.length; i++) {
       const byte = portion[i]!;

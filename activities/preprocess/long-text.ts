@@ -47,6 +47,7 @@ export class LongText {
 /** Bytes that grow: in memory at first, in a file once they are long. */
 export interface Growing {
   readonly bytes: number;
+  /** The caller may use the memory again when it is done. */
   append(bytes: Buffer): Promise<void>;
   /** What has come together, leaving nothing behind. */
   take(): Promise<Buffer | LongText>;
@@ -62,7 +63,10 @@ export function createGrowing(newPath: () => string): Growing {
   const flush = async () => {
     const joined = Buffer.concat(parts);
     [parts, pending] = [[], 0];
-    for (let at = 0; at < joined.length;) at += (await file!.write(joined, at)).bytesWritten;
+    await write(joined);
+  };
+  const write = async (all: Buffer) => {
+    for (let at = 0; at < all.length;) at += (await file!.write(all, at)).bytesWritten;
   };
   const reset = () => {
     const was = { file, path };
@@ -76,8 +80,12 @@ export function createGrowing(newPath: () => string): Growing {
     async append(more) {
       if (bytes + more.length > LONGEST) throw new Error(`a text of more than ${LONGEST} bytes is too long`);
       bytes += more.length;
+      if (file && more.length >= WRITE / 2) {
+        await flush();
+        return write(more);
+      }
       pending += more.length;
-      parts.push(more);
+      parts.push(Buffer.from(more));
       if (bytes <= LONG || (file && pending < WRITE)) return;
       if (!file) {
         path = newPath();

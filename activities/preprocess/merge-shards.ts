@@ -13,8 +13,17 @@ import { sumCounts } from './counts.js';
 import { refuseWhole } from './refuse-whole.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
-import { countsOf } from './preprocess-shard.js';
-import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, summaryOf, type Summary } from './summary.js';
+import { resultOf } from './preprocess-shard.js';
+import {
+  knownDigests,
+  pairName,
+  readSummary,
+  SKIPPED,
+  SUMMARY,
+  summaryOf,
+  type Summary,
+  warningsOf,
+} from './summary.js';
 
 export const createMergeShards =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['mergeShards'] =>
@@ -41,7 +50,7 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   if (there && summary && keys.every((key) => summary.keys[key]))
-    return { artifact: there, ...countsOf(summary, keys) };
+    return { artifact: there, ...resultOf(summary, keys) };
 
   for (const { artifact, from } of shards) {
     const onProblem = (peer: string, problem: string) => {
@@ -62,12 +71,13 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   await requireSpace(root, bytesOf(input), { node, name: `merge ${dir}` });
-  const pairs = new Map<string, Pair>();
+  const pairs: Record<string, Pair> = {};
   for (const key of keys) {
     const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
-    pairs.set(key, await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes }));
+    pairs[key] = await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes });
   }
-  const written: Summary = { keys: summaryOf(pairs), counts };
+  const warnings = warningsOf(parts);
+  const written: Summary = { keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
   const skipped = await joinSkipped(
     shards.map(({ artifact }) => confined(dataDir, artifact.dir)),
     root,
@@ -75,7 +85,7 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const known = knownDigests(pairs);
   const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY, ...skipped], { known, signal });
-  return { artifact, ...countsOf(written, keys) };
+  return { artifact, ...resultOf(written, keys) };
 }
 
 async function joinSkipped(shards: string[], root: string): Promise<string[]> {

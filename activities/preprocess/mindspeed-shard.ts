@@ -11,7 +11,7 @@ import { step } from '../step.js';
 import { noCounts } from './counts.js';
 import { asInt32s, elementsOf } from './elements.js';
 import { asideOf, preprocessData } from './mindspeed-command.js';
-import { complete, countsOf, shardDir } from './preprocess-shard.js';
+import { complete, resultOf, shardDir } from './preprocess-shard.js';
 import { pairName, readSummary, SUMMARY, type Summary } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
@@ -41,7 +41,7 @@ async function makeShard(
   const made = sha256(JSON.stringify([ENGINE, data, tokenizer, keys, files, appendEod, vocabSize]));
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
-  if (there && summary?.made === made) return { artifact: there, ...countsOf(summary, keys) };
+  if (there && summary?.made === made) return { artifact: there, ...resultOf(summary, keys) };
 
   const root = confined(dataDir, dir);
   const file = join(confined(dataDir, input.input), files[0]!);
@@ -63,7 +63,7 @@ async function makeShard(
   const written: Summary = { made, keys: pairs, counts: noCounts(keys) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, undefined, { signal });
-  return { artifact, ...countsOf(written, keys) };
+  return { artifact, ...resultOf(written, keys) };
 }
 
 /** Training would end with an index out of range on a device, hours later. */

@@ -5,73 +5,59 @@ import { failure } from '../failures.js';
 import { refuseWhole } from './refuse-whole.js';
 import { sameColumns } from './same-columns.js';
 import { sumCounts, type Counts } from './counts.js';
-import { loadEncoder, type Encoder } from './encode.js';
-import { encodeRows, type Progress } from './encode-rows.js';
+import { ensureTables, type Encoder } from './encode.js';
+import { encodeJob, peakRss, type EncodeJob, type JobResult } from './encode-job.js';
+import type { Progress } from './encode-rows.js';
 import type { InputFiles } from './input-files.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
-import { specialIds, vocabularySize } from './tokenizer-facts.js';
+import { warningsOf } from './summary.js';
 
-export interface FilesJob {
-  root: string;
-  files: string[];
-  slice: { index: number; of: number };
-  keys: string[];
-  tokenizer: string;
-  appendEod: boolean;
-  seqLength: number | undefined;
-  padToMultipleOf: number;
-  /** A folder to keep the encoder's tables in. */
-  tablesIn?: string | undefined;
+export interface FilesOptions extends Omit<EncodeJob, 'slice' | 'root' | 'files' | 'prefixes' | 'compat'> {
+  input: InputFiles;
   /** Pairs are called this and the key. */
   prefix: string;
-}
-
-export interface FilesResult {
-  pairs: Record<string, Pair>;
-  counts: Counts;
-  /** Largest resident size of the process that did it. */
-  peakRssBytes: number;
-}
-
-export interface FilesOptions extends Omit<FilesJob, 'slice' | 'root' | 'files'> {
-  input: InputFiles;
   processes: number;
   /** Subsets that the real program was to make; it cannot make more than there are rows. */
   subsets: number;
   /** Does a job in a process of its own. */
-  elsewhere(job: FilesJob, onProgress: (done: Progress) => void, signal: AbortSignal): Promise<FilesResult>;
+  elsewhere(job: EncodeJob, options: { onProgress(done: Progress): void; signal: AbortSignal }): Promise<JobResult>;
   load?(dir: string): Promise<Encoder>;
   onProgress?(done: Progress[]): void;
 }
 
 export const prefixOf = (prefix: string, key: string): string => `${prefix}_${key}_document`;
 
-export async function preprocessFiles(options: FilesOptions): Promise<FilesResult> {
+export async function preprocessFiles(options: FilesOptions): Promise<JobResult> {
   const { input, keys, prefix, processes, elsewhere, subsets, load, onProgress, ...how } = options;
   await forget(prefix, keys);
   await sameColumns(input.files.map((file) => join(input.root, file)));
   const check = (counts: Counts) => refuseAsMindSpeed(counts, subsets, input);
   const progress: Progress[] = [];
-  const job = (index: number, of: number, to: string): FilesJob => ({
+  const job = (index: number, of: number, to: string): EncodeJob => ({
     ...how,
     root: input.root,
     files: input.files,
     keys,
     slice: { index, of },
-    prefix: to,
+    prefixes: Object.fromEntries(keys.map((key) => [key, prefixOf(to, key)])),
+    compat: true,
   });
   const report = (index: number) => (done: Progress) => {
     progress[index] = done;
     onProgress?.(progress.filter((part) => part !== undefined));
   };
-  if (processes === 1) return encodeFiles(job(0, 1, prefix), report(0), { check, ...(load && { load }) });
+  const here = load && { load };
+  if (processes === 1) return encodeJob(job(0, 1, prefix), { onProgress: report(0), check, ...here });
+  if (how.tablesIn !== undefined) await ensureTables(how.tokenizer, how.tablesIn);
 
   const parts = Array.from({ length: processes }, (_, index) => partName(prefix, index));
   try {
-    const results = await allOrNone(parts, (part, index, signal) =>
-      elsewhere(job(index, processes, part), report(index), signal),
-    );
+    // The last one here, which would else only wait.
+    const results = await allOrNone(parts, (part, index, signal) => {
+      const [work, options] = [job(index, processes, part), { onProgress: report(index), signal }];
+      return index + 1 < processes ? elsewhere(work, options) : encodeJob(work, { ...options, ...here });
+    });
     const counts = sumCounts(
       keys,
       results.map((result) => result.counts),
@@ -83,7 +69,13 @@ export async function preprocessFiles(options: FilesOptions): Promise<FilesResul
         parts.map((part) => prefixOf(part, key)),
         prefixOf(prefix, key),
       );
-    return { pairs, counts, peakRssBytes: Math.max(peakRss(), ...results.map((result) => result.peakRssBytes)) };
+    const warnings = warningsOf(results);
+    return {
+      pairs,
+      counts,
+      warnings,
+      peakRssBytes: Math.max(peakRss(), ...results.map((result) => result.peakRssBytes)),
+    };
   } finally {
     await removeParts(prefix);
   }
@@ -104,26 +96,6 @@ async function allOrNone<T, R>(items: T[], work: (item: T, index: number, signal
   );
   if (failed) throw failed.reason;
   return done.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-}
-
-export async function encodeFiles(
-  job: FilesJob,
-  onProgress: (done: Progress) => void,
-  { check, load }: { check?: (counts: Counts) => void; load?: (dir: string) => Promise<Encoder> } = {},
-): Promise<FilesResult> {
-  const { tokenizer, padToMultipleOf, prefix, tablesIn, ...rows } = job;
-  const { pairs, counts } = await encodeRows({
-    ...rows,
-    encoder: await (load ? load(tokenizer) : loadEncoder(tokenizer, { tablesIn })),
-    vocabSize: Infinity,
-    pad: padToMultipleOf > 1 ? { multiple: padToMultipleOf, id: await vocabularySize(tokenizer) } : undefined,
-    special: await specialIds(tokenizer),
-    prefixOf: (key) => prefixOf(prefix, key),
-    compat: true,
-    ...(check && { check }),
-    onProgress,
-  });
-  return { pairs: Object.fromEntries(pairs), counts, peakRssBytes: peakRss() };
 }
 
 /** Where the real program ends with an exception that only the whole input shows. */
@@ -154,5 +126,3 @@ async function removeParts(prefix: string): Promise<void> {
 
 export const inputBytes = async ({ root, files }: InputFiles): Promise<number> =>
   (await Promise.all(files.map((file) => stat(join(root, file))))).reduce((sum, { size }) => sum + size, 0);
-
-const peakRss = (): number => process.resourceUsage().maxRSS * 1024;

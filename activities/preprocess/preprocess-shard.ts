@@ -8,9 +8,8 @@ import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
-import { loadEncoder } from './encode.js';
-import { encodeRows } from './encode-rows.js';
-import { specialIds } from './tokenizer-facts.js';
+import { onCore } from './cores.js';
+import { runElsewhere } from './run-elsewhere.js';
 import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
@@ -54,36 +53,40 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
   );
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
-  if (there && summary?.made === made) return { artifact: there, ...countsOf(summary, keys) };
+  if (there && summary?.made === made) return { artifact: there, ...resultOf(summary, keys) };
 
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
-  const { pairs, counts } = await encodeRows({
-    root: confined(dataDir, input.input),
-    files,
-    slice,
-    keys,
-    appendEod,
-    encoder: await loadEncoder(confined(dataDir, input.tokenizer), { tablesIn: join(dataDir, ENCODER_CACHE) }),
-    vocabSize,
-    compat: compat === 'mindspeed',
-    special: await specialIds(confined(dataDir, input.tokenizer)),
-    skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
-    prefixOf: (key) => join(root, pairName(key)),
-    signal,
-    onProgress: report,
-  });
-  const written: Summary = { made, keys: summaryOf(pairs), counts };
+  const { pairs, counts, warnings } = await onCore(signal, () =>
+    runElsewhere(
+      {
+        root: confined(dataDir, input.input),
+        files,
+        slice,
+        keys,
+        prefixes: Object.fromEntries(keys.map((key) => [key, join(root, pairName(key))])),
+        tokenizer: confined(dataDir, input.tokenizer),
+        tablesIn: join(dataDir, ENCODER_CACHE),
+        appendEod,
+        vocabSize,
+        compat: compat === 'mindspeed',
+        skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
+      },
+      { signal, onProgress: report },
+    ),
+  );
+  const written: Summary = { made, keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, undefined, { known: knownDigests(pairs), signal });
-  return { artifact, ...countsOf(written, keys) };
+  return { artifact, ...resultOf(written, keys) };
 }
 
-export const countsOf = ({ keys }: Summary, order: string[]): { documents: number; tokens: number } => ({
+export const resultOf = ({ keys, warnings }: Summary, order: string[]): Omit<ShardResult, 'artifact'> => ({
   documents: keys[order[0]!]?.documents ?? 0,
   tokens: Object.values(keys).reduce((sum, { tokens }) => sum + tokens, 0),
+  ...(warnings && { warnings }),
 });
 
 export async function complete(node: string, dataDir: string, dir: string): Promise<string> {

@@ -6,8 +6,9 @@ import { badRow } from './json-rows.js';
 import { pagesOf, type PageValues } from './parquet-pages.js';
 import { corrupt, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
 
-/** Texts given on at once: pages of a well-compressed column may hold millions. */
+/** Texts given on at once: pages of a well-compressed column may hold millions, and of a dictionary long ones many times. */
 const ROWS = 1024;
+const BYTES = 2 ** 20;
 
 export const parquetReader: Reader = {
   async *read({ path, columns, range, compat, scratch }) {
@@ -33,15 +34,7 @@ export const parquetReader: Reader = {
         let next = first + part.from;
         for await (const { values, bytes: read } of together(sources, part.to - part.from)) {
           bytes += read;
-          for (let at = 0; at < values[0]!.length; at += ROWS) {
-            const rows = Array.from({ length: Math.min(ROWS, values[0]!.length - at) }, (_, i) =>
-              rowOf(
-                values.map((column) => column[at + i]),
-                next + at + i,
-              ),
-            );
-            yield { rows, bytes };
-          }
+          for (const rows of portionsOf(values, next)) yield { rows, bytes };
           next += values[0]!.length;
         }
       }
@@ -80,6 +73,19 @@ function textColumn(path: string, schema: SchemaTree, column: string, compat: bo
     return [schema, found];
   const what = found.children.length ? 'nested' : [type, converted_type].filter(Boolean).join(' ');
   throw corrupt(path, undefined, `expected texts in the column ${column}, found ${what}`);
+}
+
+function* portionsOf(columns: unknown[][], first: number): Generator<Row[]> {
+  const count = columns[0]!.length;
+  for (let at = 0; at < count;) {
+    const rows: Row[] = [];
+    for (let bytes = 0; at < count && rows.length < ROWS && bytes < BYTES; at++) {
+      const cells = columns.map((column) => column[at]);
+      for (const cell of cells) bytes += cell instanceof Uint8Array ? cell.length : 0;
+      rows.push(rowOf(cells, first + at));
+    }
+    yield rows;
+  }
 }
 
 function rowOf(cells: unknown[], row: number): Row {

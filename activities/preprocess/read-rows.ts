@@ -4,12 +4,19 @@ import { ApplicationFailure } from '@temporalio/common';
 import { errorCode } from '../atomic.js';
 import { failure, reasonOf } from '../failures.js';
 import { isCompressed, plainName } from './open-bytes.js';
-import { arrowReader } from './read-arrow.js';
 import { csvReader } from './read-csv.js';
 import { jsonReader } from './read-json.js';
 import { textReader } from './read-lines.js';
 import { parquetReader } from './read-parquet.js';
 import { corrupt, WHOLE, type Reader, type ReadOptions, type RowBatch } from './rows.js';
+
+/** Its library takes longer to load than all the rest. */
+const arrowReader: Reader = {
+  async *read(options) {
+    yield* (await import('./read-arrow.js')).arrowReader.read(options);
+  },
+  rowsBefore: async (path, from) => (await import('./read-arrow.js')).arrowReader.rowsBefore(path, from),
+};
 
 const readers: Record<string, Reader> = {
   '.parquet': parquetReader,

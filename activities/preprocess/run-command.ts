@@ -28,6 +28,7 @@ export interface CommandResult {
   /** Files of the input directory that were not read. */
   left?: string[];
   notes: string[];
+  warnings?: string[];
   outputs: { key: string; path: string; bytes: number; sha256: string }[];
 }
 
@@ -39,7 +40,7 @@ export async function runCommand(words: string[], options: CommandOptions): Prom
   if (mergeKeys) return { ...(await resultOf(await mergeGroups(input, prefix, mergeKeys))), notes };
   const found = await findInput(input, true);
   for (const file of found.left) say(`${input}: ${file} is not read, as in the real program`);
-  const { pairs, counts, peakRssBytes } = await preprocessFiles({
+  const { pairs, counts, warnings, peakRssBytes } = await preprocessFiles({
     ...how,
     prefix,
     input: found,
@@ -49,8 +50,9 @@ export async function runCommand(words: string[], options: CommandOptions): Prom
     ...(load && { load }),
     onProgress: progressLine(logInterval, say),
   });
+  for (const warning of warnings) say(`preprocess: warning: ${warning}`);
   const bytes = await inputBytes(found);
-  return { ...(await resultOf(pairs)), bytes, counts, peakRssBytes, left: found.left, notes };
+  return { ...(await resultOf(pairs)), bytes, counts, peakRssBytes, left: found.left, notes, warnings };
 }
 
 async function resultOf(pairs: Record<string, Pair>) {

@@ -11,6 +11,8 @@ export interface Summary {
   made?: string;
   keys: Record<string, { documents: number; tokens: number }>;
   counts: Counts;
+  /** What a person should know of how it was made: the slow tokenizer, and why. */
+  warnings?: string[];
 }
 
 export const SUMMARY = 'preprocess.json';
@@ -29,8 +31,15 @@ export function pairName(key: string): string {
 export const readSummary = async (dataDir: string, dir: string): Promise<Summary | undefined> =>
   (await readJson(join(confined(dataDir, dir), SUMMARY)).catch(() => undefined)) as Summary | undefined;
 
-export const summaryOf = (pairs: ReadonlyMap<string, Pair>): Summary['keys'] =>
-  Object.fromEntries([...pairs].map(([key, { documents, tokens }]) => [key, { documents, tokens }]));
+export const summaryOf = (pairs: Record<string, Pair>): Summary['keys'] =>
+  Object.fromEntries(Object.entries(pairs).map(([key, { documents, tokens }]) => [key, { documents, tokens }]));
 
-export const knownDigests = (pairs: ReadonlyMap<string, Pair>): Map<string, string> =>
-  new Map([...pairs.values()].flatMap(({ files }) => files.map(({ path, sha256 }) => [basename(path), sha256])));
+export const knownDigests = (pairs: Record<string, Pair>): Map<string, string> =>
+  new Map(Object.values(pairs).flatMap(({ files }) => files.map(({ path, sha256 }) => [basename(path), sha256])));
+
+/** Of many shards' warnings, as many as a person reads. */
+export function warningsOf(parts: readonly { warnings?: string[] }[]): string[] {
+  const all = [...new Set(parts.flatMap(({ warnings = [] }) => warnings))];
+  return all.length <= MOST_WARNINGS ? all : [...all.slice(0, MOST_WARNINGS), `and ${all.length - MOST_WARNINGS} more`];
+}
+const MOST_WARNINGS = 3;

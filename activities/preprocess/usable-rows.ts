@@ -2,7 +2,7 @@
 import { open, rename, type FileHandle } from 'node:fs/promises';
 import { syncPath } from '../atomic.js';
 import { failure } from '../failures.js';
-import { LongText } from './long-text.js';
+import { LONG, LongText } from './long-text.js';
 import { corrupt, type Row } from './rows.js';
 
 export interface SkipOptions {
@@ -24,7 +24,14 @@ export interface Place {
 export const isTextList = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((item) => typeof item === 'string');
 
-export function createSieve(keys: string[], { skip, lists }: { skip?: SkipOptions | undefined; lists: boolean }) {
+export interface SieveOptions {
+  skip?: SkipOptions | undefined;
+  lists: boolean;
+  /** Why a text has no ids, if so; asked where such a row can be skipped. */
+  unencodable(text: string | LongText): Promise<string | undefined>;
+}
+
+export function createSieve(keys: string[], { skip, lists, unencodable }: SieveOptions) {
   let skipped = 0;
   let report: FileHandle | undefined;
   const temporary = skip && `${skip.path}.tmp`;
@@ -32,7 +39,10 @@ export function createSieve(keys: string[], { skip, lists }: { skip?: SkipOption
     async usable(rows: Row[], place: Place): Promise<Row[]> {
       const good: Row[] = [];
       for (const row of rows) {
-        const problem = row.problem ?? (await problemOf(row.values, keys, lists));
+        const problem =
+          row.problem ??
+          (await problemOf(row.values, keys, lists)) ??
+          (skip && (await problemOfLong(row.values, unencodable)));
         if (problem === undefined) good.push(row);
         else await refuse(row, problem, place);
       }
@@ -65,6 +75,16 @@ export function createSieve(keys: string[], { skip, lists }: { skip?: SkipOption
   }
 }
 
+/** What the encoder refuses shows only when all of it is encoded, and then it is too late to leave the row out. */
+async function problemOfLong(values: unknown[], unencodable: SieveOptions['unencodable']): Promise<string | undefined> {
+  for (const value of values) {
+    if (!(value instanceof LongText) && !(typeof value === 'string' && value.length * 3 > LONG)) continue;
+    const problem = await unencodable(value);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
 async function problemOf(values: unknown[], keys: string[], lists: boolean): Promise<string | undefined> {
   for (const [column, value] of values.entries()) {
     if (value instanceof LongText) {
@@ -74,7 +94,7 @@ async function problemOf(values: unknown[], keys: string[], lists: boolean): Pro
     if (lists && isTextList(value)) continue;
     if (typeof value !== 'string') return `expected a text in ${keys[column]}, found ${nameOf(value)}`;
     // A half of a surrogate pair is no character; encoders would put U+FFFD in its place and not say so.
-    if (/\p{Surrogate}/u.test(value)) return `the text in ${keys[column]} is not valid Unicode`;
+    if (!value.isWellFormed()) return `the text in ${keys[column]} is not valid Unicode`;
   }
   return undefined;
 }

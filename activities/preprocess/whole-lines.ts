@@ -63,7 +63,7 @@ export async function* wholeLines(options: LinesOptions): AsyncGenerator<Lines, 
       if (last > 0) yield { content: bytes.subarray(0, last), bytes: source.read() };
       at += last;
       if (at >= range.to) return;
-      if (last < bytes.length) await line.append(Buffer.from(bytes.subarray(last)));
+      if (last < bytes.length) await line.append(bytes.subarray(last));
     }
     if (skipping || at >= range.to) return;
     if (held.length) {

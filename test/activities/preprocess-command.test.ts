@@ -7,10 +7,11 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
-import { encodeFiles } from '../../activities/preprocess/preprocess-files.js';
+import { encodeJob } from '../../activities/preprocess/encode-job.js';
 import { runCommand } from '../../activities/preprocess/run-command.js';
 import { readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
+import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
 import recorded from '../fixtures/preprocess/cases.json' with { type: 'json' };
 
 interface Case {
@@ -73,7 +74,7 @@ const run = (args: string[]) =>
   runCommand(inWork(args), {
     say: () => {},
     load: async () => encoder,
-    elsewhere: (job) => encodeFiles(job, () => {}, { load: async () => encoder }),
+    elsewhere: (job) => encodeJob(job, { load: async () => encoder }),
   });
 
 async function digestsIn(dir: string): Promise<Record<string, string>> {
@@ -179,7 +180,8 @@ describe('as a program', () => {
     const { code, stdout, stderr } = await program(...argsOf('workers4', 'out/program'), '--json');
     expect([code, stderr]).toEqual([0, '']);
     expect(await digestsIn('program')).toEqual(cases.find(({ name }) => name === 'workers4')!.outputs);
-    expect(await readdir(join(work, 'cache/mindspeed-pretrain-workflow/encoder'))).toHaveLength(1);
+    const kept = await readdir(join(work, 'cache/mindspeed-pretrain-workflow/encoder'));
+    expect(kept.filter((entry) => entry.endsWith('.tables'))).toHaveLength(1);
     const measured = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Record<string, unknown>;
     expect(measured).toMatchObject({ documents: 10, tokens: 71, bytes: 454, counts: { rows: 10 } });
     expect(measured['seconds']).toBeGreaterThan(0);
@@ -188,6 +190,22 @@ describe('as a program', () => {
       'enwiki_text_document.bin',
       'enwiki_text_document.idx',
     ]);
+  });
+
+  test('a fast tokenizer that is wrong is found out: the same bytes, and a warning on stderr', async () => {
+    const tablesIn = join(work, 'cache/mindspeed-pretrain-workflow/encoder');
+    const { encode } = await loadEncoder(qwen3, { tablesIn });
+    await makeTablesWrong(tablesIn, (await encode(['Hello, world']))[0]![1]!);
+    await mkdir(join(work, 'out/warned'));
+    const { code, stdout, stderr } = await program(...argsOf('workers4', 'out/warned'), '--json');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(
+      /^preprocess: warning: the fast tokenizer was wrong, and all was encoded again .* expected \[/,
+    );
+    expect(Object.values(await digestsIn('warned'))).toEqual(
+      Object.values(cases.find(({ name }) => name === 'workers4')!.outputs),
+    );
+    expect(JSON.parse(stdout.trimEnd().split('\n').at(-1)!)).toHaveProperty('warnings.0');
   });
 
   test('an unknown option is exit 2, corrupt data exit 1 with one line that says where', async () => {

@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { CancelledFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
@@ -14,6 +18,7 @@ import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import type { PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
 import golden from '../fixtures/preprocess/golden.json' with { type: 'json' };
+import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
@@ -236,12 +241,37 @@ describe('in shards over nodes', () => {
   test("the encoder's tables are computed once a node and tokenizer", async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
     await preprocess(node, [slice()]);
-    const [name, ...others] = await readdir(join(node.dataDir, 'cache/encoder'));
-    expect([name, others]).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.tables$/), []]);
+    const names = await readdir(join(node.dataDir, 'cache/encoder'));
+    const name = names.find((entry) => /^[0-9a-f]{64}\.tables$/.test(entry));
+    expect(names.sort()).toEqual([name, 'checked'].sort());
     const path = join(node.dataDir, 'cache/encoder', name!);
     const { mtimeMs } = await stat(path);
     await preprocess(node, [slice({ appendEod: false })]);
     expect((await stat(path)).mtimeMs).toBe(mtimeMs);
+  });
+
+  test('a fast tokenizer that is wrong is found out: the bytes are right, and a warning says so', async () => {
+    const files = { 'a.jsonl': texts(300, 'other') + texts(1) };
+    const other = await nodeWith('n01', files, qwen3);
+    const [right] = await preprocess(other, [slice({ vocabSize: VOCABULARY })]);
+    expect(right).not.toHaveProperty('warnings');
+    const node = await nodeWith('n02', files, qwen3);
+    const tablesIn = join(node.dataDir, 'cache/encoder');
+    const { encode } = await loadEncoder(qwen3, { tablesIn });
+    await makeTablesWrong(tablesIn, (await encode(['other']))[0]![0]!);
+    const [made] = await preprocess(node, [slice({ vocabSize: VOCABULARY })]);
+    expect([made!.tokens, made!.documents]).toEqual([right!.tokens, 301]);
+    expect(await filesOf(node, made!.artifact.dir)).toEqual(await filesOf(other, right!.artifact.dir));
+    expect(made!.warnings).toEqual([
+      expect.stringMatching(
+        /^the fast tokenizer was wrong, .* ids differ from id 0 on: \[\d+ .*\], expected \[1575 .*\], in the text "other/,
+      ),
+    ]);
+    // As does the dataset, and the shard that is there already.
+    expect((await preprocess(node, [slice({ vocabSize: VOCABULARY })]))[0]).toEqual(made);
+    const shards = [{ artifact: made!.artifact, from: [] }];
+    const merged = await run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards });
+    expect(merged.warnings).toEqual(made!.warnings);
   });
 
   test.each([1, 600_000])(
@@ -256,6 +286,22 @@ describe('in shards over nodes', () => {
       });
     },
   );
+
+  test('such a text is left out where bad rows may be, in all keys', async () => {
+    const row = (text: string, name: string) => `${JSON.stringify({ text, name })}\n`;
+    const bad = '='.repeat(4_200_000);
+    const lines = [row('one', 'a'), row(bad, 'b'), row('three', bad), row('four', 'd')].join('');
+    const node = await nodeWith('n01', { 'a.jsonl': lines }, await tiny());
+    const [made] = await preprocess(node, [slice({ keys: ['text', 'name'], skipBadRows: 2 })]);
+    expect(made!.documents).toBe(2);
+    expect(await skippedIn(node, made!.artifact.dir)).toEqual(
+      [2, 3].map((number) => ({
+        file: 'a.jsonl',
+        row: number,
+        problem: expect.stringMatching(/^the 4194304 bytes from byte 0 on are characters of one kind/) as string,
+      })),
+    );
+  });
 
   test('a shard that is there is not made again, one of other input is', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
@@ -373,6 +419,52 @@ describe('in shards over nodes', () => {
     const merging = run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards, skipBadRows: 2 });
     await expect(merging).rejects.toThrow(/3 bad rows, which is more than preprocess\.skipBadRows allows \(2\)/);
   });
+
+  test('a shard that is cancelled ends its process at once, and leaves nothing that looks finished', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(400_000) }, await tiny());
+    const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    const beats: { documents: number }[] = [];
+    environment.on('heartbeat', (details: { documents: number }) => {
+      beats.push(details);
+      if (details.documents > 0) environment.cancel('CANCELLED');
+    });
+    const making = environment.run(createDataActivities(node).preprocessShard, slice());
+    await expect(making).rejects.toThrow(CancelledFailure);
+    expect(beats.at(-1)!.documents).toBeLessThan(400_000);
+    const dir = join(node.dataDir, 'datasets/sotu/shards/00000-of-00001');
+    expect((await readdir(dir)).filter((name) => !name.endsWith('.tmp'))).toEqual([]);
+    const before = await sizesIn(dir);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await sizesIn(dir)).toEqual(before);
+  });
+
+  const sizesIn = async (dir: string) =>
+    Promise.all((await readdir(dir)).map(async (name) => (await stat(join(dir, name))).size));
+
+  test('a process that is killed while it encodes fails the attempt, and the next one makes the shard', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(400_000) }, await tiny());
+    const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    let killed = false;
+    environment.on('heartbeat', ({ documents }: { documents: number }) => {
+      if (documents > 0 && !killed) killed = killEncoding();
+    });
+    const making = environment.run(createDataActivities(node).preprocessShard, slice());
+    await expect(making).rejects.toMatchObject({
+      type: 'CommandFailed',
+      nonRetryable: false,
+      message: expect.stringMatching(/^n01: preprocess .*: an encoding process ended with SIGKILL$/) as string,
+    });
+    expect(await preprocess(node, [slice()])).toMatchObject([{ documents: 400_000 }]);
+  });
+
+  /** The process that this one started for it. */
+  function killEncoding(): boolean {
+    const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
+      .split(' ')
+      .filter(Boolean);
+    const [encoding] = children.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('job-process'));
+    return process.kill(Number(encoding), 'SIGKILL');
+  }
 
   test('heartbeats tell documents and tokens done', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(3000) }, await tiny());

@@ -131,5 +131,8 @@ describe('shards', () => {
   it('are one a node at least, and of a size that is soon made again', () => {
     expect(autoShards([{ path: 'a.parquet', size: 100 }], 3)).toBe(3);
     expect(autoShards([{ path: 'a.parquet', size: 10 * 2 ** 30 }], 3)).toBe(40);
+    // Less than that is for the cores of the nodes, as long as it is worth it.
+    expect(autoShards([{ path: 'a.parquet', size: 320 * 2 ** 20 }], 3)).toBe(10);
+    expect(autoShards([{ path: 'a.parquet', size: 2 * 2 ** 30 }], 1)).toBe(8);
   });
 });

@@ -58,11 +58,27 @@ describe.concurrent('a run', () => {
   it('asks again for a quick step that a worker took and never answered, as one that was killed', async (test) => {
     const cluster = await startFakeCluster(test);
     let asked = 0;
-    const listProbes = (): Promise<string[]> => (asked++ === 0 ? new Promise(() => undefined) : Promise.resolve([]));
+    const listProbes = (): Promise<string[]> => (asked++ === 0 ? sleepFor(12_000).then(() => []) : Promise.resolve([]));
     await cluster.node('a', { listProbes });
     await cluster.node('b');
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
     expect(asked).toBe(2);
+  });
+
+  it('tells what is to be known of how its dataset was made', async (test) => {
+    const cluster = await startFakeCluster(test);
+    const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
+    const warnings = ['the fast tokenizer was wrong: [1], expected [2]'];
+    await cluster.node('a', {
+      findArtifact: ({ dir }) => Promise.resolve(dir.startsWith('datasets/') ? {} : { artifact: artifact(dir) }),
+      mergeShards: ({ key }) =>
+        Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1, warnings }),
+      ...endless,
+    });
+    const one = { cluster: { nodes: 1 }, parallel: { pp: 1 } };
+    const handle = await start(cluster, cluster.runFile(one));
+    while (!(await handle.query<string>('status')).includes(`dataset: ${warnings[0]}`)) await sleepFor(50);
+    await handle.cancel();
   });
 
   it('waits for nodes, saying so, and begins when there are enough', async (test) => {

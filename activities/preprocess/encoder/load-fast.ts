@@ -1,4 +1,6 @@
 /** A fast encoder for a `tokenizer.json`, or why there is none. */
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { nfcNormalizer } from 'tokenizers';
 import { createFastEncoder, type FastEncoder } from './fast.js';
@@ -7,7 +9,14 @@ import { readSnapshot, snapshotPath, type Snapshot, writeSnapshot } from './snap
 import { fillTables, prepare } from './tables.js';
 import { type EncoderProgram, type EncoderWasm, loadProgram } from './wasm.js';
 
-export type LoadedFast = { fast: FastEncoder; shape: Shape } | { reason: string };
+export interface Fast {
+  fast: FastEncoder;
+  shape: Shape;
+  /** Lets the next one compute its tables anew. */
+  forgetTables(): Promise<void>;
+}
+
+export type LoadedFast = Fast | { reason: string };
 
 /** `tablesIn`: a folder that keeps what is computed of a tokenizer; without it, that takes seconds each time. */
 export async function loadFast(json: Buffer, tablesIn?: string): Promise<LoadedFast> {
@@ -15,7 +24,8 @@ export async function loadFast(json: Buffer, tablesIn?: string): Promise<LoadedF
   if (!program) return { reason: 'encoder.wasm is not there: run npm run build' };
   const path = tablesIn === undefined ? undefined : snapshotPath(tablesIn, json, program.digest, libraryVersion());
   const snapshot = path === undefined ? undefined : await readSnapshot(path);
-  if (snapshot) return restore(program, snapshot);
+  const forgetTables = async () => (path === undefined ? undefined : rm(path, { force: true }));
+  if (snapshot) return { ...restore(program, snapshot), forgetTables };
   const tokenizer = parse(json);
   const recognised = recogniseShape(tokenizer);
   if ('reason' in recognised) return recognised;
@@ -27,7 +37,12 @@ export async function loadFast(json: Buffer, tablesIn?: string): Promise<LoadedF
   const reason = fillTables(wasm, shape, model, (text) => normaliser.normalizeString(text));
   if (reason !== undefined) return { reason };
   if (path !== undefined) await writeSnapshot(path, { shape, merges: model.merges.length, tables: tablesOf(wasm) });
-  return { fast: createFastEncoder(wasm, shape), shape };
+  return { fast: createFastEncoder(wasm, shape), shape, forgetTables };
+}
+
+export async function hasTables(json: Buffer, tablesIn: string): Promise<boolean> {
+  const program = await loadProgram();
+  return !program || existsSync(snapshotPath(tablesIn, json, program.digest, libraryVersion()));
 }
 
 /** What is no JSON has no shape either; why it is none, the slow path's loader says. */
@@ -39,7 +54,7 @@ function parse(json: Buffer): TokenizerJson {
   }
 }
 
-function restore(program: EncoderProgram, { shape, merges, tables }: Snapshot): LoadedFast {
+function restore(program: EncoderProgram, { shape, merges, tables }: Snapshot): Omit<Fast, 'forgetTables'> {
   const wasm = program.instantiate();
   prepare(wasm, shape, merges);
   tablesOf(wasm).set(tables);
@@ -49,5 +64,5 @@ function restore(program: EncoderProgram, { shape, merges, tables }: Snapshot): 
 const tablesOf = (wasm: EncoderWasm): Uint8Array => wasm.bytes().subarray(wasm.tablesStart.value, wasm.tablesEnd.value);
 
 /** Which Unicode the library knows is known by its version only. */
-const libraryVersion = (): string =>
+export const libraryVersion = (): string =>
   (createRequire(import.meta.url)('tokenizers/package.json') as { version: string }).version;

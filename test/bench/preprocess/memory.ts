@@ -1,5 +1,5 @@
 /**
- * `npx tsx test/bench/preprocess-memory.ts [--mb 200] [--group-mb 537] [--json]`: peak resident memory of the
+ * `npm run bench -- preprocess-memory [--mb 200] [--group-mb 537] [--json]`: peak resident memory of the
  * preprocessor on single documents of that size in every format, and on one parquet row group of many.
  */
 import { execFile } from 'node:child_process';
@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { once } from 'node:events';
 import { parseArgs, promisify } from 'node:util';
 import { parquetWriteFile } from 'hyparquet-writer';
-import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
-import { root } from '../../workers/config.js';
+import { makeCorpus, readSpeeches } from '../../../infra/demo/corpus.js';
+import { root } from '../../../workers/config.js';
 
 const LIMIT_MB = 256;
 const { values } = parseArgs({

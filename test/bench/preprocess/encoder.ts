@@ -1,16 +1,16 @@
 /**
  * MB of text a CPU-second, by the fast path and by npm `tokenizers`, on the same text in the same process, in turns:
  *
- *   npx tsx test/bench/encoder.ts [--tokenizer <directory with tokenizer.json>] [--rounds 3]
+ *   npm run bench -- preprocess-encoder [--tokenizer <directory with tokenizer.json>] [--rounds 3]
  *
  * `cold` has an empty cache, as at the start of a shard; `warm` goes over the same text again. Prints a table, and last
  * one JSON object. The ids of both are compared.
  */
 import { parseArgs } from 'node:util';
-import { createIds } from '../../activities/preprocess/encoder/ids.js';
-import { loadBoth, readTokenizer } from '../support/encoder/compare.js';
-import { code, locales, speeches, translations } from '../support/encoder/corpus.js';
-import { QWEN3 } from '../support/encoder/tokenizers.js';
+import { createIds } from '../../../activities/preprocess/encoder/ids.js';
+import { loadBoth, readTokenizer } from '../../support/encoder/compare.js';
+import { code, locales, speeches, translations } from '../../support/encoder/corpus.js';
+import { QWEN3 } from '../../support/encoder/tokenizers.js';
 
 const { values } = parseArgs({
   options: { tokenizer: { type: 'string', default: QWEN3 }, rounds: { type: 'string', default: '3' } },

@@ -1,6 +1,6 @@
 /**
- * `npx tsx test/bench/preprocess-merge.ts [--shards 16] [--mb 64] [--json]`: CPU seconds of the merge of many shards
- * against `cat` of the same `.bin` files, alternating, the best of three each.
+ * `npm run bench -- preprocess-merge [--shards 16] [--mb 64] [--json]`: CPU seconds of the merge of many shards
+ * against `cat` of the same `.bin` files, and against `cat` with `sync` and `sha256sum`, alternating, the best of three each.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -8,9 +8,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { hashFile } from '../../activities/artifact.js';
-import { mergePairs } from '../../activities/preprocess/merge-pairs.js';
-import { openPair } from '../../activities/preprocess/pair-writer.js';
+import { mergePairs } from '../../../activities/preprocess/merge-pairs.js';
+import { openPair } from '../../../activities/preprocess/pair-writer.js';
+import { childSeconds } from './measure.js';
 
 const { values } = parseArgs({
   options: {
@@ -32,38 +32,32 @@ for (const prefix of prefixes) {
 
 const merges: number[] = [];
 const cats: number[] = [];
+const likes: number[] = [];
 for (let round = 0; round < 3; round++) {
   const before = process.cpuUsage();
   await mergePairs(prefixes, join(work, 'merged'));
   const { user, system } = process.cpuUsage(before);
   merges.push((user + system) / 1e6);
-  const script = 'cat "$@" > "$0"; times';
-  const args = ['-c', script, join(work, 'cat'), ...prefixes.map((prefix) => `${prefix}.bin`)];
-  cats.push(secondsOf(spawnSync('bash', args, { encoding: 'utf8' }).stdout));
+  cats.push(shellSeconds('cat "$@" > "$0"'));
+  likes.push(shellSeconds('cat "$@" > "$0" && sync -d "$0" && sha256sum "$0"'));
 }
 execFileSync('cmp', [join(work, 'merged.bin'), join(work, 'cat')]);
-const hashing = process.cpuUsage();
-await hashFile(join(work, 'merged.bin'));
-const digest = process.cpuUsage(hashing).user / 1e6;
 await rm(work, { recursive: true });
-const [merge, cat] = [Math.min(...merges), Math.min(...cats)];
+const [merge, cat, like] = [merges, cats, likes].map((seconds) => Math.min(...seconds)) as [number, number, number];
 const figures = {
   shards: prefixes.length,
   mergeCpuSeconds: merge,
   catCpuSeconds: cat,
-  digestCpuSeconds: digest,
+  catSyncDigestCpuSeconds: like,
   ratio: merge / cat,
-  ratioWithoutDigest: (merge - digest) / cat,
+  ratioToCatSyncDigest: merge / like,
 };
 process.stdout.write(
-  `${values.shards} shards of ${values.mb} MB: merge ${merge.toFixed(2)} CPU-s, cat ${cat.toFixed(2)} CPU-s, ${figures.ratio.toFixed(2)} times; of it ${digest.toFixed(2)} for the SHA-256, which cat does not take: without, ${figures.ratioWithoutDigest.toFixed(2)} times\n`,
+  `${values.shards} shards of ${values.mb} MB: merge ${merge.toFixed(2)} CPU-s, cat ${cat.toFixed(2)} CPU-s, ${figures.ratio.toFixed(2)} times; cat, sync and sha256sum, which is what the merge does beside the index, ${like.toFixed(2)} CPU-s, ${figures.ratioToCatSyncDigest.toFixed(2)} times\n`,
 );
 if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);
 
-/** `times` prints user and system time of the shell, then of its children. */
-function secondsOf(printed: string): number {
-  const numbers = [...printed.matchAll(/(\d+)m([\d.]+)s/g)].map(
-    ([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds),
-  );
-  return numbers[2]! + numbers[3]!;
+function shellSeconds(script: string): number {
+  const args = ['-c', `{ ${script}; } >&2; times`, join(work, 'cat'), ...prefixes.map((prefix) => `${prefix}.bin`)];
+  return childSeconds(spawnSync('bash', args, { encoding: 'utf8' }).stdout);
 }
