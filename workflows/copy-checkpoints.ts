@@ -14,7 +14,12 @@ const AGAIN = '10 seconds';
 export function copyAll(input: GenerationInput, progress: Progress, until: number): Promise<void>[] {
   const plan: CopyPlan = { ...input.copies };
   const away = new Set<string>();
-  return copyingNodes(input).map((task) => follow(task));
+  // Also one that waits for its next attempt ends quietly: where a watcher has failed nobody asks for it any more.
+  return copyingNodes(input).map((task) =>
+    follow(task).catch((error: unknown) => {
+      if (!isCancellation(error)) throw error;
+    }),
+  );
 
   async function follow(task: CopyTask): Promise<void> {
     for (;;) {
@@ -45,6 +50,7 @@ export function copyAll(input: GenerationInput, progress: Progress, until: numbe
     progress.replace(
       name,
       tasks.map((task) => task.name),
+      node.name,
     );
     await Promise.all(tasks.map(follow));
   }

@@ -14,6 +14,7 @@ import {
   launchGranted,
   nodesGranted,
   release,
+  reportFault,
   reportLost,
   requestLaunch,
   type NodesGranted,
@@ -29,8 +30,13 @@ export interface Crew {
   keepers: NodeInfo[];
   /** Waits for the first full set: members and spares, all or none. */
   lease(): Promise<void>;
-  /** Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares. */
-  replace(lost: string[], reason: string): Promise<void>;
+  /**
+   * Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares.
+   * A node whose hardware failed is not to come back at once.
+   */
+  replace(lost: string[], reason: string, hardware?: boolean): Promise<void>;
+  /** Waits for one more spare, after all who are in need of nodes. Broken off, the next call goes on waiting. */
+  refill(): Promise<NodeInfo>;
   /**
    * A fresh token, with which every node of the run has ended what older launches left, and refuses such from now on.
    * Also takes the nodes' present addresses: a worker may have come back on another port.
@@ -50,6 +56,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
   const granted = new Map<string, NodesGranted>();
   const tokens = new Map<string, number>();
   let requests = 0;
+  let awaited: string | undefined;
   const newRequest = (what: string) => `${firstRunId}/${what}-${++requests}`;
 
   setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
@@ -67,6 +74,15 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
     return nodes;
   }
 
+  /** A spare that was asked for earlier and has come. */
+  function takeSpare(): NodeInfo | undefined {
+    const [node] = (awaited && granted.get(awaited)?.nodes) || [];
+    if (!node) return undefined;
+    awaited = undefined;
+    crew.spares.push(node);
+    return node;
+  }
+
   const crew: Crew = {
     members: [],
     spares: [],
@@ -79,10 +95,33 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
       crew.spares = all.slice(nodes);
     },
 
-    async replace(lost, reason) {
+    async refill() {
+      if (!awaited) {
+        const requestId = newRequest('spare');
+        const { devicesPerNode: devices, pool: name } = spec.cluster;
+        const request = { requestId, holder, series: spec.series, nodes: 1, devices, spare: true as const };
+        await insist(
+          () => pool().signal(acquire, request),
+          () => undefined,
+          name,
+        );
+        awaited = requestId;
+      }
+      await condition(() => granted.has(awaited!));
+      return takeSpare()!;
+    },
+
+    async replace(lost, reason, hardware = false) {
+      takeSpare();
       crew.spares = crew.spares.filter(({ name }) => !lost.includes(name));
       const tell = (signal: () => Promise<void>) => insist(signal, waiting, spec.cluster.pool);
-      for (const node of lost) await tell(() => pool().signal(reportLost, { node, reason }));
+      const at = Date.now();
+      for (const node of lost)
+        await tell(() =>
+          hardware
+            ? pool().signal(reportFault, { node, reason: `${reason} (run ${workflowId})`, at })
+            : pool().signal(reportLost, { node, reason }),
+        );
       await tell(() => pool().signal(release, { holder, nodes: lost }));
       for (const [rank, member] of crew.members.entries())
         if (lost.includes(member.name)) crew.members[rank] = crew.spares.shift() ?? (await ask(1))[0]!;

@@ -40,6 +40,16 @@ export interface AcquireNodes {
   series: string;
   nodes: number;
   devices: number;
+  /** Nothing stands still without it: everybody else comes first. */
+  spare?: true;
+}
+
+/** From a run that replaced a node for its hardware. */
+export interface HardwareFault {
+  node: string;
+  reason: string;
+  /** When it was decided, in milliseconds since the epoch; with the node, what tells one fault from another. */
+  at: number;
 }
 
 export interface NodesGranted {
@@ -63,6 +73,8 @@ export interface GenerationNews {
   replicated: number;
   points: [iteration: number, loss: number][];
   slow?: Slowdown;
+  /** Spares that no longer keep what they were to keep. */
+  lostSpares?: string[];
 }
 
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
@@ -75,6 +87,7 @@ export const join = defineSignal<[NodeAnswer]>('join');
 export const acquire = defineSignal<[AcquireNodes]>('acquire');
 export const requestLaunch = defineSignal<[{ requestId: string; holder: Holder }]>('requestLaunch');
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
+export const reportFault = defineSignal<[HardwareFault]>('reportFault');
 export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('release');
 
 /** Of a generation: its newest replicated iteration. Nodes ask before they throw an older one away. */

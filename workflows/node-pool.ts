@@ -19,6 +19,7 @@ import {
   launchGranted,
   nodesGranted,
   release,
+  reportFault,
   reportLost,
   requestLaunch,
   status,
@@ -27,12 +28,14 @@ import {
 import {
   candidates,
   describePool,
+  endRests,
   enqueue,
   giveBack,
   grant,
   holdersOf,
   isFree,
   nextRequest,
+  noteFault,
   type PoolNode,
   type PoolState,
 } from './roster.js';
@@ -72,6 +75,10 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     const known = state.nodes.find(({ name }) => name === node);
     if (known) known.away = reason;
   });
+  setHandler(reportFault, (fault) => {
+    noteFault(state, fault);
+    changed = true;
+  });
   setHandler(release, ({ holder, nodes }) => {
     giveBack(state, holder, nodes);
     changed = true;
@@ -87,6 +94,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
       await lookAgain(state);
       looked = Date.now();
     }
+    endRests(state, Date.now());
     await settle(state);
     if (!workflowInfo().continueAsNewSuggested) continue;
     await condition(allHandlersFinished);

@@ -26,7 +26,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   const name = workflowInfo().workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
   const state = newState(name, spec.series, spec.train.iterations);
   const crew = createCrew(spec, (what) => waitingOf(run)(what));
-  const run: Run = { spec, name, state, crew };
+  const run: Run = { spec, name, state, crew, lostSpares: [] };
   setHandler(status, () => describeRun(state));
   followNews(run);
   try {
@@ -106,18 +106,22 @@ const result = (state: RunState, message: string): PretrainResult => ({
 /** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
 function followNews(run: Run): void {
   const { state } = run;
-  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points, slow }) => {
-    if (generation !== state.generation) return;
-    state.iteration = iteration;
-    state.replicated = replicated;
-    state.asOf = Date.now();
-    if (slow) state.slow = slow;
-    else delete state.slow;
-    if (loss !== undefined) state.loss = loss;
-    if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
-    addPoints(state, points);
-    show(run);
-  });
+  setHandler(
+    generationNews,
+    ({ generation, iteration, loss, secondsPerIteration, replicated, points, slow, lostSpares = [] }) => {
+      if (generation !== state.generation) return;
+      state.iteration = iteration;
+      state.replicated = replicated;
+      state.asOf = Date.now();
+      if (slow) state.slow = slow;
+      else delete state.slow;
+      if (loss !== undefined) state.loss = loss;
+      if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
+      addPoints(state, points);
+      run.lostSpares.push(...lostSpares);
+      show(run);
+    },
+  );
 }
 
 /** A report that cannot be written is a pity, not a failed run. */

@@ -1,10 +1,14 @@
 /** The pool's book: its nodes, who holds them, who waits, and whose turn it is. Pure. */
 import type { Holder, NodeInfo } from './contract.js';
-import type { AcquireNodes } from './messages.js';
+import type { AcquireNodes, HardwareFault } from './messages.js';
 
 export interface PoolNode extends NodeInfo {
   /** Why nothing is given to this node until it answers again. */
   away?: string;
+  /** Given to nobody until then, or until somebody lifts it; whatever runs it is in, and whether it answers or not. */
+  quarantined?: { since: number; reason: string; until?: number };
+  /** When its hardware failed. */
+  faults?: number[];
   holder?: Holder;
   /** The series it served, the last one last: their data is there. */
   served?: string[];
@@ -38,20 +42,54 @@ export function enqueue(state: PoolState, request: AcquireNodes): void {
 /**
  * A run that holds nodes and lost one comes first: it gives nothing back while it waits, so whoever is before it
  * might wait for its nodes for ever. One that asks for more than there is, or whose series another run is training,
- * lets the others pass.
+ * lets the others pass. Spares are given when nobody is in need.
  */
 export function nextRequest({ nodes, waiting }: PoolState): AcquireNodes | undefined {
   const holds = ({ holder }: AcquireNodes) => nodes.some((node) => isHeldBy(node, holder));
+  const mayCome = ({ quarantined }: PoolNode) => !quarantined || quarantined.until !== undefined;
   const possible = (request: AcquireNodes) =>
-    nodes.filter(({ devices }) => devices >= request.devices).length >= request.nodes;
-  return waiting.find(holds) ?? waiting.find((request) => possible(request) && !trainedBy(nodes, request));
+    nodes.filter((node) => mayCome(node) && node.devices >= request.devices).length >= request.nodes;
+  const urgent = waiting.filter(({ spare }) => !spare);
+  return (
+    urgent.find(holds) ??
+    urgent.find((request) => possible(request) && !trainedBy(nodes, request)) ??
+    waiting.find(({ spare }) => spare)
+  );
 }
 
 /** Who else trains the series of this request now: two at once would overwrite each other's checkpoints. */
 const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
   nodes.find((node) => node.holder && !same(node.holder, holder) && node.served?.at(-1) === series)?.holder;
 
-export const isFree = ({ away, holder }: PoolNode): boolean => away === undefined && holder === undefined;
+export const isFree = ({ away, quarantined, holder }: PoolNode): boolean =>
+  away === undefined && quarantined === undefined && holder === undefined;
+
+/** Hardware that failed once may pass a reset and the checks; it is not tried again at once. */
+const REST_MS = 3_600_000;
+/** A fault that is older says nothing of this one. */
+const FAULTS_COUNT_FOR_MS = 30 * 86_400_000;
+
+/** A node's hardware failed: it rests, and the second time it is left to a person. A run may say so twice. */
+export function noteFault({ nodes }: PoolState, { node: name, reason, at }: HardwareFault): void {
+  const node = nodes.find((other) => other.name === name);
+  if (!node || node.faults?.includes(at)) return;
+  node.faults = [...(node.faults ?? []).filter((other) => at - other < FAULTS_COUNT_FOR_MS), at];
+  node.quarantined = { since: at, reason, ...(node.faults.length === 1 && { until: at + REST_MS }) };
+}
+
+/** Gives nodes back to the pool whose rest is over. */
+export function endRests({ nodes }: PoolState, now: number): void {
+  for (const node of nodes) if ((node.quarantined?.until ?? Infinity) <= now) delete node.quarantined;
+}
+
+/** A person has seen to the node: what it did before is forgotten. False where it was not in quarantine. */
+export function liftQuarantine({ nodes }: PoolState, name: string): boolean {
+  const node = nodes.find((other) => other.name === name && other.quarantined);
+  if (!node) return false;
+  delete node.quarantined;
+  delete node.faults;
+  return true;
+}
 
 /** Which free nodes a request would get, those that served its series first; nothing if there are too few. */
 export function candidates({ nodes }: PoolState, { series, nodes: wanted, devices }: AcquireNodes) {
@@ -76,9 +114,9 @@ export function grant(state: PoolState, request: AcquireNodes, chosen: PoolNode[
   return { requestId, nodes: chosen.map(infoOf), keepers: keepers.map(infoOf) };
 }
 
-/** Frees what a holder has, or these of its nodes, and drops what it still waits for. */
+/** Frees these of a holder's nodes; or all that it has, and drops what it still waits for. */
 export function giveBack(state: PoolState, holder: Holder, names?: string[]): void {
-  state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
+  if (!names) state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
   for (const node of state.nodes)
     if (isHeldBy(node, holder) && (!names || names.includes(node.name))) delete node.holder;
 }
@@ -89,10 +127,23 @@ export function holdersOf({ nodes, waiting }: PoolState): Holder[] {
   return all.filter((a, index) => all.findIndex((b) => same(a, b)) === index);
 }
 
+function stateOf({ away, quarantined, holder }: PoolNode): string {
+  const at = (time: number) => `${new Date(time).toISOString().slice(0, 16)}Z`;
+  const told = [
+    ...(quarantined
+      ? [
+          `in quarantine since ${at(quarantined.since)}${quarantined.until === undefined ? ', until somebody lifts it' : `, until ${at(quarantined.until)}`}: ${quarantined.reason}`,
+        ]
+      : []),
+    ...(away ? [`away: ${away}`] : []),
+    ...(holder && !away ? [`held by ${holder.workflowId}`] : []),
+  ];
+  return told.join('; ') || 'free';
+}
+
 export function describePool({ nodes, waiting, token }: PoolState): string {
   const rows = nodes.map(
-    ({ name, address, devices, profile, away, holder }) =>
-      `| ${name} | ${address} | ${devices} × ${profile} | ${away ? `away: ${away}` : holder ? `held by ${holder.workflowId}` : 'free'} |`,
+    (node) => `| ${node.name} | ${node.address} | ${node.devices} × ${node.profile} | ${stateOf(node)} |`,
   );
   return [
     `**${nodes.length} nodes**, last launch token ${token}`,
@@ -103,7 +154,8 @@ export function describePool({ nodes, waiting, token }: PoolState): string {
     ...waiting.map((request, place) => {
       const other = trainedBy(nodes, request);
       const behind = other ? `, after ${other.workflowId}, which trains the same series` : '';
-      return `${place + 1}. ${request.holder.workflowId} waits for ${request.nodes} nodes${behind}`;
+      const what = request.spare ? 'a spare' : `${request.nodes} nodes`;
+      return `${place + 1}. ${request.holder.workflowId} waits for ${what}${behind}`;
     }),
   ].join('\n');
 }

@@ -1,9 +1,18 @@
 /** The run's side of one generation: starting the child, and the decision after it has failed. */
-import { ApplicationFailure, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { runChild } from './child.js';
 import type { Crew, Waiting } from './crew.js';
 import { blame } from './failure-cause.js';
 import { decide } from './recovery.js';
+import { refillSpares } from './refill-spares.js';
 import type { RunSpec } from './spec.js';
 import { addEvent, describeRun, type RunState } from './status.js';
 import type { GenerationInput, GenerationResult } from './generation-progress.js';
@@ -21,6 +30,8 @@ export interface Run {
   name: string;
   state: RunState;
   crew: Crew;
+  /** Spares that a generation has lost, to be replaced. */
+  lostSpares: string[];
 }
 
 export async function runGeneration(run: Run, input: GenerationInput): Promise<GenerationResult> {
@@ -32,7 +43,15 @@ export async function runGeneration(run: Run, input: GenerationInput): Promise<G
     `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
   );
   const summary = `generation ${input.generation}, token ${input.token}`;
-  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run));
+  const scope = new CancellationScope({ cancellable: true });
+  scope
+    .run(() => refillSpares(run, input))
+    .catch((error: unknown) => {
+      if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
+    });
+  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() =>
+    scope.cancel(),
+  );
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
   if (result.loss !== undefined) state.loss = result.loss;
@@ -62,9 +81,11 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
     );
   // A node that only its peers do not reach answers the server, and would join the next gang to no avail.
   const unreached = cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
-  const replaced = [...new Set([...(decision.action === 'replace' ? decision.replace : []), ...unreached])];
+  const asDecided = decision.action === 'replace' ? decision.replace : [];
+  const replaced = [...new Set([...asDecided, ...unreached])];
   if (replaced.length) {
-    await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why);
+    const hardware = decision.action === 'replace' && decision.hardware;
+    await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why, hardware);
     note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
   }
   await sleep(decision.pauseMs);
