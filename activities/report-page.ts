@@ -1,5 +1,6 @@
 /** A finished run as one HTML page that needs no network: figures, loss curve, timeline, ledger, events. Pure. */
-import type { PretrainResult, RunState, Span } from '../workflows/status.js';
+import { causesOf, ledgerOf } from '../workflows/ledger.js';
+import type { PretrainResult, RunState } from '../workflows/status.js';
 import { escapeHtml, lossCurve, timeline } from './report-charts.js';
 
 const STYLE = `
@@ -34,10 +35,15 @@ export function renderReport(state: RunState, result: PretrainResult): string {
     state.failures.map(({ startedFrom, endedAt }) => Math.max(startedFrom, endedAt)),
   )}
 <h2>Phases</h2>${timeline(state.phases)}
-<h2>Where the time went</h2>${table(['phase', 'seconds', 'share'], ledger(state.phases))}
+<h2>Where the time went</h2>${table(['phase', 'cause', 'node-seconds', 'share'], ledger(state))}
 ${
   state.failures.length
-    ? `<h2>Failures</h2>${table(
+    ? `<h2>What failures cost</h2>${table(
+        ['cause', 'failures', 'iterations trained again', 'mean seconds to the next launch'],
+        causesOf(state).map(({ cause, failures, lostIterations, toNextLaunch }) => [
+          ...[cause, String(failures), String(lostIterations), toNextLaunch?.toFixed(1) ?? 'none followed'],
+        ]),
+      )}<h2>Failures</h2>${table(
         ['generation', 'cause', 'culprit', 'went on from iteration'],
         state.failures.map((f) => [String(f.generation), f.cause, f.culprit ?? 'unknown', String(f.endedAt)]),
       )}`
@@ -56,10 +62,11 @@ const table = (heads: string[], rows: string[][]): string =>
     .map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`)
     .join('')}</tbody></table>`;
 
-/** Seconds a phase, over all times that it was entered. */
-function ledger(phases: Span[]): string[][] {
-  const seconds = new Map<string, number>();
-  for (const { name, from, to = from } of phases) seconds.set(name, (seconds.get(name) ?? 0) + (to - from) / 1000);
-  const all = [...seconds.values()].reduce((sum, value) => sum + value, 0);
-  return [...seconds].map(([name, value]) => [name, value.toFixed(1), `${((100 * value) / (all || 1)).toFixed(0)} %`]);
+/** Node-seconds a phase and cause, over all times that it was entered. */
+function ledger(state: RunState): string[][] {
+  const rows = ledgerOf(state, state.phases.at(-1)?.from ?? 0);
+  const all = rows.reduce((sum, { nodeSeconds }) => sum + nodeSeconds, 0);
+  return rows.map(({ phase, cause, nodeSeconds }) => [
+    ...[phase, cause, nodeSeconds.toFixed(1), `${((100 * nodeSeconds) / (all || 1)).toFixed(0)} %`],
+  ]);
 }
