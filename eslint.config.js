@@ -9,11 +9,14 @@ import tseslint from 'typescript-eslint';
 
 /** Workflow files without a Temporal import: to be read, tested and used by activities as plain functions. */
 const pure = [
+  'answers',
   'checkpoints',
   'content-key',
   'convert-command',
+  'cordon',
   'data-files',
   'device-faults',
+  'duration',
   'failure-cause',
   'fault-rules',
   'hang-culprit',
@@ -24,20 +27,27 @@ const pure = [
   'memory',
   'plan',
   'plan-page',
+  'pool-page',
   'presets',
+  'quarantine',
   'recipes',
   'recovery',
   'releases',
+  'requests',
   'right-fields',
   'roster',
+  'settings',
   'spec',
   'spec-fields',
   'spec-rules',
   'stack-table',
+  'status',
   'topology',
   'training-end',
   'training-flags',
   'warnings',
+  'wishes',
+  'wrong-start',
 ];
 /** What activities may know of workflows. */
 const forActivities = [
@@ -49,11 +59,14 @@ const forActivities = [
   'ledger',
   'messages',
   'plan',
+  'quarantine',
   'recovery',
   'releases',
+  'roster',
   'spec',
   'status',
   'topology',
+  'wrong-start',
 ];
 
 const oneOf = (names) => `(${names.join('|')})`;

@@ -67,10 +67,14 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
-/** `undefined` when there is no such file; throws when it is not JSON. */
+/** `undefined` when there is no such file; throws, with its path, when it is not JSON. */
 export async function readJson<T = unknown>(path: string): Promise<T | undefined> {
   const text = await readIfThere(path);
-  return text && (JSON.parse(text.toString('utf8')) as T);
+  try {
+    return text && (JSON.parse(text.toString('utf8')) as T);
+  } catch (error) {
+    throw new Error(`${path} is not JSON (${(error as Error).message}): it is damaged`, { cause: error });
+  }
 }
 
 export const writeJson = (path: string, value: unknown): Promise<void> =>

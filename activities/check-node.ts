@@ -13,6 +13,7 @@ import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { run } from './shell.js';
+import { gigabytes, step } from './step.js';
 
 const PROBE_TIMEOUT_MS = 120_000;
 /** Other runs may be looking at theirs. */
@@ -20,54 +21,58 @@ const PROBE_KEPT_MS = 3_600_000;
 
 export const createCheckNode =
   (deps: NodeDeps): NodeActivities['checkNode'] =>
-  async (input) => {
-    const { name, dataDir } = deps;
-    const freeBytes = await freeSpace(dataDir);
-    const problems = [
-      ...(freeBytes < input.diskBytes
-        ? [`${gigabytes(freeBytes)} free in ${dataDir}, ${gigabytes(input.diskBytes)} wanted: free space there`]
-        : []),
-      ...(deps.devices < input.devices
-        ? [`${deps.devices} devices, ${input.devices} wanted: correct cluster.devicesPerNode or PRETRAIN_DEVICES`]
-        : []),
-      ...(await missingEntryPoints(deps, input)),
-    ];
-    const python = await toolVersions(deps).catch((error: unknown) => {
-      problems.push(reasonOf(error));
-      return {};
+  (input) =>
+    step({ node: deps.name, name: 'check' }, () => check(deps, input));
+
+async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport> {
+  const { name, dataDir } = deps;
+  const freeBytes = await freeSpace(dataDir);
+  const problems = [
+    ...(freeBytes < input.diskBytes
+      ? [`${gigabytes(freeBytes)} free in ${dataDir}, ${gigabytes(input.diskBytes)} wanted: free space there`]
+      : []),
+    ...(deps.devices < input.devices
+      ? [`${deps.devices} devices, ${input.devices} wanted: correct cluster.devicesPerNode or PRETRAIN_DEVICES`]
+      : []),
+    ...(await missingEntryPoints(deps, input)),
+  ];
+  const python = await toolVersions(deps).catch((error: unknown) => {
+    problems.push(reasonOf(error));
+    return {};
+  });
+  const { findings, versions } =
+    deps.profile === 'npu' ? await checkNpu(deps, input, python) : { findings: [], versions: python };
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  problems.push(...errors.map(describeFinding));
+  if (problems.length)
+    throw failure('EnvCheckFailed', `${name}: not fit to train: ${problems.join('; ')}`, {
+      nonRetryable: true,
+      details: { node: name, problems, findings },
     });
-    const { findings, versions } =
-      deps.profile === 'npu' ? await checkNpu(deps, input, python) : { findings: [], versions: python };
-    const errors = findings.filter(({ severity }) => severity === 'error');
-    problems.push(...errors.map(describeFinding));
-    if (problems.length)
-      throw failure('EnvCheckFailed', `${name} is not fit to train: ${problems.join('; ')}`, {
-        nonRetryable: true,
-        details: { node: name, problems, findings },
-      });
-    await writeFileAtomic(join(probesDir(deps, input), name), name);
-    return {
-      name,
-      hostname: hostname(),
-      versions,
-      warnings: findings.filter(({ severity }) => severity === 'warning'),
-      freeBytes,
-      clock: Date.now(),
-      fingerprint: await fingerprint(deps.mindspeedDir),
-      freePort: await freePort(deps.address),
-    } satisfies NodeReport;
+  await writeFileAtomic(join(probesDir(deps, input), name), name);
+  return {
+    name,
+    hostname: hostname(),
+    versions,
+    warnings: findings.filter(({ severity }) => severity === 'warning'),
+    freeBytes,
+    clock: Date.now(),
+    fingerprint: await fingerprint(deps.mindspeedDir),
+    freePort: await freePort(deps.address),
   };
+}
 
 /** Also takes away this node's probes of other runs: what they had to tell is told. */
 export const createListProbes =
   (deps: NodeDeps): NodeActivities['listProbes'] =>
-  async (input) => {
-    const names = await readdir(probesDir(deps, input)).catch(() => []);
-    const runs = await readdir(join(deps.dataDir, 'probes')).catch(() => []);
-    for (const other of runs.filter((run) => run !== input.run))
-      await removeOld(join(deps.dataDir, 'probes', other), deps);
-    return names.filter((name) => !name.startsWith('.')).sort(bytewise);
-  };
+  (input) =>
+    step({ node: deps.name, name: 'list probes' }, async () => {
+      const names = await readdir(probesDir(deps, input)).catch(() => []);
+      const runs = await readdir(join(deps.dataDir, 'probes')).catch(() => []);
+      for (const other of runs.filter((run) => run !== input.run))
+        await removeOld(join(deps.dataDir, 'probes', other), deps);
+      return names.filter((name) => !name.startsWith('.')).sort(bytewise);
+    });
 
 async function removeOld(dir: string, { name }: NodeDeps): Promise<void> {
   const about = await stat(join(dir, name)).catch(() => undefined);
@@ -85,8 +90,6 @@ async function freeSpace(dir: string): Promise<number> {
   const { bavail, bsize } = await statfs(dir);
   return bavail * bsize;
 }
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: CheckNodeInput): Promise<string[]> {
   const there = await readdir(mindspeedDir).catch(() => undefined);

@@ -4,6 +4,8 @@ import { createFetchFiles } from './fetch-files.js';
 import { createFindArtifact } from './find-artifact.js';
 import { createListSource } from './list-source.js';
 import type { NodeDeps } from './node-deps.js';
+import { createMindspeedMerge } from './preprocess/mindspeed-merge.js';
+import { createMindspeedShard } from './preprocess/mindspeed-shard.js';
 import { createMergeShards } from './preprocess/merge-shards.js';
 import { createPreprocessShard } from './preprocess/preprocess-shard.js';
 import { createSyncFiles } from './sync-files.js';
@@ -16,8 +18,13 @@ export const createDataActivities = (
 > => ({
   listSource: createListSource(deps),
   fetchFiles: createFetchFiles(deps),
-  preprocessShard: createPreprocessShard(deps),
-  mergeShards: createMergeShards(deps),
+  preprocessShard: byEngine(createPreprocessShard(deps), createMindspeedShard(deps)),
+  mergeShards: byEngine(createMergeShards(deps), createMindspeedMerge(deps)),
   findArtifact: createFindArtifact(deps),
   syncFiles: createSyncFiles(deps),
 });
+
+const byEngine =
+  <I extends { engine?: 'native' | 'mindspeed' }, O>(native: (input: I) => O, mindspeed: (input: I) => O) =>
+  (input: I): O =>
+    (input.engine === 'mindspeed' ? mindspeed : native)(input);

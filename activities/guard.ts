@@ -10,7 +10,7 @@ import { createFileOnce, readJson, writeJson } from './atomic.js';
 import { endLaunched } from './end-launched.js';
 import { refusal } from './fence.js';
 import { filesOf, type CommandFile, type ExitFile, type LeaseFile } from './generation-files.js';
-import { bootId, bootSeconds, findLaunched, identify, mark, pause, TOKEN } from './process.js';
+import { bootId, bootSeconds, findLaunched, identify, mark, pause, TOKEN, type ProcessId } from './process.js';
 
 const LOOK_EVERY_MS = 1000;
 
@@ -25,16 +25,17 @@ export async function guard(dir: string): Promise<void> {
   if (!(await createFileOnce(files.lock, JSON.stringify(self)))) return;
   // Looked at when this process can be found by its mark: a stop or a newer launch either closes the fence in time, or finds it.
   const refused = await refusal(dataDir, token, launch);
-  if (refused) return noteEnd(dir, token, { reason: `not started: ${refused}` });
+  const noteEnd = (end: End) => persist(() => writeEnd(dir, self, token, end));
+  if (refused) return noteEnd({ reason: `not started: ${refused}` });
 
   const boot = await bootId();
   const started = await start(command, files.log).catch((error: Error) => error.message);
-  if (typeof started === 'string') return noteEnd(dir, token, { code: 127, reason: `not started: ${started}` });
+  if (typeof started === 'string') return noteEnd({ code: 127, reason: `not started: ${started}` });
   const ending = { by: undefined as 'itself' | 'lease' | undefined };
   const noted = started.ended.then(async (end) => {
     if (ending.by) return;
     ending.by = 'itself';
-    await noteEnd(dir, token, end);
+    await noteEnd(end);
   });
   const child = (await identify(started.pid)) ?? { pid: started.pid, startTime: 'gone' };
   await persist(() => writeJson(files.state, { token, bootId: boot, guard: self, command: child }));
@@ -51,7 +52,7 @@ export async function guard(dir: string): Promise<void> {
     await endLaunched(dataDir, (other) => other === token, command.graceSeconds * 1000);
     if (first) {
       const end = await Promise.race([started.ended, pause(1000).then(() => ({}))]);
-      await noteEnd(dir, token, {
+      await noteEnd({
         ...end,
         reason: 'the lease was over: nobody had watched this launch for as long as it allows',
       });
@@ -82,10 +83,13 @@ async function readLease(path: string, before: LeaseFile | undefined): Promise<L
   return (await readJson<LeaseFile>(path).catch(() => undefined)) ?? before;
 }
 
-const noteEnd = (dir: string, token: number, end: End): Promise<void> => {
-  const at = new Date().toISOString();
-  return persist(() => writeJson(filesOf(dir).exit, { token, code: null, signal: null, at, ...end }));
-};
+/** Where a directory was made anew under a guard, another guard's launch is there now, and this end is not its. */
+async function writeEnd(dir: string, self: ProcessId, token: number, end: End): Promise<void> {
+  const { lock, exit } = filesOf(dir);
+  const holder = await readJson<ProcessId>(lock).catch(() => undefined);
+  if (holder?.pid !== self.pid || holder.startTime !== self.startTime) return;
+  await writeJson(exit, { token, code: null, signal: null, at: new Date().toISOString(), ...end });
+}
 
 /** A full disk must not end training, and as long as this process lives nobody takes the command for lost. */
 async function persist(write: () => Promise<void>): Promise<void> {

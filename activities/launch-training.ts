@@ -10,10 +10,11 @@ import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
 import { readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, launchName, type CommandFile } from './generation-files.js';
+import { unsafeStart } from './launch-checks.js';
 import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
 import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
-import { toFailure } from './step.js';
+import { step } from './step.js';
 
 /** For ranks that end when the lease is over. Short: a newer gang starts no later than lease and stop grace after the last watch. */
 const leaseGrace = (leaseSeconds: number): number => Math.min(10, leaseSeconds / 10);
@@ -21,13 +22,10 @@ const GUARD_STARTS_WITHIN_MS = 20_000;
 
 export const createLaunchTraining =
   (deps: NodeDeps) =>
-  async (input: LaunchTrainingInput): Promise<void> => {
-    try {
-      await exclusive(`${deps.dataDir}/launch`, () => launch(deps, input));
-    } catch (error) {
-      throw toFailure(error, { node: deps.name, name: `launch of generation ${input.generation}` });
-    }
-  };
+  (input: LaunchTrainingInput): Promise<void> =>
+    step({ node: deps.name, name: `launch of generation ${input.generation}` }, () =>
+      exclusive(`${deps.dataDir}/launch`, () => launch(deps, input)),
+    );
 
 async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void> {
   const { name: node, dataDir } = deps;
@@ -45,6 +43,12 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
   await renewLease(files.lease, token, leaseSeconds);
   const owner = await ownerOf(dataDir);
   if (!(await isStarted(node, dataDir, dir, token))) {
+    const unsafe = await unsafeStart(dataDir, input);
+    if (unsafe)
+      throw failure('CommandFailed', `${node}: launch of generation ${input.generation} refused: ${unsafe}`, {
+        nonRetryable: true,
+        details: { node, unsafe },
+      });
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv: commandLine(deps, input),

@@ -15,7 +15,7 @@ export interface NodeDeps {
   python: string;
   profile: 'npu' | 'cpu';
   devices: number;
-  /** Where the file system begins; another than `/` only in tests. */
+  /** Where the host's file system begins, for a worker in a container that has it mounted; else `/`. */
   root?: string;
   /** Environment of commands. */
   env: Record<string, string>;

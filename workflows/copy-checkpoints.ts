@@ -2,17 +2,20 @@
 import { CancellationScope, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
 import { shareOut, type CopyPlan } from './checkpoints.js';
 import { onNode, peerOf } from './contract.js';
+import { lostNode } from './failure-chain.js';
 import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
 import type { MemberFailure } from './failure-cause.js';
+import { patienceWith } from './witnesses.js';
 
 /** How long the copies of the last checkpoint may take before it counts as not replicated. */
 export const LAST_COPIES = '30 minutes';
-/** Between attempts of a copier that failed on a node which writes shards: nobody else can seal these. */
+/** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
 /** Seals and copies each save, on all nodes that have a part in it, until iteration `until` is safe or the ranks are gone. */
 export function copyAll(input: GenerationInput, progress: Progress, until: number): Promise<void>[] {
   const plan: CopyPlan = { ...input.copies };
+  const all = [...input.nodes, ...input.spares];
   const away = new Set<string>();
   // Also one that waits for its next attempt ends quietly: where a watcher has failed nobody asks for it any more.
   return copyingNodes(input).map((task) =>
@@ -22,24 +25,27 @@ export function copyAll(input: GenerationInput, progress: Progress, until: numbe
   );
 
   async function follow(task: CopyTask): Promise<void> {
+    const askAfter = patienceWith(task.node, all, input.timing);
     for (;;) {
+      const began = Date.now();
       try {
         await replicate(input, progress, until, task);
         return;
       } catch (error) {
         if (isCancellation(error)) return;
         log.warn('a copier of checkpoints ended', { node: task.node.name, error: String(error) });
+        // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
+        const isForOthers = task.seals.length === 0 && (lostNode(error) === undefined || (await askAfter(began)).over);
+        if (isForOthers) return handOver(task);
       }
-      // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
-      if (task.seals.length > 0) await sleep(AGAIN);
-      else return handOver(task);
+      await sleep(AGAIN);
     }
   }
 
   /** Others keep the copies of a spare that is gone, where some are left: else checkpoints are less safe, but there are some. */
   async function handOver({ name, node, copies }: CopyTask): Promise<void> {
     away.add(node.name);
-    const candidates = [...input.nodes, ...input.spares].filter((other) => !away.has(other.name));
+    const candidates = all.filter((other) => !away.has(other.name));
     const shares = shareOut(copies, plan, candidates.map(peerOf));
     delete plan[node.name];
     const tasks = Object.entries(shares).map(([target, more]): CopyTask => {

@@ -1,26 +1,11 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
-import {
-  condition,
-  getExternalWorkflowHandle,
-  isCancellation,
-  log,
-  setHandler,
-  sleep,
-  workflowInfo,
-} from '@temporalio/workflow';
-import { onNode, type Holder, type NodeInfo } from './contract.js';
-import {
-  acquire,
-  launchGranted,
-  nodesGranted,
-  release,
-  reportFault,
-  reportLost,
-  requestLaunch,
-  type NodesGranted,
-} from './messages.js';
+import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
+import { onNode, type NodeInfo } from './contract.js';
+import { cordonNode, release, reportFault, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
+import { createPoolRequests, type Waiting } from './pool-requests.js';
 import { infoOf } from './roster.js';
 import type { RunSpec } from './spec.js';
+import type { Move } from './wishes.js';
 
 export interface Crew {
   /** Node of each node rank, in order. */
@@ -30,13 +15,25 @@ export interface Crew {
   keepers: NodeInfo[];
   /** Waits for the first full set: members and spares, all or none. */
   lease(): Promise<void>;
+  /** Asks for spares, one by one, and does not wait: they join at the next launch, or when they are welcomed. */
+  seek(count: number): void;
+  /** Spares that came since the last launch. */
+  newcomers: NodeInfo[];
+  /** Makes spares of those that came, and says which. */
+  welcome(): NodeInfo[];
+  /** How many spares are asked for and have not come. */
+  readonly sought: number;
+  /** Puts a spare, or a node from the pool, in the place of members that are to leave, which are well and keep what they have; spares just leave. */
+  move(leaving: Move[]): Promise<void>;
+  /** Tells the pool to give this node to nobody. */
+  cordon(wanted: NodeWanted): void;
+  /** Gives spares back, down to this many. */
+  shrink(spares: number): Promise<void>;
   /**
    * Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares.
    * A node whose hardware failed is not to come back at once.
    */
   replace(lost: string[], reason: string, hardware?: boolean): Promise<void>;
-  /** Waits for one more spare, after all who are in need of nodes. Broken off, the next call goes on waiting. */
-  refill(): Promise<NodeInfo>;
   /**
    * A fresh token, with which every node of the run has ended what older launches left, and refuses such from now on.
    * Also takes the nodes' present addresses: a worker may have come back on another port.
@@ -46,92 +43,113 @@ export interface Crew {
   release(): Promise<void>;
 }
 
-/** What the run says while it waits for nodes; `undefined` when it no longer does. */
-export type Waiting = (what: string | undefined) => void;
+/**
+ * @param spec read each time anew: a paused run may go on with another
+ * @param arrived hears of each spare that was asked for and came
+ */
+export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void): Crew {
+  const pool = createPoolRequests(spec, waiting);
+  const { holder } = pool;
 
-export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
-  const pool = () => getExternalWorkflowHandle(`pool-${spec.cluster.pool}`);
-  const { workflowId, firstExecutionRunId: firstRunId } = workflowInfo();
-  const holder: Holder = { workflowId, firstRunId };
-  const granted = new Map<string, NodesGranted>();
-  const tokens = new Map<string, number>();
-  let requests = 0;
-  let awaited: string | undefined;
-  const newRequest = (what: string) => `${firstRunId}/${what}-${++requests}`;
-
-  setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
-  setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
-
-  async function ask(count: number): Promise<NodeInfo[]> {
-    const requestId = newRequest('nodes');
-    waiting(`${count} of the pool "${spec.cluster.pool}"`);
-    const request = { requestId, holder, series: spec.series, nodes: count, devices: spec.cluster.devicesPerNode };
-    await insist(() => pool().signal(acquire, request), waiting, spec.cluster.pool);
-    await condition(() => granted.has(requestId));
-    waiting(undefined);
-    const { nodes, keepers } = granted.get(requestId)!;
+  function taken({ nodes, keepers }: NodesGranted): NodeInfo[] {
     crew.keepers = keepers;
     return nodes;
   }
 
-  /** A spare that was asked for earlier and has come. */
-  function takeSpare(): NodeInfo | undefined {
-    const [node] = (awaited && granted.get(awaited)?.nodes) || [];
-    if (!node) return undefined;
-    awaited = undefined;
-    crew.spares.push(node);
-    return node;
+  async function seekOne(): Promise<void> {
+    const grant = await pool.seek();
+    if (!grant) return;
+    const [node] = taken(grant);
+    crew.newcomers.push(node!);
+    arrived(node!.name);
+  }
+
+  /** A spare, else the one that is asked for already, else a new one. */
+  async function standIn(): Promise<NodeInfo> {
+    if (crew.spares.length === 0 && crew.newcomers.length === 0) {
+      if (pool.sought === 0) return taken(await pool.ask(1))[0]!;
+      await pool.urge(() => crew.newcomers[0]);
+    }
+    crew.welcome();
+    return crew.spares.shift()!;
+  }
+
+  /** Gives nodes back and fills the places of members. What they have of the series may still be asked for. */
+  async function giveUp(names: string[]): Promise<void> {
+    const leaves = ({ name }: NodeInfo) => names.includes(name);
+    const gone = [...crew.members, ...crew.spares].filter(leaves);
+    crew.spares = crew.spares.filter((spare) => !leaves(spare));
+    await pool.tell((to) => to.signal(release, { holder, nodes: names }));
+    for (const [rank, member] of crew.members.entries()) if (leaves(member)) crew.members[rank] = await standIn();
+    crew.keepers.push(...gone);
   }
 
   const crew: Crew = {
     members: [],
     spares: [],
     keepers: [],
+    newcomers: [],
+    get sought() {
+      return pool.sought;
+    },
 
     async lease() {
       const { nodes, spares } = spec.cluster;
-      const all = await ask(nodes + spares);
+      const all = taken(await pool.ask(nodes + spares));
       crew.members = all.slice(0, nodes);
       crew.spares = all.slice(nodes);
     },
 
-    async refill() {
-      if (!awaited) {
-        const requestId = newRequest('spare');
-        const { devicesPerNode: devices, pool: name } = spec.cluster;
-        const request = { requestId, holder, series: spec.series, nodes: 1, devices, spare: true as const };
-        await insist(
-          () => pool().signal(acquire, request),
+    seek(count) {
+      for (let more = count; more > 0; more--)
+        seekOne().catch((error: unknown) => {
+          if (!isCancellation(error)) log.warn('a spare was asked for in vain', { error: String(error) });
+        });
+    },
+
+    welcome() {
+      const came = crew.newcomers.splice(0);
+      crew.spares.push(...came);
+      return came;
+    },
+
+    async move(moves) {
+      crew.welcome();
+      const leaving = moves.map(({ node }) => node);
+      // A cordoned node is for all runs alike to do without, until it no longer is.
+      for (const { node, cordon } of moves) if (!cordon) pool.doWithout(node);
+      await giveUp(leaving);
+    },
+
+    cordon(wanted) {
+      pool
+        .tell(
+          (to) => to.signal(cordonNode, wanted),
           () => undefined,
-          name,
-        );
-        awaited = requestId;
-      }
-      await condition(() => granted.has(awaited!));
-      return takeSpare()!;
+        )
+        .catch(() => undefined);
+    },
+
+    async shrink(spares) {
+      crew.welcome();
+      const surplus = crew.spares.splice(spares).map(({ name }) => name);
+      if (surplus.length) await pool.tell((to) => to.signal(release, { holder, nodes: surplus }));
     },
 
     async replace(lost, reason, hardware = false) {
-      takeSpare();
-      crew.spares = crew.spares.filter(({ name }) => !lost.includes(name));
-      const tell = (signal: () => Promise<void>) => insist(signal, waiting, spec.cluster.pool);
+      crew.welcome();
       const at = Date.now();
+      const fault = `${reason} (run ${holder.workflowId})`;
       for (const node of lost)
-        await tell(() =>
-          hardware
-            ? pool().signal(reportFault, { node, reason: `${reason} (run ${workflowId})`, at })
-            : pool().signal(reportLost, { node, reason }),
+        await pool.tell((to) =>
+          hardware ? to.signal(reportFault, { node, reason: fault, at }) : to.signal(reportLost, { node, reason }),
         );
-      await tell(() => pool().signal(release, { holder, nodes: lost }));
-      for (const [rank, member] of crew.members.entries())
-        if (lost.includes(member.name)) crew.members[rank] = crew.spares.shift() ?? (await ask(1))[0]!;
+      await giveUp(lost);
     },
 
     async fence() {
-      const requestId = newRequest('launch');
-      await insist(() => pool().signal(requestLaunch, { requestId, holder }), waiting, spec.cluster.pool);
-      await condition(() => tokens.has(requestId));
-      const token = tokens.get(requestId)!;
+      crew.welcome();
+      const token = await pool.newToken();
       const fenced = async ({ name }: NodeInfo) => infoOf(await onNode(name, spec.recovery).fenceNode({ token }));
       const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
       [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
@@ -139,8 +157,10 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
     },
 
     async release() {
+      pool.forget();
+      [crew.members, crew.spares, crew.newcomers] = [[], [], []];
       try {
-        await pool().signal(release, { holder });
+        await getExternalWorkflowHandle(`pool-${spec.cluster.pool}`).signal(release, { holder });
       } catch (error) {
         // The pool asks after its holders by itself, so a missed release only costs time.
         log.warn('the pool did not take the nodes back', { error: String(error) });
@@ -148,17 +168,4 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
     },
   };
   return crew;
-}
-
-/** Signals until the pool exists: it begins with the first node worker that joins. */
-async function insist(signal: () => Promise<void>, waiting: Waiting, pool: string): Promise<void> {
-  for (;;) {
-    try {
-      return await signal();
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      waiting(`the pool "${pool}", which no node worker has joined yet`);
-      await sleep('5 seconds');
-    }
-  }
 }

@@ -19,3 +19,7 @@ export const unfitNode = (error: unknown): string | undefined => nodeIn(error, '
 
 /** What went wrong, in the words of whoever raised it. */
 export const messageOf = (error: unknown): string => failureIn(error)?.message ?? String(error);
+
+/** Whether ranks loaded something else than was planned. */
+export const startedWrong = (error: unknown): boolean =>
+  (failureIn(error, 'CommandFailed')?.details?.[0] as { wrongStart?: string } | undefined)?.wrongStart !== undefined;

@@ -5,6 +5,7 @@ import type { HangLimits, NodeInfo, Pace, Timing } from './contract.js';
 import { longer } from './hang-limits.js';
 import {
   checkpointReplicated,
+  endGeneration,
   generationNews,
   replicated,
   trainingProgress,
@@ -14,6 +15,7 @@ import {
 import type { MemberFailure } from './failure-cause.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
+import type { Ending } from './wishes.js';
 
 export interface GenerationInput {
   run: string;
@@ -31,6 +33,8 @@ export interface GenerationInput {
   /** Of the ranks, over the node's own. Absent in generations that were started before there was one. */
   env?: Record<string, string>;
   startedFrom: number;
+  /** Iteration of the checkpoint that the ranks are to load, 0 for another model's weights; absent where they load none. */
+  loads?: number;
   target: number;
   /** When training counts as hung; absent where nobody looks for that. */
   hang?: HangLimits;
@@ -46,12 +50,15 @@ export interface Reached {
   replicated: number;
   iteration: number;
   loss?: number;
+  /** It was asked to end, when nothing newer than `after` was replicated. */
+  ending?: { at: Ending; after: number };
   /** How long its phases took. */
   pace?: Pace;
 }
 
 export interface GenerationResult extends Reached {
-  outcome: 'finished' | 'failed';
+  /** `stopped`: because it was asked to. */
+  outcome: 'finished' | 'failed' | 'stopped';
   members: MemberFailure[];
 }
 
@@ -83,6 +90,7 @@ export function followProgress(input: GenerationInput) {
     loss: input.attached?.loss,
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
+    ending: input.attached?.ending,
     pace: longer(input.hang?.pace, input.attached?.pace),
     slow: undefined as Slowdown | undefined,
   };
@@ -119,6 +127,10 @@ export function followProgress(input: GenerationInput) {
   };
 
   setHandler(replicated, () => state.replicated);
+  setHandler(endGeneration, ({ token, ending }) => {
+    if (token !== input.token) return;
+    state.ending = ending && { at: ending, after: state.ending?.after ?? state.replicated };
+  });
   setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more, pace, slow }) => {
     if (token !== input.token) return;
     state.pace = longer(state.pace, pace);
@@ -142,6 +154,8 @@ export function followProgress(input: GenerationInput) {
   });
   return {
     state,
+    /** Whether the time has come to end, which it was asked to. */
+    isToEnd: () => state.ending !== undefined && (state.ending.at === 'now' || state.replicated > state.ending.after),
     /** The last word: what was kept back till it was due. */
     tell,
     /** Other parts, or none, take the place of one whose node is gone. */
@@ -157,6 +171,7 @@ export function followProgress(input: GenerationInput) {
       replicated: state.replicated,
       iteration: state.iteration,
       ...(state.loss !== undefined && { loss: state.loss }),
+      ...(state.ending && { ending: state.ending }),
       ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
     }),
   };

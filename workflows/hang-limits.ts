@@ -1,6 +1,7 @@
 /** How long a run's training may be silent: its own settings, and what it has learned of itself. Pure. */
 import type { HangLimits, Pace } from './contract.js';
-import { milliseconds, type RunSpec } from './spec.js';
+import { milliseconds } from './duration.js';
+import type { RunSpec } from './spec.js';
 
 /** Nothing where the run does not want hangs to be looked for. */
 export function hangLimits({ recovery, train }: RunSpec, startedFrom: number, pace?: Pace): HangLimits | undefined {

@@ -145,7 +145,18 @@ export function sharedExpertsRule({ release }: Fit, { moe }: ModelSizes): Compla
   return { path: 'model.sizes.moe.sharedFfn', expected: `no such field with MindSpeed-LLM ${release}` };
 }
 
-/** Rules that only need the layout, and those that need the model's sizes as well. */
+/** Rotary embedding turns pairs. */
+export function headDimRule({ headDim }: ModelSizes): Complaint {
+  return headDim % 2 === 0 ? undefined : { path: 'model.sizes.headDim', expected: 'an even number' };
+}
+
+export function topkRule({ moe }: ModelSizes): Complaint {
+  if (!moe || moe.topk <= moe.experts) return undefined;
+  return { path: 'model.sizes.moe.topk', expected: `at most moe.experts = ${moe.experts}` };
+}
+
+/** Rules over the model alone, rules that only need the layout, and those that need the model's sizes as well. */
+export const SIZE_RULES = [groupsOfHeadsRule, headDimRule, topkRule];
 export const LAYOUT_RULES = [batchRule, interleavedBatchRule, expertGridRule, expertTensorRule, sequenceRule];
 export const MODEL_RULES = [
   ...[headsRule, groupsRule, widthRule, layersRule, noopRule, virtualStageRule, expertsRule, sharedExpertsRule],

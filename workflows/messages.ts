@@ -1,6 +1,10 @@
 /** Signals, updates and queries by the names that appear on the wire, in the CLI and in histories. */
-import { defineQuery, defineSignal } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Holder, NodeAnswer, NodeInfo, Pace } from './contract.js';
+import type { PoolRequest, RunRequest } from './requests.js';
+import type { PoolState } from './roster.js';
+import type { RunState } from './status.js';
+import type { Ending } from './wishes.js';
 
 /** From the node of the last rank to its generation: at most once a minute, and at each save. */
 export interface TrainingProgress {
@@ -40,8 +44,12 @@ export interface AcquireNodes {
   series: string;
   nodes: number;
   devices: number;
-  /** Nothing stands still without it: everybody else comes first. */
-  spare?: true;
+  /** Who is served first; waiting makes up for less of it. */
+  priority?: number;
+  /** The run trains on meanwhile: it is served in its turn, though it holds nodes. */
+  spare?: boolean;
+  /** Nodes that the run was told to do without. */
+  except?: string[];
 }
 
 /** From a run that replaced a node for its hardware. */
@@ -50,6 +58,25 @@ export interface HardwareFault {
   reason: string;
   /** When it was decided, in milliseconds since the epoch; with the node, what tells one fault from another. */
   at: number;
+}
+
+/** From the pool to a run that waits: for what, and behind whom. */
+export interface PlaceInLine {
+  requestId: string;
+  text: string;
+}
+
+/** From the pool to the run that holds a node: somebody wants it empty. */
+export interface NodeWanted {
+  node: string;
+  who: string;
+  why: string;
+}
+
+/** From a run to its generation: when to end, or not to after all. The last word holds. */
+export interface EndGeneration {
+  token: number;
+  ending?: Ending;
 }
 
 export interface NodesGranted {
@@ -80,8 +107,12 @@ export interface GenerationNews {
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
 export const checkpointReplicated = defineSignal<[CheckpointReplicated]>('checkpointReplicated');
 export const generationNews = defineSignal<[GenerationNews]>('generationNews');
+export const endGeneration = defineSignal<[EndGeneration]>('endGeneration');
 export const nodesGranted = defineSignal<[NodesGranted]>('nodesGranted');
 export const launchGranted = defineSignal<[LaunchGranted]>('launchGranted');
+
+export const placeInLine = defineSignal<[PlaceInLine]>('placeInLine');
+export const nodeWanted = defineSignal<[NodeWanted]>('nodeWanted');
 
 export const join = defineSignal<[NodeAnswer]>('join');
 export const acquire = defineSignal<[AcquireNodes]>('acquire');
@@ -89,7 +120,15 @@ export const requestLaunch = defineSignal<[{ requestId: string; holder: Holder }
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
 export const reportFault = defineSignal<[HardwareFault]>('reportFault');
 export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('release');
+/** From a run that drains a node: as the update `cordon`, which a workflow cannot send. */
+export const cordonNode = defineSignal<[NodeWanted]>('cordonNode');
 
 /** Of a generation: its newest replicated iteration. Nodes ask before they throw an older one away. */
 export const replicated = defineQuery<number>('replicated');
 export const status = defineQuery<string>('status');
+/** The same as `status`, for pages: what a run, and what a pool, knows of itself. */
+export const runState = defineQuery<RunState>('runState');
+export const poolState = defineQuery<PoolState>('poolState');
+
+/** What an update is sent, which may be anything, and the answer as a person reads it. */
+export const defineRequest = (name: RunRequest['name'] | PoolRequest['name']) => defineUpdate<string, [unknown]>(name);

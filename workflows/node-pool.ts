@@ -6,18 +6,19 @@ import {
   allHandlersFinished,
   condition,
   continueAsNew,
-  getExternalWorkflowHandle,
   log,
   setCurrentDetails,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { onControl, onProbe, type Holder } from './contract.js';
+import { onControl, onProbe } from './contract.js';
 import {
   acquire,
+  cordonNode,
   join,
   launchGranted,
   nodesGranted,
+  poolState,
   release,
   reportFault,
   reportLost,
@@ -25,17 +26,18 @@ import {
   status,
   type AcquireNodes,
 } from './messages.js';
+import { applyToPool } from './cordon.js';
+import { handlePoolUpdates, tellPlaces, to } from './pool-conversation.js';
+import { describePool } from './pool-page.js';
+import { endRests, noteFault } from './quarantine.js';
 import {
   candidates,
-  describePool,
-  endRests,
   enqueue,
   giveBack,
   grant,
   holdersOf,
   isFree,
   nextRequest,
-  noteFault,
   type PoolNode,
   type PoolState,
 } from './roster.js';
@@ -47,6 +49,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
   const state: PoolState = initial ?? { nodes: [], waiting: [], token: 0 };
   let changed = true;
   let looked = Date.now();
+  const told = new Map<string, string>();
 
   setHandler(join, ({ token, ...info }) => {
     // A pool that was terminated begins to count anew, and the nodes would refuse what it gives.
@@ -59,7 +62,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     changed = true;
   });
   setHandler(acquire, (request) => {
-    enqueue(state, request);
+    enqueue(state, request, Date.now());
     changed = true;
   });
   // Answered at once, since the queue may be waiting for a node that does not answer.
@@ -83,10 +86,16 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     giveBack(state, holder, nodes);
     changed = true;
   });
-  setHandler(status, () => describePool(state));
+  setHandler(cordonNode, (wanted) => applyToPool(state, { name: 'cordon', ...wanted }, Date.now()));
+  handlePoolUpdates(state, () => (changed = true));
+  setHandler(status, () => describePool(state, Date.now()), {
+    description: "The pool's page: every node and its state, who waits behind whom, what people did",
+  });
+
+  setHandler(poolState, () => state, { description: 'The same as JSON' });
 
   for (;;) {
-    setCurrentDetails(describePool(state));
+    setCurrentDetails(describePool(state, Date.now()));
     await condition(() => changed, state.waiting.length ? RECHECK_MS : '1 day');
     changed = false;
     // By the clock and not by the time-out: where signals never cease, it would never come.
@@ -96,6 +105,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     }
     endRests(state, Date.now());
     await settle(state);
+    await tellPlaces(state, told);
     if (!workflowInfo().continueAsNewSuggested) continue;
     await condition(allHandlersFinished);
     if (!changed) await continueAsNew<typeof nodePool>(state);
@@ -104,7 +114,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
 
 /** Serves the queue in order, all or none: a large request is not overtaken for ever by small ones behind it. */
 async function settle(state: PoolState): Promise<void> {
-  for (let request; (request = nextRequest(state));) {
+  for (let request; (request = nextRequest(state, Date.now()));) {
     const chosen = await choose(state, request);
     if (!chosen) return;
     // The handlers ran while nodes were asked: the request may be withdrawn, a node lost or taken meanwhile.
@@ -114,11 +124,7 @@ async function settle(state: PoolState): Promise<void> {
       await to(holder).signal(nodesGranted, grant(state, request, chosen));
     } catch (error) {
       log.warn('the holder is gone: its nodes are free again', { holder: holder.workflowId, error: String(error) });
-      giveBack(
-        state,
-        holder,
-        chosen.map(({ name }) => name),
-      );
+      giveBack(state, holder);
     }
   }
 }
@@ -163,6 +169,3 @@ async function reclaim(state: PoolState): Promise<void> {
     if (!open) giveBack(state, holder);
   }
 }
-
-/** Whichever execution of the run is the current one: it is another after a reset. */
-const to = ({ workflowId }: Holder) => getExternalWorkflowHandle(workflowId);

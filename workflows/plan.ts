@@ -118,3 +118,7 @@ export function planShards(files: SourceFile[], wanted: number): ShardPlan[] {
   flush();
   return shards;
 }
+
+/** For a preprocessor that reads one whole file at a time, and of a directory in no order. */
+export const wholeFiles = (files: SourceFile[]): ShardPlan[] =>
+  files.map((file) => ({ files: [file], slice: { index: 0, of: 1 } }));

@@ -11,10 +11,10 @@ import {
   type SourceListing,
   type Timing,
 } from './contract.js';
-import { chooseDataFiles } from './data-files.js';
+import { chooseDataFiles, isSplittable } from './data-files.js';
 import { lostNode } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
-import { autoShards, planShards, type ShardPlan } from './plan.js';
+import { autoShards, planShards, wholeFiles, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -70,6 +70,12 @@ function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListin
   );
   if ('problem' in chosen)
     throw ApplicationFailure.nonRetryable(`dataset.source ${spec.dataset.source}: ${chosen.problem}`, 'InvalidInput');
+  const compressed = chosen.files.find((path) => !isSplittable(path));
+  if (compressed !== undefined && spec.preprocess.engine === 'mindspeed')
+    throw ApplicationFailure.nonRetryable(
+      `dataset.source ${spec.dataset.source}: ${compressed} is compressed, which preprocess.engine "mindspeed" does not read; "native" does`,
+      'InvalidInput',
+    );
   if (chosen.left.length) log.warn('files of the dataset are not read', { files: chosen.left });
   return { resolved, files: files.filter(({ path }) => chosen.files.includes(path)) };
 }
@@ -106,7 +112,8 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
   const { spec, nodes, timing } = input;
   const { compat, skipBadRows } = spec.preprocess;
   const wanted = spec.preprocess.shards === 'auto' ? autoShards(listing.files, nodes.length) : spec.preprocess.shards;
-  const plans = planShards(listing.files, wanted);
+  const { engine } = spec.preprocess;
+  const plans = engine === 'mindspeed' ? wholeFiles(listing.files) : planShards(listing.files, wanted);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   let alive = nodes;
   for (;;) {
@@ -116,6 +123,7 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
         artifact: (
           await onNode(at.name, timing).mergeShards({
             key,
+            engine,
             keys: spec.dataset.keys,
             shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
             compat,
@@ -165,6 +173,7 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
   await node.fetchFiles({ source: work.listing.resolved, files, dir: input });
   const result = await node.preprocessShard({
     key: work.key,
+    engine: spec.preprocess.engine,
     shard: index,
     of: work.plans.length,
     input,

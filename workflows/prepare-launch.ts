@@ -1,5 +1,6 @@
 /** Everything before a launch: nodes checked, data and weights in place, the newest checkpoint restored. */
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import { isInterrupted, passGate } from './between-generations.js';
 import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
 import { runChild } from './child.js';
@@ -22,8 +23,8 @@ import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
 import type { GenerationInput } from './generation-progress.js';
 
-/** `reached`: this run's last iteration is trained already. */
-export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reached'> {
+/** `reached`: this run's last iteration is trained already. `again`: something was asked for that comes first. */
+export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reached' | 'again'> {
   const { spec, name, state, crew } = run;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const timing = spec.recovery;
@@ -52,7 +53,10 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
       run,
       `${silent.join(', ')} served this series and did not answer: what is newer there than iteration ${done} is not used`,
     );
-  if (done >= state.target) return 'reached';
+  if (done >= state.target) {
+    state.iteration = done;
+    return 'reached';
+  }
   const { reports, shared } = await checkNodes(spec, name, all, timing);
 
   enter('data');
@@ -62,6 +66,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     summary: `dataset ${spec.dataset.source}`,
   };
   const data = await runChild(prepareData, child, waitingOf(run));
+  if ((await passGate(run, 'train')) || isInterrupted(run)) return 'again';
 
   enter('restore');
   const target: RestoreTarget = {
@@ -87,7 +92,12 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   }
 
   state.iteration = state.replicated = restored;
+  if (isInterrupted(run)) return 'again';
   state.generation++;
+  const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas);
+  state.copies = Object.fromEntries(
+    Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
+  );
   const hang = hangLimits(spec, restored, state.pace);
   const plan = { dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared };
   return {
@@ -98,12 +108,13 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     nodes: crew.members,
     spares: crew.spares,
     writes: places.map(({ writes }) => writes),
-    copies: planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas),
+    copies,
     devices,
     masterPort: reports[0]!.freePort,
     script: trainingScript(spec, plan),
     env: launchEnvironment(spec),
     startedFrom: restored,
+    ...(start.from !== 'random' && { loads: restored }),
     target: state.target,
     ...(hang && { hang }),
     keepCheckpoints: spec.train.keepCheckpoints,

@@ -7,14 +7,17 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import { afterStop, betweenGenerations, ended } from './between-generations.js';
 import { onControl } from './contract.js';
+import { converse, finishAll, spareArrived, wantedEnding } from './conversation.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
-import { generationNews, status } from './messages.js';
+import { generationNews, runState, status } from './messages.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
-import { describeProblems, parseRunSpec } from './spec.js';
-import { addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
+import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
+import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
+import { noWishes } from './wishes.js';
 
 export async function pretrain(input: unknown): Promise<PretrainResult> {
   const parsed = parseRunSpec(input, seriesDefault());
@@ -22,24 +25,41 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     throw ApplicationFailure.nonRetryable(describeProblems(parsed.problems), 'InvalidInput', parsed.problems);
   const { spec } = parsed;
 
-  // A schedule's workflow ids hold a time with colons; the run's name becomes part of paths.
-  const name = workflowInfo().workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
+  const name = runName(workflowInfo().workflowId);
+  if (name === undefined)
+    throw ApplicationFailure.nonRetryable(
+      `this workflow id cannot name a run: expected at most ${MAX_RUN_NAME} characters and more than dots`,
+      'InvalidInput',
+    );
   const state = newState(name, spec.series, spec.train.iterations);
-  const crew = createCrew(spec, (what) => waitingOf(run)(what));
-  const run: Run = { spec, name, state, crew, lostSpares: [] };
-  setHandler(status, () => describeRun(state));
+  state.tokensPerIteration = spec.train.globalBatch * spec.train.seqLength;
+  state.devices = spec.cluster.devicesPerNode;
+  const crew = createCrew(
+    spec,
+    (what) => waitingOf(run)(what),
+    (node) => spareArrived(run, node),
+  );
+  const run: Run = { spec, name, state, crew, file: input, wishes: noWishes(), passed: [], lostSpares: [] };
+  setHandler(status, () => describeRun(state), {
+    description: "The run's page: phase, nodes, iteration, loss, pace, checkpoint, what it waits for, what was asked",
+  });
+  setHandler(runState, () => state, { description: 'The same as JSON, with curves, timeline and requests' });
   followNews(run);
+  converse(run);
   try {
     await crew.lease();
-    const ended = await trainToTarget(run);
+    const trained = await trainToTarget(run);
     enterPhase(state, 'report', Date.now());
-    const report = await writeReport(state, ended);
+    finishAll(run, trained.message);
+    const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());
     show(run);
-    return { ...ended, ...(report && { report }) };
+    return { ...trained, ...(report && { report }) };
   } catch (error) {
     enterPhase(state, 'failed', Date.now());
-    note(run, isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`);
+    const how = isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`;
+    finishAll(run, how);
+    note(run, how);
     // The failure that says what happened, not the layers of calls that it came through.
     throw isCancellation(error) ? error : (failureIn(error) ?? error);
   } finally {
@@ -53,12 +73,29 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
   let again = 0;
   for (;;) {
     try {
+      await betweenGenerations(run);
       const launch = await prepareLaunch(run);
+      if (launch === 'again') continue;
       if (launch === 'reached')
-        return result(state, `nothing to do: ${state.iteration} of ${state.total} iterations are trained`);
+        return result(
+          state,
+          state.generation > 0
+            ? `trained to iteration ${state.iteration} of ${state.total}`
+            : `nothing to do: ${state.iteration} of ${state.total} iterations are trained`,
+        );
       again = 0;
       enterPhase(state, 'train', Date.now());
-      const generation = await runGeneration(run, launch);
+      const generation = await runGeneration(run, launch, () => wantedEnding(run));
+      // No ranks train any more, and an update that comes now is to be answered so.
+      if (generation.outcome !== 'finished') enterPhase(state, 'nodes', Date.now());
+      if (generation.outcome === 'stopped') {
+        afterStop(run, launch.generation, generation);
+        continue;
+      }
+      ended(
+        run,
+        `generation ${launch.generation} ended first, at the checkpoint of iteration ${generation.replicated}`,
+      );
       if (generation.outcome === 'finished')
         return result(state, `trained to iteration ${generation.iteration} of ${state.total}`);
       await afterFailure(run, launch, generation);
@@ -106,22 +143,21 @@ const result = (state: RunState, message: string): PretrainResult => ({
 /** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
 function followNews(run: Run): void {
   const { state } = run;
-  setHandler(
-    generationNews,
-    ({ generation, iteration, loss, secondsPerIteration, replicated, points, slow, lostSpares = [] }) => {
-      if (generation !== state.generation) return;
-      state.iteration = iteration;
-      state.replicated = replicated;
-      state.asOf = Date.now();
-      if (slow) state.slow = slow;
-      else delete state.slow;
-      if (loss !== undefined) state.loss = loss;
-      if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
-      addPoints(state, points);
-      run.lostSpares.push(...lostSpares);
-      show(run);
-    },
-  );
+  setHandler(generationNews, (news) => {
+    const { generation, iteration, loss, secondsPerIteration, replicated, points, slow } = news;
+    if (generation !== state.generation) return;
+    state.iteration = iteration;
+    state.replicated = replicated;
+    state.asOf = Date.now();
+    if (slow) state.slow = slow;
+    else delete state.slow;
+    if (loss !== undefined) state.loss = loss;
+    if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
+    addPoints(state, points);
+    addRate(state);
+    run.lostSpares.push(...(news.lostSpares ?? []));
+    show(run);
+  });
 }
 
 /** A report that cannot be written is a pity, not a failed run. */

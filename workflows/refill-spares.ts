@@ -14,23 +14,30 @@ import { allShards, placeNodes } from './topology.js';
 /** Goes on until it is cancelled. Nothing here is a reason to disturb training: what fails is left to the next launch. */
 export async function refillSpares(run: Run, input: GenerationInput): Promise<void> {
   const { spec, crew, lostSpares } = run;
+  const lacking = () => spec.cluster.spares - crew.spares.length - crew.newcomers.length - crew.sought;
   for (;;) {
-    await condition(() => lostSpares.length > 0 || crew.spares.length < spec.cluster.spares);
-    const lost = lostSpares.splice(0);
+    await condition(() => lostSpares.length > 0 || crew.newcomers.length > 0 || lacking() > 0);
+    const lost = lostSpares.splice(0).filter((name) => crew.spares.some((spare) => spare.name === name));
+    const came = crew.welcome();
     if (lost.length > 0) {
       await CancellationScope.nonCancellable(() => crew.replace(lost, 'its copier of checkpoints ended'));
       note(run, `spare ${lost.join(', ')} was lost; the pool is asked for another`);
-      continue;
     }
-    const node = await crew.refill();
-    try {
-      await bring(run, input, node);
-      note(run, `${node.name} is a spare now, with the data and the newest checkpoint`);
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      log.warn('a new spare is not ready yet', { node: node.name, error: messageOf(error) });
-      note(run, `${node.name} is a spare now; data or checkpoint follow with the next launch: ${messageOf(error)}`);
-    }
+    // The pool's answer may come after this generation has ended, and is not to be missed.
+    await CancellationScope.nonCancellable(() => Promise.resolve(crew.seek(lacking())));
+    for (const node of came) await settle(run, input, node);
+  }
+}
+
+/** Whatever fails is made up for by the next launch. */
+async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
+  try {
+    await bring(run, input, node);
+    note(run, `${node.name} is a spare now, with the data and the newest checkpoint`);
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('a new spare is not ready yet', { node: node.name, error: messageOf(error) });
+    note(run, `${node.name} is a spare now; data or checkpoint follow with the next launch: ${messageOf(error)}`);
   }
 }
 

@@ -1,24 +1,38 @@
 /** The pool's book: its nodes, who holds them, who waits, and whose turn it is. Pure. */
 import type { Holder, NodeInfo } from './contract.js';
-import type { AcquireNodes, HardwareFault } from './messages.js';
+import type { AcquireNodes } from './messages.js';
+import type { Quarantine } from './quarantine.js';
 
 export interface PoolNode extends NodeInfo {
   /** Why nothing is given to this node until it answers again. */
   away?: string;
-  /** Given to nobody until then, or until somebody lifts it; whatever runs it is in, and whether it answers or not. */
-  quarantined?: { since: number; reason: string; until?: number };
+  holder?: Holder;
+  /** Given to no run until somebody says so; one that holds it keeps it. */
+  cordoned?: Cordon;
+  /** Given to nobody until it is over or lifted, whatever run it is in, and whether it answers or not. */
+  quarantined?: Quarantine;
   /** When its hardware failed. */
   faults?: number[];
-  holder?: Holder;
   /** The series it served, the last one last: their data is there. */
   served?: string[];
 }
 
+export interface Cordon {
+  since: number;
+  who: string;
+  why: string;
+}
+
+/** A request in line, and since when. */
+export type Waiting = AcquireNodes & { since: number };
+
 export interface PoolState {
   nodes: PoolNode[];
-  waiting: AcquireNodes[];
+  waiting: Waiting[];
   /** The last launch token that was given, or that a node has seen. */
   token: number;
+  /** What people did to nodes, the last one last. */
+  history?: { at: number; node: string; what: string; who: string; why: string }[];
 }
 
 /** How many series a node is remembered for. */
@@ -32,68 +46,63 @@ export const infoOf = ({ name, address, port, devices, profile }: NodeInfo): Nod
   ...{ name, address, port, devices, profile },
 });
 
-/** Runs number their requests each for itself, and repeat one that may not have arrived. */
-export function enqueue(state: PoolState, request: AcquireNodes): void {
+/** Waiting this long is worth one step of priority, so that whoever asked is served one day. */
+const STEP_MS = 60 * 60_000;
+
+/** Runs number their requests each for itself, and repeat one that may not have arrived, or that is urgent by now. */
+export function enqueue(state: PoolState, request: AcquireNodes, now: number): void {
   const isAgain = ({ requestId, holder }: AcquireNodes) =>
     requestId === request.requestId && same(holder, request.holder);
-  if (!state.waiting.some(isAgain)) state.waiting.push(request);
+  const known = state.waiting.find(isAgain);
+  if (known) Object.assign(known, request);
+  else state.waiting.push({ ...request, since: now });
 }
 
+/** Those who wait, first come first served within a priority. */
+export function inOrder({ nodes, waiting }: PoolState, now: number): Waiting[] {
+  const rank = (request: Waiting) =>
+    isStuck(nodes, request) ? Infinity : (request.priority ?? 0) + Math.floor((now - request.since) / STEP_MS);
+  const ranks = new Map(waiting.map((request) => [request, rank(request)]));
+  return [...waiting].sort((a, b) =>
+    ranks.get(b) === ranks.get(a) ? a.since - b.since : ranks.get(b)! - ranks.get(a)!,
+  );
+}
+
+/** A run that holds nodes and cannot train gives nothing back while it waits: whoever is before it might wait for its nodes for ever. */
+const isStuck = (nodes: PoolNode[], { holder, spare }: AcquireNodes): boolean =>
+  !spare && nodes.some((node) => isHeldBy(node, holder));
+
+/** What is not cordoned, comes back by itself and is not ruled out by the request itself, be it free or not. */
+const suits = (node: PoolNode, { devices, except = [] }: AcquireNodes): boolean =>
+  node.devices >= devices && !node.cordoned && !isLeftToAPerson(node) && !except.includes(node.name);
+
+const isLeftToAPerson = ({ quarantined }: PoolNode): boolean =>
+  quarantined !== undefined && quarantined.until === undefined;
+
 /**
- * A run that holds nodes and lost one comes first: it gives nothing back while it waits, so whoever is before it
- * might wait for its nodes for ever. One that asks for more than there is, or whose series another run is training,
- * lets the others pass. Spares are given when nobody is in need.
+ * Whose turn it is. One that asks for more than there is, or whose series another run is training, lets the others
+ * pass, unless it is stuck. A spare takes nothing from those behind it while no free node suits it.
  */
-export function nextRequest({ nodes, waiting }: PoolState): AcquireNodes | undefined {
-  const holds = ({ holder }: AcquireNodes) => nodes.some((node) => isHeldBy(node, holder));
-  const mayCome = ({ quarantined }: PoolNode) => !quarantined || quarantined.until !== undefined;
+export function nextRequest(state: PoolState, now: number): Waiting | undefined {
+  const { nodes } = state;
   const possible = (request: AcquireNodes) =>
-    nodes.filter((node) => mayCome(node) && node.devices >= request.devices).length >= request.nodes;
-  const urgent = waiting.filter(({ spare }) => !spare);
-  return (
-    urgent.find(holds) ??
-    urgent.find((request) => possible(request) && !trainedBy(nodes, request)) ??
-    waiting.find(({ spare }) => spare)
+    nodes.filter((node) => suits(node, request) && (!request.spare || isFree(node))).length >= request.nodes;
+  return inOrder(state, now).find(
+    (request) => isStuck(nodes, request) || (possible(request) && !trainedBy(nodes, request)),
   );
 }
 
 /** Who else trains the series of this request now: two at once would overwrite each other's checkpoints. */
-const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
+export const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
   nodes.find((node) => node.holder && !same(node.holder, holder) && node.served?.at(-1) === series)?.holder;
 
-export const isFree = ({ away, quarantined, holder }: PoolNode): boolean =>
-  away === undefined && quarantined === undefined && holder === undefined;
-
-/** Hardware that failed once may pass a reset and the checks; it is not tried again at once. */
-const REST_MS = 3_600_000;
-/** A fault that is older says nothing of this one. */
-const FAULTS_COUNT_FOR_MS = 30 * 86_400_000;
-
-/** A node's hardware failed: it rests, and the second time it is left to a person. A run may say so twice. */
-export function noteFault({ nodes }: PoolState, { node: name, reason, at }: HardwareFault): void {
-  const node = nodes.find((other) => other.name === name);
-  if (!node || node.faults?.includes(at)) return;
-  node.faults = [...(node.faults ?? []).filter((other) => at - other < FAULTS_COUNT_FOR_MS), at];
-  node.quarantined = { since: at, reason, ...(node.faults.length === 1 && { until: at + REST_MS }) };
-}
-
-/** Gives nodes back to the pool whose rest is over. */
-export function endRests({ nodes }: PoolState, now: number): void {
-  for (const node of nodes) if ((node.quarantined?.until ?? Infinity) <= now) delete node.quarantined;
-}
-
-/** A person has seen to the node: what it did before is forgotten. False where it was not in quarantine. */
-export function liftQuarantine({ nodes }: PoolState, name: string): boolean {
-  const node = nodes.find((other) => other.name === name && other.quarantined);
-  if (!node) return false;
-  delete node.quarantined;
-  delete node.faults;
-  return true;
-}
+export const isFree = ({ away, holder, cordoned, quarantined }: PoolNode): boolean =>
+  away === undefined && holder === undefined && cordoned === undefined && quarantined === undefined;
 
 /** Which free nodes a request would get, those that served its series first; nothing if there are too few. */
-export function candidates({ nodes }: PoolState, { series, nodes: wanted, devices }: AcquireNodes) {
-  const fit = nodes.filter((node) => isFree(node) && node.devices >= devices);
+export function candidates({ nodes }: PoolState, request: AcquireNodes) {
+  const { series, nodes: wanted } = request;
+  const fit = nodes.filter((node) => isFree(node) && suits(node, request));
   if (fit.length < wanted) return undefined;
   const order = (a: PoolNode, b: PoolNode) =>
     Number(hasServed(b, series)) - Number(hasServed(a, series)) || (a.name < b.name ? -1 : 1);
@@ -114,7 +123,7 @@ export function grant(state: PoolState, request: AcquireNodes, chosen: PoolNode[
   return { requestId, nodes: chosen.map(infoOf), keepers: keepers.map(infoOf) };
 }
 
-/** Frees these of a holder's nodes; or all that it has, and drops what it still waits for. */
+/** Frees these of a holder's nodes, or all that it has, and then drops what it still waits for. */
 export function giveBack(state: PoolState, holder: Holder, names?: string[]): void {
   if (!names) state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
   for (const node of state.nodes)
@@ -125,37 +134,4 @@ export function giveBack(state: PoolState, holder: Holder, names?: string[]): vo
 export function holdersOf({ nodes, waiting }: PoolState): Holder[] {
   const all = [...nodes.flatMap(({ holder }) => holder ?? []), ...waiting.map(({ holder }) => holder)];
   return all.filter((a, index) => all.findIndex((b) => same(a, b)) === index);
-}
-
-function stateOf({ away, quarantined, holder }: PoolNode): string {
-  const at = (time: number) => `${new Date(time).toISOString().slice(0, 16)}Z`;
-  const told = [
-    ...(quarantined
-      ? [
-          `in quarantine since ${at(quarantined.since)}${quarantined.until === undefined ? ', until somebody lifts it' : `, until ${at(quarantined.until)}`}: ${quarantined.reason}`,
-        ]
-      : []),
-    ...(away ? [`away: ${away}`] : []),
-    ...(holder && !away ? [`held by ${holder.workflowId}`] : []),
-  ];
-  return told.join('; ') || 'free';
-}
-
-export function describePool({ nodes, waiting, token }: PoolState): string {
-  const rows = nodes.map(
-    (node) => `| ${node.name} | ${node.address} | ${node.devices} × ${node.profile} | ${stateOf(node)} |`,
-  );
-  return [
-    `**${nodes.length} nodes**, last launch token ${token}`,
-    '',
-    '| node | address | devices | state |',
-    '| --- | --- | --- | --- |',
-    ...rows,
-    ...waiting.map((request, place) => {
-      const other = trainedBy(nodes, request);
-      const behind = other ? `, after ${other.workflowId}, which trains the same series` : '';
-      const what = request.spare ? 'a spare' : `${request.nodes} nodes`;
-      return `${place + 1}. ${request.holder.workflowId} waits for ${what}${behind}`;
-    }),
-  ].join('\n');
 }

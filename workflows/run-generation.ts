@@ -9,14 +9,18 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { runChild } from './child.js';
-import type { Crew, Waiting } from './crew.js';
+import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
+import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
 import { refillSpares } from './refill-spares.js';
+import { relayEnding } from './relay-ending.js';
+import type { Gate } from './requests.js';
 import type { RunSpec } from './spec.js';
 import { addEvent, describeRun, type RunState } from './status.js';
 import type { GenerationInput, GenerationResult } from './generation-progress.js';
 import { trainGeneration } from './train-generation.js';
+import type { Ending, Wishes } from './wishes.js';
 import { cutOff } from './witnesses.js';
 
 /** Of each failure that is kept: for the page and the report. */
@@ -30,11 +34,20 @@ export interface Run {
   name: string;
   state: RunState;
   crew: Crew;
+  /** The run file as it holds now. */
+  file: unknown;
+  wishes: Wishes;
+  /** Gates that are behind the run. */
+  passed: Gate[];
   /** Spares that a generation has lost, to be replaced. */
   lostSpares: string[];
 }
 
-export async function runGeneration(run: Run, input: GenerationInput): Promise<GenerationResult> {
+export async function runGeneration(
+  run: Run,
+  input: GenerationInput,
+  wantedEnding: () => Ending | undefined,
+): Promise<GenerationResult> {
   const { state } = run;
   const workflowId = `${workflowInfo().workflowId}/gen-${input.generation}`;
   state.child = workflowId;
@@ -43,15 +56,21 @@ export async function runGeneration(run: Run, input: GenerationInput): Promise<G
     `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
   );
   const summary = `generation ${input.generation}, token ${input.token}`;
-  const scope = new CancellationScope({ cancellable: true });
-  scope
+  let isOver = false;
+  const relaying = relayEnding(workflowId, input.token, wantedEnding, () => isOver);
+  // When the run is cancelled nobody waits for it.
+  relaying.catch(() => undefined);
+  const refilling = new CancellationScope({ cancellable: true });
+  refilling
     .run(() => refillSpares(run, input))
     .catch((error: unknown) => {
       if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
     });
-  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() =>
-    scope.cancel(),
-  );
+  const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
+    isOver = true;
+    refilling.cancel();
+  });
+  await relaying;
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
   if (result.loss !== undefined) state.loss = result.loss;

@@ -1,14 +1,18 @@
 /** The fields of a run file: types, defaults and what each expects, in the words of the error message. */
 import { z } from 'zod';
+import { DURATION, milliseconds } from './duration.js';
 import { PRESETS } from './presets.js';
 import { MACHINES, RELEASES } from './releases.js';
 
-/** How the run file writes a duration. */
-export const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/;
-
 /** What a name may be made of, since it becomes part of paths, ids and task queues. */
 export const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/;
-const duration = z.string().regex(DURATION, 'a duration such as "90s", "10m" or "1.5h"');
+const duration = (from: string, to: string) => {
+  const fits = (value: string) => milliseconds(value) >= milliseconds(from) && milliseconds(value) <= milliseconds(to);
+  return z
+    .string()
+    .regex(DURATION, { error: 'a duration such as "90s", "10m" or "1.5h"', abort: true })
+    .refine(fits, `a duration from "${from}" to "${to}"`);
+};
 const name = z
   .string()
   .regex(NAME, 'letters, digits, ".", "_" and "-", 128 at most, beginning and ending with a letter or digit');
@@ -17,14 +21,36 @@ const count = (min: number, max = 1_000_000_000) =>
 
 /** `hf://owner/name@revision/glob`, `https://…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
+  // A run file is kept in histories and shown to everybody who may look.
+  if (/^\w+:\/\/[^/]*@/.test(value) || /[?&](access_)?token=/i.test(value))
+    return context.addIssue({
+      code: 'custom',
+      message: 'an address without a password or token in it: these belong in the environment of the node workers',
+    });
+  if (value.split('/').includes('..')) return context.addIssue({ code: 'custom', message: 'an address without ".."' });
+  if (/\s/.test(value))
+    return context.addIssue({ code: 'custom', message: 'an address without white space (%20 in https://)' });
   if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
-  if (/^file:\/\/\/[^\s]+$/.test(value) && !value.split('/').includes('..')) return;
+  if (/^file:\/\/\/[^\s]+$/.test(value)) return;
   context.addIssue({ code: 'custom', message: 'hf://owner/name[@revision][/glob], https://host/path or file:///path' });
 });
 
+/** Weights are converted, placed and copied for `parallel` alone: whatever else says which rank has which would differ. */
+const LAYOUT = Object.fromEntries(
+  [
+    ...['--num-layer-list', '--pipeline-model-parallel-layout', '--pipeline-model-parallel-split-rank'],
+    ...['--model-parallel-size', '--encoder-tensor-model-parallel-size', '--encoder-pipeline-model-parallel-size'],
+    ...['--pipeline-num-transformer-layers', '--automated-pipeline'],
+    ...['--decoder-first-pipeline-num-layers', '--decoder-last-pipeline-num-layers'],
+    ...['--account-for-embedding-in-pipeline-split', '--account-for-loss-in-pipeline-split'],
+    ...['--num-virtual-stages-per-pipeline-rank', '--schedules-method', '--moe-tp-extend-ep', '--tp-2d'],
+  ].map((flag) => [flag, 'parallel: weights are converted for that layout alone']),
+);
+
 /** Flags that the pipeline itself sets, and the run-file field that decides them. */
 const OWNED: Record<string, string> = {
+  ...LAYOUT,
   '--load': 'nothing: the pipeline decides it',
   '--save': 'nothing: the pipeline decides it',
   '--data-path': 'dataset',
@@ -47,6 +73,25 @@ const OWNED: Record<string, string> = {
   '--reset-attention-mask': 'dataset.appendEod: one without the other trains across documents, or on no boundaries',
   '--enable-hf2mg-convert': 'nothing: weights are converted once, before the first launch',
   '--no-shared-storage': 'cluster.sharedStorage',
+  '--train-samples': 'train.iterations',
+  '--ckpt-step': 'nothing: the newest complete checkpoint is resumed',
+  '--no-save-optim': 'nothing: such a checkpoint cannot be resumed',
+  '--no-save-rng': 'nothing: such a checkpoint cannot be resumed',
+  '--async-save': 'nothing: the pipeline reads the torch format',
+  '--use-dist-ckpt': 'nothing: the pipeline reads the torch format',
+  '--exit-duration-in-mins': 'train.iterationsPerRun',
+  '--num-layers': 'model.sizes.layers',
+  '--hidden-size': 'model.sizes.hidden',
+  '--ffn-hidden-size': 'model.sizes.ffn',
+  '--num-attention-heads': 'model.sizes.heads',
+  '--num-query-groups': 'model.sizes.groups',
+  '--kv-channels': 'model.sizes.headDim',
+  '--padded-vocab-size': 'model.sizes.vocab',
+  '--max-position-embeddings': 'model.sizes.maxPositions',
+  '--untie-embeddings-and-output-weights': 'model.sizes.tied',
+  '--num-experts': 'model.sizes.moe.experts',
+  '--moe-router-topk': 'model.sizes.moe.topk',
+  '--moe-ffn-hidden-size': 'model.sizes.moe.ffn',
   '--finetune': 'model.init',
   '--no-load-optim': 'model.init',
   '--no-load-rng': 'model.init',
@@ -56,13 +101,22 @@ const OWNED: Record<string, string> = {
 };
 
 const extraArgs = z
-  .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))]))
+  .record(
+    z.string(),
+    z.union(
+      [z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))],
+      'a text, a number, a list of these, or true for a flag without a value',
+    ),
+    'an object of flags and their values',
+  )
   .superRefine((flags, context) => {
-    for (const flag of Object.keys(flags)) {
+    for (const [flag, value] of Object.entries(flags)) {
       if (!/^--[A-Za-z0-9][A-Za-z0-9_-]*$/.test(flag))
         context.addIssue({ code: 'custom', path: [flag], message: 'a flag such as "--recompute-granularity"' });
       else if (OWNED[flag])
         context.addIssue({ code: 'custom', path: [flag], message: `no such flag here; use ${OWNED[flag]}` });
+      else if ([value].flat().some((one) => /^--?[A-Za-z]/.test(String(one))))
+        context.addIssue({ code: 'custom', path: [flag], message: 'values only: another flag has a line of its own' });
     }
   });
 
@@ -92,6 +146,12 @@ const parallel = z.strictObject({
   noopLayers: z.array(count(0, 4096)).min(1, 'at least one layer').optional(),
 });
 
+const gate = z.strictObject({
+  timeout: duration('1s', '90d').default('24h'),
+  /** What happens when nobody says anything. */
+  default: z.enum(['proceed', 'stop'], '"proceed" or "stop"').default('stop'),
+});
+
 export const runFile = z.strictObject({
   series: name.optional(),
   model: z.strictObject({
@@ -109,13 +169,17 @@ export const runFile = z.strictObject({
   dataset: z.strictObject({
     source,
     handler: z.literal('GeneralPretrainHandler', '"GeneralPretrainHandler"').default('GeneralPretrainHandler'),
-    keys: z.array(name).min(1, 'at least one text column').default(['text']),
+    keys: z
+      .array(name)
+      .min(1, 'at least one text column')
+      .refine((keys) => new Set(keys).size === keys.length, 'each column once')
+      .default(['text']),
     trainKey: name.optional(),
     appendEod: z.boolean().default(false),
   }),
   preprocess: z
     .strictObject({
-      engine: z.literal('native', '"native"').default('native'),
+      engine: z.enum(['native', 'mindspeed'], '"native" or "mindspeed"').default('native'),
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
       compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
       skipBadRows: count(0).default(0),
@@ -126,6 +190,8 @@ export const runFile = z.strictObject({
     nodes: count(1, 2000),
     spares: count(0, 100).default(0),
     devicesPerNode: count(1, 64),
+    /** Of the run in its pool's line; an hour of waiting is worth one. */
+    priority: count(0, 10).default(0),
     machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
     sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
   }),
@@ -145,16 +211,18 @@ export const runFile = z.strictObject({
   mindspeed: z
     .strictObject({ release: z.enum(RELEASES, `one of ${RELEASES.join(', ')}`).default('26.0.0') })
     .prefault({}),
+  /** Where the run waits for somebody's `approve`. */
+  gates: z.strictObject({ train: gate.optional() }).default({}),
   recovery: z
     .strictObject({
       maxFailures: count(0, 10_000).default(20),
-      heartbeat: duration.default('10s'),
-      agentAway: duration.default('10s'),
-      agentGrace: duration.default('2m'),
-      lease: duration.default('30m'),
-      stopGrace: duration.default('20s'),
-      hangAfter: z.union([z.literal('off'), duration], '"off", or a duration such as "90s"').default('60s'),
-      startWithin: duration.default('30m'),
+      heartbeat: duration('1s', '5m').default('10s'),
+      agentAway: duration('1s', '1h').default('10s'),
+      agentGrace: duration('0s', '1d').default('2m'),
+      lease: duration('5s', '30d').default('30m'),
+      stopGrace: duration('0s', '1h').default('20s'),
+      hangAfter: z.union([z.literal('off'), duration('1s', '1d')], '"off", or a duration such as "90s"').default('60s'),
+      startWithin: duration('10s', '7d').default('30m'),
     })
     .prefault({}),
 });

@@ -1,13 +1,14 @@
 /** Rules over more than one field. Each is judged as soon as the fields that it reads are right by themselves. */
+import { milliseconds } from './duration.js';
 import {
   LAYOUT_RULES,
   MODEL_RULES,
+  SIZE_RULES,
   dataParallel,
-  groupsOfHeadsRule,
   worldRule,
   type Complaint,
+  type Fit,
 } from './layout-rules.js';
-import type { Fit } from './layout-rules.js';
 import { presets, type ModelSizes } from './presets.js';
 import { recipeOf, type Recipe } from './recipes.js';
 import { unlessWrong } from './right-fields.js';
@@ -32,6 +33,17 @@ const RULES: Rule[] = [
     trainKey && !keys.includes(trainKey)
       ? bad('dataset.trainKey', `one of dataset.keys (${keys.join(', ')})`)
       : undefined,
+  ({ preprocess: { engine, skipBadRows } }) =>
+    engine === 'mindspeed' && skipBadRows > 0
+      ? bad(
+          'preprocess.skipBadRows',
+          '0: MindSpeed-LLM ends at the first bad row, only engine "native" leaves rows out',
+        )
+      : undefined,
+  ({ preprocess: { engine, shards } }) =>
+    engine === 'mindspeed' && shards !== 'auto'
+      ? bad('preprocess.shards', '"auto": with engine "mindspeed" every file is a shard, only "native" cuts files')
+      : undefined,
   ({ train: { iterations, iterationsPerRun } }) =>
     iterationsPerRun !== undefined && iterationsPerRun > iterations
       ? bad('train.iterationsPerRun', `at most train.iterations = ${iterations}`)
@@ -39,6 +51,13 @@ const RULES: Rule[] = [
   ({ train: { saveInterval, iterations } }) =>
     saveInterval > iterations
       ? bad('train.saveInterval', `at most train.iterations = ${iterations}, or a failure loses everything`)
+      : undefined,
+  ({ recovery: { lease, heartbeat, agentAway } }) =>
+    milliseconds(lease) < milliseconds(heartbeat) + milliseconds(agentAway)
+      ? bad(
+          'recovery.lease',
+          `at least heartbeat + agentAway = ${heartbeat} + ${agentAway}: so long may a watcher be away`,
+        )
       : undefined,
   ({ train: { replicas }, cluster: { nodes, spares } }) =>
     replicas >= nodes + spares && nodes + spares > 1
@@ -50,10 +69,10 @@ const RULES: Rule[] = [
       ? bad('train.seqLength', `at most the model's ${sizes.maxPositions} positions`)
       : undefined;
   },
-  ({ model }) => {
+  ...SIZE_RULES.map((rule): Rule => ({ model }) => {
     const sizes = sizesOf(model);
-    return sizes && groupsOfHeadsRule(sizes);
-  },
+    return sizes && rule(sizes);
+  }),
   (file) => unpublished(file),
   (file) => worldRule(fitOf(file)),
   ...LAYOUT_RULES.map(

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { ModelSizes } from './presets.js';
 import { rightFields } from './right-fields.js';
-import { DURATION, NAME, runFile, type RunFile } from './spec-fields.js';
+import { NAME, runFile, type RunFile } from './spec-fields.js';
 import { complaintsAbout, layoutOf, microBatchOf, sizesOf } from './spec-rules.js';
 import type { Parallel } from './topology.js';
 
@@ -36,13 +36,15 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
       ],
     };
   const result = runFile.safeParse(input);
-  const problems = [
+  const found = [
     ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, input)),
     ...complaintsAbout(rightFields(runFile, input)).map(({ path, expected }) => ({
       ...{ path, expected },
       value: show(valueAt(input, path.split('.'))),
     })),
   ];
+  // One answer a field, the first: what else is wrong with it follows from that more often than not.
+  const problems = found.filter(({ path }, index) => found.findIndex((other) => other.path === path) === index);
   if (!result.success || problems.length) return { problems };
   const series = result.data.series ?? id;
   if (!NAME.test(series))
@@ -64,6 +66,16 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
   };
 }
 
+/**
+ * The name of a run, from its workflow's id, since it becomes part of paths; a schedule's holds a time with colons.
+ * Nothing where the id cannot be made into one.
+ */
+export function runName(workflowId: string): string | undefined {
+  const name = workflowId.replace(/[^A-Za-z0-9._-]/g, '_');
+  return /^\.*$/.test(name) || name.length > MAX_RUN_NAME ? undefined : name;
+}
+export const MAX_RUN_NAME = 128;
+
 /** The one answer to a bad run file: a line for each problem. */
 export const describeProblems = (problems: Problem[]): string =>
   [`The run file has ${problems.length === 1 ? '1 problem' : `${problems.length} problems`}:`]
@@ -73,6 +85,12 @@ export const describeProblems = (problems: Problem[]): string =>
       ),
     )
     .join('\n');
+
+/** All that a schema has against an input. */
+export const problemsIn = (schema: z.ZodType, input: unknown): Problem[] =>
+  (schema.safeParse(input).error?.issues ?? [])
+    .flatMap((issue) => problemsOf(issue, input))
+    .map((problem) => ({ ...problem, path: problem.path || '(input)' }));
 
 function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const path = issue.path.map(String);
@@ -114,11 +132,3 @@ function show(value: unknown): string {
 
 /** JSON Schema of the run file, for editors, from the same source as the validation. */
 export const runFileSchema = (): unknown => z.toJSONSchema(runFile, { io: 'input', unrepresentable: 'any' });
-
-const UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-/** Milliseconds of a duration such as `"90s"` or `"1.5h"`. The text must have passed validation. */
-export function milliseconds(duration: string): number {
-  const [, amount, unit] = DURATION.exec(duration)!;
-  return Number(amount) * UNIT[unit as keyof typeof UNIT];
-}

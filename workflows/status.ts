@@ -2,8 +2,10 @@
 import type { Pace } from './contract.js';
 import type { Slowdown } from './messages.js';
 import type { FailedGeneration } from './recovery.js';
+import type { Asked } from './wishes.js';
 
-export type Phase = 'check' | 'data' | 'weights' | 'restore' | 'train' | 'report' | 'done' | 'failed';
+export type Phase =
+  'check' | 'data' | 'weights' | 'restore' | 'approval' | 'train' | 'paused' | 'report' | 'done' | 'failed';
 
 /** A stretch of the run's time, for the ledger and the report's timeline. Milliseconds since the epoch. */
 export interface Span {
@@ -28,6 +30,11 @@ export interface RunState {
   total: number;
   loss?: number;
   secondsPerIteration?: number;
+  tokensPerIteration?: number;
+  /** Ranks on a node. */
+  devices?: number;
+  /** Whose checkpoint shards each node keeps copies of. */
+  copies?: Record<string, string[]>;
   slow?: Slowdown;
   /** How long phases took in generations before, for the patience with the next. */
   pace?: Pace;
@@ -38,8 +45,12 @@ export interface RunState {
   phases: Span[];
   failures: FailedGeneration[];
   events: { at: number; text: string }[];
+  /** What people asked of the run, the last one last. */
+  requests: Asked[];
   /** Iteration and loss, at most `MAX_POINTS`, thinned evenly. */
   curve: [iteration: number, loss: number][];
+  /** Iteration and seconds an iteration, as they were heard of. */
+  rates: [iteration: number, seconds: number][];
 }
 
 /** What a run comes to. */
@@ -72,7 +83,9 @@ export const newState = (run: string, series: string, total: number): RunState =
   phases: [],
   failures: [],
   events: [],
+  requests: [],
   curve: [],
+  rates: [],
 });
 
 export function addEvent(state: RunState, at: number, text: string): void {
@@ -85,6 +98,14 @@ export function addPoints(state: RunState, points: RunState['curve']): void {
   const first = points[0]?.[0];
   if (first === undefined) return;
   state.curve = thinned(state.curve.filter(([iteration]) => iteration < first).concat(points), MAX_POINTS);
+}
+
+/** The pace that was just heard of; iterations that are trained again replace what came after. */
+export function addRate(state: RunState): void {
+  const { iteration, secondsPerIteration, rates } = state;
+  if (secondsPerIteration === undefined) return;
+  const before = rates.filter(([other]) => other < iteration);
+  state.rates = thinned([...before, [iteration, secondsPerIteration]], MAX_POINTS);
 }
 
 /** At most `max` points, evenly fewer, the last one among them. */
@@ -115,26 +136,83 @@ const slowness = ({ since, was, is }: Slowdown): string =>
 
 const clock = (at: number): string => new Date(at).toISOString().slice(11, 19);
 
+/** Nodes, requests and such on a page that a person reads: no more of each. */
+const MAX_LISTED = 8;
+
 export function describeRun(state: RunState): string {
-  const { iteration, target, total, loss, secondsPerIteration } = state;
-  const left =
-    secondsPerIteration && state.phase === 'train'
-      ? `, about ${duration((target - iteration) * secondsPerIteration)} left`
-      : '';
-  const planned = target < total ? ` (this run ends at ${target})` : '';
   const lines = [
     `**${state.run}** · series ${state.series} · ${state.phase}${state.waitsFor ? ` · waits for ${state.waitsFor}` : ''}`,
     '',
-    `iteration ${iteration} of ${total}${planned}${loss === undefined ? '' : ` · loss ${loss.toFixed(4)}`}${left}${state.asOf ? ` · as of ${clock(state.asOf)} UTC` : ''}`,
+    progressLine(state),
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
+    ...copiesLine(state),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
+    ...rolesLine(state),
     ...(state.slow ? [slowness(state.slow)] : []),
-    ...(state.failures.length ? [`failures: ${state.failures.length}`] : []),
+    ...(state.failures.length ? [failuresLine(state.failures)] : []),
+    ...pendingLines(state.requests),
     '',
     ...state.events.slice(-5).map(({ at, text }) => `- ${clock(at)} ${text}`),
   ];
   return lines.join('\n');
 }
+
+function progressLine(state: RunState): string {
+  const { iteration, target, total, loss, secondsPerIteration: pace, tokensPerIteration: tokens, asOf } = state;
+  const trains = state.phase === 'train' && pace;
+  return [
+    `iteration ${iteration} of ${total}${target < total ? ` (this run ends at ${target})` : ''}`,
+    ...(loss === undefined ? [] : [`loss ${loss.toFixed(4)}`]),
+    ...(trains && tokens ? [`${Math.round(tokens / pace).toLocaleString('en-US')} tokens/s`] : []),
+    ...(trains ? [`about ${duration((target - iteration) * pace)} left`] : []),
+    ...(asOf ? [`as of ${clock(asOf)} UTC`] : []),
+  ].join(' · ');
+}
+
+function copiesLine({ replicated, copies = {} }: RunState): string[] {
+  const kept = Object.entries(copies).filter(([, of]) => of.length > 0);
+  return replicated && kept.length
+    ? [
+        `copies: ${listed(
+          kept.map(([node, of]) => `${node} keeps those of ${of.join(', ')}`),
+          '; ',
+        )}`,
+      ]
+    : [];
+}
+
+/** Which ranks are where; the first node is where they meet, and the last one prints iterations. */
+function rolesLine({ nodes, spares, devices, phase }: RunState): string[] {
+  if (!devices || phase !== 'train') return [];
+  const ranks = (node: number) =>
+    devices === 1 ? `rank ${node}` : `ranks ${node * devices}–${(node + 1) * devices - 1}`;
+  const special = (node: number) => [
+    ...(node === 0 ? ['rendezvous'] : []),
+    ...(node === nodes.length - 1 ? ['prints iterations'] : []),
+  ];
+  const members = nodes.map((name, node) => `${name} ${[ranks(node), ...special(node)].join(', ')}`);
+  return [`roles: ${listed([...members, ...spares.map((name) => `${name} spare`)], '; ')}`];
+}
+
+const failuresLine = (failures: FailedGeneration[]): string => {
+  const { generation, cause, culprit } = failures.at(-1)!;
+  return `failures: ${failures.length}, the last one of generation ${generation}: ${cause}${culprit ? ` on ${culprit}` : ''}`;
+};
+
+function pendingLines(requests: Asked[]): string[] {
+  const pending = requests.filter(({ ended }) => !ended);
+  return pending
+    .slice(-MAX_LISTED)
+    .map(
+      ({ at, update, about, who, why, answer }) =>
+        `asked ${clock(at)} by ${who}: ${update}${about ? ` ${about}` : ''} (${why}): ${answer}`,
+    );
+}
+
+const listed = (items: string[], separator: string): string =>
+  items.length > MAX_LISTED
+    ? `${items.slice(0, MAX_LISTED).join(separator)} and ${items.length - MAX_LISTED} more`
+    : items.join(separator);
 
 /** Seconds as a person says them. */
 export function duration(seconds: number): string {

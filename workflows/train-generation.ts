@@ -5,13 +5,13 @@
 import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
-import { failureIn, lostNode, messageOf } from './failure-chain.js';
-import { followProgress, type GenerationInput, type GenerationResult } from './generation-progress.js';
+import { failureIn, lostNode, messageOf, startedWrong } from './failure-chain.js';
+import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './failure-cause.js';
-import { milliseconds } from './spec.js';
+import { milliseconds } from './duration.js';
 import { judgeEnd } from './training-end.js';
-import { failedNode, tagged, watchAll } from './watch-gang.js';
+import { failedNode, tagged, watchAll, type Interrupted } from './watch-gang.js';
 
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
@@ -22,7 +22,8 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const { nodes } = input;
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
-  let results: WatchResult[] | 'history full' = [];
+  let results: WatchResult[] | Interrupted = [];
+  let wrong = false;
 
   try {
     if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
@@ -37,17 +38,20 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
       throw error;
     }
     noteFailure(members, node, error);
+    wrong = startedWrong(error);
   }
   // Outside the try: it is thrown, and must not be taken for a failure that stops the ranks.
   if (results === 'history full')
     return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
+  if (results === 'asked') {
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members));
+    return { outcome: 'stopped', ...progress.summary(), members: brief([...members.values()]) };
+  }
   if (results.length > 0) judge(input, results, members);
   if (results.length === 0 || members.size > 0) {
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
-      await stopAll(input, members);
-      await keepLastSave(input, progress, [...members.values()]);
-      await progress.tell();
+      await stopAndKeep(input, progress, members, wrong);
     });
     return { outcome: 'failed', ...progress.summary(), members: brief([...members.values()]) };
   }
@@ -56,6 +60,17 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const { lastIteration = progress.state.iteration, loss } = results.at(-1)!.verdict;
   const ended = { ...progress.summary(), iteration: lastIteration, ...(loss !== undefined && { loss }) };
   return { outcome: 'finished', ...ended, members: [] };
+}
+
+async function stopAndKeep(
+  input: GenerationInput,
+  progress: Progress,
+  members: Map<string, MemberFailure>,
+  unsaved = false,
+): Promise<void> {
+  await stopAll(input, members, unsaved);
+  if (!unsaved) await keepLastSave(input, progress, [...members.values()]);
+  await progress.tell();
 }
 
 /** Exit code 0 is not success: MindSpeed-LLM also exits 0 when it finds no checkpoint, cannot read one, or is told to stop. */
@@ -78,16 +93,17 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       token: input.token,
       torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
       script: input.script,
+      ...(input.loads !== undefined && { loads: input.loads }),
       env: input.env ?? {},
       leaseSeconds: milliseconds(input.timing.lease) / 1000,
     }),
   );
 
 /** Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may another gang start. */
-async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>): Promise<void> {
+async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>, unsaved = false): Promise<void> {
   const { timing } = input;
   const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
-  for (let wait = 2_000; !(await stopEach(input, members)); wait = Math.min(wait * 2, 60_000)) {
+  for (let wait = 2_000; !(await stopEach(input, members, unsaved)); wait = Math.min(wait * 2, 60_000)) {
     const left = over - Date.now();
     if (left <= 0) return;
     log.warn('no member confirmed its stop: asking again until the lease has ended everywhere', { left });
@@ -96,9 +112,14 @@ async function stopAll(input: GenerationInput, members: Map<string, MemberFailur
 }
 
 /** Whether a member confirmed. */
-async function stopEach(input: GenerationInput, members: Map<string, MemberFailure>): Promise<boolean> {
+async function stopEach(
+  input: GenerationInput,
+  members: Map<string, MemberFailure>,
+  unsaved: boolean,
+): Promise<boolean> {
   const { run, generation, token, timing } = input;
-  const graceSeconds = milliseconds(timing.stopGrace) / 1000;
+  // Ranks that began from something else would save it, over the series' own checkpoints.
+  const graceSeconds = unsaved ? 0 : milliseconds(timing.stopGrace) / 1000;
   const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
   let confirmed = false;
   await Promise.all(

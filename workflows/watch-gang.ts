@@ -4,13 +4,16 @@ import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
 import { lostNode } from './failure-chain.js';
 import type { GenerationInput, Progress } from './generation-progress.js';
-import { milliseconds } from './spec.js';
-import { lookAt } from './witnesses.js';
+import { milliseconds } from './duration.js';
+import { patienceWith } from './witnesses.js';
+
+/** Why watching ended before the ranks did: somebody asked for it, or the history is to be continued as new. */
+export type Interrupted = 'asked' | 'history full';
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
-export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | 'history full'> {
+export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | Interrupted> {
   let results: WatchResult[] = [];
-  let continuing = false;
+  let interrupted: Interrupted | undefined;
   const scope = new CancellationScope({ cancellable: true });
   try {
     await scope.run(async () => {
@@ -19,17 +22,18 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
       );
       const copiers = copyAll(input, progress, input.target);
       // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
-      const full = condition(() => workflowInfo().continueAsNewSuggested).then(() => {
-        continuing = true;
+      const why = () => (progress.isToEnd() ? 'asked' : workflowInfo().continueAsNewSuggested && 'history full');
+      const interruption = condition(() => why() !== false).then(() => {
+        interrupted = why() || undefined;
         scope.cancel();
       });
-      full.catch(() => undefined);
+      interruption.catch(() => undefined);
       results = await Promise.all(watches);
       await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
     });
   } catch (error) {
     // Unless the run is cancelled at this very moment: the next execution would not hear of it.
-    if (continuing && isCancellation(error) && !CancellationScope.current().consideredCancelled) return 'history full';
+    if (interrupted && isCancellation(error) && !CancellationScope.current().consideredCancelled) return interrupted;
     scope.cancel();
     throw error;
   }
@@ -44,15 +48,15 @@ async function watchMember(
   rank: number,
 ): Promise<WatchResult> {
   const { run, generation, token, timing, hang } = input;
-  const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
   const leaseSeconds = milliseconds(timing.lease) / 1000;
   const { workflowId, runId } = workflowInfo();
-  let seen: { state: 'up' | 'gone' | 'unknown'; since: number } | undefined;
+  const askAfter = patienceWith(node, [...input.nodes, ...input.spares], timing);
   for (;;) {
     const began = Date.now();
     try {
       return await onNode(node.name, timing).watchTraining({
         ...{ run, generation, token, leaseSeconds },
+        ...(rank === 0 && input.loads !== undefined && { loads: input.loads }),
         ...(rank === input.nodes.length - 1 && {
           reportTo: { workflowId, runId },
           ...(hang && { hang: { ...hang, pace: progress.state.pace } }),
@@ -60,14 +64,8 @@ async function watchMember(
       });
     } catch (error) {
       if (lostNode(error) === undefined) throw error;
-      // One that lasted was there meanwhile: patience begins anew.
-      if (Date.now() - began > heard) seen = undefined;
-      const state = await lookAt(node, [...input.nodes, ...input.spares]);
-      const patience = { gone: 0, up: milliseconds(timing.agentGrace), unknown: milliseconds(timing.lease) }[state];
-      // Where nobody answered until now, this node may only be the last to come back.
-      const isBack = seen?.state === 'unknown' && state !== 'unknown';
-      if (seen?.state !== state) seen = { state, since: Date.now() };
-      if (!isBack && Date.now() - seen.since >= patience) throw error;
+      const { over, state } = await askAfter(began);
+      if (over) throw error;
       log.warn('a watcher is lost, and is asked for again', { node: node.name, host: state });
     }
   }

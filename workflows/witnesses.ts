@@ -1,5 +1,6 @@
 /** What nodes can say of each other past the server: whose machine is there, and whom nobody reaches. */
-import { onProbe, peerOf, type NodeInfo } from './contract.js';
+import { onProbe, peerOf, type NodeInfo, type Timing } from './contract.js';
+import { milliseconds } from './duration.js';
 
 /** How many other nodes are asked about one. */
 const WITNESSES = 5;
@@ -27,4 +28,24 @@ export async function cutOff(members: NodeInfo[], all: NodeInfo[]): Promise<stri
   const states = await Promise.all(members.map((node) => lookAt(node, all)));
   const gone = members.filter((_, index) => states[index] === 'gone').map(({ name }) => name);
   return gone.length === members.length ? [] : gone;
+}
+
+/**
+ * How long a node whose worker was lost is waited for: not at all when no other node reaches it, for its agent's grace
+ * when its machine is there, for the lease when nobody can tell. Each call says of one more loss whether that was it.
+ */
+export function patienceWith(node: NodeInfo, all: NodeInfo[], timing: Timing) {
+  const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
+  const limits = { gone: 0, up: milliseconds(timing.agentGrace), unknown: milliseconds(timing.lease) };
+  let seen: { state: keyof typeof limits; since: number } | undefined;
+  /** @param began when the activity that was lost was scheduled, ms since the epoch */
+  return async (began: number): Promise<{ over: boolean; state: keyof typeof limits }> => {
+    // One that lasted was there meanwhile: patience begins anew.
+    if (Date.now() - began > heard) seen = undefined;
+    const state = await lookAt(node, all);
+    // Where nobody answered until now, this node may only be the last to come back.
+    const isBack = seen?.state === 'unknown' && state !== 'unknown';
+    if (seen?.state !== state) seen = { state, since: Date.now() };
+    return { over: !isBack && Date.now() - seen.since >= limits[state], state };
+  };
 }

@@ -80,6 +80,14 @@ interface Part {
 const sum = (parts: Part[], what: 'sequences' | 'documents' | 'tokens'): number =>
   parts.reduce((total, part) => total + part[what], 0);
 
+export type PairFacts = Pick<Part, 'sequences' | 'documents' | 'tokens'>;
+
+/** What a pair holds, by its index. Throws for one whose files do not have the sizes that follow from it. */
+export async function readPair(prefix: string): Promise<PairFacts> {
+  const { sequences, documents, tokens } = await openPart(prefix);
+  return { sequences, documents, tokens };
+}
+
 /** Reads what a part says of itself, and refuses one whose files do not have the sizes that follow from it. */
 async function openPart(prefix: string): Promise<Part> {
   const header = await readHeader(`${prefix}.idx`);

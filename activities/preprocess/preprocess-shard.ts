@@ -20,7 +20,7 @@ const ENGINE = 'native-2';
 const ENCODER_CACHE = 'cache/encoder';
 
 /** The number of shards is part of the name: shard 0 of 2 is not shard 0 of 3. */
-const shardDir = ({ key, shard, of }: PreprocessShardInput): string =>
+export const shardDir = ({ key, shard, of }: PreprocessShardInput): string =>
   `datasets/${key}/shards/${[shard, of].map((n) => String(n).padStart(5, '0')).join('-of-')}`;
 
 export const createPreprocessShard =
@@ -86,7 +86,7 @@ export const countsOf = ({ keys }: Summary, order: string[]): { documents: numbe
   tokens: Object.values(keys).reduce((sum, { tokens }) => sum + tokens, 0),
 });
 
-async function complete(node: string, dataDir: string, dir: string): Promise<string> {
+export async function complete(node: string, dataDir: string, dir: string): Promise<string> {
   const artifact = await readArtifact(dataDir, dir);
   if (artifact) return artifact.digest;
   throw failure('DataCorrupt', `${node}: ${dir} is not complete here. Start the run again, so that it is fetched`, {

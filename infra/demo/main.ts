@@ -3,9 +3,11 @@
  * Qwen3 on real text; with `--kill-node` one of them dies half-way and the run finishes on the spare.
  */
 import { mkdir, rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { PretrainResult } from '../../workflows/status.js';
+import { onlyProcess } from '../../workers/agent-lock.js';
 import { root } from '../../workers/config.js';
 import { makeCorpus } from './corpus.js';
 import { startHub } from './hub.js';
@@ -20,14 +22,23 @@ const NODES = ['n1', 'n2', 'n3'];
 const VICTIM = 'n2';
 const RUN = 'demo';
 
-const { values: options } = parseArgs({
-  options: {
-    'kill-node': { type: 'boolean', default: false },
-    iterations: { type: 'string', default: '300' },
-    'keep-open': { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-});
+const options = readOptions();
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        'kill-node': { type: 'boolean', default: false },
+        iterations: { type: 'string', default: '300' },
+        'keep-open': { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    process.stderr.write(`npm run demo -- [--kill-node] [--iterations 300] [--keep-open] [--json]: ${String(error)}\n`);
+    process.exit(2);
+  }
+}
 
 /** What `--json` prints as the last line. */
 interface DemoResult {
@@ -47,12 +58,15 @@ async function demo(): Promise<DemoResult> {
   if (!Number.isInteger(iterations) || iterations < 20)
     throw new Error(`--iterations: expected a whole number from 20, got ${options.iterations}`);
   const dir = join(root, 'demo-data');
+  await onlyProcess(root, 'demo', `another demo runs here, and its data is in ${dir}: wait for its end, or stop it`);
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir);
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
   const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true });
+  const signalsAsUsual = endOnSignal(stack);
   try {
     say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
+    say(`Dashboard:    ${stack.dashboardUrl}runs/${RUN}`);
     say(`Everything is kept in ${dir}\n`);
     const file = demoRunFile('demo', { iterations, saveInterval: Math.max(5, Math.floor(iterations / 12)) });
     const handle = await stack.client.workflow.start('pretrain', {
@@ -76,6 +90,7 @@ async function demo(): Promise<DemoResult> {
     if (recovery)
       say(`iterations lost: ${recovery.lost}; from the kill to the next iteration: ${recovery.seconds.toFixed(1)} s`);
     say(`report: ${result.report}`);
+    signalsAsUsual();
     if (options['keep-open']) await keepOpen(stack);
     return {
       completed: result.iteration === iterations && (!kill || result.generations > 1),
@@ -126,9 +141,35 @@ function recoveryOf(metrics: Metric[], kill: Kill): { lost: number; seconds: num
   return { lost: kill.iteration - first.iteration + 1, seconds: (first.at - kill.at) / 1000 };
 }
 
+/**
+ * Training outlives its workers, which is the point of it, but nobody wants it to outlive an interrupted demo.
+ * @returns what makes signals end the program as usual again
+ */
+function endOnSignal(stack: Stack): () => void {
+  let isEnding = false;
+  const end = async (signal: 'SIGINT' | 'SIGTERM'): Promise<void> => {
+    const code = 128 + constants.signals[signal];
+    if (isEnding) process.exit(code);
+    isEnding = true;
+    say('\nstopping the cluster and what it trains; once more to leave at once');
+    await Promise.all(NODES.map((name) => killNode(stack.node(name), stack.dataOf(name))));
+    await stack.stop();
+    process.exit(code);
+  };
+  const onSignal = (signal: 'SIGINT' | 'SIGTERM') => void end(signal);
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  return () => void process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+}
+
 async function keepOpen(stack: Stack): Promise<void> {
   say(`\nThe cluster stays up for a look around (${stack.uiUrl}); Ctrl-C ends it.`);
   await new Promise<void>((done) => process.once('SIGINT', () => done()));
+}
+
+/** What the SDK's errors say lies below them. */
+function reasonsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reasonsOf(error.cause)}`;
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -139,9 +180,7 @@ demo().then(
     process.exit(result.completed ? 0 : 1);
   },
   (error: unknown) => {
-    process.stderr.write(
-      `\nthe demo failed: ${error instanceof Error ? error.message : String(error)}\nlogs: ${join(root, 'demo-data/logs')}\n`,
-    );
+    process.stderr.write(`\nthe demo failed: ${reasonsOf(error)}\nlogs: ${join(root, 'demo-data/logs')}\n`);
     process.exit(1);
   },
 );

@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { freePort } from '../../activities/free-port.js';
 import { root } from '../../workers/config.js';
 import { createPart, HOST, type Part } from './part.js';
 import { createTemporalServer } from './temporal-server.js';
@@ -19,11 +20,15 @@ export interface StackOptions {
   pool?: string;
   /** More environment for the node workers, for all that they run. */
   env?: Record<string, string>;
+  /** The same for one node alone. */
+  nodeEnv?: (node: string) => Record<string, string>;
 }
 
 export interface Stack {
   address: string;
   uiUrl?: string;
+  /** The page to look at, of the control worker. */
+  dashboardUrl: string;
   client: Client;
   dataOf(node: string): string;
   server: Part;
@@ -41,7 +46,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ui,
   });
   const { address, uiUrl } = server;
-  const env = { ...process.env, TEMPORAL_ADDRESS: address, PRETRAIN_REPORTS: join(dir, 'reports') };
+  const dashboard = `${HOST}:${await freePort(HOST)}`;
+  const env = {
+    ...process.env,
+    TEMPORAL_ADDRESS: address,
+    PRETRAIN_REPORTS: join(dir, 'reports'),
+    PRETRAIN_DASHBOARD: dashboard,
+  };
   const worker = (role: string, more: Record<string, string> = {}) => ({
     command: [process.execPath, join(root, 'dist/workers/main.js'), role],
     env: { ...env, ...options.env, ...more },
@@ -62,6 +73,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           PRETRAIN_POOL: pool,
           PRETRAIN_PROFILE: 'cpu',
           HF_ENDPOINT: hub,
+          ...options.nodeEnv?.(name),
         }),
       ),
     ]),
@@ -78,6 +90,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   return {
     address,
     ...(uiUrl && { uiUrl }),
+    dashboardUrl: `http://${dashboard}/`,
     client: new Client({ connection }),
     dataOf,
     server,

@@ -21,7 +21,10 @@ const own = ['python.mjs', 'torch.mjs', 'torchrun.mjs', 'torchrun_repair.py', 't
 export async function preparePython() {
   const inputs = hashFiles(root, [requirements, ...own.map((file) => `infra/setup/${file}`)]);
   const done = readStamp(stamp);
-  const isWhole = done !== undefined && [done.base, done.torch].every((file) => same(file, identify(file.path)));
+  const isWhole =
+    done !== undefined &&
+    [done.base, done.torch].every((file) => same(file, identify(file.path))) &&
+    existsSync(python);
   if (isWhole && done.inputs === inputs) return;
 
   rmSync(stamp, { force: true });

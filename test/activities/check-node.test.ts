@@ -97,7 +97,7 @@ describe('a node that is not fit says what is missing and what to do', () => {
     const deps = await fitNode();
     await rm(join(deps.mindspeedDir, 'convert_ckpt_v2.py'));
     await refused(deps, 'has no convert_ckpt_v2.py');
-    await refused({ ...deps, mindspeedDir: '/nonexistent' }, 'set MINDSPEED_LLM');
+    await refused({ ...deps, mindspeedDir: join(deps.dataDir, 'nothing') }, 'set MINDSPEED_LLM');
   });
 
   it('too little disk, too few devices, both in one answer', async () => {

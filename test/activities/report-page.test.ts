@@ -50,14 +50,31 @@ function finished(): RunState {
 describe('the report', () => {
   it('is one file that asks no network for anything', () => {
     const page = renderReport(finished(), result);
-    expect(page).not.toMatch(/(src|href)=|https?:|@import/);
-    expect(page).toContain('<path class="curve"');
+    expect(page).not.toMatch(/(src|href)=["']|@import|url\(|fetch\(/);
+    expect(page).toContain('<div class="chart" id="loss">');
+    expect(page).toContain('"points":[[1,4],[2,3],[3,2.5]],"marks":[2]');
   });
 
-  it('shows no text of a run as markup', () => {
-    const page = renderReport(finished(), result);
-    expect(page).not.toContain('<script>');
-    expect(page).toContain('&#60;script&#62;');
+  it('shows no text of a run as markup, nor lets it end a script', () => {
+    const state = finished();
+    state.curve = [['</script><b>' as never, 1], [2, 2]]; // prettier-ignore
+    const page = renderReport(state, result);
+    expect(page).toContain('&#60;script&#62;alert(&#34;n2 &#38; n3&#34;)');
+    expect(page).not.toContain('alert("n2');
+    expect(page).not.toContain('</script><b>');
+  });
+
+  it('keeps what was asked, by whom, why, and what came of it', () => {
+    const state = finished();
+    const asked = { id: 1, at: 0, update: 'pauseTraining' as const, who: 'ann', why: 'fans', answer: 'it pauses' };
+    state.requests = [
+      { ...asked, ended: { at: 1, how: 'paused at iteration 2' } },
+      { ...asked, id: 2 },
+    ];
+    const row = (how: string) => `<td>ann</td><td>pauseTraining</td><td>fans</td><td>it pauses</td><td>${how}</td>`;
+    const page = renderReport(state, result);
+    expect(page).toContain(row('paused at iteration 2'));
+    expect(page).toContain(row('is pending'));
   });
 
   it('adds up the node-seconds of each phase and cause, and says what a cause cost', () => {
@@ -106,7 +123,7 @@ it('the status page says where a run is and how long it will take', () => {
     ...{ phase: 'train', generation: 2, iteration: 100, loss: 2.5, secondsPerIteration: 3, replicated: 90 },
     ...{ nodes: ['n1', 'n2'], spares: ['n3'], child: 'run/gen-2' },
   };
-  expect(describeRun(state)).toContain('iteration 100 of 200 · loss 2.5000, about 5 min left');
+  expect(describeRun(state)).toContain('iteration 100 of 200 · loss 2.5000 · about 5 min left');
   expect(describeRun(state)).toContain('checkpoint: iteration 90, complete and copied');
   expect(describeRun(state)).toContain('generation 2 (run/gen-2) · nodes n1, n2 · spares n3');
 });

@@ -71,6 +71,17 @@ describe('a guard', () => {
     expect(await isAlive(guard)).toBe(true);
   });
 
+  it('does not say how its launch ended where another guard has the directory by now', async () => {
+    const deps = await fakeNode();
+    await launch(deps, 1);
+    const { exit, lock, state } = filesFor(deps, 1);
+    const { guard } = (await readJson<StateFile>(state))!;
+    await writeJson(lock, { pid: process.pid, startTime: '1' });
+    for (const { pid } of await bothUp(deps)) process.kill(pid, 'SIGKILL');
+    while (await isAlive(guard)) await pause(50);
+    expect(await readJson(exit)).toBeUndefined();
+  });
+
   it('goes on guarding ranks whose torchrun was killed, and ends them with the lease', async () => {
     const deps = await fakeNode({ FAKE_DEAF: '1' });
     await launch(deps, 1, 3);

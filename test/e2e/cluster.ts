@@ -10,7 +10,7 @@ import { processesIn } from '../../infra/demo/kill-node.js';
 import { readMetrics, type Metric } from '../../infra/demo/metrics.js';
 import { demoRunFile } from '../../infra/demo/run-file.js';
 import { pause } from '../../infra/demo/part.js';
-import { startStack, type Stack } from '../../infra/demo/stack.js';
+import { startStack, type Stack, type StackOptions } from '../../infra/demo/stack.js';
 import { temporalBinary } from '../../infra/demo/temporal-server.js';
 import { root } from '../../workers/config.js';
 
@@ -31,17 +31,23 @@ export interface RunChanges {
   train?: Record<string, unknown>;
   cluster?: Record<string, unknown>;
   dataset?: Record<string, unknown>;
+  gates?: Record<string, unknown>;
   recovery?: Record<string, unknown>;
+  parallel?: Record<string, unknown>;
+  preprocess?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];
 
 /** @param stepSeconds least time of an iteration, so that something can happen between two */
-export async function startCluster(stepSeconds: number): Promise<Cluster> {
+export async function startCluster(
+  stepSeconds: number,
+  more: Pick<StackOptions, 'env' | 'nodeEnv'> = {},
+): Promise<Cluster> {
   const dir = await mkdtemp(join(tmpdir(), 'e2e-'));
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
-  const env = { REFERENCE_STEP_SECONDS: String(stepSeconds), REFERENCE_PG_TIMEOUT_SECONDS: '60' };
-  const stack = await startStack({ dir, nodes: NODES, hub: hub.url, env }).catch(async (error: unknown) => {
+  const env = { REFERENCE_STEP_SECONDS: String(stepSeconds), REFERENCE_PG_TIMEOUT_SECONDS: '60', ...more.env };
+  const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ...more, env }).catch(async (error: unknown) => {
     await hub.close();
     throw error;
   });

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { helper, iterationsIn, makeNode, makeSite, recorded, torchrun } from './support.js';
+import { finished, helper, iterationsIn, makeNode, makeSite, recorded, torchrun } from './support.js';
 import type { Iteration } from './support.js';
 
 export interface Agreement {
@@ -20,7 +20,8 @@ export interface Agreement {
   gradientNorm: number;
   /** Relative, of the l2 norm of any weight at any saved iteration; undefined when none were recorded. */
   weightNorm: number | undefined;
-  millisecondsPerIteration: number;
+  /** Median and least of what is printed an iteration. */
+  milliseconds: [median: number, least: number];
 }
 
 /** Initial weights of the recorded runs, converted from the Hugging Face models. */
@@ -39,13 +40,13 @@ export async function measure(site: string, weights: string, name: string): Prom
   const nodes = [];
   for (let i = 0; i < layout.nodes; i++) nodes.push(await makeNode(site, `${name}-n${i}`, weights));
   const running = await torchrun(nodes, layout.ranksPerNode, [...common, ...layout.arguments]);
-  const exits = await Promise.all(running.map(({ exit }) => exit));
-  const logs = await Promise.all(running.map(({ log }) => log()));
+  const { exits, logs } = await finished(running);
   const iterations = logs.flatMap(iterationsIn);
   const differences = (own: (of: Iteration) => number, column: 1 | 2 | 3): number[] =>
     layout.curve.map((row, i) => Math.abs((iterations[i] ? own(iterations[i]) : NaN) - row[column]));
   const losses = differences(({ loss }) => loss, 2);
   const times = [...logs.join('').matchAll(/per iteration \(ms\): ([\d.]+)/g)].map((match) => Number(match[1]));
+  times.sort((a, b) => a - b);
   return {
     exits,
     logs,
@@ -55,7 +56,7 @@ export async function measure(site: string, weights: string, name: string): Prom
     learningRate: Math.max(...differences(({ learningRate }) => learningRate, 1)),
     gradientNorm: Math.max(...differences(({ gradientNorm }) => gradientNorm, 3)),
     weightNorm: await weightDifference(site, nodes, layout.arguments, layout.weights),
-    millisecondsPerIteration: times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? NaN,
+    milliseconds: [times[Math.floor(times.length / 2)] ?? NaN, times[0] ?? NaN],
   };
 }
 
@@ -86,13 +87,13 @@ async function main(): Promise<void> {
   try {
     const weights = await makeWeights(site.dir);
     const cell = (value: string | number) => String(value).padEnd(20);
-    const titles = ['layout', 'loss', 'learning rate', 'gradient norm', 'weight norms', 'ms/iteration'];
+    const titles = ['layout', 'loss', 'learning rate', 'gradient norm', 'weight norms', 'ms (median, least)'];
     console.log(titles.map(cell).join(''));
     for (const name of Object.keys((await recorded()).layouts)) {
       const found = await measure(site.dir, weights, name);
       const loss = `${found.loss.toExponential(1)} (at ${found.lossAt})`;
       const figures = [found.learningRate, found.gradientNorm.toFixed(3), found.weightNorm?.toExponential(1) ?? '-'];
-      console.log([name, loss, ...figures, found.millisecondsPerIteration].map(cell).join(''));
+      console.log([name, loss, ...figures, found.milliseconds.join(', ')].map(cell).join(''));
     }
   } finally {
     await site.close();

@@ -1,14 +1,22 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backend, golden, helper, makeSite, readJson, start } from './support.js';
 
+interface Written {
+  sha256?: string;
+  args?: Record<string, unknown>;
+  tensors?: Record<string, string>;
+  /** What is in it beside the arguments and the tensors. */
+  rest?: Record<string, unknown>;
+}
 interface Case {
   arguments: string[];
   exit: number;
   note?: string;
   /** Every file that was written. */
   all?: string[];
-  files?: Record<string, { sha256?: string; args?: Record<string, unknown>; tensors?: Record<string, string> }>;
+  files?: Record<string, Written>;
 }
 interface Golden {
   models: Record<string, Record<string, string>>;
@@ -18,7 +26,7 @@ interface Golden {
 interface Own {
   exit: number;
   error?: string;
-  files?: Record<string, { sha256?: string; args?: Record<string, unknown>; tensors?: Record<string, string> }>;
+  files?: Record<string, Written>;
 }
 
 const { cases, models, args: commonArgs } = await readJson<Golden>(golden, 'convert/cases.json');
@@ -43,6 +51,7 @@ describe('convert_ckpt_v2.py agrees with the real one', () => {
     const { all, files } = cases[name]!;
     const run = own.cases[name]!;
     expect(run.error).toBeUndefined();
+    expect(run.exit).toBe(cases[name]!.exit);
     expect(Object.keys(run.files!).sort()).toEqual(all);
     for (const [file, expected] of Object.entries(files!)) {
       const written = run.files![file]!;
@@ -52,6 +61,7 @@ describe('convert_ckpt_v2.py agrees with the real one', () => {
       const args = { ...commonArgs, ...expected.args };
       for (const absent of Object.keys(args).filter((key) => args[key] === null)) delete args[absent];
       expect(written.args).toEqual(args);
+      expect(written.rest).toEqual({ checkpoint_version: 3, iteration: 1 });
     }
   });
 
@@ -69,6 +79,11 @@ describe('convert_ckpt_v2.py agrees with the real one', () => {
     );
     const command = await start(site.dir, [join(backend, 'convert_ckpt_v2.py'), ...cases['err-tp3']!.arguments]);
     expect(await command.exit).toBe(1);
+    // Nothing that could be taken for weights.
+    const places = ['err-pp3', 'err-tp3']
+      .map((name) => cases[name]!.arguments)
+      .map((args) => args[args.indexOf('--save-dir') + 1]!);
+    for (const place of places) expect(existsSync(join(site.dir, place)), place).toBe(false);
   });
 
   it('refuses an unknown flag with exit code 2', async () => {

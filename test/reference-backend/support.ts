@@ -83,13 +83,31 @@ export async function start(
   return { exit, log: () => readFile(join(dir, log), 'utf8') };
 }
 
-/** One torchrun a node, as people start it. */
-export async function torchrun(nodes: string[], ranksPerNode: number, args: string[], env = {}): Promise<Running[]> {
-  const port = String(await freePort());
+export interface Finished {
+  exits: (number | string)[];
+  logs: string[];
+}
+
+/** Waits until all have ended. */
+export async function finished(running: Running[]): Promise<Finished> {
+  const exits = await Promise.all(running.map(({ exit }) => exit));
+  return { exits, logs: await Promise.all(running.map(({ log }) => log())) };
+}
+
+/** One torchrun a node, as people start it; each with a port of its own when they are told different ones. */
+export async function torchrun(
+  nodes: string[],
+  ranksPerNode: number,
+  args: string[],
+  env = {},
+  ports?: number[],
+): Promise<Running[]> {
+  const port = await freePort();
   return Promise.all(
     nodes.map((node, rank) => {
       const launch = ['--nproc_per_node', String(ranksPerNode), '--nnodes', String(nodes.length)];
-      launch.push('--node_rank', String(rank), '--master_addr', '127.0.0.1', '--master_port', port);
+      launch.push('--node_rank', String(rank), '--master_addr', '127.0.0.1');
+      launch.push('--master_port', String(ports?.[rank] ?? port));
       // It looks at its ranks this often (5 s unless told); half of a short run's time otherwise.
       launch.push('--monitor_interval', '0.3');
       return start(node, ['-m', 'torch.distributed.run', ...launch, join(backend, 'pretrain_gpt.py'), ...args], env);
@@ -140,6 +158,13 @@ export function iterationsIn(log: string): Iteration[] {
   });
 }
 type Tuple = [number, number, number, number, number];
+
+/** Of each iteration line what does not depend on the clock. */
+export function printed(log: string): string[] {
+  return iterationsIn(log).map(({ iteration, samples, learningRate, loss, gradientNorm }) =>
+    [iteration, samples, learningRate, loss, gradientNorm].join(' '),
+  );
+}
 
 /** Processes that work in a directory or below, and what their environment says of their rank. */
 export async function processesIn(dir: string): Promise<{ pid: number; rank: number | undefined; command: string }[]> {

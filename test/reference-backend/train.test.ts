@@ -1,21 +1,39 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTrainingLog } from '../../activities/training-log.js';
 import { makeWeights, measure, type Agreement } from './agreement.js';
-import { golden, helper, makeSite, readJson } from './support.js';
+import {
+  finished,
+  golden,
+  helper,
+  iterationsIn,
+  makeNode,
+  makeSite,
+  printed,
+  processesIn,
+  readJson,
+  recorded,
+  says,
+  torchrun,
+  type Iteration,
+  type Layout,
+} from './support.js';
+import { recordedVerdicts, verdict } from './verdicts.js';
 
+const TRACKER = 'latest_checkpointed_iteration.txt';
 const layouts = ['fp32-single', 'fp32-pp2', 'fp32-dp2', 'fp32-2nodes-dp2pp2', 'bf16-2nodes-dp2pp2'];
 
 /** The layouts that were recorded from the real MindSpeed-LLM, trained again from the same weights on the same data. */
 describe('training agrees with the real MindSpeed-LLM', () => {
   let site: Awaited<ReturnType<typeof makeSite>>;
+  let weights: string;
   const runs: Record<string, Agreement> = {};
 
   beforeAll(async () => {
     site = await makeSite();
-    const weights = await makeWeights(site.dir);
+    weights = await makeWeights(site.dir);
     for (const name of layouts) runs[name] = await measure(site.dir, weights, name);
   }, 240_000);
   afterAll(() => site.close());
@@ -38,6 +56,7 @@ describe('training agrees with the real MindSpeed-LLM', () => {
     const [first, ...others] = layouts.filter((name) => name.startsWith('fp32')).map((name) => runs[name]!);
     for (const other of others)
       other.iterations.forEach(({ loss }, i) =>
+        // The printed digits are steps of 1e-6.
         expect(Math.abs(loss - first!.iterations[i]!.loss)).toBeLessThan(1.5e-6),
       );
   });
@@ -51,19 +70,56 @@ describe('training agrees with the real MindSpeed-LLM', () => {
     expect(node1).not.toContain('saving checkpoint');
   });
 
-  it('prints what the pipeline reads from the real one', () => {
+  it('reads as the real one does to the parser of the pipeline', async () => {
+    expect(runs['fp32-single']!.logs.map(verdict)).toEqual(await recordedVerdicts('normal-1process', ['']));
+    expect(runs['bf16-2nodes-dp2pp2']!.logs.map(verdict)).toEqual(await recordedVerdicts('normal-2nodes'));
     const read = (text: string) => {
       const log = createTrainingLog();
       return text.split('\n').flatMap((line) => log.line(line));
     };
     const [node0, node1] = runs['bf16-2nodes-dp2pp2']!.logs.map(read);
     for (const iteration of [5, 10, 15, 20]) expect(node0).toContainEqual({ kind: 'saved', iteration });
-    expect(node0).toContainEqual({ kind: 'done' });
     const iterations = node1!.filter((event) => event.kind === 'iteration');
-    expect(iterations).toHaveLength(20);
     expect(iterations[9]).toMatchObject({ iteration: 10, of: 20, consumed: 40, lr: 7.851771e-4 });
     expect(node1!.filter((event) => event.kind === 'saveTimer')).toHaveLength(4);
   });
+
+  it('goes on after a kill with the digits of the uninterrupted run, and with half the ranks to the sixth', async () => {
+    const name = 'bf16-2nodes-dp2pp2';
+    const { arguments: common, layouts: all } = await recorded();
+    const { arguments: own, curve } = all[name]!;
+    const nodes = await Promise.all(['n0', 'n1'].map((node) => makeNode(site.dir, `killed-${node}`, weights)));
+    const killed = await torchrun(nodes, 2, [...common, ...own], { REFERENCE_STEP_SECONDS: '0.3' });
+    await says(killed[1]!, / iteration +12\//);
+    process.kill((await processesIn(nodes[1]!)).find(({ rank }) => rank === 3)!.pid, 'SIGKILL');
+    const end = await finished(killed);
+    expect(end.exits).toEqual([1, 1]);
+    expect(await readFile(join(nodes[0]!, 'save', TRACKER), 'utf8')).toBe('10');
+    const [node0, node1] = await recordedVerdicts('kill-rank3');
+    expect(end.logs.map(verdict)).toEqual([node0, { ...node1, lastIteration: expect.any(Number) as number }]);
+
+    await cp(join(nodes[0]!, 'save', TRACKER), join(nodes[1]!, 'save', TRACKER));
+    const copies = nodes.map((node) => `${node}-dp1`);
+    await Promise.all(nodes.map((node, i) => cp(node, copies[i]!, { recursive: true, verbatimSymlinks: true })));
+    const load = own.indexOf('--load');
+    const again = [...common, ...own.filter((arg) => arg !== '--finetune').with(load + 1, 'save')];
+    const two = await finished(await torchrun(nodes, 2, again));
+    expect(two.exits, two.logs.join('\n')).toEqual([0, 0]);
+    expect(printed(two.logs[1]!)).toEqual(printed(runs[name]!.logs[1]!).slice(10));
+    expect(two.logs.map(verdict)).toEqual(await recordedVerdicts('resume-2nodes'));
+    expectCurve(iterationsIn(two.logs[1]!), curve.slice(10), 2e-3);
+
+    const one = await finished(await torchrun(copies, 1, again));
+    expect(one.exits, one.logs.join('\n')).toEqual([0, 0]);
+    expectCurve(
+      iterationsIn(one.logs[1]!),
+      (await readJson<{ dp1: Layout['curve'] }>(golden, 'train/resume.json')).dp1,
+      2e-3,
+    );
+    iterationsIn(one.logs[1]!).forEach(({ loss }, i) =>
+      expect(Math.abs(loss - runs[name]!.iterations[10 + i]!.loss)).toBeLessThan(5e-6),
+    );
+  }, 240_000);
 
   it.each([
     ['fp32-single', 'save-single', [['mp_rank_00']]],
@@ -81,9 +137,9 @@ describe('training agrees with the real MindSpeed-LLM', () => {
         ),
       );
       const written = (await readdir(folder, { recursive: true })).filter((path) => /\.[a-z]+$/.test(path)).sort();
-      expect(written).toEqual(node === 0 ? [...files, 'latest_checkpointed_iteration.txt'] : files);
+      expect(written).toEqual(node === 0 ? [...files, TRACKER] : files);
     }
-    const tracker = join(site.dir, `${layout}-n0`, save, 'latest_checkpointed_iteration.txt');
+    const tracker = join(site.dir, `${layout}-n0`, save, TRACKER);
     expect(await readFile(tracker, 'utf8')).toBe('20');
   });
 
@@ -91,10 +147,15 @@ describe('training agrees with the real MindSpeed-LLM', () => {
     const { flat_order_of_distrib_optim_fp32_single: order, ...files } = await readJson<
       Record<string, Record<string, unknown>>
     >(golden, 'train/checkpoint-keys.json');
+    // Recorded as well: the two files of DP2 are those of one process, but for these arguments.
+    for (const [file, content] of Object.entries(files).filter(([file]) => file.startsWith('fp32-single'))) {
+      const args = { ...(content['args'] as object | undefined), data_parallel_size: 2, world_size: 2 };
+      files[file.replace('single', 'dp2')] = { ...content, ...(content['args'] !== undefined && { args }) };
+    }
     const ownPath = (file: string) =>
       file
         .replace(/^bf16-2nodes\/node(\d)/, 'bf16-2nodes-dp2pp2-n$1/save')
-        .replace(/^fp32-single/, 'fp32-single-n0/save-single');
+        .replace(/^fp32-(single|dp2)/, 'fp32-$1-n0/save-$1');
     type Described = Record<string, { content: Record<string, unknown>; flatOrder?: unknown }>;
     const own = await helper<Described>(site.dir, 'inspect_checkpoints.py', ...Object.keys(files).map(ownPath));
     for (const [file, expected] of Object.entries(files)) {
@@ -105,8 +166,10 @@ describe('training agrees with the real MindSpeed-LLM', () => {
       const names = { data_path: ['data/tiny_text_document'], save: expect.stringMatching(/^save/) as string };
       if (expectedArgs) expect(args).toMatchObject({ ...expectedArgs, ...names });
     }
-    const single = own['fp32-single-n0/save-single/iter_0000010/mp_rank_00/model_optim_rng.pt'];
-    expect(single!.flatOrder).toEqual(order!['parameters']);
+    for (const layout of ['single', 'dp2'])
+      expect(own[ownPath(`fp32-${layout}/iter_0000010/mp_rank_00/model_optim_rng.pt`)]!.flatOrder).toEqual(
+        order!['parameters'],
+      );
   });
 
   it('caches the same sample order, on every node, under the md5 of the same description', async () => {
@@ -141,6 +204,14 @@ it('orders samples as the loops of Megatron do, also over several epochs with a 
     await site.close();
   }
 });
+
+/** Same iterations and learning rates as recorded, and losses that differ by less than so much. */
+function expectCurve(own: Iteration[], curve: Layout['curve'], most: number): void {
+  expect(own.map(({ iteration, samples, learningRate }) => [iteration, samples, learningRate])).toEqual(
+    curve.map(([iteration, learningRate]) => [iteration, 4 * iteration, learningRate]),
+  );
+  curve.forEach(([, , loss], i) => expect(Math.abs(own[i]!.loss - loss)).toBeLessThan(most));
+}
 
 /** As recorded, but for the folders' names. */
 function describeDataset(tokenizer: string): string {

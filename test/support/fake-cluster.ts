@@ -104,7 +104,7 @@ export async function startFakeCluster(
       cluster: { pool: id, nodes: 2, devicesPerNode: 1, ...cluster },
       parallel: { pp: 2, ...parallel },
       train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10, replicas: 0, ...train },
-      recovery: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '5s', stopGrace: '1s' },
+      recovery: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '6s', stopGrace: '1s' },
     }),
   };
 }

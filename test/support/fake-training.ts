@@ -8,7 +8,7 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import { findLaunched, pause } from '../../activities/process.js';
 import { createStopTraining } from '../../activities/stop-training.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
-import type { LaunchTrainingInput } from '../../workflows/contract.js';
+import type { LaunchTrainingInput, WatchTrainingInput } from '../../workflows/contract.js';
 import { run, testNode } from './test-node.js';
 
 const FAKE = fileURLToPath(new URL('../fixtures/bin/fake-torchrun.mjs', import.meta.url));
@@ -29,8 +29,8 @@ export const idOf = (token: number) => ({ run: 'r', generation: token, token });
 export const launch = (deps: NodeDeps, token: number, leaseSeconds?: number) =>
   run(createLaunchTraining(deps), launchInput(token, leaseSeconds));
 
-export const watch = (deps: NodeDeps, token: number) =>
-  run(createWatchTraining(deps), { ...idOf(token), leaseSeconds: 60 });
+export const watch = (deps: NodeDeps, token: number, more: Partial<WatchTrainingInput> = {}) =>
+  run(createWatchTraining(deps), { ...idOf(token), leaseSeconds: 60, ...more });
 
 export const stop = (deps: NodeDeps, token: number, graceSeconds = 5) =>
   run(createStopTraining(deps), { ...idOf(token), graceSeconds });

@@ -5,7 +5,7 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import { root } from '../../workers/config.js';
 import { testNode } from './test-node.js';
 
-const NPU = join(root, 'test/fixtures/npu');
+export const NPU = join(root, 'test/fixtures/npu');
 
 /** The machine's own file or directory, else its base's. */
 export function recorded(machine: string, path: string): string {

@@ -3,9 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
+/** A directory, and what removes it. */
+export async function tempFolder(): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'pretrain-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
 /** A directory that lasts as long as the test that asked for it. */
 export async function tempDir(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'pretrain-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
-  return dir;
+  const { path, remove } = await tempFolder();
+  onTestFinished(remove);
+  return path;
 }

@@ -6,10 +6,10 @@ import { describe, expect, it } from 'vitest';
 import { toHuggingFace, toMegatron, type Conversion } from '../../workflows/convert-command.js';
 import { launchEnvironment } from '../../workflows/launch-environment.js';
 import { torchrunArgs, trainingScript, type LaunchPlan } from '../../workflows/plan.js';
-import type { Release } from '../../workflows/releases.js';
-import type { RunSpec } from '../../workflows/spec.js';
+import { RELEASES, type Release } from '../../workflows/releases.js';
+import { parseRunSpec, type RunSpec } from '../../workflows/spec.js';
 import { warningsAbout } from '../../workflows/warnings.js';
-import { flagsIn } from '../support/arguments.js';
+import { flagsIn, readFixture } from '../support/arguments.js';
 import { RECOMMENDED, recommended } from '../support/run-files.js';
 
 type Case = (typeof RECOMMENDED)[number];
@@ -127,6 +127,39 @@ describe.each(RECOMMENDED)('of $preset on $machine in $release', ({ preset, mach
     for (const [converter, trainer] of Object.entries(pairs))
       expect([converter, flags[converter]]).toEqual([converter, first![trainer]]);
     expect(script).toBe(isFirst(release) ? 'convert_ckpt.py' : 'convert_ckpt_v2.py');
+  });
+});
+
+describe('a run file that trains with another layout than it converts for', () => {
+  /** Which rank has which layers, heads and experts: all that the trainers of any release know of it, but for inference and the order of micro-batches. */
+  const flags = Object.keys(
+    Object.assign({}, ...RELEASES.map((release) => readFixture(`golden/flags/${release}/pretrain_gpt.json`))) as object,
+  )
+    .filter((flag) =>
+      /^--(noop-layers|model-parallel-size|pipeline-num-transformer-layers|automated-pipeline$|num-layer-list|tp-2d|schedules-method|moe-tp-extend-ep|decoder-(first|last)-pipeline|account-for-.*-split)|(tensor|pipeline|expert|expert-tensor)-(model-)?parallel-(size|layout|split-rank)$|per-virtual-pipeline-stage|virtual-stages/.test(
+        flag,
+      ),
+    )
+    .filter((flag) => !/^--(inference-|microbatch-group-size-)/.test(flag));
+
+  it('is refused, whichever flag it uses', () => {
+    expect(flags.length).toBeGreaterThan(14);
+    const file = (flag: string) => ({
+      model: { preset: 'qwen3-8b', init: 'pretrained', weights: 'hf://Qwen/weights@main' },
+      dataset: { source: 'hf://lsb/enwiki20230101@main/data/*.parquet' },
+      cluster: { nodes: 1, devicesPerNode: 8 },
+      train: {
+        iterations: 2,
+        globalBatch: 64,
+        seqLength: 4096,
+        saveInterval: 2,
+        replicas: 0,
+        extraArgs: { [flag]: 2 },
+      },
+    });
+    const accepted = flags.filter((flag) => !('problems' in parseRunSpec(file(flag), 'run')));
+    expect(accepted).toEqual([]);
+    expect(parseRunSpec(file('--log-interval'), 'run')).not.toHaveProperty('problems');
   });
 });
 

@@ -55,6 +55,16 @@ describe.concurrent('a run', () => {
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
   });
 
+  it('asks again for a quick step that a worker took and never answered, as one that was killed', async (test) => {
+    const cluster = await startFakeCluster(test);
+    let asked = 0;
+    const listProbes = (): Promise<string[]> => (asked++ === 0 ? new Promise(() => undefined) : Promise.resolve([]));
+    await cluster.node('a', { listProbes });
+    await cluster.node('b');
+    expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
+    expect(asked).toBe(2);
+  });
+
   it('waits for nodes, saying so, and begins when there are enough', async (test) => {
     const cluster = await startFakeCluster(test);
     await cluster.node('a');

@@ -1,6 +1,7 @@
 /** Run files: what is filled in, and that every wrong one gets one answer that names every wrong field. */
 import { describe, expect, it } from 'vitest';
-import { describeProblems, milliseconds, parseRunSpec } from '../../workflows/spec.js';
+import { milliseconds } from '../../workflows/duration.js';
+import { describeProblems, parseRunSpec, runName } from '../../workflows/spec.js';
 
 type Json = Record<string, unknown>;
 
@@ -91,6 +92,17 @@ describe('a bad run file is answered with every bad field', () => {
     ['pretrained without weights', changed({ 'model/init': 'pretrained' }), ['model.weights']],
     ['no tokenizer at all', changed({ tokenizer: undefined }), ['tokenizer.source']],
     ['no text column', changed({ 'dataset/keys': [] }), ['dataset.keys']],
+    [
+      'rows left out by an engine that cannot',
+      changed({ preprocess: { engine: 'mindspeed', skipBadRows: 1 } }),
+      ['preprocess.skipBadRows'],
+    ],
+    [
+      'files cut by an engine that cannot',
+      changed({ preprocess: { engine: 'mindspeed', shards: 4 } }),
+      ['preprocess.shards'],
+    ],
+    ['an unknown engine', changed({ preprocess: { engine: 'spark' } }), ['preprocess.engine']],
     ['a training column that is not read', changed({ 'dataset/trainKey': 'body' }), ['dataset.trainKey']],
     ['no nodes', changed({ 'cluster/nodes': 0 }), ['cluster.nodes']],
     ['a number as text', changed({ 'cluster/devicesPerNode': '8' }), ['cluster.devicesPerNode']],
@@ -119,6 +131,33 @@ describe('a bad run file is answered with every bad field', () => {
     ['more copies than other nodes', changed({ 'train/replicas': 2 }), ['train.replicas']],
     ['a flag that a field owns', changed({ 'train/extraArgs': { '--save': '/tmp' } }), ['train.extraArgs.--save']],
     ['a flag that is none', changed({ 'train/extraArgs': { 'lr; rm': 1 } }), ['train.extraArgs.lr; rm']],
+    [
+      'a second flag among the values',
+      changed({ 'train/extraArgs': { '--lr': ['1', '--save', '/etc'] } }),
+      ['train.extraArgs.--lr'],
+    ],
+    [
+      'a size of the model as a flag',
+      changed({ 'train/extraArgs': { '--num-layers': 7 } }),
+      ['train.extraArgs.--num-layers'],
+    ],
+    ['a password in a source', changed({ 'dataset/source': 'https://me:secret@host/a.jsonl' }), ['dataset.source']],
+    ['a token in a source', changed({ 'dataset/source': 'https://host/a.jsonl?token=hf_x' }), ['dataset.source']],
+    ['a repository that leaves the hub', changed({ 'dataset/source': 'hf://a/b@main/../../c' }), ['dataset.source']],
+    ['the same column twice', changed({ 'dataset/keys': ['text', 'text'] }), ['dataset.keys']],
+    [
+      'more experts at once than there are',
+      changed({ 'model/preset': undefined, 'model/sizes': { ...SIZES, moe: { experts: 4, topk: 5, ffn: 64 } } }),
+      ['model.sizes.moe.topk'],
+    ],
+    [
+      'heads that rotation cannot halve',
+      changed({ 'model/preset': undefined, 'model/sizes': { ...SIZES, headDim: 15 } }),
+      ['model.sizes.headDim'],
+    ],
+    ['a watcher that is never silent', changed({ recovery: { heartbeat: '0s' } }), ['recovery.heartbeat']],
+    ['a lease without end', changed({ recovery: { lease: '99999d' } }), ['recovery.lease']],
+    ['a lease that a restart outlasts', changed({ recovery: { lease: '15s' } }), ['recovery.lease']],
     ['a duration without a unit', changed({ recovery: { lease: '30' } }), ['recovery.lease']],
     [
       'five mistakes',
@@ -138,6 +177,12 @@ describe('a bad run file is answered with every bad field', () => {
     expect(parseRunSpec(good(), 'a/b')).toMatchObject({ problems: [{ path: 'series', value: '"a/b"' }] });
   });
 });
+
+it.each([
+  ['nightly-2026-11-24T01:00:00Z', 'nightly-2026-11-24T01_00_00Z'],
+  ['..', undefined],
+  ['a'.repeat(129), undefined],
+])('the workflow id %s names the run %s', (id, name) => expect(runName(id)).toBe(name));
 
 it.each([
   ['500ms', 500],

@@ -35,15 +35,29 @@ describe('the status page', () => {
       ...{ nodes: ['n1', 'n3'], spares: [], generation: 2, child: 'nightly/gen-2', target: 100 },
       ...{ iteration: 40, replicated: 25, loss: 3.14159, secondsPerIteration: 30, asOf: at('03:00:00') },
       failures: [{ generation: 1, startedFrom: 0, endedAt: 25, culprit: 'n2', cause: 'node' }],
+      ...{ tokensPerIteration: 64 * 4096, devices: 8, copies: { n1: ['n3'], n3: ['n1'] } },
+      requests: [
+        {
+          ...{ id: 1, at: at('02:50:00'), update: 'pauseTraining', who: 'ann', why: 'fans' },
+          ...{ answer: 'the run pauses when iteration 50 is saved and copied' },
+        },
+        {
+          ...{ id: 2, at: at('02:51:00'), update: 'drainNode', about: 'n2', who: 'bob', why: 'dust', answer: 'soon' },
+          ended: { at: at('02:52:00'), how: 'the gang is n1, n3' },
+        },
+      ],
     });
     addEvent(state, at('02:45:00'), 'generation 1 failed at iteration 31: n2 did not answer');
     expect(describeRun(state)).toMatchInlineSnapshot(`
       "**nightly** · series wiki · train
 
-      iteration 40 of 200 (this run ends at 100) · loss 3.1416, about 30 min left · as of 03:00:00 UTC
+      iteration 40 of 200 (this run ends at 100) · loss 3.1416 · 8,738 tokens/s · about 30 min left · as of 03:00:00 UTC
       checkpoint: iteration 25, complete and copied
+      copies: n1 keeps those of n3; n3 keeps those of n1
       generation 2 (nightly/gen-2) · nodes n1, n3 · spares none
-      failures: 1
+      roles: n1 ranks 0–7, rendezvous; n3 ranks 8–15, prints iterations
+      failures: 1, the last one of generation 1: node on n2
+      asked 02:50:00 by ann: pauseTraining (fans): the run pauses when iteration 50 is saved and copied
 
       - 02:45:00 generation 1 failed at iteration 31: n2 did not answer"
     `);

@@ -4,7 +4,14 @@ import type { WorkflowFailedError } from '@temporalio/client';
 import { type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
-import type { LaunchTrainingInput, NodeInfo, ReplicateCheckpointInput } from '../../workflows/contract.js';
+import type {
+  LaunchTrainingInput,
+  NodeInfo,
+  ReplicateCheckpointInput,
+  StopTrainingInput,
+  WatchResult,
+  WatchTrainingInput,
+} from '../../workflows/contract.js';
 import type { CheckpointReplicated, TrainingProgress } from '../../workflows/messages.js';
 import type { GenerationInput, GenerationResult } from '../../workflows/generation-progress.js';
 import { pause } from '../../activities/process.js';
@@ -125,6 +132,29 @@ it.concurrent(
   },
 );
 
+it.concurrent(
+  'asks a spare again whose worker was away while its machine answered, and leaves its copies with it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { activities, end } = longTraining();
+    const there = { ...activities, probePeer: () => Promise.resolve({ reachable: true }) };
+    const nodes = [await cluster.node('a', there), await cluster.node('b', activities)];
+    const spare = await cluster.node('c', activities);
+    const handle = await start(cluster, infos([...nodes, spare]));
+    await launched(...nodes);
+    const copiers = ({ calls }: FakeNode) => calls.filter((call) => call === 'replicateCheckpoint').length;
+    await until(() => copiers(spare) === 1);
+    await spare.switchOff();
+    await until(() => nodes[0]!.calls.includes('probePeer'), 40);
+    await spare.switchOn();
+    await until(() => copiers(spare) >= 2, 40);
+    expect(nodes.map(copiers)).toEqual([1, 1]);
+    end();
+    await result(handle);
+  },
+  90_000,
+);
+
 it.concurrent('is not ended by a worker that is away while its machine answers the others', async (test) => {
   const cluster = await startFakeCluster(test);
   const { activities, end } = longTraining();
@@ -181,6 +211,45 @@ it.concurrent('keeps what its ranks saved on their way out, when none of them is
   expect(await result(await start(cluster, infos(nodes)))).toMatchObject({ outcome: 'failed', replicated: 12 });
   expect(asked.filter(({ until }) => until === 12)).toHaveLength(2);
 });
+
+it.concurrent(
+  'neither lets ranks save nor keeps a save that did not start from the planned checkpoint',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const graces: number[] = [];
+    const replications: ReplicateCheckpointInput[] = [];
+    const loads: (number | undefined)[] = [];
+    const { activities } = longTraining();
+    const wrong = ApplicationFailure.create({
+      ...{ message: 'started from iteration 5, with iteration 10 planned', type: 'CommandFailed', nonRetryable: true },
+      details: [{ node: 'a', wrongStart: 'loaded-other-iteration' }],
+    });
+    const both = (node: string) => ({
+      stopTraining: ({ graceSeconds }: StopTrainingInput) => {
+        graces.push(graceSeconds);
+        return Promise.resolve({ node, confirmed: true, lastSaved: 15, logPath: '/log' });
+      },
+      replicateCheckpoint: (input: ReplicateCheckpointInput) => {
+        replications.push(input);
+        return activities.replicateCheckpoint(input);
+      },
+    });
+    const watched = (watch: () => Promise<WatchResult>) => (input: WatchTrainingInput) => {
+      loads.push(input.loads);
+      return watch();
+    };
+    const nodes = [
+      await cluster.node('a', { ...both('a'), watchTraining: watched(() => Promise.reject(wrong)) }),
+      await cluster.node('b', { ...both('b'), watchTraining: watched(activities.watchTraining) }),
+    ];
+    const { outcome, members } = await result(await start(cluster, infos(nodes), { startedFrom: 10, loads: 10 }));
+    expect([outcome, members[0]!.message]).toEqual(['failed', wrong.message]);
+    expect(graces).toEqual([0, 0]);
+    expect(replications.filter(({ until }) => until !== 20)).toEqual([]);
+    // Rank 0 alone prints what was loaded.
+    expect(loads.sort()).toEqual([10, undefined]);
+  },
+);
 
 it.concurrent('stops every member when one does not start, and says which', async (test) => {
   const cluster = await startFakeCluster(test);

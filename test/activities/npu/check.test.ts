@@ -93,7 +93,7 @@ describe('a sick machine', () => {
     const refused = await check(await npuNode(machine, devices)).catch((error: unknown) => error);
     expect(refused).toMatchObject({ type: 'EnvCheckFailed', nonRetryable: true });
     const { message, details } = refused as { message: string; details: [{ findings: Finding[] }] };
-    expect(message).toMatch(new RegExp(`^${machine} is not fit to train: `));
+    expect(message).toMatch(new RegExp(`^${machine}: not fit to train: `));
     expect(message).toMatch(found);
     expect(message).toMatch(remedy);
     // Nothing else is wrong with it.

@@ -1,0 +1,102 @@
+/** A launch that would overwrite a series, or that has nothing to load, starts nothing. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createLaunchTraining } from '../../activities/launch-training.js';
+import { findLaunched } from '../../activities/process.js';
+import { bothUp, fakeNode, launchInput } from '../support/fake-training.js';
+import { run } from '../support/test-node.js';
+
+const SERIES = 'series/s/checkpoints';
+const WEIGHTS = 'models/k/mcore-tp1-pp1-ep1';
+
+/** A checkpoint tree: its iterations, and what its tracker says. */
+type Tree = [dir: string, iterations: number[], tracker?: string];
+
+async function nodeWith(...trees: Tree[]) {
+  const deps = await fakeNode();
+  for (const [dir, iterations, tracker] of trees) {
+    await mkdir(join(deps.dataDir, dir), { recursive: true });
+    for (const iteration of iterations)
+      await mkdir(join(deps.dataDir, dir, `iter_${String(iteration).padStart(7, '0')}/mp_rank_00`), {
+        recursive: true,
+      });
+    if (tracker !== undefined) await writeFile(join(deps.dataDir, dir, 'latest_checkpointed_iteration.txt'), tracker);
+  }
+  const launch = (flags: string[], loads?: number) => {
+    const script = ['pretrain_gpt.py', ...flags, '--save', SERIES];
+    return run(createLaunchTraining(deps), { ...launchInput(1), script, ...(loads !== undefined && { loads }) });
+  };
+  return { deps, launch };
+}
+
+const RESUME = ['--load', SERIES, '--exit-on-missing-checkpoint'];
+const CONVERTED = ['--load', WEIGHTS, '--finetune'];
+
+describe('a launch is refused', () => {
+  it.each<[string, Tree[], string[], number | undefined, string]>([
+    [
+      'from random weights into a series that has a checkpoint',
+      [[SERIES, [5, 10], '10']],
+      [],
+      undefined,
+      `it would start from random weights and save over --save ${SERIES}, which holds iteration 5, 10`,
+    ],
+    [
+      'from random weights though the tracker is gone',
+      [[SERIES, [5]]],
+      [],
+      undefined,
+      'it would start from random weights and save over',
+    ],
+    [
+      "from another model's weights into a series that has a checkpoint",
+      [
+        [SERIES, [5], '5'],
+        [WEIGHTS, [1], '1'],
+      ],
+      CONVERTED,
+      0,
+      `it would start from the weights in ${WEIGHTS} and save over`,
+    ],
+    ['that resumes without a tracker', [[SERIES, [10]]], RESUME, 10, `--load ${SERIES} has no tracker`],
+    ['that resumes with a tracker of garbage', [[SERIES, [10], 'ten']], RESUME, 10, 'has no tracker that names an'],
+    [
+      'that resumes from another iteration than planned',
+      [[SERIES, [5, 10], '5']],
+      RESUME,
+      10,
+      'names iteration 5, and 10 is planned',
+    ],
+    ['whose tracker names what is not there', [[SERIES, [5], '10']], RESUME, 10, 'and there is no iter_0000010'],
+    ['without converted weights', [], CONVERTED, 0, `--load ${WEIGHTS} has no tracker`],
+  ])('%s', async (_, trees, flags, loads, why) => {
+    const { deps, launch } = await nodeWith(...trees);
+    const failed: unknown = await launch(flags, loads).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ type: 'CommandFailed', nonRetryable: true });
+    expect((failed as Error).message).toContain(`n1: launch of generation 1 refused: `);
+    expect((failed as Error).message).toContain(why);
+    expect(await findLaunched(deps.dataDir)).toEqual([]);
+  });
+});
+
+describe('a launch goes ahead', () => {
+  it.each<[string, Tree[], string[], number | undefined]>([
+    ['from random weights into an empty series', [], [], undefined],
+    ['from converted weights into an empty series', [[WEIGHTS, [1], '1']], CONVERTED, 0],
+    ['from the planned iteration', [[SERIES, [5, 10], '10\n']], RESUME, 10],
+  ])('%s', async (_, trees, flags, loads) => {
+    const { deps, launch } = await nodeWith(...trees);
+    await launch(flags, loads);
+    expect(await bothUp(deps)).toHaveLength(2);
+  });
+
+  it('when it is asked for again after its ranks have saved', async () => {
+    const { deps, launch } = await nodeWith();
+    await launch([]);
+    const before = await bothUp(deps);
+    await mkdir(join(deps.dataDir, SERIES, 'iter_0000005/mp_rank_00'), { recursive: true });
+    await launch([]);
+    expect(await bothUp(deps)).toEqual(before);
+  });
+});

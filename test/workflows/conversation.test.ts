@@ -1,0 +1,252 @@
+/** Updates of a run and of the pool, on a real server, with nodes that answer as they are told. */
+import { heartbeat, sleep } from '@temporalio/activity';
+import { WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
+import type { ApplicationFailure } from '@temporalio/common';
+import { expect, it } from 'vitest';
+import type { LaunchTrainingInput, NodeActivities, StopTrainingInput } from '../../workflows/contract.js';
+import type { PretrainResult } from '../../workflows/status.js';
+import { holding, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { until } from '../support/until.js';
+
+const who = { who: 'ann', why: 'new fans' };
+
+/**
+ * A cluster whose ranks train until the test says that they are done, or until they are stopped: then each saves the
+ * iteration that it is at, as on SIGTERM. One stage a node, so each has its shard of every checkpoint.
+ */
+async function trainingCluster(test: Parameters<typeof startFakeCluster>[0], names: string[]) {
+  const cluster = await startFakeCluster(test);
+  const at = { iteration: 0, saved: [] as number[], done: false };
+  const launches: (LaunchTrainingInput & { node: string })[] = [];
+  const stopped = new Set<number>();
+  const activities = (name: string): Partial<NodeActivities> => ({
+    launchTraining: async (input) => void launches.push({ ...input, node: name }),
+    watchTraining: async ({ token }) => {
+      for (; !at.done; await sleep(50)) {
+        heartbeat();
+        if (stopped.has(token)) throw new Error('the ranks are gone');
+      }
+      return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } };
+    },
+    stopTraining: async ({ token }: StopTrainingInput) => {
+      stopped.add(token);
+      if (!at.saved.includes(at.iteration)) at.saved.push(at.iteration);
+      return { node: name, confirmed: true, lastSaved: at.iteration, logPath: '/log' };
+    },
+    replicateCheckpoint: async ({ until: iteration, task, token }) => {
+      for (; !at.saved.includes(iteration) && !at.done; await sleep(50)) heartbeat();
+      await cluster.client.workflow
+        .getHandle(`run-${cluster.pool}/gen-${launches.at(-1)!.generation}`)
+        .signal('checkpointReplicated', { token, task, iteration, bytes: 1 });
+      return { iteration };
+    },
+    listCheckpoints: async () =>
+      ['mp_rank_00_000', 'mp_rank_00_001'].flatMap((shard) => holding(shard, ...at.saved.filter((n) => n > 0))),
+  });
+  const nodes: FakeNode[] = [];
+  for (const name of names) nodes.push(await cluster.node(name, activities(name)));
+  const handle = await cluster.client.workflow.start('pretrain', {
+    ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
+    args: [cluster.runFile({ cluster: { spares: 0 } })],
+  });
+  /** Waits until both members of a generation are launched, and the run knows. */
+  const trains = (generation: number) =>
+    until(
+      async () =>
+        launches.filter((launch) => launch.generation === generation).length === 2 &&
+        (await page(handle)).includes(`generation ${generation} (`),
+      40,
+    );
+  return { cluster, at, launches, nodes, handle, trains, add: (name: string) => cluster.node(name, activities(name)) };
+}
+
+const page = (handle: WorkflowHandle) => handle.query<string>('status');
+const isInPhase = (handle: WorkflowHandle, phase: string) =>
+  until(async () => (await page(handle)).split('\n')[0]!.includes(` · ${phase}`), 40);
+const update = (handle: WorkflowHandle, name: string, fields: object = {}): Promise<string> =>
+  handle.executeUpdate(name, { args: [{ ...who, ...fields }] });
+async function refusalOf(answer: Promise<string>): Promise<string> {
+  const error: unknown = await answer.catch((reason: unknown) => reason);
+  if (!(error instanceof WorkflowUpdateFailedError)) throw new Error('it was not refused', { cause: error });
+  return (error.cause as ApplicationFailure).message;
+}
+const result = (handle: WorkflowHandle) => handle.result() as Promise<PretrainResult>;
+const poolOf = (cluster: FakeCluster) => cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+
+it.concurrent('saves when it is told to, and trains on from that save in the next generation', async (test) => {
+  const { at, handle, trains, launches } = await trainingCluster(test, ['a', 'b']);
+  expect(await refusalOf(update(handle, 'checkpointNow', { who: '' }))).toContain('who: expected your name');
+  await trains(1);
+  at.iteration = 7;
+  expect(await update(handle, 'checkpointNow')).toContain('generation 2 trains on from that save');
+  await trains(2);
+  expect(launches.map(({ generation }) => generation)).toEqual([1, 1, 2, 2]);
+  expect(await page(handle)).toContain('checkpoint: iteration 7, complete and copied');
+  expect(await page(handle)).not.toMatch(/^asked /m);
+  at.done = true;
+  expect(await result(handle)).toMatchObject({ iteration: 20, generations: 2, failures: 0 });
+});
+
+it.concurrent('pauses now, gives its nodes to another run, and goes on with other settings', async (test) => {
+  const { at, handle, trains, launches, cluster } = await trainingCluster(test, ['a', 'b']);
+  await trains(1);
+  at.iteration = 4;
+  expect(await update(handle, 'pauseTraining', { at: 'now', nodes: 'free' })).toContain('given back to the pool');
+  await isInPhase(handle, 'paused');
+  await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
+  expect(await refusalOf(update(handle, 'checkpointNow'))).toContain('no ranks train now (phase paused)');
+  const settings = { saveInterval: 5, iterations: 40, schedule: 'keep', extraArgs: { '--log-interval': 2 } };
+  expect(
+    await refusalOf(update(handle, 'resumeTraining', { settings: { ...settings, schedule: undefined } })),
+  ).toContain('settings.schedule: expected "keep"');
+  await update(handle, 'resumeTraining', { settings });
+  await trains(2);
+  const { script } = launches.at(-1)!;
+  const flag = (name: string) => script[script.indexOf(name) + 1];
+  expect([flag('--save-interval'), flag('--train-iters'), flag('--log-interval')]).toEqual(['5', '40', '2']);
+  expect(script).toContain('--use-checkpoint-opt_param-scheduler');
+  await handle.cancel();
+  await expect(result(handle)).rejects.toThrow('cancelled');
+});
+
+it.concurrent('can be cancelled while it is paused, and what it held goes to others', async (test) => {
+  const { handle, trains, cluster } = await trainingCluster(test, ['a', 'b']);
+  await trains(1);
+  await update(handle, 'pauseTraining', { at: 'now' });
+  await isInPhase(handle, 'paused');
+  expect(await cluster.poolStatus()).toContain(`held by ${handle.workflowId}`);
+  await update(handle, 'addSpare');
+  await handle.cancel();
+  await expect(result(handle)).rejects.toThrow('cancelled');
+  await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
+  expect(await page(handle)).toContain('· failed');
+  expect(await page(handle)).not.toMatch(/^asked /m);
+});
+
+it.concurrent('withdraws a pause that has not come, and says so on the page meanwhile', async (test) => {
+  const { at, handle, trains, launches } = await trainingCluster(test, ['a', 'b']);
+  await trains(1);
+  await update(handle, 'pauseTraining');
+  expect(await page(handle)).toMatch(/asked \S+ by ann: pauseTraining \(new fans\): the run pauses when iteration 10/);
+  expect(await update(handle, 'resumeTraining')).toContain('withdrawn');
+  expect(await page(handle)).not.toMatch(/^asked /m);
+  at.done = true;
+  expect(await result(handle)).toMatchObject({ generations: 1 });
+  expect(launches).toHaveLength(2);
+});
+
+it.concurrent('trains on until the pool has a node in place of one that is drained, and cordons that', async (test) => {
+  const { at, handle, trains, launches, nodes, cluster, add } = await trainingCluster(test, ['a', 'b']);
+  await trains(1);
+  const [a, b] = nodes.map(({ info }) => info.name);
+  expect(await update(handle, 'drainNode', { node: b })).toContain('trains on until it has one');
+  expect(await refusalOf(update(handle, 'drainNode', { node: 'zz' }))).toContain(
+    `one of the run's, ${a}, ${b}, got "zz"`,
+  );
+  await until(async () => /cordoned since .* by ann: new fans/.test(await cluster.poolStatus()));
+  expect(launches).toHaveLength(2);
+  const c = await add('c');
+  await until(
+    async () =>
+      (await page(handle)).includes(`spares ${c.info.name}`) || (await page(handle)).includes('came as a spare'),
+    40,
+  );
+  at.iteration = 10;
+  at.saved.push(10);
+  for (const { info } of nodes)
+    await cluster.client.workflow.getHandle(`${handle.workflowId}/gen-1`).signal('checkpointReplicated', {
+      ...{ token: launches[0]!.token, task: info.name, iteration: 10, bytes: 1 },
+    });
+  await trains(2);
+  expect(
+    launches
+      .slice(2)
+      .map(({ node }) => node)
+      .sort(),
+  ).toEqual(['a', 'c']);
+  await until(async () => new RegExp(`\\| ${b} .*\\| cordoned since`).test(await cluster.poolStatus()));
+  at.done = true;
+  expect(await result(handle)).toMatchObject({ generations: 2, failures: 0 });
+});
+
+it.concurrent('moves away from a node that the pool drains', async (test) => {
+  const { at, handle, trains, nodes, cluster, launches } = await trainingCluster(test, ['a', 'b', 'c']);
+  await trains(1);
+  const pool = poolOf(cluster);
+  const held = nodes
+    .map(({ info }) => info.name)
+    .filter((_, index) => launches.some(({ node }) => node === ['a', 'b', 'c'][index]));
+  expect(await refusalOf(pool.executeUpdate('drain', { args: [{ ...who, node: 'zz' }] }))).toMatch(
+    /expected one of the pool's/,
+  );
+  expect(await pool.executeUpdate('drain', { args: [{ ...who, node: held[0] }] })).toContain(
+    `${handle.workflowId} is asked to move away`,
+  );
+  await until(async () => (await page(handle)).includes('came as a spare'), 40);
+  at.iteration = 3;
+  await update(handle, 'checkpointNow');
+  await trains(2);
+  await until(async () => new RegExp(`\\| ${held[0]} .*\\| cordoned since`).test(await cluster.poolStatus()));
+  expect(await pool.executeUpdate('uncordon', { args: [{ ...who, node: held[0] }] })).toContain(
+    'is given to runs again',
+  );
+  expect(await refusalOf(pool.executeUpdate('uncordon', { args: [{ ...who, node: held[0] }] }))).toContain(
+    'is neither cordoned nor in quarantine',
+  );
+  expect(await cluster.poolStatus()).toMatch(
+    new RegExp(`${held[0]} drained by ann: new fans\\n.*${held[0]} uncordoned by ann`),
+  );
+  at.done = true;
+  await result(handle);
+});
+
+it.concurrent('waits at its gate for an approval, and ends where nobody gives one', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const a = await cluster.node('a');
+  await cluster.node('b');
+  const start = (id: string, gates: object) =>
+    cluster.client.workflow.start('pretrain', {
+      ...{ workflowId: `${id}-${cluster.pool}`, taskQueue: cluster.taskQueue },
+      args: [{ ...cluster.runFile(), series: id, gates }],
+    });
+  const handle = await start('asked', { train: { timeout: '10m' } });
+  await isInPhase(handle, 'approval');
+  expect(await page(handle)).toMatch(/waits for somebody to approve "train"; without a word the run ends at/);
+  expect(a.calls).not.toContain('launchTraining');
+  expect(await update(handle, 'approve', { gate: 'train' })).toContain('the run goes on now');
+  expect(await result(handle)).toMatchObject({ iteration: 20 });
+  const forgotten = await start('forgotten', { train: { timeout: '1s', default: 'stop' } });
+  const error = await result(forgotten).catch((reason: unknown) => reason as Error);
+  expect((error as Error).cause).toMatchObject({
+    type: 'NotApproved',
+    message: expect.stringContaining('by nobody in 1s') as string,
+  });
+});
+
+it.concurrent(
+  'does what was asked for before a failure after it',
+  async (test) => {
+    const { at, handle, trains, nodes, launches, cluster, add } = await trainingCluster(test, ['a', 'b']);
+    await trains(1);
+    await update(handle, 'pauseTraining');
+    at.iteration = 6;
+    await nodes[1]!.switchOff();
+    const place = /waits for 1 of the pool "\S+" \(first in line; 1 held by run-\S+, 1 away\)/;
+    await until(async () => place.test(await page(handle)), 60);
+    await add('c');
+    await isInPhase(handle, 'paused');
+    expect(launches).toHaveLength(2);
+    await update(handle, 'resumeTraining');
+    await trains(2);
+    expect(
+      launches
+        .slice(2)
+        .map(({ node }) => node)
+        .sort(),
+    ).toEqual(['a', 'c']);
+    at.done = true;
+    expect(await result(handle)).toMatchObject({ generations: 2, failures: 1 });
+    expect(await cluster.poolStatus()).toContain('free');
+  },
+  120_000,
+);

@@ -1,0 +1,125 @@
+/** What was asked for and needs ranks that have ended: nodes that leave, a pause, other settings, an approval. */
+import { ApplicationFailure, condition } from '@temporalio/workflow';
+import { finish, leavingNow, wantedEnding } from './conversation.js';
+import { milliseconds } from './duration.js';
+import type { GenerationResult } from './generation-progress.js';
+import { targetOf } from './plan.js';
+import type { Gate, Settings } from './requests.js';
+import { note, show, waitingOf, type Run } from './run-generation.js';
+import { describeSettings, withSettings } from './settings.js';
+import { parseRunSpec } from './spec.js';
+import { enterPhase } from './status.js';
+
+/** Returns when a launch may be prepared. */
+export async function betweenGenerations(run: Run): Promise<void> {
+  await moveNodes(run);
+  if (!run.wishes.pause) return;
+  await stayPaused(run);
+  if (run.crew.members.length === 0) {
+    enterPhase(run.state, 'nodes', Date.now());
+    await run.crew.lease();
+  }
+  // What was asked for meanwhile.
+  await betweenGenerations(run);
+}
+
+/** Whether there is something to do before a launch that is being prepared. */
+export const isInterrupted = (run: Run): boolean => wantedEnding(run) !== undefined;
+
+/** A generation ended because it was asked to. */
+export function afterStop(run: Run, generation: number, { replicated, members }: GenerationResult): void {
+  const trained = Math.max(0, ...members.map(({ evidence }) => evidence?.lastIteration ?? 0));
+  const unsaved =
+    trained > replicated
+      ? `; it had trained to iteration ${trained}, and did not save that within recovery.stopGrace`
+      : '';
+  const how = `generation ${generation} ended at the checkpoint of iteration ${replicated}${unsaved}`;
+  note(run, how);
+  ended(run, how);
+}
+
+/** What could only be done while a generation trained is over with it, however it ended. */
+export function ended(run: Run, how: string): void {
+  delete run.wishes.save;
+  finish(run, 'checkpointNow', how);
+}
+
+async function moveNodes(run: Run): Promise<void> {
+  const { wishes, crew } = run;
+  const moves = leavingNow(run);
+  const leaving = moves.map(({ node }) => node);
+  if (leaving.length === 0) return;
+  run.wishes = { ...wishes, moves: wishes.moves.filter(({ node }) => !leaving.includes(node)) };
+  await crew.move(moves);
+  const gang = crew.members.map(({ name }) => name).join(', ');
+  for (const node of leaving) {
+    finish(run, 'replaceNode', `the gang is ${gang}`, node);
+    finish(run, 'drainNode', `the gang is ${gang}`, node);
+  }
+  note(run, `${leaving.join(', ')} left: the gang is ${gang}`);
+}
+
+async function stayPaused(run: Run): Promise<void> {
+  const { state, crew } = run;
+  enterPhase(state, 'paused', Date.now());
+  state.waitsFor = 'resumeTraining';
+  note(run, `paused at iteration ${state.replicated}`);
+  finish(run, 'pauseTraining', `paused at iteration ${state.replicated}`);
+  while (run.wishes.pause) {
+    if (run.wishes.pause.nodes === 'free' && crew.members.length > 0) {
+      await crew.release();
+      note(run, 'the nodes are given back');
+      continue;
+    }
+    await condition(() => !run.wishes.pause || (run.wishes.pause.nodes === 'free' && crew.members.length > 0));
+    finish(run, 'pauseTraining', `paused at iteration ${state.replicated}`);
+  }
+  delete state.waitsFor;
+  const { settings, ...wishes } = run.wishes;
+  run.wishes = wishes;
+  if (settings) await applySettings(run, settings);
+  finish(run, 'resumeTraining', `goes on from iteration ${state.replicated}`);
+  note(run, 'goes on');
+}
+
+/** They were tried out before they were accepted. */
+async function applySettings(run: Run, settings: Settings): Promise<void> {
+  const { state, spec, crew } = run;
+  run.file = withSettings(run.file, settings, state.replicated);
+  const parsed = parseRunSpec(run.file, spec.series);
+  if (!('spec' in parsed)) throw ApplicationFailure.nonRetryable('the changed run file is wrong', 'InvalidInput');
+  Object.assign(spec, parsed.spec);
+  state.total = spec.train.iterations;
+  state.target = targetOf(spec, state.replicated);
+  note(run, `settings changed: ${describeSettings(settings)}`);
+  if (settings.spares === undefined || crew.members.length === 0) return;
+  const have = crew.spares.length + crew.newcomers.length + crew.sought;
+  if (settings.spares > have) crew.seek(settings.spares - have);
+  else await crew.shrink(settings.spares);
+}
+
+/** Waits at a gate that the run file sets, once. True when it waited: what was looked at before may have changed. */
+export async function passGate(run: Run, gate: Gate): Promise<boolean> {
+  const { spec, state } = run;
+  const set = spec.gates[gate];
+  if (!set || run.passed.includes(gate)) return false;
+  const waited = run.wishes.gates[gate] === undefined;
+  if (waited) {
+    enterPhase(state, 'approval', Date.now());
+    const until = new Date(Date.now() + milliseconds(set.timeout)).toISOString().slice(0, 16).replace('T', ' ');
+    const otherwise = set.default === 'proceed' ? 'goes on' : 'ends';
+    waitingOf(run)(`somebody to approve "${gate}"; without a word the run ${otherwise} at ${until} UTC`);
+    await condition(() => run.wishes.gates[gate] !== undefined, set.timeout);
+    waitingOf(run)(undefined);
+  }
+  const decision = run.wishes.gates[gate] ?? set.default;
+  const by = state.requests.findLast(({ update, about, ended }) => update === 'approve' && about === gate && !ended);
+  const who = by ? `by ${by.who}: ${by.why}` : `by nobody in ${set.timeout}`;
+  finish(run, 'approve', decision, gate);
+  run.passed.push(gate);
+  show(run);
+  if (decision === 'stop')
+    throw ApplicationFailure.nonRetryable(`the run was stopped at the gate "${gate}" ${who}`, 'NotApproved');
+  note(run, `gate "${gate}" passed ${who}`);
+  return waited;
+}
