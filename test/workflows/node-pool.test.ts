@@ -207,9 +207,16 @@ it.concurrent('keeps a node whose device failed from the run that lost it, and f
   const spare = await cluster.node('b');
   expect(await (await start(cluster, 'run', 1)).result()).toMatchObject({ iteration: 20, failures: 1 });
   expect(await cluster.poolStatus()).toMatch(
-    /a-\S+ .* \| in quarantine since \S+, until \S+: a-\S+: HBM MULTI BIT ECC ERROR .*\(run run-\S+\) \|/,
+    /a-\S+ .* \| in quarantine since \S+ \S+ UTC, until \S+ \S+ UTC: a-\S+: HBM MULTI BIT ECC ERROR .*\(run run-\S+\) \|/,
   );
   await (await start(cluster, 'next', 1)).result();
   const launches = ({ calls }: FakeNode) => calls.filter((call) => call === 'launchTraining').length;
   expect([launches(sick), launches(spare)]).toEqual([1, 2]);
+
+  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+  const uncordon = { who: 'ann', why: 'new HBM', node: sick.info.name };
+  expect(await pool.executeUpdate<string, [object]>('uncordon', { args: [uncordon] })).toMatch(
+    /^the quarantine of a-\S+ is lifted, .*HBM MULTI BIT ECC ERROR.* is given to runs again$/,
+  );
+  expect(await cluster.poolStatus()).toMatch(/a-\S+ .* \| free \|[^]*uncordoned by ann: new HBM/);
 });

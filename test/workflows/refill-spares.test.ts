@@ -36,6 +36,12 @@ it('takes a node that joins the pool for the spare it used up, with the newest c
   await until(() => spare.calls.includes('watchTraining'), 60);
   expect(await handle.query<string>('status')).toContain('spares none');
 
+  const requests = async () => (await cluster.poolStatus()).match(/waits for 1 spare nodes/g)?.length ?? 0;
+  await until(async () => (await requests()) === 1);
+  const more = { who: 'ann', why: 'a long weekend', count: 1 };
+  await handle.executeUpdate('addSpare', { args: [more] });
+  await until(async () => (await requests()) === 2);
+
   const restores: RestoreCheckpointInput[] = [];
   const joined = await cluster.node('d', {
     ...training,
@@ -47,6 +53,7 @@ it('takes a node that joins the pool for the spare it used up, with the newest c
   expect(await handle.query<string>('status')).toContain(`spares ${joined.info.name}`);
   expect(first.calls.filter((call) => call === 'launchTraining')).toHaveLength(2);
   await pause(500);
+  expect(await requests()).toBe(1);
   isOver = true;
   expect(await handle.result()).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
   await until(async () => !(await cluster.poolStatus()).includes('held by'));
