@@ -1,4 +1,5 @@
 /** The dashboard's first page: runs and pools. Pure. */
+import type { Quarantine } from '../workflows/quarantine.js';
 import type { PoolState } from '../workflows/roster.js';
 import { clock, table } from './html-page.js';
 import { escapeHtml } from './timeline.js';
@@ -26,13 +27,17 @@ const runTable = (runs: RunLine[]): string =>
     )
     .join('')}</tbody></table>`;
 
+const untilWhen = ({ until }: Quarantine): string =>
+  until === undefined ? 'until somebody lifts it' : `until ${clock(until)}`;
+
 function poolSection(name: string, { nodes, waiting, history = [] }: PoolState): string {
   const rows = nodes.map((node) => [
     ...[node.name, node.address, `${node.devices} × ${node.profile}`, node.holder?.workflowId ?? 'nobody'],
     ...[node.away ?? '', node.cordoned ? `by ${node.cordoned.who}: ${node.cordoned.why}` : ''],
+    node.quarantined ? `${untilWhen(node.quarantined)}: ${node.quarantined.reason}` : '',
   ]);
   const line = waiting.map(({ holder, nodes: wanted, since }) => [holder.workflowId, String(wanted), clock(since)]);
-  return `<h2>${escapeHtml(name)}</h2>${table(['node', 'address', 'devices', 'held by', 'away', 'cordoned'], rows)}
+  return `<h2>${escapeHtml(name)}</h2>${table(['node', 'address', 'devices', 'held by', 'away', 'cordoned', 'in quarantine'], rows)}
 ${line.length ? table(['waits', 'for nodes', 'since (UTC)'], line) : ''}
 ${
   history.length

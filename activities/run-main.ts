@@ -1,5 +1,6 @@
 /** One run: figures, curves, timeline, where the time went, nodes, failures, requests, events. Pure. */
-import { duration, type RunState, type Span } from '../workflows/status.js';
+import { causesOf, ledgerOf } from '../workflows/ledger.js';
+import { duration, type RunState } from '../workflows/status.js';
 import { chartData, clock, table } from './html-page.js';
 import type { Chart } from './page-script.js';
 import { escapeHtml, timeline } from './timeline.js';
@@ -15,8 +16,15 @@ export function runMain(state: RunState, said: string, now: number): string {
 ${(state.rates ?? []).length < 2 ? '' : '<h2>Throughput</h2><div class="chart" id="throughput"></div>'}
 ${chartData(charts(state))}
 <h2>Phases</h2>${timeline(state.phases, now)}
-<h2>Where the time went</h2>${table(['phase', 'seconds', 'share'], ledger(state.phases, now))}
+<h2>Where the time went</h2>${table(['phase', 'cause', 'node-seconds', 'share'], ledger(state, now))}
 <h2>Nodes</h2>${table(['node', 'part', 'keeps copies of'], nodes(state))}
+${section(
+  'What failures cost',
+  ['cause', 'failures', 'iterations trained again', 'mean seconds to the next launch'],
+  causesOf(state).map(({ cause, failures, lostIterations, toNextLaunch }) => [
+    ...[cause, String(failures), String(lostIterations), toNextLaunch?.toFixed(1) ?? 'none followed'],
+  ]),
+)}
 ${section(
   'Failures',
   ['generation', 'cause', 'culprit', 'went on from iteration'],
@@ -67,10 +75,11 @@ const nodes = ({ nodes, spares, copies = {} }: RunState): string[][] => [
   ...spares.map((name) => [name, 'spare', (copies[name] ?? []).join(', ')]),
 ];
 
-/** Seconds a phase, over all times that it was entered. */
-function ledger(phases: Span[], now: number): string[][] {
-  const seconds = new Map<string, number>();
-  for (const { name, from, to = now } of phases) seconds.set(name, (seconds.get(name) ?? 0) + (to - from) / 1000);
-  const all = [...seconds.values()].reduce((sum, value) => sum + value, 0);
-  return [...seconds].map(([name, value]) => [name, value.toFixed(1), `${((100 * value) / (all || 1)).toFixed(0)} %`]);
+/** Node-seconds a phase and cause, over all times that it was entered. */
+function ledger(state: RunState, now: number): string[][] {
+  const rows = ledgerOf(state, now);
+  const all = rows.reduce((sum, { nodeSeconds }) => sum + nodeSeconds, 0);
+  return rows.map(({ phase, cause, nodeSeconds }) => [
+    ...[phase, cause, nodeSeconds.toFixed(1), `${((100 * nodeSeconds) / (all || 1)).toFixed(0)} %`],
+  ]);
 }

@@ -17,7 +17,12 @@ export function copyAll(input: GenerationInput, progress: Progress, until: numbe
   const plan: CopyPlan = { ...input.copies };
   const all = [...input.nodes, ...input.spares];
   const away = new Set<string>();
-  return copyingNodes(input).map((task) => follow(task));
+  // Also one that waits for its next attempt ends quietly: where a watcher has failed nobody asks for it any more.
+  return copyingNodes(input).map((task) =>
+    follow(task).catch((error: unknown) => {
+      if (!isCancellation(error)) throw error;
+    }),
+  );
 
   async function follow(task: CopyTask): Promise<void> {
     const askAfter = patienceWith(task.node, all, input.timing);
@@ -51,6 +56,7 @@ export function copyAll(input: GenerationInput, progress: Progress, until: numbe
     progress.replace(
       name,
       tasks.map((task) => task.name),
+      node.name,
     );
     await Promise.all(tasks.map(follow));
   }

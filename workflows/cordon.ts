@@ -1,7 +1,8 @@
 /** What people do to nodes of the pool, and the answer to it. Pure. */
 import type { Holder } from './contract.js';
+import { liftQuarantine } from './quarantine.js';
 import type { PoolRequest } from './requests.js';
-import type { PoolState } from './roster.js';
+import type { PoolNode, PoolState } from './roster.js';
 
 const HISTORY = 100;
 
@@ -14,13 +15,14 @@ export function poolAnswer(state: PoolState, { name, node }: PoolRequest): PoolA
     return {
       refuse: `node: expected one of the pool's, ${state.nodes.map((other) => other.name).join(', ')}, got ${JSON.stringify(node)}`,
     };
-  const { holder, cordoned } = known;
+  const { holder, cordoned, quarantined } = known;
   if (name === 'uncordon')
-    return cordoned
-      ? { say: `${node} is given to runs again${holder ? `, when ${holder.workflowId} has given it back` : ''}` }
-      : { refuse: `node: ${node} is not cordoned` };
+    return cordoned || quarantined
+      ? { say: againGiven(known) }
+      : { refuse: `node: ${node} is neither cordoned nor in quarantine` };
   const already = cordoned ? `${node} was cordoned already, by ${cordoned.who}: ${cordoned.why}. ` : '';
-  if (!holder) return { say: `${already}${node} is free, and is given to no run until it is uncordoned` };
+  const how = quarantined ? 'in quarantine' : 'free';
+  if (!holder) return { say: `${already}${node} is ${how}, and is given to no run until it is uncordoned` };
   return name === 'cordon'
     ? { say: `${already}${holder.workflowId} keeps ${node}; after that no run gets it until it is uncordoned` }
     : {
@@ -29,12 +31,22 @@ export function poolAnswer(state: PoolState, { name, node }: PoolRequest): PoolA
       };
 }
 
+function againGiven({ name, holder, quarantined, away }: PoolNode): string {
+  const lifted = quarantined
+    ? `the quarantine of ${name} is lifted, and what its hardware did is forgotten (${quarantined.reason}). `
+    : '';
+  const when = holder ? `, when ${holder.workflowId} has given it back` : away ? ', when it answers' : '';
+  return `${lifted}${name} is given to runs again${when}`;
+}
+
 /** Writes it down. */
 export function applyToPool(state: PoolState, { name, node, who, why }: PoolRequest, now: number): void {
   const known = state.nodes.find((other) => other.name === node);
   if (!known) return;
-  if (name === 'uncordon') delete known.cordoned;
-  else known.cordoned ??= { since: now, who, why };
+  if (name === 'uncordon') {
+    delete known.cordoned;
+    liftQuarantine(state, node);
+  } else known.cordoned ??= { since: now, who, why };
   const what = { cordon: 'cordoned', uncordon: 'uncordoned', drain: 'drained' }[name];
   state.history = [...(state.history ?? []), { at: now, node, what, who, why }].slice(-HISTORY);
 }

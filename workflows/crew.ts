@@ -1,7 +1,7 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
 import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
 import { onNode, type NodeInfo } from './contract.js';
-import { cordonNode, release, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
+import { cordonNode, release, reportFault, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
 import { createPoolRequests, type Waiting } from './pool-requests.js';
 import { infoOf } from './roster.js';
 import type { RunSpec } from './spec.js';
@@ -15,10 +15,12 @@ export interface Crew {
   keepers: NodeInfo[];
   /** Waits for the first full set: members and spares, all or none. */
   lease(): Promise<void>;
-  /** Asks for spares, one by one, and does not wait: they join at the next launch. */
+  /** Asks for spares, one by one, and does not wait: they join at the next launch, or when they are welcomed. */
   seek(count: number): void;
   /** Spares that came since the last launch. */
   newcomers: NodeInfo[];
+  /** Makes spares of those that came, and says which. */
+  welcome(): NodeInfo[];
   /** How many spares are asked for and have not come. */
   readonly sought: number;
   /** Puts a spare, or a node from the pool, in the place of members that are to leave, which are well and keep what they have; spares just leave. */
@@ -27,8 +29,11 @@ export interface Crew {
   cordon(wanted: NodeWanted): void;
   /** Gives spares back, down to this many. */
   shrink(spares: number): Promise<void>;
-  /** Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares. */
-  replace(lost: string[], reason: string): Promise<void>;
+  /**
+   * Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares.
+   * A node whose hardware failed is not to come back at once.
+   */
+  replace(lost: string[], reason: string, hardware?: boolean): Promise<void>;
   /**
    * A fresh token, with which every node of the run has ended what older launches left, and refuses such from now on.
    * Also takes the nodes' present addresses: a worker may have come back on another port.
@@ -59,17 +64,13 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     arrived(node!.name);
   }
 
-  function settleIn(): void {
-    crew.spares.push(...crew.newcomers.splice(0));
-  }
-
   /** A spare, else the one that is asked for already, else a new one. */
   async function standIn(): Promise<NodeInfo> {
     if (crew.spares.length === 0 && crew.newcomers.length === 0) {
       if (pool.sought === 0) return taken(await pool.ask(1))[0]!;
       await pool.urge(() => crew.newcomers[0]);
     }
-    settleIn();
+    crew.welcome();
     return crew.spares.shift()!;
   }
 
@@ -106,8 +107,14 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
         });
     },
 
+    welcome() {
+      const came = crew.newcomers.splice(0);
+      crew.spares.push(...came);
+      return came;
+    },
+
     async move(moves) {
-      settleIn();
+      crew.welcome();
       const leaving = moves.map(({ node }) => node);
       // A cordoned node is for all runs alike to do without, until it no longer is.
       for (const { node, cordon } of moves) if (!cordon) pool.doWithout(node);
@@ -124,19 +131,24 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     },
 
     async shrink(spares) {
-      settleIn();
+      crew.welcome();
       const surplus = crew.spares.splice(spares).map(({ name }) => name);
       if (surplus.length) await pool.tell((to) => to.signal(release, { holder, nodes: surplus }));
     },
 
-    async replace(lost, reason) {
-      settleIn();
-      for (const node of lost) await pool.tell((to) => to.signal(reportLost, { node, reason }));
+    async replace(lost, reason, hardware = false) {
+      crew.welcome();
+      const at = Date.now();
+      const fault = `${reason} (run ${holder.workflowId})`;
+      for (const node of lost)
+        await pool.tell((to) =>
+          hardware ? to.signal(reportFault, { node, reason: fault, at }) : to.signal(reportLost, { node, reason }),
+        );
       await giveUp(lost);
     },
 
     async fence() {
-      settleIn();
+      crew.welcome();
       const token = await pool.newToken();
       const fenced = async ({ name }: NodeInfo) => infoOf(await onNode(name, spec.recovery).fenceNode({ token }));
       const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));

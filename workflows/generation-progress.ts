@@ -99,6 +99,7 @@ export function followProgress(input: GenerationInput) {
 
   const { parent, startTime } = workflowInfo();
   let points: GenerationNews['points'] = [];
+  const lostSpares: string[] = [];
   let toldAt = 0;
 
   const tell = async (): Promise<void> => {
@@ -111,6 +112,7 @@ export function followProgress(input: GenerationInput) {
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
       ...(state.slow && { slow: state.slow }),
+      ...(lostSpares.length > 0 && { lostSpares: lostSpares.splice(0) }),
     };
     toldAt = Date.now();
     points = [];
@@ -157,7 +159,11 @@ export function followProgress(input: GenerationInput) {
     /** The last word: what was kept back till it was due. */
     tell,
     /** Other parts, or none, take the place of one whose node is gone. */
-    replace: (task: string, others: string[]): void => {
+    replace: (task: string, others: string[], gone: string): void => {
+      if (input.spares.some(({ name }) => name === gone)) {
+        lostSpares.push(gone);
+        void tell();
+      }
       expected = [...expected.filter((other) => other !== task), ...others];
       count();
     },

@@ -52,6 +52,14 @@ export interface AcquireNodes {
   except?: string[];
 }
 
+/** From a run that replaced a node for its hardware. */
+export interface HardwareFault {
+  node: string;
+  reason: string;
+  /** When it was decided, in milliseconds since the epoch; with the node, what tells one fault from another. */
+  at: number;
+}
+
 /** From the pool to a run that waits: for what, and behind whom. */
 export interface PlaceInLine {
   requestId: string;
@@ -92,6 +100,8 @@ export interface GenerationNews {
   replicated: number;
   points: [iteration: number, loss: number][];
   slow?: Slowdown;
+  /** Spares that no longer keep what they were to keep. */
+  lostSpares?: string[];
 }
 
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
@@ -108,6 +118,7 @@ export const join = defineSignal<[NodeAnswer]>('join');
 export const acquire = defineSignal<[AcquireNodes]>('acquire');
 export const requestLaunch = defineSignal<[{ requestId: string; holder: Holder }]>('requestLaunch');
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
+export const reportFault = defineSignal<[HardwareFault]>('reportFault');
 export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('release');
 /** From a run that drains a node: as the update `cordon`, which a workflow cannot send. */
 export const cordonNode = defineSignal<[NodeWanted]>('cordonNode');

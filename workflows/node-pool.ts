@@ -20,6 +20,7 @@ import {
   nodesGranted,
   poolState,
   release,
+  reportFault,
   reportLost,
   requestLaunch,
   status,
@@ -28,6 +29,7 @@ import {
 import { applyToPool } from './cordon.js';
 import { handlePoolUpdates, tellPlaces, to } from './pool-conversation.js';
 import { describePool } from './pool-page.js';
+import { endRests, noteFault } from './quarantine.js';
 import {
   candidates,
   enqueue,
@@ -76,6 +78,10 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     const known = state.nodes.find(({ name }) => name === node);
     if (known) known.away = reason;
   });
+  setHandler(reportFault, (fault) => {
+    noteFault(state, fault);
+    changed = true;
+  });
   setHandler(release, ({ holder, nodes }) => {
     giveBack(state, holder, nodes);
     changed = true;
@@ -97,6 +103,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
       await lookAgain(state);
       looked = Date.now();
     }
+    endRests(state, Date.now());
     await settle(state);
     await tellPlaces(state, told);
     if (!workflowInfo().continueAsNewSuggested) continue;

@@ -1,4 +1,5 @@
 /** The pool's page of text: its nodes, who waits behind whom, and what people did. Pure. */
+import type { Quarantine } from './quarantine.js';
 import { inOrder, trainedBy, type PoolNode, type PoolState, type Waiting } from './roster.js';
 
 const EVENTS = 10;
@@ -21,13 +22,18 @@ export function describePool(state: PoolState, now: number): string {
   ].join('\n');
 }
 
-function stateOf({ away, holder, cordoned }: PoolNode): string {
-  const held = holder ? `held by ${holder.workflowId}` : 'free';
-  const where = away ? `away: ${away}` : held;
-  return cordoned
-    ? `${where === 'free' ? '' : `${where}, `}cordoned since ${minute(cordoned.since)} by ${cordoned.who}: ${cordoned.why}`
-    : where;
+function stateOf({ away, holder, cordoned, quarantined }: PoolNode): string {
+  const held = holder && `held by ${holder.workflowId}`;
+  const told = [
+    away ? `away: ${away}` : held,
+    cordoned && `cordoned since ${minute(cordoned.since)} by ${cordoned.who}: ${cordoned.why}`,
+    quarantined && inQuarantine(quarantined),
+  ];
+  return told.filter(Boolean).join(', ') || 'free';
 }
+
+const inQuarantine = ({ since, until, reason }: Quarantine): string =>
+  `in quarantine since ${minute(since)}, until ${until === undefined ? 'somebody lifts it (uncordon)' : minute(until)}: ${reason}`;
 
 function describeWaiting({ nodes }: PoolState, request: Waiting): string {
   const other = trainedBy(nodes, request);
@@ -49,9 +55,11 @@ export function placeOf(state: PoolState, request: Waiting, now: number): string
       ? `held by ${node.holder.workflowId}`
       : node.cordoned
         ? 'cordoned'
-        : node.away
-          ? 'away'
-          : 'free';
+        : node.quarantined
+          ? 'in quarantine'
+          : node.away
+            ? 'away'
+            : 'free';
     held.set(what, (held.get(what) ?? 0) + 1);
   }
   const where = [...held].map(([what, count]) => `${count} ${what}`).join(', ');

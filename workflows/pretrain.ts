@@ -39,7 +39,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     (what) => waitingOf(run)(what),
     (node) => spareArrived(run, node),
   );
-  const run: Run = { spec, name, state, crew, file: input, wishes: noWishes(), passed: [] };
+  const run: Run = { spec, name, state, crew, file: input, wishes: noWishes(), passed: [], lostSpares: [] };
   setHandler(status, () => describeRun(state), {
     description: "The run's page: phase, nodes, iteration, loss, pace, checkpoint, what it waits for, what was asked",
   });
@@ -143,7 +143,8 @@ const result = (state: RunState, message: string): PretrainResult => ({
 /** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
 function followNews(run: Run): void {
   const { state } = run;
-  setHandler(generationNews, ({ generation, iteration, loss, secondsPerIteration, replicated, points, slow }) => {
+  setHandler(generationNews, (news) => {
+    const { generation, iteration, loss, secondsPerIteration, replicated, points, slow } = news;
     if (generation !== state.generation) return;
     state.iteration = iteration;
     state.replicated = replicated;
@@ -154,6 +155,7 @@ function followNews(run: Run): void {
     if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
     addPoints(state, points);
     addRate(state);
+    run.lostSpares.push(...(news.lostSpares ?? []));
     show(run);
   });
 }

@@ -86,7 +86,7 @@ export const RUN_UPDATES: Record<RunRequest['name'], string> = {
 
 export const POOL_UPDATES: Record<PoolRequest['name'], string> = {
   cordon: 'Gives the node to no run from now on; one that holds it keeps it. {node, who, why}',
-  uncordon: 'Takes that back. {node, who, why}',
+  uncordon: 'Takes that back, and lifts the quarantine of a node whose hardware failed. {node, who, why}',
   drain: 'Cordons the node, and asks the run that holds it to move away at its next checkpoint. {node, who, why}',
 };
 

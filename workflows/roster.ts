@@ -1,6 +1,7 @@
 /** The pool's book: its nodes, who holds them, who waits, and whose turn it is. Pure. */
 import type { Holder, NodeInfo } from './contract.js';
 import type { AcquireNodes } from './messages.js';
+import type { Quarantine } from './quarantine.js';
 
 export interface PoolNode extends NodeInfo {
   /** Why nothing is given to this node until it answers again. */
@@ -8,6 +9,10 @@ export interface PoolNode extends NodeInfo {
   holder?: Holder;
   /** Given to no run until somebody says so; one that holds it keeps it. */
   cordoned?: Cordon;
+  /** Given to nobody until it is over or lifted, whatever run it is in, and whether it answers or not. */
+  quarantined?: Quarantine;
+  /** When its hardware failed. */
+  faults?: number[];
   /** The series it served, the last one last: their data is there. */
   served?: string[];
 }
@@ -67,19 +72,21 @@ export function inOrder({ nodes, waiting }: PoolState, now: number): Waiting[] {
 const isStuck = (nodes: PoolNode[], { holder, spare }: AcquireNodes): boolean =>
   !spare && nodes.some((node) => isHeldBy(node, holder));
 
-/** What is not cordoned and not ruled out by the request itself, be it free or not. */
+/** What is not cordoned, comes back by itself and is not ruled out by the request itself, be it free or not. */
 const suits = (node: PoolNode, { devices, except = [] }: AcquireNodes): boolean =>
-  node.devices >= devices && !node.cordoned && !except.includes(node.name);
+  node.devices >= devices && !node.cordoned && !isLeftToAPerson(node) && !except.includes(node.name);
+
+const isLeftToAPerson = ({ quarantined }: PoolNode): boolean =>
+  quarantined !== undefined && quarantined.until === undefined;
 
 /**
  * Whose turn it is. One that asks for more than there is, or whose series another run is training, lets the others
- * pass, unless it is stuck.
+ * pass, unless it is stuck. A spare takes nothing from those behind it while no free node suits it.
  */
 export function nextRequest(state: PoolState, now: number): Waiting | undefined {
   const { nodes } = state;
   const possible = (request: AcquireNodes) =>
-    nodes.filter((node) => suits(node, request) && (!request.spare || !isHeldBy(node, request.holder))).length >=
-    request.nodes;
+    nodes.filter((node) => suits(node, request) && (!request.spare || isFree(node))).length >= request.nodes;
   return inOrder(state, now).find(
     (request) => isStuck(nodes, request) || (possible(request) && !trainedBy(nodes, request)),
   );
@@ -89,8 +96,8 @@ export function nextRequest(state: PoolState, now: number): Waiting | undefined 
 export const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
   nodes.find((node) => node.holder && !same(node.holder, holder) && node.served?.at(-1) === series)?.holder;
 
-export const isFree = ({ away, holder, cordoned }: PoolNode): boolean =>
-  away === undefined && holder === undefined && cordoned === undefined;
+export const isFree = ({ away, holder, cordoned, quarantined }: PoolNode): boolean =>
+  away === undefined && holder === undefined && cordoned === undefined && quarantined === undefined;
 
 /** Which free nodes a request would get, those that served its series first; nothing if there are too few. */
 export function candidates({ nodes }: PoolState, request: AcquireNodes) {

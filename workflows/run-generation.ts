@@ -1,10 +1,19 @@
 /** The run's side of one generation: starting the child, and the decision after it has failed. */
-import { ApplicationFailure, log, setCurrentDetails, sleep, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { runChild } from './child.js';
 import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
 import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
+import { refillSpares } from './refill-spares.js';
 import { relayEnding } from './relay-ending.js';
 import type { Gate } from './requests.js';
 import type { RunSpec } from './spec.js';
@@ -30,6 +39,8 @@ export interface Run {
   wishes: Wishes;
   /** Gates that are behind the run. */
   passed: Gate[];
+  /** Spares that a generation has lost, to be replaced. */
+  lostSpares: string[];
 }
 
 export async function runGeneration(
@@ -49,8 +60,15 @@ export async function runGeneration(
   const relaying = relayEnding(workflowId, input.token, wantedEnding, () => isOver);
   // When the run is cancelled nobody waits for it.
   relaying.catch(() => undefined);
+  const refilling = new CancellationScope({ cancellable: true });
+  refilling
+    .run(() => refillSpares(run, input))
+    .catch((error: unknown) => {
+      if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
+    });
   const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
     isOver = true;
+    refilling.cancel();
   });
   await relaying;
   state.iteration = result.iteration;
@@ -82,9 +100,11 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
     );
   // A node that only its peers do not reach answers the server, and would join the next gang to no avail.
   const unreached = cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
-  const replaced = [...new Set([...(decision.action === 'replace' ? decision.replace : []), ...unreached])];
+  const asDecided = decision.action === 'replace' ? decision.replace : [];
+  const replaced = [...new Set([...asDecided, ...unreached])];
   if (replaced.length) {
-    await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why);
+    const hardware = decision.action === 'replace' && decision.hardware;
+    await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why, hardware);
     note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
   }
   await sleep(decision.pauseMs);

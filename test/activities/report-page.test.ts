@@ -40,8 +40,8 @@ function finished(): RunState {
     endedAt: 2,
     culprit: 'n2',
     cause: 'node',
-    iteration: 31,
-    at: 0,
+    iteration: 3,
+    at: 7500,
     why: 'n2 did not answer',
   });
   return state;
@@ -77,12 +77,12 @@ describe('the report', () => {
     expect(page).toContain(row('is pending'));
   });
 
-  it('adds up the seconds of each phase and each generation', () => {
+  it('adds up the node-seconds of each phase and cause, and says what a cause cost', () => {
     const page = renderReport(finished(), result);
     for (const row of [
-      '<td>check</td><td>2.0</td>',
-      '<td>generation 1</td><td>5.0</td>',
-      '<td>generation 2</td><td>1.0</td>',
+      '<td>check</td><td>work</td><td>4.0</td><td>25 %</td>',
+      '<td>train</td><td>work</td><td>12.0</td><td>75 %</td>',
+      '<td>node</td><td>1</td><td>1</td><td>0.5</td>',
     ])
       expect(page).toContain(row);
   });

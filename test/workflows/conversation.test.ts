@@ -191,7 +191,7 @@ it.concurrent('moves away from a node that the pool drains', async (test) => {
     'is given to runs again',
   );
   expect(await refusalOf(pool.executeUpdate('uncordon', { args: [{ ...who, node: held[0] }] }))).toContain(
-    'is not cordoned',
+    'is neither cordoned nor in quarantine',
   );
   expect(await cluster.poolStatus()).toMatch(
     new RegExp(`${held[0]} drained by ann: new fans\\n.*${held[0]} uncordoned by ann`),

@@ -115,26 +115,30 @@ it.concurrent('takes nothing from a run while nobody can say whether it still ru
   await waiting.cancel();
 });
 
-it.concurrent('keeps nodes, holders, queue and tokens when its history is full', async (test) => {
-  const cluster = await startFakeCluster(test);
-  const { nodes } = await patientNodes(cluster, 'a');
-  const holder = await start(cluster, 'holder', 1);
-  await until(() => nodes[0]!.calls.includes('watchTraining'));
-  const waiting = await start(cluster, 'waiting', 1);
-  await until(() => waits(cluster, 'waiting'));
-  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
-  const before = await cluster.poolStatus();
-  const { runId } = await pool.describe();
-  for (let burst = 0; burst < 10; burst++)
-    await Promise.all(Array.from({ length: 450 }, () => pool.signal('join', { ...nodes[0]!.info, token: 0 })));
-  await until(async () => (await pool.describe()).runId !== runId, 40);
-  expect(await cluster.poolStatus()).toBe(before);
-  expect(before).toContain('last launch token 1');
-  await holder.cancel();
-  await until(async () => (await heldBy(cluster, 'waiting')) === 1);
-  await until(async () => (await cluster.poolStatus()).includes('last launch token 2'));
-  await waiting.cancel();
-});
+it.concurrent(
+  'keeps nodes, holders, queue and tokens when its history is full',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { nodes } = await patientNodes(cluster, 'a');
+    const holder = await start(cluster, 'holder', 1);
+    await until(() => nodes[0]!.calls.includes('watchTraining'));
+    const waiting = await start(cluster, 'waiting', 1);
+    await until(() => waits(cluster, 'waiting'));
+    const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+    const before = await cluster.poolStatus();
+    const { runId } = await pool.describe();
+    for (let burst = 0; burst < 10; burst++)
+      await Promise.all(Array.from({ length: 450 }, () => pool.signal('join', { ...nodes[0]!.info, token: 0 })));
+    await until(async () => (await pool.describe()).runId !== runId, 40);
+    expect(await cluster.poolStatus()).toBe(before);
+    expect(before).toContain('last launch token 1');
+    await holder.cancel();
+    await until(async () => (await heldBy(cluster, 'waiting')) === 1);
+    await until(async () => (await cluster.poolStatus()).includes('last launch token 2'));
+    await waiting.cancel();
+  },
+  180_000,
+);
 
 it.concurrent('makes a second run of a series wait for the first, and lets others pass meanwhile', async (test) => {
   const cluster = await startFakeCluster(test);
@@ -188,4 +192,31 @@ it.concurrent('gives tokens above all that its nodes have seen, though it began 
   });
   await (await start(cluster, 'run', 1)).result();
   expect(tokens).toEqual([42]);
+});
+
+it.concurrent('keeps a node whose device failed from the run that lost it, and from the next', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const sick = await cluster.node('a', {
+    watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
+    stopTraining: () =>
+      Promise.resolve({
+        ...{ node: `a-${cluster.pool}`, confirmed: true, logPath: '/log', exitCode: 1 },
+        firstError: 'HBM MULTI BIT ECC ERROR',
+      }),
+  });
+  const spare = await cluster.node('b');
+  expect(await (await start(cluster, 'run', 1)).result()).toMatchObject({ iteration: 20, failures: 1 });
+  expect(await cluster.poolStatus()).toMatch(
+    /a-\S+ .* \| in quarantine since \S+ \S+ UTC, until \S+ \S+ UTC: a-\S+: HBM MULTI BIT ECC ERROR .*\(run run-\S+\) \|/,
+  );
+  await (await start(cluster, 'next', 1)).result();
+  const launches = ({ calls }: FakeNode) => calls.filter((call) => call === 'launchTraining').length;
+  expect([launches(sick), launches(spare)]).toEqual([1, 2]);
+
+  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+  const uncordon = { who: 'ann', why: 'new HBM', node: sick.info.name };
+  expect(await pool.executeUpdate<string, [object]>('uncordon', { args: [uncordon] })).toMatch(
+    /^the quarantine of a-\S+ is lifted, .*HBM MULTI BIT ECC ERROR.* is given to runs again$/,
+  );
+  expect(await cluster.poolStatus()).toMatch(/a-\S+ .* \| free \|[^]*uncordoned by ann: new HBM/);
 });

@@ -228,6 +228,17 @@ describe('in line', () => {
     expect(serve(state, 1)).toMatchObject([{ run: 'run-2' }]);
   });
 
+  it('a run that wants a spare lets others pass to nodes that it cannot have', () => {
+    const state = poolOf(2);
+    enqueue(state, requestOf(1, 1), 0);
+    serve(state, 0);
+    enqueue(state, requestOf(1, 1, { requestId: 'spare', spare: true, except: ['n1'] }), 1);
+    enqueue(state, requestOf(2, 1), 2);
+    enqueue(state, requestOf(3, 1), 3);
+    expect(serve(state, 3)).toEqual([{ run: 'run-2', wanted: 1, names: ['n1'] }]);
+    expect(state.waiting).toHaveLength(2);
+  });
+
   it('says of which run it waits for the series', () => {
     const state = poolOf(2);
     enqueue(state, requestOf(1, 1, { series: 'same' }), 0);

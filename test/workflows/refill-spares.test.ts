@@ -1,0 +1,60 @@
+/** A run that trains on while its spare is replaced. */
+import { heartbeat, sleep } from '@temporalio/activity';
+import { expect, it } from 'vitest';
+import type { NodeActivities, RestoreCheckpointInput } from '../../workflows/contract.js';
+import { pause } from '../../activities/process.js';
+import { holding, startFakeCluster } from '../support/fake-cluster.js';
+import { until } from '../support/until.js';
+
+it('takes a node that joins the pool for the spare it used up, with the newest checkpoint, and trains on meanwhile', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let isOver = false;
+  const lasting = async () => {
+    for (; !isOver; await sleep(50)) heartbeat();
+  };
+  const training: Partial<NodeActivities> = {
+    watchTraining: async () => {
+      await lasting();
+      return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20 } };
+    },
+    replicateCheckpoint: async ({ until: iteration }) => {
+      await lasting();
+      return { iteration };
+    },
+  };
+  const lists = (shard: string) => ({ listCheckpoints: () => Promise.resolve(holding(shard, 10)) });
+  const first = await cluster.node('a', { ...training, ...lists('mp_rank_00_000') });
+  const second = await cluster.node('b', { ...training, ...lists('mp_rank_00_001') });
+  const spare = await cluster.node('c', { ...training, ...lists('mp_rank_00_001') });
+  const file = cluster.runFile({ cluster: { spares: 1 }, train: { replicas: 1 } });
+  const handle = await cluster.client.workflow.start('pretrain', {
+    ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
+    args: [file],
+  });
+  await until(() => second.calls.includes('watchTraining'), 40);
+  await second.switchOff();
+  await until(() => spare.calls.includes('watchTraining'), 60);
+  expect(await handle.query<string>('status')).toContain('spares none');
+
+  const requests = async () => (await cluster.poolStatus()).match(/waits for 1 spare nodes/g)?.length ?? 0;
+  await until(async () => (await requests()) === 1);
+  const more = { who: 'ann', why: 'a long weekend', count: 1 };
+  await handle.executeUpdate('addSpare', { args: [more] });
+  await until(async () => (await requests()) === 2);
+
+  const restores: RestoreCheckpointInput[] = [];
+  const joined = await cluster.node('d', {
+    ...training,
+    restoreCheckpoint: async (input) => void restores.push(input),
+  });
+  await until(async () => (await handle.query<string>('status')).includes('is a spare now, with the data'), 60);
+  expect(joined.calls).toContain('fenceNode');
+  expect(restores).toMatchObject([{ iteration: 10, setAsideNewer: false, shards: [{ shard: 'mp_rank_00_000' }] }]);
+  expect(await handle.query<string>('status')).toContain(`spares ${joined.info.name}`);
+  expect(first.calls.filter((call) => call === 'launchTraining')).toHaveLength(2);
+  await pause(500);
+  expect(await requests()).toBe(1);
+  isOver = true;
+  expect(await handle.result()).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
+  await until(async () => !(await cluster.poolStatus()).includes('held by'));
+}, 180_000);

@@ -1,0 +1,69 @@
+/** While a gang trains: spares that are lost or used up are replaced, and what a launch needs is brought to the new ones. */
+import { CancellationScope, condition, isCancellation, log, workflowInfo } from '@temporalio/workflow';
+import { newestComplete, planCopies } from './checkpoints.js';
+import { runChild } from './child.js';
+import { onNode, peerOf, type NodeInfo } from './contract.js';
+import { messageOf } from './failure-chain.js';
+import type { GenerationInput } from './generation-progress.js';
+import { checkpointsDir } from './plan.js';
+import { prepareData } from './prepare-data.js';
+import { listCheckpoints } from './restore.js';
+import { note, type Run } from './run-generation.js';
+import { allShards, placeNodes } from './topology.js';
+
+/** Goes on until it is cancelled. Nothing here is a reason to disturb training: what fails is left to the next launch. */
+export async function refillSpares(run: Run, input: GenerationInput): Promise<void> {
+  const { spec, crew, lostSpares } = run;
+  const lacking = () => spec.cluster.spares - crew.spares.length - crew.newcomers.length - crew.sought;
+  for (;;) {
+    await condition(() => lostSpares.length > 0 || crew.newcomers.length > 0 || lacking() > 0);
+    const lost = lostSpares.splice(0).filter((name) => crew.spares.some((spare) => spare.name === name));
+    const came = crew.welcome();
+    if (lost.length > 0) {
+      await CancellationScope.nonCancellable(() => crew.replace(lost, 'its copier of checkpoints ended'));
+      note(run, `spare ${lost.join(', ')} was lost; the pool is asked for another`);
+    }
+    // The pool's answer may come after this generation has ended, and is not to be missed.
+    await CancellationScope.nonCancellable(() => Promise.resolve(crew.seek(lacking())));
+    for (const node of came) await settle(run, input, node);
+  }
+}
+
+/** Whatever fails is made up for by the next launch. */
+async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
+  try {
+    await bring(run, input, node);
+    note(run, `${node.name} is a spare now, with the data and the newest checkpoint`);
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.warn('a new spare is not ready yet', { node: node.name, error: messageOf(error) });
+    note(run, `${node.name} is a spare now; data or checkpoint follow with the next launch: ${messageOf(error)}`);
+  }
+}
+
+async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
+  const timing = spec.recovery;
+  const own = onNode(node.name, timing);
+  // It may have come from another run: what that one left is ended.
+  await own.fenceNode({ token: input.token });
+  await runChild(
+    prepareData,
+    {
+      workflowId: `${workflowInfo().workflowId}/data-${node.name}`,
+      input: { spec, nodes: [...input.nodes, node], timing },
+      summary: `dataset for the spare ${node.name}`,
+    },
+    () => undefined,
+  );
+  const places = placeNodes(spec.parallel, spec.cluster.nodes, input.devices);
+  const shards = allShards(spec.parallel, spec.cluster.nodes * input.devices);
+  const dir = checkpointsDir(spec.series);
+  const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing), shards);
+  // What it would have kept copies of, had it been there at the launch.
+  const copies = planCopies(places, input.nodes.map(peerOf), crew.spares.map(peerOf), spec.train.replicas)[node.name];
+  if (!newest || !copies) return;
+  await own.restoreCheckpoint({
+    ...{ dir, iteration: newest.iteration, setAsideNewer: false },
+    shards: copies.map(({ shard }) => newest.shards[shard]!),
+  });
+}
