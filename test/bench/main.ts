@@ -7,6 +7,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   'preprocess-encoder': () => import('./preprocess/encoder.js'),
   'preprocess-memory': () => import('./preprocess/memory.js'),
   'preprocess-merge': () => import('./preprocess/merge.js'),
+  overhead: () => import('./overhead/main.js'),
 };
 
 const [name = ''] = process.argv.splice(2, 1);
