@@ -93,7 +93,11 @@ export function createCrew(spec: RunSpec, waiting: Waiting): Crew {
       await insist(() => pool().signal(requestLaunch, { requestId, holder }), waiting, spec.cluster.pool);
       await condition(() => tokens.has(requestId));
       const token = tokens.get(requestId)!;
-      const fenced = async ({ name }: NodeInfo) => infoOf(await onNode(name, spec.recovery).fenceNode({ token }));
+      const input = { token, run: workflowId, series: spec.series };
+      const fenced = async ({ name }: NodeInfo) => {
+        const answer = await onNode(name, spec.recovery).fenceNode(input);
+        return { ...infoOf(answer), ...(answer.access !== undefined && { access: answer.access }) };
+      };
       const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
       [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
       return token;
