@@ -1,11 +1,15 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
 import { startFileService } from '../../activities/file-service.js';
 import { grantAccess } from '../../activities/grants.js';
+import { pullArtifact } from '../../activities/transfer.js';
+import { peerOf } from '../../workflows/contract.js';
 import { testNode } from '../support/test-node.js';
 
 const DAY = 24 * 3_600_000;
@@ -120,4 +124,28 @@ test('a run sees the checkpoints of its own series only', async () => {
   expect(await status('/series/s/20/mp_rank_00')).toBe(404);
   expect(await status(`/artifacts/${shard}/manifest`)).toBe(404);
   expect(await status(`/artifacts/${shard}/blocks/0`)).toBe(404);
+});
+
+test('with a certificate it speaks TLS, to peers that know the authority', async () => {
+  const { dataDir } = await testNode('n01');
+  const [cert, key] = [join(dataDir, 'cert.pem'), join(dataDir, 'key.pem')];
+  const names = ['-subj', '/CN=n01', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  await promisify(execFile)('openssl', ['req', '-x509', ...ec, ...names, '-keyout', key, '-out', cert]);
+  await mkdir(join(dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(dataDir, 'datasets/k/prefix.bin'), '0123456789');
+  const artifact = await sealArtifact(dataDir, 'datasets/k');
+  const tls = { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') };
+  const { port, close } = await startFileService({ dataDir, host: '127.0.0.1', port: 0, name: 'n01', tls });
+  onTestFinished(close);
+  const access = await grantAccess(dataDir, { run: 'r', series: 's' });
+  const about = { name: 'n01', address: '127.0.0.1', devices: 1, profile: 'cpu' as const };
+  const from = [peerOf({ ...about, port, tls: true, access })];
+  const copied = pullArtifact(await testNode('n02', { peerCa: tls.cert }), { artifact, from });
+  expect(await copied).toEqual(artifact);
+  await expect(pullArtifact(await testNode('n03'), { artifact, from })).rejects.toThrow(
+    /cannot be reached: self-signed/,
+  );
+  const plain = [peerOf({ ...about, port, access })];
+  await expect(pullArtifact(await testNode('n04'), { artifact, from: plain })).rejects.toThrow(/no peer gave/);
 });

@@ -1,0 +1,15 @@
+/**
+ * `npm run bench -- <name> [options]`: measures against a peer in the same run and prints a table; with `--json` the last
+ * line on stdout is one JSON object. Each is also a program of its own, which reads the options after its name.
+ */
+const benches: Record<string, () => Promise<unknown>> = {
+  transfer: () => import('./transfer.js'),
+};
+
+const [name = ''] = process.argv.splice(2, 1);
+const bench = benches[name];
+if (bench) await bench();
+else {
+  process.stderr.write(`bench: expected one of ${Object.keys(benches).join(', ')}, got ${name || 'nothing'}\n`);
+  process.exitCode = 2;
+}
