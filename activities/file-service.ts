@@ -121,12 +121,14 @@ async function sendBlock(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const found = await bytesOf(dataDir, shown, index);
-  if (!found) return end(response, 404);
+  if (!(await bytesOf(dataDir, shown, index))) return end(response, 404);
   const gone = closed(response);
   const comfort = setInterval(() => response.writeProcessing(), PATIENCE_EVERY_MS);
   const release = await slots.take(gone).finally(() => clearInterval(comfort));
   response.once('close', release);
+  // Its file may have been given its name meanwhile.
+  const found = await bytesOf(dataDir, shown, index);
+  if (!found) return end(response, 404);
   const { offset, length } = found.block;
   const options = {
     ...{ root: dataDir, dotfiles: 'allow' as const, index: false as const, cacheControl: false },

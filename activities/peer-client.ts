@@ -75,6 +75,9 @@ export const askBytes = (asker: Asker, peer: Peer, path: string, options: AskOpt
     return Buffer.concat(chunks);
   });
 
+/** Chunks come in small: a call to the system for each would cost more than their bytes. */
+const WRITTEN_AT_ONCE = 2 ** 20;
+
 /** One block to its place in a file. It is proven when this resolves, and not yet on disk for sure. */
 export const fetchBlock = (
   asker: Asker,
@@ -87,18 +90,25 @@ export const fetchBlock = (
   ask(asker, peer, `/artifacts/${digest}/blocks/${block.index}`, options, async (body, touch) => {
     const hash = createHash('sha256');
     let received = 0;
+    let [written, waiting]: [number, Buffer[]] = [0, []];
+    const flush = async (): Promise<void> => {
+      const chunks = waiting;
+      const at = block.offset + written;
+      [written, waiting] = [received, []];
+      if (chunks.length > 0) await to.writev(chunks, at);
+    };
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {
         touch();
         if (received + chunk.length > block.length) throw wrong(peer, block, `is longer than ${block.length} bytes`);
-        const writing = to.write(chunk, 0, chunk.length, block.offset + received);
         hash.update(chunk);
-        await writing;
+        waiting.push(chunk);
         received += chunk.length;
         onBytes(chunk.length);
-        await paced(asker, chunk.length, options.signal);
-        touch();
+        if (received - written >= WRITTEN_AT_ONCE) await flush();
+        if (asker.copyRate) await paced(asker, asker.copyRate, chunk.length, options.signal);
       }
+      await flush();
       if (received < block.length)
         throw new DownloadError('cut', `${peer.url} broke off after ${received} of ${block.length} bytes of a block`);
       const found = hash.digest('hex');
@@ -115,10 +125,9 @@ const wrong = (peer: Peer, { index }: Block, what: string) =>
 /** When the next byte may come, for each node that has a limit. */
 const nextAt = new WeakMap<object, number>();
 
-async function paced(asker: Asker, bytes: number, signal: AbortSignal | undefined): Promise<void> {
-  if (!asker.copyRate) return;
+async function paced(asker: Asker, rate: number, bytes: number, signal: AbortSignal | undefined): Promise<void> {
   const now = performance.now();
   const at = Math.max(now, nextAt.get(asker) ?? 0);
-  nextAt.set(asker, at + (bytes / asker.copyRate) * 1000);
+  nextAt.set(asker, at + (bytes / rate) * 1000);
   if (at > now) await sleep(at - now, undefined, signal ? { signal } : {});
 }

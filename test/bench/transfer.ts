@@ -1,10 +1,11 @@
 /**
- * `npm run bench -- transfer [--megabytes 1024] [--rate 40] [--receivers 8] [--json]`: one artifact to several nodes on
- * links of one rate, beside `rsync` from its origin, and one transfer on loopback beside `curl` from nginx and
- * `sha256sum`. Needs Linux, root and iproute2; without rsync or nginx the line says so.
+ * `npm run bench -- transfer [--megabytes 256] [--block 8] [--rate 20] [--receivers 8] [--json]`: one artifact to several
+ * nodes on links of one rate, beside `rsync` from its origin, and one transfer on loopback beside `curl` from nginx and
+ * `sha256sum`. Blocks are smaller than 64 MiB so that a small artifact has as many as one of 2 GiB; on loopback they are
+ * not. Everything is in memory: the hosts' disks would be one. Needs Linux, root and iproute2; without rsync or nginx
+ * the line says so.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureLoopback } from './transfer/loopback.js';
@@ -13,18 +14,20 @@ import { makeOrigin, measureRsync, measureSwarm } from './transfer/receivers.js'
 
 const { values } = parseArgs({
   options: {
-    megabytes: { type: 'string', default: '1024' },
-    rate: { type: 'string', default: '40' },
+    megabytes: { type: 'string', default: '256' },
+    block: { type: 'string', default: '8' },
+    rate: { type: 'string', default: '20' },
     receivers: { type: 'string', default: '8' },
     json: { type: 'boolean', default: false },
   },
 });
 const [megabytes, rate, receivers] = [Number(values.megabytes), Number(values.rate), Number(values.receivers)];
 
-const dir = await mkdtemp(join(tmpdir(), 'bench-transfer-'));
+const dir = await mkdtemp('/dev/shm/bench-transfer-');
 try {
-  const origin = await makeOrigin(join(dir, 'origin'), megabytes * 2 ** 20);
-  const loopback = await measureLoopback(dir, origin);
+  const whole = await makeOrigin(join(dir, 'whole'), megabytes * 2 ** 20);
+  const loopback = await measureLoopback(dir, whole);
+  const origin = await makeOrigin(join(dir, 'origin'), megabytes * 2 ** 20, Number(values.block) * 2 ** 20);
   const network = await openNetwork(receivers, rate);
   try {
     const one = await measureSwarm(dir, network, origin, 1);
@@ -52,7 +55,15 @@ try {
     ];
     for (const [what, figure] of rows) process.stdout.write(`${what.padEnd(36)} ${figure}\n`);
     const measured = {
-      ...{ bench: 'transfer', megabytes, rate, receivers, timeRatio: ratio, originCopies: all.copies },
+      ...{
+        bench: 'transfer',
+        megabytes,
+        block: Number(values.block),
+        rate,
+        receivers,
+        timeRatio: ratio,
+        originCopies: all.copies,
+      },
       ...{ secondsOne: one.seconds, secondsAll: all.seconds },
       ...(rsync && rsyncOne && { rsyncTimeRatio: rsync.seconds / rsyncOne.seconds, rsyncOriginCopies: rsync.copies }),
       loopbackMegabytesPerSecond: loopback.ours,

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { readArtifact, sealArtifact, verifyArtifact } from '../../../activities/artifact.js';
+import { BLOCK_BYTES } from '../../../activities/blocks.js';
 import type { Artifact, Peer } from '../../../workflows/contract.js';
 import type { Host, Network } from './network.js';
 
@@ -27,7 +28,7 @@ export interface Measured {
   copies: number;
 }
 
-export async function makeOrigin(dataDir: string, bytes: number): Promise<Origin> {
+export async function makeOrigin(dataDir: string, bytes: number, block = BLOCK_BYTES): Promise<Origin> {
   await mkdir(join(dataDir, DIR), { recursive: true });
   const path = join(dataDir, DIR, FILE);
   const file = await open(path, 'w');
@@ -35,7 +36,7 @@ export async function makeOrigin(dataDir: string, bytes: number): Promise<Origin
   for (let left = bytes; left > 0; left -= chunk.length)
     await file.write(randomFillSync(chunk), 0, Math.min(left, chunk.length));
   await file.close();
-  return { dataDir, artifact: await sealArtifact(dataDir, DIR), file: path };
+  return { dataDir, artifact: await sealArtifact(dataDir, DIR, undefined, { block }), file: path };
 }
 
 export interface NodePart {
