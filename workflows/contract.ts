@@ -94,6 +94,8 @@ export interface SourceFile {
   sha256?: string;
   /** Git's name for the content, which a hub tells instead: SHA-1 over `blob <size>\0` and the bytes. */
   blob?: string;
+  /** Where nothing else pins the content: a file with another one by now is refused. */
+  etag?: string;
 }
 
 export interface SourceListing {
