@@ -8,16 +8,22 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Artifact } from '../workflows/contract.js';
 import { isLeftover, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
+import { BLOCK_BYTES, startDigests, type Digests } from './blocks.js';
 import { failure } from './failures.js';
+import { noteManifest } from './manifest-index.js';
 
 export interface ManifestFile {
   path: string;
   size: number;
   sha256: string;
+  /** Of each block in order, where the file has more than one. */
+  blocks?: string[];
 }
 
 export interface Manifest {
   files: ManifestFile[];
+  /** Size of blocks where it is not `BLOCK_BYTES`. */
+  block?: number;
   /** Of the launch that wrote the files, where a trainer did: two launches may save under one iteration's name. */
   token?: number;
 }
@@ -35,10 +41,11 @@ export function confined(root: string, path: string): string {
 }
 
 export interface SealOptions {
-  /** Digests that were computed while writing: these files are not read again. */
+  /** Digests that were computed while writing: these files are not read again, but for those of more than one block. */
   known?: ReadonlyMap<string, string>;
   token?: number;
   signal?: AbortSignal;
+  block?: number;
 }
 
 /** Hashes the files (all below `dir`, or those named), and declares the directory complete. */
@@ -46,22 +53,30 @@ export async function sealArtifact(
   dataDir: string,
   dir: string,
   names?: readonly string[],
-  { known, token, signal }: SealOptions = {},
+  { known, token, signal, block = BLOCK_BYTES }: SealOptions = {},
 ): Promise<Artifact> {
   const root = confined(dataDir, dir);
   const files: ManifestFile[] = [];
   for (const path of [...(names ?? (await filesBelow(root)))].sort(bytewise)) {
     const file = confined(root, path);
     const { size } = await stat(file);
-    files.push({ path, size, sha256: known?.get(path) ?? (await hashFile(file, signal ? { signal } : {})) });
+    const digest = size <= block ? known?.get(path) : undefined;
+    const digests = digest ? { sha256: digest } : await digestFile(file, block, signal ? { signal } : {});
+    files.push({ path, size, ...digests });
   }
-  return writeManifest(dataDir, dir, { files, ...(token !== undefined && { token }) });
+  return writeManifest(dataDir, dir, {
+    files,
+    ...(block !== BLOCK_BYTES && { block }),
+    ...(token !== undefined && { token }),
+  });
 }
 
 export async function writeManifest(dataDir: string, dir: string, manifest: Manifest): Promise<Artifact> {
   const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
+  const artifact = describe(dir, manifest, bytes);
+  await noteManifest(dataDir, artifact);
   await writeFileAtomic(join(confined(dataDir, dir), MANIFEST), bytes);
-  return describe(dir, manifest, bytes);
+  return artifact;
 }
 
 /** Must come before the first change to a sealed directory: an old manifest must not vouch for new files. */
@@ -91,6 +106,8 @@ export async function readWhole(
   if (!found) return undefined;
   const root = confined(dataDir, dir);
   for (const { path, size } of found.manifest.files) if ((await sizeOf(join(root, path))) !== size) return undefined;
+  // It may have been made under another name, as conversions are.
+  await noteManifest(dataDir, found.artifact);
   return found;
 }
 
@@ -131,30 +148,38 @@ export async function isFile(
 /** `undefined` for what is not a manifest, or names a path that would leave its directory. */
 export function parseManifest(bytes: Uint8Array): Manifest | undefined {
   try {
-    const { files, token } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
+    const { files, block, token } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
     if (token !== undefined && !Number.isSafeInteger(token)) return undefined;
-    for (const { path, size, sha256 } of files) {
+    if (block !== undefined && !(Number.isSafeInteger(block) && block > 0)) return undefined;
+    for (const { path, size, sha256, blocks } of files) {
       confined('/', path);
-      if (!(Number.isSafeInteger(size) && size >= 0 && /^[0-9a-f]{64}$/.test(sha256))) return undefined;
+      if (!(Number.isSafeInteger(size) && size >= 0 && isDigest(sha256))) return undefined;
+      const count = Math.max(1, Math.ceil(size / (block ?? BLOCK_BYTES)));
+      if (blocks ? blocks.length !== count || !blocks.every(isDigest) : count > 1) return undefined;
     }
-    return { files, ...(token !== undefined && { token }) };
+    return { files, ...(block !== undefined && { block }), ...(token !== undefined && { token }) };
   } catch {
     return undefined;
   }
 }
+
+export const isDigest = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
 export interface HashOptions {
   signal?: AbortSignal;
   onBytes?: (bytes: number) => void;
 }
 
-export async function hashFile(path: string, { signal, onBytes }: HashOptions = {}): Promise<string> {
-  const hash = createHash('sha256');
+export const hashFile = async (path: string, options: HashOptions = {}): Promise<string> =>
+  (await digestFile(path, Infinity, options)).sha256;
+
+async function digestFile(path: string, block: number, { signal, onBytes }: HashOptions = {}): Promise<Digests> {
+  const digests = startDigests((await stat(path)).size, block);
   for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20, ...(signal ? { signal } : {}) })) {
-    hash.update(chunk as Buffer);
+    digests.add(chunk as Buffer);
     onBytes?.((chunk as Buffer).length);
   }
-  return hash.digest('hex');
+  return digests.end();
 }
 
 export const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

@@ -9,7 +9,7 @@ import type { Artifact, ShardHeld } from '../workflows/contract.js';
 export const SET_ASIDE = 'set-aside';
 export const TRACKER = 'latest_checkpointed_iteration.txt';
 const ITERATION = /^iter_(\d{7,})$/;
-const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
+export const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
 
 export const iterationDir = (iteration: number): string => `iter_${String(iteration).padStart(7, '0')}`;
 

@@ -160,17 +160,17 @@ function startProofs(size: number, needsBlob: boolean): Proofs {
   };
 }
 
-function idleSignal(ms: number, outer: AbortSignal | undefined) {
+export function idleSignal(ms: number, outer: AbortSignal | undefined) {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), ms);
   const signal = outer ? AbortSignal.any([outer, controller.signal]) : controller.signal;
   return { signal, touch: () => void timer.refresh(), stop: () => clearTimeout(timer) };
 }
 
-const isDiskError = (error: unknown): boolean =>
+export const isDiskError = (error: unknown): boolean =>
   ['ENOSPC', 'EDQUOT', 'EIO', 'EACCES', 'EROFS', 'ENOENT'].includes(errorCode(error) ?? '');
 
-const causeOf = (error: unknown): string => {
+export const causeOf = (error: unknown): string => {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   return cause instanceof Error ? cause.message : String(cause);
 };

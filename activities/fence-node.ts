@@ -3,6 +3,7 @@ import type { NodeActivities, NodeAnswer } from '../workflows/contract.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { endOlder, fenceOff, newestToken } from './fence.js';
+import { grantAccess } from './grants.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
 
@@ -13,7 +14,7 @@ export const createPingNode =
 
 export const createFenceNode =
   (deps: NodeDeps): NodeActivities['fenceNode'] =>
-  async ({ token }) => {
+  async ({ token, run, series }) => {
     const { name: node, dataDir } = deps;
     try {
       await fenceOff(dataDir, token - 1);
@@ -24,12 +25,12 @@ export const createFenceNode =
           'processes of an older launch do not end, not on SIGKILL either: they hang in the kernel. Restart the node',
           { details: { node, token } },
         );
-      return await answer(deps);
+      return { ...(await answer(deps)), access: await grantAccess(dataDir, { run, series }) };
     } catch (error) {
       throw toFailure(error, { node, name: `fence below token ${token}` });
     }
   };
 
-async function answer({ name, address, port, devices, profile, dataDir }: NodeDeps): Promise<NodeAnswer> {
-  return { ...{ name, address, port, devices, profile }, token: await newestToken(dataDir) };
+async function answer({ name, address, port, devices, profile, tls, dataDir }: NodeDeps): Promise<NodeAnswer> {
+  return { ...{ name, address, port, devices, profile }, ...(tls && { tls }), token: await newestToken(dataDir) };
 }

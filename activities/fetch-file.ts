@@ -7,6 +7,7 @@ import { failure } from './failures.js';
 import { hubHeaders, repoFileUrl } from './hub.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
+import { signedUrl } from './s3.js';
 import type { Source } from './source.js';
 import { keepInStore, placeFromStore } from './store.js';
 
@@ -32,8 +33,13 @@ export async function fetchFile(
   }
   if (source.kind === 'file') return copyLocal(node, source.path, file, to, signal, onBytes);
 
-  const url = source.kind === 'hf' ? repoFileUrl(deps, source, path) : source.url;
-  const etag = source.kind === 'http' && !sha256 ? source.etag : undefined;
+  const url =
+    source.kind === 'hf'
+      ? repoFileUrl(deps, source, path)
+      : source.kind === 's3'
+        ? await signedUrl(source, path)
+        : source.url;
+  const etag = source.kind === 'http' && !sha256 ? source.etag : file.etag;
   const headers = source.kind === 'hf' ? hubHeaders(deps) : {};
   let counted = 0;
   const count = (bytes: number) => onBytes(((counted += bytes), bytes));

@@ -1,13 +1,20 @@
 /**
- * What a node shows to other nodes: read-only, only files that a manifest below `datasets`, `models` or `series`
- * names, the tracker of a series, and its own name. No listing, no path of the asker's making.
+ * What a node shows to other nodes: read-only, by digest and number. Blocks of artifacts whose manifest's digest the
+ * asker knows, that manifest, how much of it is here; and of the series of the asker's run the tracker and the manifests
+ * of shards. No path comes from the wire, and without a token there is nothing but the node's name.
  */
 import { realpath } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join, sep } from 'node:path';
+import { relative } from 'node:path';
 import send from 'send';
-import { MANIFEST, readManifest } from './artifact.js';
+import { confined, MANIFEST } from './artifact.js';
+import { readIfThere } from './atomic.js';
+import { shardDir, SHARD, TRACKER } from './checkpoint-files.js';
+import { grantOf, type Grant } from './grants.js';
+import { bytesOf, findShown, progressOf, type Shown } from './shown-artifact.js';
+import { createUploadSlots, type UploadSlots } from './upload-slots.js';
 
 export interface FileServiceOptions {
   dataDir: string;
@@ -15,6 +22,9 @@ export interface FileServiceOptions {
   /** 0 for any that is free. */
   port: number;
   name: string;
+  /** Certificate and key in PEM: with them it speaks TLS only. */
+  tls?: { cert: string; key: string } | undefined;
+  now?: () => number;
 }
 
 export interface FileService {
@@ -22,16 +32,27 @@ export interface FileService {
   close(): Promise<void>;
 }
 
-const TRACKER = /^series\/[^/]+\/checkpoints\/latest_checkpointed_iteration\.txt$/;
+/** Two, so that the line is not idle between one block and the next. */
+const AT_ONCE = 2;
+/** Whoever waits in line is told that it is not forgotten. */
+const PATIENCE_EVERY_MS = 5000;
+/** How long a question for news of a copy is held back while there are none. */
+const NEWS_WITHIN_MS = 5000;
 
-export async function startFileService({ dataDir, host, port, name }: FileServiceOptions): Promise<FileService> {
-  const root = await realpath(dataDir);
-  const server = createServer((request, response) => {
-    answer(root, name, request, response).catch(() => end(response, 500));
-  });
+interface Service extends FileServiceOptions {
+  slots: UploadSlots;
+}
+
+export async function startFileService(options: FileServiceOptions): Promise<FileService> {
+  const service = { ...options, dataDir: await realpath(options.dataDir), slots: createUploadSlots(AT_ONCE) };
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
+    answer(service, request, response).catch(() => end(response, 500));
+  };
+  const { tls } = options;
+  const server = tls ? createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, listener) : createServer(listener);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, resolve);
+    server.listen(options.port, options.host, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,
@@ -43,45 +64,91 @@ export async function startFileService({ dataDir, host, port, name }: FileServic
   };
 }
 
-async function answer(root: string, name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405);
-  if (request.url === '/health') return void response.setHeader('content-type', 'text/plain').end(name);
-  const path = shownPath(request.url ?? '');
-  if (path === undefined || !(await isShown(root, path))) return end(response, 404);
-  // A link inside the data directory must not lead out of it.
-  const real = await realpath(join(root, path)).catch(() => '');
-  if (!real.startsWith(root + sep)) return end(response, 404);
-  const url = real.slice(root.length).split(sep).map(encodeURIComponent).join('/');
-  send(request, url, { root, dotfiles: 'deny', index: false, cacheControl: false })
+const ARTIFACT =
+  /^\/artifacts\/([0-9a-f]{64})\/(?:(manifest)|(blocks)\/(0|[1-9]\d{0,9})|(progress)(?:\?after=(\d+))?)$/;
+const SERIES = /^\/series\/([A-Za-z0-9][A-Za-z0-9._-]*)\/(?:(tracker)|(0|[1-9]\d{0,14})\/([\w]+))$/;
+
+async function answer(service: Service, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method, url = '' } = request;
+  if (method !== 'GET' && method !== 'HEAD') return end(response, 405);
+  if (url === '/health') return text(response, service.name);
+  const grant = await grantOf(service.dataDir, request.headers.authorization, service.now?.());
+  if (!grant) return end(response, 401);
+  const artifact = ARTIFACT.exec(url);
+  if (artifact) return answerArtifact(service, grant, artifact, request, response);
+  const series = SERIES.exec(url);
+  if (series) return answerSeries(service, grant, series, response);
+  return end(response, 404);
+}
+
+async function answerArtifact(
+  service: Service,
+  grant: Grant,
+  [, digest, manifest, blocks, index, , after]: string[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { dataDir } = service;
+  const find = () => findShown(dataDir, digest!, grant);
+  const shown = await find();
+  if (!shown) return end(response, 404);
+  if (manifest) return text(response, shown.manifest, 'application/json');
+  if (blocks) return sendBlock(service, shown, Number(index), request, response);
+  if (shown.partial && after !== undefined && shown.partial.version <= Number(after))
+    await shown.partial.changed(AbortSignal.any([AbortSignal.timeout(NEWS_WITHIN_MS), closed(response)]));
+  const now = await find();
+  return now ? text(response, JSON.stringify(progressOf(now)), 'application/json') : end(response, 404);
+}
+
+/** Names are checked for being names; where they are, only the node knows. */
+async function answerSeries(
+  { dataDir }: Service,
+  grant: Grant,
+  [, series, tracker, iteration, shard]: string[],
+  response: ServerResponse,
+): Promise<void> {
+  if (series !== grant.series || (!tracker && !SHARD.test(shard!))) return end(response, 404);
+  const dir = `series/${series}/checkpoints`;
+  const path = tracker ? `${dir}/${TRACKER}` : `${shardDir(dir, Number(iteration), shard!)}/${MANIFEST}`;
+  const bytes = await readIfThere(confined(dataDir, path));
+  return bytes ? text(response, bytes) : end(response, 404);
+}
+
+async function sendBlock(
+  { dataDir, slots }: Service,
+  shown: Shown,
+  index: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (!(await bytesOf(dataDir, shown, index))) return end(response, 404);
+  const gone = closed(response);
+  const comfort = setInterval(() => response.writeProcessing(), PATIENCE_EVERY_MS);
+  const release = await slots.take(gone).finally(() => clearInterval(comfort));
+  response.once('close', release);
+  // Its file may have been given its name meanwhile.
+  const found = await bytesOf(dataDir, shown, index);
+  if (!found) return end(response, 404);
+  const { offset, length } = found.block;
+  const options = {
+    ...{ root: dataDir, dotfiles: 'allow' as const, index: false as const, cacheControl: false },
+    ...{ lastModified: false, etag: false, start: offset, end: offset + length - 1, highWaterMark: 2 ** 20 },
+  };
+  const path = relative(dataDir, found.path).split('/').map(encodeURIComponent).join('/');
+  send(request, `/${path}`, options)
     .on('error', (error: { status?: number }) => end(response, error.status ?? 500))
     .on('directory', () => end(response, 404))
     .pipe(response);
 }
 
-function shownPath(url: string): string | undefined {
-  const [encoded = ''] = url.split('?', 1);
-  let path: string;
-  try {
-    path = decodeURIComponent(encoded);
-  } catch {
-    return undefined;
-  }
-  const parts = path.slice(1).split('/');
-  const plain = parts.every((part) => part !== '' && !part.startsWith('.')) && !/[\\\0]/.test(path);
-  return plain && ['datasets', 'models', 'series'].includes(parts[0]!) ? parts.join('/') : undefined;
+function closed(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  response.once('close', () => controller.abort());
+  return controller.signal;
 }
 
-/** Is it the tracker, a manifest, or a file that the manifest of one of its directories names? */
-async function isShown(root: string, path: string): Promise<boolean> {
-  if (TRACKER.test(path)) return true;
-  const parts = path.split('/');
-  for (let cut = parts.length - 1; cut > 0; cut--) {
-    const found = await readManifest(root, parts.slice(0, cut).join('/'));
-    const name = parts.slice(cut).join('/');
-    if (found && (name === MANIFEST || found.manifest.files.some((file) => file.path === name))) return true;
-  }
-  return false;
-}
+const text = (response: ServerResponse, body: string | Uint8Array, type = 'text/plain'): void =>
+  void response.setHeader('content-type', type).end(body);
 
 function end(response: ServerResponse, status: number): void {
   if (response.headersSent) return void response.destroy();

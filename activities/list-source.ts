@@ -9,6 +9,7 @@ import { globBase, isGlob, matching } from './glob.js';
 import { listRepo } from './hub.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
+import { listBucket } from './s3.js';
 import { invalid, parseSource, type Source } from './source.js';
 import { step } from './step.js';
 
@@ -25,7 +26,9 @@ export const createListSource =
           ? await listRepo(deps, parsed, signal)
           : parsed.kind === 'http'
             ? await listUrl(parsed, signal)
-            : await listPath(deps.name, parsed.path, signal);
+            : parsed.kind === 's3'
+              ? await listBucket(deps.name, parsed, signal)
+              : await listPath(deps.name, parsed.path, signal);
       if (listing.files.length === 0) throw invalid(source, `nothing there has that name (${deps.name} looked)`);
       return { ...listing, files: listing.files.sort((a, b) => bytewise(a.path, b.path)) };
     });

@@ -23,6 +23,12 @@ export interface NodeDeps {
   hfEndpoint?: string;
   /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */
   hfToken?: string;
+  /** Certificate authority of other nodes' file services, in PEM, where the cluster has one of its own. */
+  peerCa?: string;
+  /** Bytes a second that copies from other nodes may take together; no limit where it is absent. */
+  copyRate?: number;
+  /** Whether its own file service speaks TLS. */
+  tls?: boolean;
   /** Signals a workflow run through the node's client. */
   signal(to: Recipient, name: string, payload: unknown): Promise<void>;
   /** The newest iteration that a generation knows to be sealed and copied on all nodes; `undefined` when nobody answers. */

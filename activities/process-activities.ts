@@ -1,5 +1,6 @@
 /** Activities that run programs and keep checkpoints. */
 import type { NodeActivities } from '../workflows/contract.js';
+import { createAdmitRun } from './admit-run.js';
 import { createCheckNode, createListProbes } from './check-node.js';
 import { createConvertCheckpoint } from './convert-checkpoint.js';
 import { createFenceNode, createPingNode } from './fence-node.js';
@@ -16,6 +17,7 @@ export const createProcessActivities = (deps: NodeDeps) =>
   ({
     pingNode: createPingNode(deps),
     fenceNode: createFenceNode(deps),
+    admitRun: createAdmitRun(deps),
     probePeer: createProbePeer(),
     checkNode: createCheckNode(deps),
     listProbes: createListProbes(deps),

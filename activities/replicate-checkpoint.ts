@@ -16,12 +16,13 @@ import {
   sealShard,
   SET_ASIDE,
   shardDir,
-  TRACKER,
 } from './checkpoint-files.js';
+import { DownloadError } from './download.js';
 import { reasonOf } from './failures.js';
 import { readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
+import { askBytes } from './peer-client.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 
@@ -40,7 +41,7 @@ export const createReplicateCheckpoint =
     return step(options, async (signal) => {
       const dir = `series/${input.series}/checkpoints`;
       for (let looks = LAST_LOOKS; ;) {
-        const tracked = await trackerOf(deps, dir, input.master);
+        const tracked = await trackerOf(deps, input);
         if (tracked !== undefined && tracked > done) {
           if (!(await follow(deps, input, dir, tracked, signal))) {
             await sleep(NOT_READY_MS);
@@ -65,9 +66,9 @@ async function isOver(deps: NodeDeps, input: ReplicateCheckpointInput): Promise<
 }
 
 /** Only rank 0's node has a tracker that moves, and it moves when every rank of every node has written. */
-async function trackerOf({ name, dataDir }: NodeDeps, dir: string, master: Peer): Promise<number | undefined> {
-  if (master.name === name) return readTracker(dataDir, dir);
-  return parseTracker(await askPeer(`${master.url}/${dir}/${TRACKER}`));
+async function trackerOf(deps: NodeDeps, { series, master }: ReplicateCheckpointInput): Promise<number | undefined> {
+  if (master.name === deps.name) return readTracker(deps.dataDir, `series/${series}/checkpoints`);
+  return parseTracker((await askFor(deps, master, `/series/${series}/tracker`))?.toString('utf8'));
 }
 
 /** Seals and copies one iteration. False where a peer is not ready: it is asked again. */
@@ -78,23 +79,23 @@ async function follow(
   iteration: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { name: node, dataDir } = deps;
+  const { dataDir } = deps;
   let bytes = 0;
   const seal = { signal, token: input.token };
   for (const shard of input.seals) bytes += (await sealShard(dataDir, shardDir(dir, iteration, shard), seal)).bytes;
   for (const { shard, from } of input.copies) {
     const at = shardDir(dir, iteration, shard);
-    const manifest = await askPeer(`${from.url}/${at}/manifest.json`);
-    const files = manifest === undefined ? undefined : parseManifest(Buffer.from(manifest))?.files;
+    const manifest = await askFor(deps, from, `/series/${input.series}/${iteration}/${shard}`);
+    const files = manifest && parseManifest(manifest)?.files;
     if (!files) return false;
     const artifact = {
       dir: at,
-      digest: sha256(manifest!),
+      digest: sha256(manifest),
       files: files.length,
       bytes: files.reduce((sum, { size }) => sum + size, 0),
     };
     try {
-      await pullArtifact({ node, dataDir, artifact, from: [from], signal });
+      await pullArtifact(deps, { artifact, from: [from], signal });
     } catch (error) {
       if (signal.aborted) throw error;
       // Its writer died, or wrote a newer one meanwhile: training goes on, and so does the looking.
@@ -113,14 +114,11 @@ async function follow(
   return true;
 }
 
-async function askPeer(url: string): Promise<string | undefined> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(ASK_WITHIN_MS) });
-    return response.ok ? await response.text() : void (await response.body?.cancel());
-  } catch {
+const askFor = (deps: NodeDeps, peer: Peer, path: string): Promise<Buffer | undefined> =>
+  askBytes(deps, peer, path, { idleMs: ASK_WITHIN_MS }).catch((error: unknown) => {
+    if (!(error instanceof DownloadError)) throw error;
     return undefined;
-  }
-}
+  });
 
 /**
  * Keeps the newest `keep` iterations of those that are replicated everywhere, and all newer ones: this node may be

@@ -36,12 +36,13 @@ export const createRestoreCheckpoint =
 type Shard = RestoreCheckpointInput['shards'][number];
 
 async function bringShard(
-  { name: node, dataDir }: NodeDeps,
+  deps: NodeDeps,
   { dir: tree, iteration }: RestoreCheckpointInput,
   { shard, digest, bytes, from }: Shard,
   signal: AbortSignal,
   onProgress: (done: object) => void,
 ): Promise<void> {
+  const { name: node, dataDir } = deps;
   const dir = shardDir(tree, iteration, shard);
   const held = await readManifest(dataDir, dir);
   if (held?.artifact.digest === digest) {
@@ -54,7 +55,7 @@ async function bringShard(
   if (peers.length === 0) throw damaged('no other node has a copy');
   try {
     // Never shared with the content store: the trainer writes these files in place.
-    await pullArtifact({ node, dataDir, artifact: { dir, digest, bytes, files: 0 }, from: peers, signal, onProgress });
+    await pullArtifact(deps, { artifact: { dir, digest, bytes, files: 0 }, from: peers, signal, onProgress });
   } catch (error) {
     if (error instanceof ApplicationFailure && error.type === 'DataCorrupt') throw damaged(error.message);
     throw error;

@@ -4,23 +4,30 @@ import { failure } from './failures.js';
 export type Source =
   | { kind: 'hf'; type?: 'datasets' | 'models'; id: string; revision: string; glob?: string }
   | { kind: 'http'; url: string; sha256?: string; etag?: string }
+  | { kind: 's3'; bucket: string; key?: string }
   | { kind: 'file'; path: string };
 
 /**
  * - `hf://owner/name@revision/glob`, optionally `hf://datasets/…` or `hf://models/…`; without `@`, `main`
  * - `https://…`, one file, optionally `#sha256=…`
+ * - `s3://bucket/glob`
  * - `file:///absolute/path`: a file, a directory or a glob, on the node that fetches
  */
 export function parseSource(source: string): Source {
   const scheme = /^([a-z0-9]+):\/\//.exec(source)?.[1];
   if (scheme === 'hf') return parseHub(source);
   if (scheme === 'http' || scheme === 'https') return parseHttp(source);
+  if (scheme === 's3') {
+    const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.+))?$/.exec(source) ?? [];
+    if (bucket) return { kind: 's3', bucket, ...(key && { key }) };
+    throw invalid(source, 'expected s3://bucket/glob');
+  }
   if (scheme === 'file') {
     const path = source.slice('file://'.length).replace(/#[^#]*$/, '');
     if (path.startsWith('/')) return { kind: 'file', path };
     throw invalid(source, 'expected file:// and an absolute path');
   }
-  throw invalid(source, 'expected hf://, https://, http:// or file:// (modelscope:// and s3:// are not there yet)');
+  throw invalid(source, 'expected hf://, https://, http://, s3:// or file:// (modelscope:// is not there yet)');
 }
 
 function parseHub(source: string): Source {

@@ -6,15 +6,14 @@ import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 
 export const createSyncFiles =
-  ({ name: node, dataDir }: NodeDeps): NodeActivities['syncFiles'] =>
-  ({ artifact, from }) => {
+  (deps: NodeDeps): NodeActivities['syncFiles'] =>
+  ({ artifact, from, beside }) => {
     let progress: unknown;
-    return step({ node, name: `copy ${artifact.dir}`, details: () => progress }, (signal) =>
-      pullArtifact({
-        node,
-        dataDir,
+    return step({ node: deps.name, name: `copy ${artifact.dir}`, details: () => progress }, (signal) =>
+      pullArtifact(deps, {
         artifact,
         from,
+        beside,
         link: true,
         signal,
         onProgress: (done) => void (progress = done),

@@ -18,24 +18,35 @@ export const cacheDir = (env: Environment = process.env): string =>
 /** npm runs scripts in the package's own directory; a person means the one that they are in. */
 export const invokedFrom = (env: Environment = process.env): string => env['INIT_CWD'] ?? process.cwd();
 
-const nodeConfig = z.strictObject({
-  /** Name of the node, its task queue's `node-<name>`. */
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_", "-"; 63 at most'),
-  /** Address at which other nodes reach this one. */
-  address: z.string().min(1),
-  /** Port of the file service; 0 takes a free one at first start and keeps it. */
-  port: z.coerce.number().int().min(0).max(65535),
-  data: z.string('an absolute path').startsWith('/', 'an absolute path'),
-  mindspeed: z.string().startsWith('/', 'an absolute path'),
-  profile: z.enum(['npu', 'cpu']),
-  devices: z.coerce.number().int().min(1).max(64),
-  pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
-  python: z.string().min(1),
-  /** Where the host's file system begins, for a worker in a container that has it mounted. */
-  root: z.string().startsWith('/', 'an absolute path'),
-  hfEndpoint: z.url().optional(),
-  hfToken: z.string('expected a text').optional(),
-});
+const nodeConfig = z
+  .strictObject({
+    /** Name of the node, its task queue's `node-<name>`. */
+    name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'letters, digits, ".", "_", "-"; 63 at most'),
+    /** Address at which other nodes reach this one. */
+    address: z.string().min(1),
+    /** Port of the file service; 0 takes a free one at first start and keeps it. */
+    port: z.coerce.number().int().min(0).max(65535),
+    data: z.string('an absolute path').startsWith('/', 'an absolute path'),
+    mindspeed: z.string().startsWith('/', 'an absolute path'),
+    profile: z.enum(['npu', 'cpu']),
+    devices: z.coerce.number().int().min(1).max(64),
+    pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
+    python: z.string().min(1),
+    /** Where the host's file system begins, for a worker in a container that has it mounted. */
+    root: z.string().startsWith('/', 'an absolute path'),
+    hfEndpoint: z.url().optional(),
+    hfToken: z.string('expected a text').optional(),
+    /** Files in PEM. With certificate and key the file service speaks TLS; the authority is that of the other nodes'. */
+    tlsCert: z.string().startsWith('/', 'an absolute path').optional(),
+    tlsKey: z.string().startsWith('/', 'an absolute path').optional(),
+    tlsCa: z.string().startsWith('/', 'an absolute path').optional(),
+    /** Megabytes a second that copies from other nodes may take together. */
+    copyRate: z.coerce.number().positive().optional(),
+  })
+  .refine(({ tlsCert, tlsKey }) => !tlsCert === !tlsKey, {
+    path: ['tlsKey'],
+    message: 'given together with PRETRAIN_TLS_CERT, or not at all',
+  });
 
 export type NodeConfig = z.infer<typeof nodeConfig>;
 
@@ -53,6 +64,10 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   root: 'PRETRAIN_HOST_ROOT',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
+  tlsCert: 'PRETRAIN_TLS_CERT',
+  tlsKey: 'PRETRAIN_TLS_KEY',
+  tlsCa: 'PRETRAIN_TLS_CA',
+  copyRate: 'PRETRAIN_COPY_RATE',
 };
 
 type Environment = Record<string, string | undefined>;

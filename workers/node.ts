@@ -35,6 +35,9 @@ export async function runNode(): Promise<void> {
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
+      ...(config.tlsCert && { tls: true }),
+      ...(config.tlsCa && { peerCa: await readFile(config.tlsCa, 'utf8') }),
+      ...(config.copyRate && { copyRate: config.copyRate * 1e6 }),
       signal: (to, signalName, payload) => signal(connected, to, signalName, payload),
       replicated: (of) => replicated(connected, of),
     };
@@ -67,10 +70,12 @@ export async function runNode(): Promise<void> {
  * Peers keep the address of a lease's nodes, so a restarted worker comes back on the port it had; where somebody else
  * has that by now, on another, which runs hear of at their next launch. A port that a person chose is not given up.
  */
-async function startFiles({ name, address, port, data }: NodeConfig): Promise<FileService> {
+async function startFiles({ name, address, port, data, tlsCert, tlsKey }: NodeConfig): Promise<FileService> {
+  const tls =
+    tlsCert && tlsKey ? { cert: await readFile(tlsCert, 'utf8'), key: await readFile(tlsKey, 'utf8') } : undefined;
   const kept = join(data, 'file-service-port');
   const before = port || portIn(await readFile(kept, 'utf8').catch(() => ''));
-  const on = (wanted: number) => startFileService({ dataDir: data, host: address, port: wanted, name });
+  const on = (wanted: number) => startFileService({ dataDir: data, host: address, port: wanted, name, tls });
   const service = await on(before).catch((error: unknown) => {
     if (['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(errorCode(error) ?? ''))
       throw new Error(`PRETRAIN_ADDRESS: ${address} is no address of this machine`);

@@ -15,6 +15,10 @@ export interface NodeInfo {
   port: number;
   devices: number;
   profile: 'npu' | 'cpu';
+  /** Its file service speaks TLS. */
+  tls?: boolean;
+  /** Opens its files to one run, which alone is told. */
+  access?: string;
 }
 
 /** What a node says when it is asked, or asks to join the pool. */
@@ -90,6 +94,8 @@ export interface SourceFile {
   sha256?: string;
   /** Git's name for the content, which a hub tells instead: SHA-1 over `blob <size>\0` and the bytes. */
   blob?: string;
+  /** Where nothing else pins the content: a file with another one by now is refused. */
+  etag?: string;
 }
 
 export interface SourceListing {
@@ -135,10 +141,11 @@ export interface ShardResult {
   warnings?: string[];
 }
 
-/** What a node can be asked for files: name and base URL of its file service. */
+/** What a node can be asked for files: name and base URL of its file service, and the token that it gave this run. */
 export interface Peer {
   name: string;
   url: string;
+  token?: string;
 }
 
 export interface MergeShardsInput {
@@ -154,6 +161,8 @@ export interface MergeShardsInput {
 export interface SyncFilesInput {
   artifact: Artifact;
   from: Peer[];
+  /** Nodes that are told to fetch the same at the same time: each passes on what it has. */
+  beside?: Peer[];
 }
 
 export interface ConvertCheckpointInput {
@@ -332,8 +341,10 @@ export interface ReportInput {
 /** Activities of a node worker, on the task queue `node-<name>`. */
 export interface NodeActivities {
   pingNode(): Promise<NodeAnswer>;
-  /** Ends what launches with older tokens left here, and refuses such launches from now on. */
-  fenceNode(input: { token: number }): Promise<NodeAnswer>;
+  /** Ends what launches with older tokens left here, refuses such launches from now on, and admits the run to its files. */
+  fenceNode(input: { token: number; run: string; series: string }): Promise<NodeAnswer>;
+  /** Opens the node's files to a run that does not hold the node. */
+  admitRun(input: { run: string; series: string }): Promise<{ access: string }>;
   /** Whether a peer's machine answers this node, be it by refusing: its worker may be away while its ranks train. */
   probePeer(input: { peer: Peer }): Promise<{ reachable: boolean }>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
@@ -429,6 +440,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     probePeer: onProbe(name).probePeer,
     checkNode: quick.checkNode,
     listProbes: quick.listProbes,
+    admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,
     fenceNode: stop.fenceNode,
@@ -475,4 +487,7 @@ export const onControl = () =>
   proxyActivities<ControlActivities>({ startToCloseTimeout: '1 minute', retry: { maximumAttempts: 5 } });
 
 /** Base URL of a node's file service. */
-export const peerOf = (node: NodeInfo): Peer => ({ name: node.name, url: `http://${node.address}:${node.port}` });
+export const peerOf = ({ name, address, port, tls, access }: NodeInfo): Peer => ({
+  ...{ name, url: `${tls ? 'https' : 'http'}://${address}:${port}` },
+  ...(access !== undefined && { token: access }),
+});

@@ -148,9 +148,13 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     },
 
     async fence() {
-      crew.welcome();
+      settleIn();
       const token = await pool.newToken();
-      const fenced = async ({ name }: NodeInfo) => infoOf(await onNode(name, spec.recovery).fenceNode({ token }));
+      const input = { token, run: holder.workflowId, series: spec.series };
+      const fenced = async ({ name }: NodeInfo) => {
+        const answer = await onNode(name, spec.recovery).fenceNode(input);
+        return { ...infoOf(answer), ...(answer.access !== undefined && { access: answer.access }) };
+      };
       const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
       [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
       return token;

@@ -24,11 +24,9 @@ export async function placeEverywhere(
   const artifact = first.artifact!;
   const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
   const from = (holders.length ? holders : [first.node]).map(peerOf);
-  await Promise.all(
-    nodes
-      .filter(({ name }) => !from.some((peer) => peer.name === name))
-      .map((node) => onNode(node.name, timing).syncFiles({ artifact, from })),
-  );
+  const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
+  const beside = others.map(peerOf);
+  await Promise.all(others.map((node) => onNode(node.name, timing).syncFiles({ artifact, from, beside })));
   return artifact;
 }
 

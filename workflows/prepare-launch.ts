@@ -133,7 +133,10 @@ async function findCheckpoints({ spec, state, crew }: Run, all: NodeInfo[], shar
   if (state.generation > 0 && (newestComplete(own, shards)?.iteration ?? 0) >= state.replicated)
     return { listings: own, silent: [] };
   const others = crew.keepers.filter(({ name }) => !all.some((node) => node.name === name));
-  const { listings, silent } = await listKeepers(dir, others, spec.recovery);
+  const { listings, silent } = await listKeepers(dir, others, spec.recovery, {
+    run: workflowInfo().workflowId,
+    series: spec.series,
+  });
   return { listings: [...own, ...listings], silent };
 }
 

@@ -24,15 +24,19 @@ export async function listKeepers(
   dir: string,
   keepers: NodeInfo[],
   timing: Timing,
+  run: { run: string; series: string },
 ): Promise<{ listings: NodeListing[]; silent: string[] }> {
   const silent: string[] = [];
-  const asked = keepers.map((node) =>
-    listCheckpoints(dir, [node], timing).catch((error: unknown) => {
+  const asked = keepers.map(async (node) => {
+    try {
+      const { access } = await onNode(node.name, timing).admitRun(run);
+      return await listCheckpoints(dir, [{ ...node, access }], timing);
+    } catch (error) {
       if (!lostNode(error)) throw error;
       silent.push(node.name);
       return [];
-    }),
-  );
+    }
+  });
   return { listings: (await Promise.all(asked)).flat(), silent };
 }
 

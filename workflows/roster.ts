@@ -42,8 +42,9 @@ const same = (a: Holder, b: Holder): boolean => a.workflowId === b.workflowId &&
 const isHeldBy = ({ holder }: PoolNode, by: Holder): boolean => holder !== undefined && same(holder, by);
 const hasServed = ({ served = [] }: PoolNode, series: string): boolean => served.includes(series);
 /** What a run is told of a node, and nothing else that is known of it. */
-export const infoOf = ({ name, address, port, devices, profile }: NodeInfo): NodeInfo => ({
+export const infoOf = ({ name, address, port, devices, profile, tls }: NodeInfo): NodeInfo => ({
   ...{ name, address, port, devices, profile },
+  ...(tls && { tls }),
 });
 
 /** Waiting this long is worth one step of priority, so that whoever asked is served one day. */

@@ -19,7 +19,7 @@ const name = z
 const count = (min: number, max = 1_000_000_000) =>
   z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
 
-/** `hf://owner/name@revision/glob`, `https://…` and `file:///…`; everything else is refused by name. */
+/** `hf://owner/name@revision/glob`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
   // A run file is kept in histories and shown to everybody who may look.
   if (/^\w+:\/\/[^/]*@/.test(value) || /[?&](access_)?token=/i.test(value))
@@ -31,9 +31,13 @@ const source = z.string().superRefine((value, context) => {
   if (/\s/.test(value))
     return context.addIssue({ code: 'custom', message: 'an address without white space (%20 in https://)' });
   if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
+  if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
   if (/^file:\/\/\/[^\s]+$/.test(value)) return;
-  context.addIssue({ code: 'custom', message: 'hf://owner/name[@revision][/glob], https://host/path or file:///path' });
+  context.addIssue({
+    code: 'custom',
+    message: 'hf://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path',
+  });
 });
 
 /** Weights are converted, placed and copied for `parallel` alone: whatever else says which rank has which would differ. */

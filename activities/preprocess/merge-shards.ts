@@ -26,26 +26,27 @@ import {
 } from './summary.js';
 
 export const createMergeShards =
-  ({ name: node, dataDir }: NodeDeps): NodeActivities['mergeShards'] =>
+  (deps: NodeDeps): NodeActivities['mergeShards'] =>
   (input) => {
+    const { name: node, dataDir } = deps;
     const dir = `datasets/${input.key}`;
     const progress = { bytes: 0, of: 2 * bytesOf(input) };
     const onBytes = (bytes: number) => void (progress.bytes += bytes);
     return step({ node, name: `merge ${dir}`, details: () => progress }, (signal) =>
-      exclusive(join(dataDir, dir), () => merge({ node, dataDir, dir, input, signal, onBytes })),
+      exclusive(join(dataDir, dir), () => merge({ deps, dir, input, signal, onBytes })),
     );
   };
 
 interface Task {
-  node: string;
-  dataDir: string;
+  deps: NodeDeps;
   dir: string;
   input: MergeShardsInput;
   signal: AbortSignal;
   onBytes(bytes: number): void;
 }
 
-async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Promise<ShardResult> {
+async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<ShardResult> {
+  const { name: node, dataDir } = deps;
   const { keys, shards } = input;
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
@@ -56,7 +57,7 @@ async function merge({ node, dataDir, dir, input, signal, onBytes }: Task): Prom
     const onProblem = (peer: string, problem: string) => {
       log.warn('a peer was left', { peer, problem, dir: artifact.dir });
     };
-    await pullArtifact({ node, dataDir, artifact, from, signal, onProblem });
+    await pullArtifact(deps, { artifact, from, signal, onProblem });
     onBytes(artifact.bytes);
   }
 

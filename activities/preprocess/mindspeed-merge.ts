@@ -37,7 +37,7 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
     const onProblem = (peer: string, problem: string) => {
       log.warn('a peer was left', { peer, problem, dir: artifact.dir });
     };
-    await pullArtifact({ node, dataDir, artifact, from, signal, onProblem });
+    await pullArtifact(deps, { artifact, from, signal, onProblem });
   }
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);

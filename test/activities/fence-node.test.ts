@@ -6,7 +6,7 @@ import { bothUp, fakeNode, launch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 
-const fence = (deps: NodeDeps, token: number) => run(createFenceNode(deps), { token });
+const fence = (deps: NodeDeps, token: number) => run(createFenceNode(deps), { token, run: 'r', series: 's' });
 const ping = (deps: NodeDeps) => run(createPingNode(deps) as (_: undefined) => Promise<unknown>, undefined);
 
 describe('a fence', () => {
@@ -47,6 +47,6 @@ describe('an answer', () => {
     expect(await ping(deps)).toEqual({ ...info, token: 0 });
     await launch(deps, 7);
     expect(await ping(deps)).toEqual({ ...info, token: 7 });
-    expect(await fence(deps, 9)).toEqual({ ...info, token: 8 });
+    expect(await fence(deps, 9)).toEqual({ ...info, token: 8, access: expect.any(String) as string });
   });
 });

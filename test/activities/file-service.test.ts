@@ -1,15 +1,24 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
-import { expect, test } from 'vitest';
+import { promisify } from 'node:util';
+import { expect, onTestFinished, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
-import { serving, testNode } from '../support/test-node.js';
+import { startFileService } from '../../activities/file-service.js';
+import { grantAccess } from '../../activities/grants.js';
+import { pullArtifact } from '../../activities/transfer.js';
+import { peerOf } from '../../workflows/contract.js';
+import { testNode } from '../support/test-node.js';
+
+const DAY = 24 * 3_600_000;
 
 async function nodeWithData() {
-  const node = await testNode('n01');
+  const { dataDir } = await testNode('n01');
   const put = async (path: string, text: string) => {
-    await mkdir(dirname(join(node.dataDir, path)), { recursive: true });
-    await writeFile(join(node.dataDir, path), text);
+    await mkdir(dirname(join(dataDir, path)), { recursive: true });
+    await writeFile(join(dataDir, path), text);
   };
   await put('datasets/k/prefix.bin', '0123456789');
   await put('datasets/k/unlisted.txt', 'secret');
@@ -17,63 +26,126 @@ async function nodeWithData() {
   await put('series/s/checkpoints/latest_checkpointed_iteration.txt', '20');
   await put('series/s/checkpoints/iter_0000020/mp_rank_00/model.pt', 'weights');
   await put('file-service-port', 'secret');
-  await symlink('/etc/passwd', join(node.dataDir, 'datasets/k/link'));
-  await sealArtifact(node.dataDir, 'datasets/k', ['prefix.bin', 'link']);
-  await sealArtifact(node.dataDir, 'series/s/checkpoints/iter_0000020/mp_rank_00');
-  return (await serving(node)).url;
+  await symlink('/etc/passwd', join(dataDir, 'datasets/k/link'));
+  const data = await sealArtifact(dataDir, 'datasets/k', ['link', 'prefix.bin'], { block: 4 });
+  const shard = await sealArtifact(dataDir, 'series/s/checkpoints/iter_0000020/mp_rank_00');
+
+  const clock = { now: Date.now() };
+  const options = { dataDir, host: '127.0.0.1', port: 0, name: 'n01', now: () => clock.now };
+  const { port, close } = await startFileService(options);
+  onTestFinished(close);
+  const grant = (series: string) => grantAccess(dataDir, { run: 'r', series }, clock.now);
+  /** fetch would tidy a path up before it is sent. */
+  const raw = (path: string, token?: string, method = 'GET', more: Record<string, string> = {}) =>
+    new Promise<{ status: number; body: string }>((resolve, reject) => {
+      const headers = { ...(token && { authorization: `Bearer ${token}` }), ...more };
+      request({ host: '127.0.0.1', port, path, method, headers }, (response) => {
+        let body = '';
+        response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+      })
+        .on('error', reject)
+        .end();
+    });
+  /** Of the file `prefix.bin`: blocks 0 to … belong to the link before it. */
+  const first = Math.max(1, Math.ceil((await linked()) / 4));
+  return { raw, clock, grant, token: await grant('s'), data: data.digest, shard: shard.digest, first };
 }
 
-/** fetch would tidy a path up before it is sent. */
-const raw = (base: string, path: string, method = 'GET') =>
-  new Promise<{ status: number; body: string }>((resolve, reject) => {
-    const { hostname, port } = new URL(base);
-    request({ hostname, port, path, method }, (response) => {
-      let body = '';
-      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-    })
-      .on('error', reject)
-      .end();
-  });
+const linked = async () => (await stat('/etc/passwd')).size;
 
-test('serves manifests, the files that they name, by range too, trackers, and its name', async () => {
-  const url = await nodeWithData();
-  expect((await raw(url, '/health')).body).toBe('n01');
-  expect((await raw(url, '/datasets/k/manifest.json')).body).toContain('prefix.bin');
-  expect((await raw(url, '/datasets/k/prefix.bin')).body).toBe('0123456789');
-  expect((await raw(url, '/series/s/checkpoints/latest_checkpointed_iteration.txt')).body).toBe('20');
-  expect((await raw(url, '/series/s/checkpoints/iter_0000020/mp_rank_00/model.pt')).body).toBe('weights');
-  const part = await fetch(`${url}/datasets/k/prefix.bin`, { headers: { range: 'bytes=4-' } });
-  expect([part.status, part.headers.get('content-range'), await part.text()]).toEqual([206, 'bytes 4-9/10', '456789']);
+test('serves manifests, their blocks, by range too, the tracker and the shards of the series, and its name', async () => {
+  const { raw, token, data, shard, first } = await nodeWithData();
+  const get = async (path: string, headers = {}) => (await raw(path, token, 'GET', headers)).body;
+  expect((await raw('/health')).body).toBe('n01');
+  expect(await get(`/artifacts/${data}/manifest`)).toContain('prefix.bin');
+  expect(await get(`/artifacts/${data}/progress`)).toBe('{"all":true}');
+  const blocks = [first, first + 1, first + 2].map((index) => get(`/artifacts/${data}/blocks/${index}`));
+  expect(await Promise.all(blocks)).toEqual(['0123', '4567', '89']);
+  expect(await get(`/artifacts/${data}/blocks/${first}`, { range: 'bytes=2-' })).toBe('23');
+  expect(await get('/series/s/tracker')).toBe('20');
+  expect(await get('/series/s/20/mp_rank_00')).toContain('model.pt');
+  expect(await get(`/artifacts/${shard}/blocks/0`)).toBe('weights');
 });
 
 test.each([
-  '/',
-  '/datasets',
-  '/datasets/k',
-  '/datasets/k/',
-  '/datasets/k/unlisted.txt',
-  '/datasets/k/link',
-  '/datasets/none/manifest.json',
-  '/runs/r/command.json',
-  '/file-service-port',
-  '/datasets/../runs/r/command.json',
-  '/datasets/%2e%2e/runs/r/command.json',
-  '/datasets/k/..%2f..%2ffile-service-port',
-  '/datasets/k/%2e%2e%5c%2e%2e%5cfile-service-port',
-  '//etc/passwd',
-  '/datasets//etc/passwd',
-  '/datasets/k/prefix.bin%00.txt',
-  '/datasets/%zz',
-  '/series/s/checkpoints/../checkpoints/latest_checkpointed_iteration.txt',
-  '/models/manifest.json',
+  ...['/', '/datasets', '/datasets/k/prefix.bin', '/datasets/k/manifest.json', '/runs/r/command.json'],
+  ...['/artifacts', '/artifacts/', '/artifacts/D', '/artifacts/D/', '/artifacts/D/prefix.bin', '/artifacts/D/blocks'],
+  ...['/artifacts/D/blocks/', '/artifacts/D/blocks/-1', '/artifacts/D/blocks/01', '/artifacts/D/blocks/999999'],
+  ...['/artifacts/D/blocks/0', '/artifacts/D/blocks/1e0', '/artifacts/D/blocks/../manifest', '/artifacts/D/manifest/'],
+  ...['/artifacts/D%2fmanifest', '/artifacts/D/%6danifest', '//artifacts/D/manifest', '/artifacts/./D/manifest'],
+  ...['/artifacts/../file-service-port', '/artifacts/..%2f..%2ffile-service-port', '/artifacts/%2e%2e/manifest'],
+  ...['/artifacts/D/manifest?x=1', '/artifacts/D/progress?after=..', '/artifacts/D/manifest%00'],
+  ...['/series/s', '/series/s/checkpoints', '/series/../tracker', '/series/%2e%2e/tracker', '/series/./tracker'],
+  ...['/series/s/20/..', '/series/s/20/mp_rank_00/model.pt', '/series/s/20/unlisted', '/series/s/020/mp_rank_00'],
+  ...['/series/s/21/mp_rank_00', '/series/s\\..\\s/tracker', '/series/s/20/mp_rank_00%2f..', '/access', '/manifests'],
 ])('does not answer %s', async (path) => {
-  const url = await nodeWithData();
-  const { status, body } = await raw(url, path);
+  const { raw, token, data } = await nodeWithData();
+  const { status, body } = await raw(path.replace('D', data), token);
   expect([status, body]).toEqual([404, '404\n']);
 });
 
+test('a digest that nothing here has is not found, whatever it is', async () => {
+  const { raw, token } = await nodeWithData();
+  for (const digest of [randomBytes(32).toString('hex'), '0'.repeat(64)])
+    expect((await raw(`/artifacts/${digest}/manifest`, token)).status).toBe(404);
+});
+
 test.each(['PUT', 'POST', 'DELETE'])('refuses %s', async (method) => {
-  const url = await nodeWithData();
-  expect((await raw(url, '/datasets/k/prefix.bin', method)).status).toBe(405);
+  const { raw, token, data } = await nodeWithData();
+  expect((await raw(`/artifacts/${data}/manifest`, token, method)).status).toBe(405);
+});
+
+test('without a token, and with a wrong one, there is nothing', async () => {
+  const { raw, token, data } = await nodeWithData();
+  const wrong = randomBytes(32).toString('base64url');
+  for (const path of [`/artifacts/${data}/manifest`, `/artifacts/${data}/blocks/1`, '/series/s/tracker', '/nothing'])
+    for (const bearer of [undefined, wrong, token.slice(1), `${token}x`, '../access', ''])
+      expect([path, bearer, (await raw(path, bearer)).status]).toEqual([path, bearer, 401]);
+});
+
+test('a token ends when it has not been used for a week, and lasts as long as it is', async () => {
+  const { raw, token, data, clock } = await nodeWithData();
+  const manifest = async () => (await raw(`/artifacts/${data}/manifest`, token)).status;
+  for (let week = 0; week < 3; week++) {
+    clock.now += 6 * DAY;
+    expect(await manifest()).toBe(200);
+  }
+  clock.now += 8 * DAY;
+  expect(await manifest()).toBe(401);
+});
+
+test('a run sees the checkpoints of its own series only', async () => {
+  const { raw, grant, data, shard } = await nodeWithData();
+  const other = await grant('other');
+  const status = async (path: string) => (await raw(path, other)).status;
+  expect(await status(`/artifacts/${data}/manifest`)).toBe(200);
+  expect(await status('/series/s/tracker')).toBe(404);
+  expect(await status('/series/s/20/mp_rank_00')).toBe(404);
+  expect(await status(`/artifacts/${shard}/manifest`)).toBe(404);
+  expect(await status(`/artifacts/${shard}/blocks/0`)).toBe(404);
+});
+
+test('with a certificate it speaks TLS, to peers that know the authority', async () => {
+  const { dataDir } = await testNode('n01');
+  const [cert, key] = [join(dataDir, 'cert.pem'), join(dataDir, 'key.pem')];
+  const names = ['-subj', '/CN=n01', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  await promisify(execFile)('openssl', ['req', '-x509', ...ec, ...names, '-keyout', key, '-out', cert]);
+  await mkdir(join(dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(dataDir, 'datasets/k/prefix.bin'), '0123456789');
+  const artifact = await sealArtifact(dataDir, 'datasets/k');
+  const tls = { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') };
+  const { port, close } = await startFileService({ dataDir, host: '127.0.0.1', port: 0, name: 'n01', tls });
+  onTestFinished(close);
+  const access = await grantAccess(dataDir, { run: 'r', series: 's' });
+  const about = { name: 'n01', address: '127.0.0.1', devices: 1, profile: 'cpu' as const };
+  const from = [peerOf({ ...about, port, tls: true, access })];
+  const copied = pullArtifact(await testNode('n02', { peerCa: tls.cert }), { artifact, from });
+  expect(await copied).toEqual(artifact);
+  await expect(pullArtifact(await testNode('n03'), { artifact, from })).rejects.toThrow(
+    /cannot be reached: self-signed/,
+  );
+  const plain = [peerOf({ ...about, port, access })];
+  await expect(pullArtifact(await testNode('n04'), { artifact, from: plain })).rejects.toThrow(/no peer gave/);
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { CancelledFailure } from '@temporalio/common';
@@ -15,14 +15,20 @@ import { run, serving, testNode } from '../support/test-node.js';
 const DIR = 'datasets/k';
 const big = randomBytes(3_000_000);
 
+/** Small, so that there are many. */
+const BLOCK = 2 ** 18;
+
 async function origin(name = 'n01') {
   const node = await testNode(name);
   await mkdir(join(node.dataDir, DIR), { recursive: true });
   await writeFile(join(node.dataDir, DIR, 'prefix.bin'), big);
   await writeFile(join(node.dataDir, DIR, 'prefix.idx'), 'index');
-  const artifact = await sealArtifact(node.dataDir, DIR);
+  const artifact = await sealArtifact(node.dataDir, DIR, undefined, { block: BLOCK });
   return { node, artifact, peer: await serving(node) };
 }
+
+/** Of prefix.bin, and the one of prefix.idx. */
+const BLOCKS = Math.ceil(big.length / BLOCK) + 1;
 
 const pulled = async ({ dataDir }: NodeDeps) => (await readFile(join(dataDir, DIR, 'prefix.bin'))).equals(big);
 const nobody: Peer = { name: 'dead', url: 'http://127.0.0.1:1' };
@@ -40,64 +46,78 @@ test('a node copies an artifact from a peer, keeps it in its content store, and 
 test('what a trainer will write in place shares nothing with the content store', async () => {
   const { artifact, peer } = await origin();
   const node = await testNode('n02');
-  await pullArtifact({ node: 'n02', dataDir: node.dataDir, artifact, from: [peer] });
+  await pullArtifact(node, { artifact, from: [peer] });
   expect((await stat(join(node.dataDir, DIR, 'prefix.bin'))).nlink).toBe(1);
 });
 
-test('a copy that breaks off goes on by range from the next peer', async () => {
+test('blocks come from several peers, and those of one that breaks off from the others', async () => {
   const { artifact, peer } = await origin();
-  const cut = await faultyProxy(peer.url, ({ url }) => (url?.endsWith('.bin') ? { cutAfter: 1_000_000 } : {}));
+  const cut = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') ? { cutAfter: 100_000 } : {}));
   const good = await faultyProxy(peer.url, () => ({}));
   const node = await testNode('n02');
-  const from = [
-    { name: 'cut', url: cut.url },
-    { name: 'good', url: good.url },
-  ];
-  await run(createSyncFiles(node), { artifact, from });
+  const from = [{ ...peer, name: 'cut', url: cut.url }, { ...peer, name: 'good', url: good.url }, peer];
+  const problems: string[] = [];
+  await pullArtifact(node, { artifact, from, onProblem: (name) => problems.push(name) });
   expect(await pulled(node)).toBe(true);
-  const ranges = good.seen.filter(({ path }) => path.endsWith('.bin')).map(({ range }) => range);
-  expect(ranges).toEqual([expect.stringMatching(/^bytes=[1-9]\d*-$/)]);
+  expect(new Set(problems)).toEqual(new Set(['cut']));
+  const asked = good.seen.filter(({ path }) => path.includes('/blocks/')).length;
+  expect(asked).toBeGreaterThan(0);
+  expect(asked).toBeLessThan(BLOCKS);
 });
 
-test('a copy that a dead worker left half done goes on where it was', async () => {
+test('a copy that a dead worker left half done goes on with the blocks that are missing', async () => {
   const { artifact, peer } = await origin();
-  const proxy = await faultyProxy(peer.url, () => ({}));
   const node = await testNode('n02');
   await mkdir(join(node.dataDir, DIR), { recursive: true });
-  await writeFile(join(node.dataDir, DIR, 'prefix.bin.part'), big.subarray(0, 2_000_000));
-  await run(createSyncFiles(node), { artifact, from: [{ name: 'n01', url: proxy.url }] });
-  expect(proxy.seen.find(({ path }) => path.endsWith('.bin'))?.range).toBe('bytes=2000000-');
+  const part = join(node.dataDir, DIR, '.prefix.bin.n02.part');
+  // The first block is there, the second is listed and was lost with the page cache, the third is whole and not listed.
+  const left = Buffer.concat([big.subarray(0, BLOCK), Buffer.alloc(BLOCK), big.subarray(2 * BLOCK, 3 * BLOCK)]);
+  await writeFile(part, left);
+  await writeFile(`${part}.blocks`, `0\n${BLOCK}\n`);
+  const proxy = await faultyProxy(peer.url, () => ({}));
+  await run(createSyncFiles(node), { artifact, from: [{ ...peer, url: proxy.url }] });
   expect(await pulled(node)).toBe(true);
+  const asked = proxy.seen.flatMap(({ path }) => /blocks\/(\d+)/.exec(path)?.[1] ?? []).map(Number);
+  expect(asked.sort((a, b) => a - b)).toEqual(Array.from({ length: BLOCKS - 1 }, (_, index) => index + 1));
+  expect((await readdir(join(node.dataDir, DIR))).sort()).toEqual(['manifest.json', 'prefix.bin', 'prefix.idx']);
 });
 
 test('a peer that sends wrong bytes is named and not believed, and the next one is asked', async () => {
   const { artifact, peer } = await origin();
   const liar = await faultyProxy(peer.url, ({ url }) =>
-    url?.endsWith('.bin') ? { change: (chunk) => Buffer.from(chunk.map((byte) => byte ^ 1)) } : {},
+    url?.includes('/blocks/') ? { change: (chunk) => Buffer.from(chunk.map((byte) => byte ^ 1)) } : {},
   );
   const node = await testNode('n02');
   const problems: string[] = [];
-  await pullArtifact({
-    node: 'n02',
-    dataDir: node.dataDir,
+  await pullArtifact(node, {
     artifact,
-    from: [nobody, { name: 'liar', url: liar.url }, peer],
+    from: [nobody, { ...peer, name: 'liar', url: liar.url }, peer],
     onProblem: (name, problem) => problems.push(`${name}: ${problem}`),
   });
   expect(await pulled(node)).toBe(true);
-  expect(problems.join('\n')).toMatch(/^dead: .*\nliar: .*prefix\.bin has sha256/s);
+  expect(problems.join('\n')).toMatch(/liar: block \d+ from .* has sha256/s);
 });
 
-test('a peer with another manifest is not believed either', async () => {
-  const { artifact } = await origin();
+test('a peer that has something else by now is left, and one that gives another manifest is not believed', async () => {
+  const { artifact, peer } = await origin();
   const other = await origin('n03');
   await writeFile(join(other.node.dataDir, DIR, 'prefix.idx'), 'other');
   await sealArtifact(other.node.dataDir, DIR);
   const node = await testNode('n02');
   await expect(run(createSyncFiles(node), { artifact, from: [other.peer] })).rejects.toMatchObject({
+    type: 'CommandFailed',
+    message: expect.stringMatching(/^n02: copy datasets\/k: .*n03: .* answered 404/) as string,
+  });
+  const liar = await faultyProxy(peer.url, (_, response) => {
+    response.end('{"files":[]}');
+    return 'handled';
+  });
+  await expect(
+    run(createSyncFiles(node), { artifact, from: [{ ...peer, name: 'liar', url: liar.url }] }),
+  ).rejects.toMatchObject({
     type: 'DataCorrupt',
     nonRetryable: true,
-    message: expect.stringMatching(/^n02: copy datasets\/k: .*n03: .*is not the manifest/) as string,
+    message: expect.stringMatching(/liar: .* is another manifest/) as string,
   });
   expect(await readArtifact(node.dataDir, DIR)).toBeUndefined();
 });
@@ -105,24 +125,23 @@ test('a peer with another manifest is not believed either', async () => {
 test('a truncated or altered file is repaired from a peer', async () => {
   const { artifact, peer } = await origin();
   const node = await testNode('n02');
-  const options = { node: 'n02', dataDir: node.dataDir, artifact };
-  await pullArtifact({ ...options, from: [peer] });
+  await pullArtifact(node, { artifact, from: [peer] });
   await writeFile(join(node.dataDir, DIR, 'prefix.bin'), randomBytes(big.length));
-  await pullArtifact({ ...options, from: [nobody, peer] });
+  await pullArtifact(node, { artifact, from: [nobody, peer] });
   expect(await pulled(node)).toBe(true);
   expect(await readArtifact(node.dataDir, DIR)).toEqual(artifact);
 });
 
 test('an unfinished copy is not complete, and the answer says which peers were no help', async () => {
   const { artifact, peer } = await origin();
-  const half = await faultyProxy(peer.url, ({ url }) => (url?.endsWith('.bin') ? { cutAfter: 10_000 } : {}));
+  const half = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') ? { cutAfter: 10_000 } : {}));
   const node = await testNode('n02');
   await expect(
-    run(createSyncFiles(node), { artifact, from: [{ name: 'half', url: half.url }, nobody] }),
+    run(createSyncFiles(node), { artifact, from: [{ ...peer, name: 'half', url: half.url }, nobody] }),
   ).rejects.toMatchObject({
     type: 'CommandFailed',
     nonRetryable: false,
-    message: expect.stringMatching(/half: .*broke off after \d+ of 3000000 bytes.*dead: /) as string,
+    message: expect.stringMatching(/half: .*broke off.*dead: |dead: .*half: .*broke off/) as string,
   });
   await expect(access(join(node.dataDir, DIR, 'manifest.json'))).rejects.toThrow();
   expect(await readArtifact(node.dataDir, DIR)).toBeUndefined();
@@ -130,21 +149,21 @@ test('an unfinished copy is not complete, and the answer says which peers were n
 
 test('a silent peer is left after a while', async () => {
   const { artifact, peer } = await origin();
-  const silent = await faultyProxy(peer.url, ({ url }) => (url?.endsWith('.bin') ? 'handled' : {}));
+  const silent = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') ? 'handled' : {}));
   const node = await testNode('n02');
-  const from = [{ name: 'silent', url: silent.url }, peer];
-  await pullArtifact({ node: 'n02', dataDir: node.dataDir, artifact, from, idleMs: 200 });
+  const from = [{ ...peer, name: 'silent', url: silent.url }, peer];
+  await pullArtifact(node, { artifact, from, idleMs: 200 });
   expect(await pulled(node)).toBe(true);
 });
 
 test('a cancelled copy ends as cancelled, with heartbeats until then', async () => {
   const { artifact, peer } = await origin();
-  const silent = await faultyProxy(peer.url, ({ url }) => (url?.endsWith('.bin') ? 'handled' : {}));
+  const silent = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') ? 'handled' : {}));
   const node = await testNode('n02');
   const worker = new MockActivityEnvironment();
   const beats: unknown[] = [];
   worker.on('heartbeat', (details: unknown) => beats.push(details));
-  const copying = worker.run(createSyncFiles(node), { artifact, from: [{ name: 'silent', url: silent.url }] });
+  const copying = worker.run(createSyncFiles(node), { artifact, from: [{ ...peer, name: 'silent', url: silent.url }] });
   setTimeout(() => worker.cancel('CANCELLED'), 700);
   await expect(copying).rejects.toBeInstanceOf(CancelledFailure);
   expect(beats.length).toBeGreaterThan(1);

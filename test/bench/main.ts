@@ -8,6 +8,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   'preprocess-memory': () => import('./preprocess/memory.js'),
   'preprocess-merge': () => import('./preprocess/merge.js'),
   overhead: () => import('./overhead/main.js'),
+  transfer: () => import('./transfer.js'),
 };
 
 const [name = ''] = process.argv.splice(2, 1);

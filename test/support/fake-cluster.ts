@@ -115,6 +115,7 @@ function quietNode(info: NodeInfo): NodeActivities {
   return {
     pingNode: () => Promise.resolve({ ...info, token: 0 }),
     probePeer: () => Promise.resolve({ reachable: false }),
+    admitRun: () => Promise.resolve({ access: 'a' }),
     fenceNode: ({ token }) => Promise.resolve({ ...info, token }),
     checkNode: () =>
       Promise.resolve({

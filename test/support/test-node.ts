@@ -3,6 +3,7 @@ import { DefaultLogger } from '@temporalio/worker';
 import { onTestFinished } from 'vitest';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { startFileService } from '../../activities/file-service.js';
+import { grantAccess } from '../../activities/grants.js';
 import type { Peer } from '../../workflows/contract.js';
 import { tempDir } from './temp-dir.js';
 
@@ -28,7 +29,8 @@ export async function testNode(name: string, more: Partial<NodeDeps> = {}): Prom
 export async function serving({ name, dataDir }: NodeDeps): Promise<Peer> {
   const { port, close } = await startFileService({ dataDir, host: '127.0.0.1', port: 0, name });
   onTestFinished(close);
-  return { name, url: `http://127.0.0.1:${port}` };
+  const token = await grantAccess(dataDir, { run: 'r', series: 's' });
+  return { name, url: `http://127.0.0.1:${port}`, token };
 }
 
 /** Runs one activity as a worker would, outside of one. */

@@ -1,0 +1,63 @@
+/** What a node has of an artifact that a peer asks for by its digest, whole or on its way. */
+import { realpath } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { confined, MANIFEST, readManifest, sha256, type Manifest } from './artifact.js';
+import { readIfThere } from './atomic.js';
+import { blocksOf, type Block } from './blocks.js';
+import type { Grant } from './grants.js';
+import { notedDir } from './manifest-index.js';
+import { packBits, partialOf, type Partial } from './partial.js';
+
+export interface Shown {
+  manifest: Uint8Array;
+  partial: Partial | undefined;
+  blocks: Block[];
+  pathOf(file: number): string;
+}
+
+/** Checkpoints go to runs of their own series only; for the rest, who knows the digest was told it. */
+export async function findShown(dataDir: string, digest: string, grant: Grant): Promise<Shown | undefined> {
+  const partial = partialOf(dataDir, digest);
+  if (partial) return { ...partial, partial };
+  const dir = await notedDir(dataDir, digest);
+  if (!dir || (dir.startsWith('series/') && !dir.startsWith(`series/${grant.series}/`))) return undefined;
+  const bytes = await readIfThere(join(confined(dataDir, dir), MANIFEST));
+  if (!bytes || sha256(bytes) !== digest) return undefined;
+  const manifest = (await readManifest(dataDir, dir))!.manifest;
+  return {
+    ...{ manifest: bytes, partial, blocks: keptBlocks(digest, manifest) },
+    pathOf: (file) => confined(confined(dataDir, dir), manifest.files[file]!.path),
+  };
+}
+
+/** Of the manifests asked for last: a large one has thousands of blocks, and each is asked for by itself. */
+const kept = new Map<string, Block[]>();
+const KEPT = 16;
+
+function keptBlocks(digest: string, manifest: Manifest): Block[] {
+  const blocks = kept.get(digest) ?? blocksOf(manifest);
+  kept.delete(digest);
+  kept.set(digest, blocks);
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value!);
+  return blocks;
+}
+
+/** How much is here, for the peers that fetch it as well: all, or which blocks, and which are on their way. */
+export type Progress = { all: true } | { version: number; blocks: string; fetching: number[] };
+
+export const progressOf = ({ partial }: Shown): Progress =>
+  partial
+    ? { version: partial.version, blocks: packBits(partial.proven), fetching: [...partial.fetching] }
+    : { all: true };
+
+/** The bytes of a block that is here, if it is; a link must not lead out of the data directory. */
+export async function bytesOf(
+  dataDir: string,
+  { blocks, partial, pathOf }: Shown,
+  index: number,
+): Promise<{ path: string; block: Block } | undefined> {
+  const block = blocks[index];
+  if (!block || (partial && !partial.proven[index])) return undefined;
+  const path = await realpath(pathOf(block.file)).catch(() => '');
+  return path.startsWith(dataDir + sep) ? { path, block } : undefined;
+}

@@ -1,0 +1,74 @@
+/** Data from a bucket: a real server of S3's interface, through the SDK. */
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import S3rver from 's3rver';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../activities/free-port.js';
+import { createFetchFiles } from '../../activities/fetch-files.js';
+import { createListSource } from '../../activities/list-source.js';
+import { tempDir } from '../support/temp-dir.js';
+import { run, testNode } from '../support/test-node.js';
+
+const table = randomBytes(1_000_000);
+const dir = 'datasets/k/input/1';
+let port: number;
+
+/** The SDK reads the environment once, at its first call. */
+beforeAll(async () => {
+  port = await freePort('127.0.0.1');
+  Object.assign(process.env, {
+    ...{ AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`, AWS_REGION: 'us-east-1' },
+    ...{ AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' },
+  });
+});
+
+async function bucket() {
+  const server = new S3rver({ port, address: '127.0.0.1', silent: true, directory: await tempDir() });
+  await server.run();
+  onTestFinished(() => server.close());
+  const client = new S3Client({ forcePathStyle: true });
+  await client.send(new CreateBucketCommand({ Bucket: 'corpus' }));
+  const put = (Key: string, Body: Buffer | string) =>
+    client.send(new PutObjectCommand({ Bucket: 'corpus', Key, Body }));
+  await put('wiki/en/b.parquet', table);
+  await put('wiki/en/a b.parquet', 'small');
+  await put('wiki/README.md', 'about');
+  return { put };
+}
+
+test('files of a bucket are listed by pattern and fetched, from a server that has the bucket in its path', async () => {
+  await bucket();
+  const node = await testNode('n01');
+  const { resolved, files } = await run(createListSource(node), { source: 's3://corpus/wiki/**/*.parquet' });
+  expect(files.map(({ path, size }) => [path, size])).toEqual([
+    ['wiki/en/a b.parquet', 5],
+    ['wiki/en/b.parquet', table.length],
+  ]);
+  await run(createFetchFiles(node), { source: resolved, files, dir });
+  expect((await readFile(join(node.dataDir, dir, 'wiki/en/b.parquet'))).equals(table)).toBe(true);
+  expect(await readFile(join(node.dataDir, dir, 'wiki/en/a b.parquet'), 'utf8')).toBe('small');
+});
+
+test('an object that was replaced after it was listed is refused', async () => {
+  const { put } = await bucket();
+  const node = await testNode('n01');
+  const { resolved, files } = await run(createListSource(node), { source: 's3://corpus/wiki/en' });
+  await put('wiki/en/b.parquet', randomBytes(table.length));
+  await expect(run(createFetchFiles(node), { source: resolved, files, dir })).rejects.toMatchObject({
+    type: 'DataCorrupt',
+    message: expect.stringContaining('changed: its entity tag was') as string,
+  });
+});
+
+test('a bucket that is not there is named, with what to check', async () => {
+  await bucket();
+  const listing = run(createListSource(await testNode('n01')), { source: 's3://missing/data/*' });
+  await expect(listing).rejects.toMatchObject({
+    type: 'InvalidInput',
+    message: expect.stringMatching(
+      /^n01: s3:\/\/missing\/data\/\*: NoSuchBucket \(404\).*AWS_ENDPOINT_URL_S3/,
+    ) as string,
+  });
+});
