@@ -148,7 +148,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     },
 
     async fence() {
-      settleIn();
+      crew.welcome();
       const token = await pool.newToken();
       const input = { token, run: holder.workflowId, series: spec.series };
       const fenced = async ({ name }: NodeInfo) => {

@@ -95,6 +95,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   state.iteration = state.replicated = restored;
   if (isInterrupted(run)) return 'again';
   state.generation++;
+  // From now on these save and keep copies.
+  run.empty.clear();
   const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas);
   state.copies = Object.fromEntries(
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
@@ -127,12 +129,13 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
  * What the run's nodes hold; at first, and where that is less than the run had, also what other nodes hold that
  * served the series: it may have moved since it was trained last.
  */
-async function findCheckpoints({ spec, state, crew }: Run, all: NodeInfo[], shards: string[]) {
+async function findCheckpoints({ spec, state, crew, empty }: Run, all: NodeInfo[], shards: string[]) {
   const dir = checkpointsDir(spec.series);
   const own = await listCheckpoints(dir, all, spec.recovery);
+  for (const { peer, checkpoints } of own) if (checkpoints.length === 0) empty.add(peer.name);
   if (state.generation > 0 && (newestComplete(own, shards)?.iteration ?? 0) >= state.replicated)
     return { listings: own, silent: [] };
-  const others = crew.keepers.filter(({ name }) => !all.some((node) => node.name === name));
+  const others = crew.keepers.filter(({ name }) => !empty.has(name) && !all.some((node) => node.name === name));
   const { listings, silent } = await listKeepers(dir, others, spec.recovery, {
     run: workflowInfo().workflowId,
     series: spec.series,

@@ -39,7 +39,10 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     (what) => waitingOf(run)(what),
     (node) => spareArrived(run, node),
   );
-  const run: Run = { spec, name, state, crew, file: input, wishes: noWishes(), passed: [], lostSpares: [] };
+  const run: Run = {
+    ...{ spec, name, state, crew, file: input },
+    ...{ wishes: noWishes(), passed: [], lostSpares: [], empty: new Set() },
+  };
   setHandler(status, () => describeRun(state), {
     description: "The run's page: phase, nodes, iteration, loss, pace, checkpoint, what it waits for, what was asked",
   });

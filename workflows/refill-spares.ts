@@ -45,12 +45,13 @@ async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo
   const timing = spec.recovery;
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
-  await own.fenceNode({ token: input.token });
+  const { token, run, series } = input;
+  const { access } = await own.fenceNode({ token, run, series });
   await runChild(
     prepareData,
     {
       workflowId: `${workflowInfo().workflowId}/data-${node.name}`,
-      input: { spec, nodes: [...input.nodes, node], timing },
+      input: { spec, nodes: [...input.nodes, { ...node, ...(access !== undefined && { access }) }], timing },
       summary: `dataset for the spare ${node.name}`,
     },
     () => undefined,

@@ -41,6 +41,8 @@ export interface Run {
   passed: Gate[];
   /** Spares that a generation has lost, to be replaced. */
   lostSpares: string[];
+  /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */
+  empty: Set<string>;
 }
 
 export async function runGeneration(

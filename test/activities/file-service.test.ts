@@ -1,15 +1,14 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
 import { startFileService } from '../../activities/file-service.js';
 import { grantAccess } from '../../activities/grants.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import { peerOf } from '../../workflows/contract.js';
+import { testCertificate } from '../support/test-certificate.js';
 import { testNode } from '../support/test-node.js';
 
 const DAY = 24 * 3_600_000;
@@ -128,14 +127,10 @@ test('a run sees the checkpoints of its own series only', async () => {
 
 test('with a certificate it speaks TLS, to peers that know the authority', async () => {
   const { dataDir } = await testNode('n01');
-  const [cert, key] = [join(dataDir, 'cert.pem'), join(dataDir, 'key.pem')];
-  const names = ['-subj', '/CN=n01', '-addext', 'subjectAltName=IP:127.0.0.1'];
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  await promisify(execFile)('openssl', ['req', '-x509', ...ec, ...names, '-keyout', key, '-out', cert]);
   await mkdir(join(dataDir, 'datasets/k'), { recursive: true });
   await writeFile(join(dataDir, 'datasets/k/prefix.bin'), '0123456789');
   const artifact = await sealArtifact(dataDir, 'datasets/k');
-  const tls = { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') };
+  const tls = await testCertificate();
   const { port, close } = await startFileService({ dataDir, host: '127.0.0.1', port: 0, name: 'n01', tls });
   onTestFinished(close);
   const access = await grantAccess(dataDir, { run: 'r', series: 's' });
