@@ -46,10 +46,12 @@ const shardOf = (file: string, shard: number, of: number, more: Partial<Preproce
 const make = (node: NodeDeps, input: PreprocessShardInput): Promise<ShardResult> =>
   run(createDataActivities(node).preprocessShard, input);
 
-async function merge(on: NodeDeps, maker: NodeDeps, shards: ShardResult[], more: object = {}): Promise<ShardResult> {
+/** Nodes of one name never copy from each other. */
+async function merge(merger: NodeDeps, maker: NodeDeps, shards: ShardResult[], more: object = {}): Promise<ShardResult> {
   const from = [await serving(maker)];
   const parts = shards.map(({ artifact }) => ({ artifact, from }));
   const input = { key: 'd', keys: ['text'], shards: parts, engine: 'mindspeed' as const, ...more };
+  const on = merger === maker ? merger : { ...merger, name: 'n2' };
   return run(createDataActivities(on).mergeShards, input);
 }
 
