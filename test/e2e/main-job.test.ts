@@ -192,23 +192,6 @@ describe('a schedule', () => {
   );
 });
 
-describe('when a node dies with its disk', () => {
-  it(
-    'finishes on the spare from the last replicated checkpoint, with the losses of the undisturbed run',
-    async () => {
-      await start('wounded', await cluster.runFile('wounded', { series: 'wounded', train: { saveInterval: 10 } }));
-      await iterationReached('wounded', 18);
-      await killNode(cluster.node('n2'), cluster.dataOf('n2'));
-
-      expect(await resultOf('wounded')).toMatchObject({ iteration: 30, generations: 2, failures: 1 });
-      const metrics = await cluster.metrics('wounded');
-      expect(metrics.find(({ generation }) => generation === 2)!.iteration).toBe(11);
-      expect(lossesOf(metrics)).toEqual(lossesOf(await cluster.metrics('plain')));
-    },
-    4 * MINUTES,
-  );
-});
-
 describe('when a rank stands still', () => {
   it(
     'finds the hang, keeps the stacks, names the node, and ends with the losses of the undisturbed run',
@@ -235,6 +218,23 @@ describe('when a rank stands still', () => {
         );
     },
     2 * MINUTES,
+  );
+});
+
+describe('when a node dies with its disk', () => {
+  it(
+    'finishes on the spare from the last replicated checkpoint, with the losses of the undisturbed run',
+    async () => {
+      await start('wounded', await cluster.runFile('wounded', { series: 'wounded', train: { saveInterval: 10 } }));
+      await iterationReached('wounded', 18);
+      await killNode(cluster.node('n2'), cluster.dataOf('n2'));
+
+      expect(await resultOf('wounded')).toMatchObject({ iteration: 30, generations: 2, failures: 1 });
+      const metrics = await cluster.metrics('wounded');
+      expect(metrics.find(({ generation }) => generation === 2)!.iteration).toBe(11);
+      expect(lossesOf(metrics)).toEqual(lossesOf(await cluster.metrics('plain')));
+    },
+    4 * MINUTES,
   );
 });
 
