@@ -13,7 +13,13 @@ export interface RunLine {
   progress?: string;
 }
 
-export function overviewMain(runs: RunLine[], pools: { name: string; state: PoolState }[]): string {
+export interface PoolLine {
+  name: string;
+  /** Absent when no control worker answers for it. */
+  state?: PoolState;
+}
+
+export function overviewMain(runs: RunLine[], pools: PoolLine[]): string {
   return `<h1>Pretraining</h1>
 <h2>Runs</h2>${runs.length ? runTable(runs) : '<p class="soft">no run was started yet</p>'}
 ${pools.map(({ name, state }) => poolSection(name, state)).join('')}`;
@@ -30,7 +36,9 @@ const runTable = (runs: RunLine[]): string =>
 const untilWhen = ({ until }: Quarantine): string =>
   until === undefined ? 'until somebody lifts it' : `until ${clock(until)}`;
 
-function poolSection(name: string, { nodes, waiting, history = [] }: PoolState): string {
+function poolSection(name: string, state: PoolState | undefined): string {
+  if (!state) return `<h2>${escapeHtml(name)}</h2><p class="soft">no control worker answers for this pool</p>`;
+  const { nodes, waiting, history = [] } = state;
   const rows = nodes.map((node) => [
     ...[node.name, node.address, `${node.devices} × ${node.profile}`, node.holder?.workflowId ?? 'nobody'],
     ...[node.away ?? '', node.cordoned ? `by ${node.cordoned.who}: ${node.cordoned.why}` : ''],

@@ -6,7 +6,7 @@ import { Hono, type Context } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { timingSafeEqual } from 'hono/utils/buffer';
 import { clock, htmlPage } from '../activities/html-page.js';
-import { overviewMain, type RunLine } from '../activities/overview-main.js';
+import { overviewMain, type PoolLine, type RunLine } from '../activities/overview-main.js';
 import { runMain } from '../activities/run-main.js';
 import type { PoolState } from '../workflows/roster.js';
 import type { RunState } from '../workflows/status.js';
@@ -28,6 +28,8 @@ export interface Dashboard {
 
 /** Runs on the first page, the newest first. */
 const RUNS = 50;
+/** A workflow whose workers are gone answers no query, and is not to keep the page of all others waiting. */
+const ANSWERS_WITHIN_MS = 2000;
 const COOKIE = 'dashboard-token';
 
 export async function startDashboard({
@@ -56,7 +58,10 @@ export async function startDashboard({
   const show = (c: Context<{ Variables: { nonce: string } }>, title: string, main: string) =>
     c.html(c.req.query('part') === 'main' ? main : htmlPage({ title, main, refreshMs, nonce: c.get('nonce') }));
 
-  app.get('/', async (c) => show(c, 'Pretraining', overviewMain(await listRuns(client), await listPools(client))));
+  app.get('/', async (c) => {
+    const [runs, pools] = await Promise.all([listRuns(client), listPools(client)]);
+    return show(c, 'Pretraining', overviewMain(runs, pools));
+  });
   app.get('/runs/:id', async (c) => {
     const run = await lookAt(client, c.req.param('id'));
     if (!run) return c.text(`there is no run ${c.req.param('id')}, or no control worker that knows it`, 404);
@@ -103,19 +108,30 @@ async function listRuns(client: Client): Promise<RunLine[]> {
   }
   return Promise.all(
     found.map(async (line) => {
-      const { state } = (line.status === 'running' && (await lookAt(client, line.id).catch(() => undefined))) || {};
+      const { state } =
+        (line.status === 'running' && (await soon(client, () => lookAt(client, line.id)).catch(() => undefined))) || {};
       return state ? { ...line, phase: state.phase, progress: `${state.iteration} of ${state.total}` } : line;
     }),
   );
 }
 
-async function listPools(client: Client): Promise<{ name: string; state: PoolState }[]> {
-  const pools: { name: string; state: PoolState }[] = [];
+async function listPools(client: Client): Promise<PoolLine[]> {
+  const names: string[] = [];
   const query = 'WorkflowType = "nodePool" AND ExecutionStatus = "Running"';
-  for await (const { workflowId } of client.workflow.list({ query }))
-    pools.push({ name: workflowId, state: await client.workflow.getHandle(workflowId).query<PoolState>('poolState') });
-  return pools;
+  for await (const { workflowId } of client.workflow.list({ query })) names.push(workflowId);
+  const ask = (name: string) => soon(client, () => client.workflow.getHandle(name).query<PoolState>('poolState'));
+  return Promise.all(
+    names.map((name) =>
+      ask(name).then(
+        (state) => ({ name, state }),
+        () => ({ name }),
+      ),
+    ),
+  );
 }
+
+const soon = <T>(client: Client, ask: () => Promise<T>): Promise<T> =>
+  client.withDeadline(Date.now() + ANSWERS_WITHIN_MS, ask);
 
 /** Also a run that is closed, as long as the server keeps it. */
 async function lookAt(client: Client, id: string): Promise<{ state: RunState; status: string } | undefined> {

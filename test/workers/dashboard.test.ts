@@ -36,6 +36,27 @@ it('does not answer under a name that somebody else has given this machine', asy
   expect(await statusFor(`localhost:${port}`)).toBe(200);
 });
 
+it('shows what it can where workers of a run and of a pool are gone', async () => {
+  const connection = await Connection.connect({ address: inject('temporalAddress') });
+  onTestFinished(() => connection.close());
+  const { workflow } = new Client({ connection });
+  const left = { taskQueue: 'nobody-works-here', args: [{}] };
+  const [pool, run] = [`pool-left-${Date.now()}`, `run-left-${Date.now()}`];
+  const started = [
+    await workflow.start('nodePool', { ...left, workflowId: pool }),
+    await workflow.start('pretrain', { ...left, workflowId: run }),
+  ];
+  onTestFinished(async () => {
+    for (const handle of started) await handle.terminate();
+  });
+  const url = await dashboard();
+  await expect.poll(() => fetch(url).then((answer) => answer.text()), { timeout: 10_000 }).toContain(run);
+  const began = performance.now();
+  const page = await (await fetch(url)).text();
+  expect(performance.now() - began).toBeLessThan(5_000);
+  expect(page).toContain(`<h2>${pool}</h2><p class="soft">no control worker answers for this pool</p>`);
+});
+
 it('with a token is shown to who has it: in a header, or once in the address and then by cookie', async () => {
   const url = await dashboard({ token: 'open sesame' });
   expect((await fetch(url)).status).toBe(401);
