@@ -1,12 +1,30 @@
 import { defineConfig } from 'vitest/config';
 
+/** They wait for heartbeats, kill and measure: with machines' worth of processes of their own, one at a time. */
+const CLUSTERS = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/reference-backend/**/*.test.ts'];
+
+const common = {
+  // Processes, not threads: the Temporal worker's native part is one a process.
+  pool: 'forks',
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+} as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // Processes, not threads: the Temporal worker's native part is one a process.
-    pool: 'forks',
     globalSetup: ['test/support/global-setup.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'parts',
+          include: ['test/**/*.test.ts'],
+          exclude: CLUSTERS,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      { test: { ...common, name: 'clusters', include: CLUSTERS, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+    ],
   },
 });
