@@ -7,13 +7,13 @@ import { realpath } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { relative } from 'node:path';
-import send from 'send';
+import { pipeline } from 'node:stream/promises';
+import parseRange, { type Range } from 'range-parser';
 import { confined, MANIFEST } from './artifact.js';
 import { readIfThere } from './atomic.js';
 import { shardDir, SHARD, TRACKER } from './checkpoint-files.js';
 import { grantOf, type Grant } from './grants.js';
-import { bytesOf, findShown, progressOf, type Shown } from './shown-artifact.js';
+import { findShown, hasBlock, openBlock, progressOf, type Shown } from './shown-artifact.js';
 import { createUploadSlots, type UploadSlots } from './upload-slots.js';
 
 export interface FileServiceOptions {
@@ -121,24 +121,36 @@ async function sendBlock(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  if (!(await bytesOf(dataDir, shown, index))) return end(response, 404);
+  if (!hasBlock(shown, index)) return end(response, 404);
   const gone = closed(response);
   const comfort = setInterval(() => response.writeProcessing(), PATIENCE_EVERY_MS);
   const release = await slots.take(gone).finally(() => clearInterval(comfort));
   response.once('close', release);
-  // Its file may have been given its name meanwhile.
-  const found = await bytesOf(dataDir, shown, index);
+  const found = await openBlock(dataDir, shown, index);
   if (!found) return end(response, 404);
-  const { offset, length } = found.block;
-  const options = {
-    ...{ root: dataDir, dotfiles: 'allow' as const, index: false as const, cacheControl: false },
-    ...{ lastModified: false, etag: false, start: offset, end: offset + length - 1, highWaterMark: 2 ** 20 },
-  };
-  const path = relative(dataDir, found.path).split('/').map(encodeURIComponent).join('/');
-  send(request, `/${path}`, options)
-    .on('error', (error: { status?: number }) => end(response, error.status ?? 500))
-    .on('directory', () => end(response, 404))
-    .pipe(response);
+  const { file, block } = found;
+  try {
+    const range = rangeOf(block.length, request.headers.range);
+    if (!range) return end(response, 416);
+    const [status, { start, end: last }] = range;
+    if (status === 206) response.setHeader('content-range', `bytes ${start}-${last}/${block.length}`);
+    const length = last - start + 1;
+    response.writeHead(status, { 'content-type': 'application/octet-stream', 'content-length': length });
+    if (request.method === 'HEAD' || length === 0) return void response.end();
+    const place = { start: block.offset + start, end: block.offset + last, highWaterMark: 2 ** 20, autoClose: false };
+    await pipeline(file.createReadStream(place), response);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Both ends are included; several ranges at once are answered with all of it. */
+function rangeOf(length: number, header: string | undefined): [200 | 206, Range] | undefined {
+  const all: [200, Range] = [200, { start: 0, end: length - 1 }];
+  if (header === undefined) return all;
+  const ranges = parseRange(length, header);
+  if (ranges === -1) return undefined;
+  return ranges === -2 || ranges.type !== 'bytes' || ranges.length !== 1 ? all : [206, ranges[0]!];
 }
 
 function closed(response: ServerResponse): AbortSignal {

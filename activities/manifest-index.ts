@@ -2,7 +2,6 @@
  * Where the artifact with a digest is: peers ask by digest and never by path. An entry proves nothing, since the
  * directory may have changed or gone since; whoever follows one reads the manifest there.
  */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Artifact } from '../workflows/contract.js';
 import { readIfThere, writeFileAtomic } from './atomic.js';
@@ -22,8 +21,3 @@ export async function noteManifest(dataDir: string, { digest, dir }: Pick<Artifa
 /** `digest` must be one: 64 hexadecimal digits. */
 export const notedDir = async (dataDir: string, digest: string): Promise<string | undefined> =>
   (await readIfThere(entryOf(dataDir, digest)))?.toString('utf8');
-
-export async function forgetManifest(dataDir: string, digest: string): Promise<void> {
-  noted.delete(entryOf(dataDir, digest));
-  await rm(entryOf(dataDir, digest), { force: true });
-}

@@ -9,8 +9,8 @@ export interface Partial {
   proven: boolean[];
   /** Blocks that are being fetched: peers leave these to us. */
   fetching: ReadonlySet<number>;
-  /** Where the file of a manifest lies now. */
-  pathOf(file: number): string;
+  /** Where the file of a manifest lies: at the first of these that is there. */
+  pathsOf(file: number): string[];
   /** Rises with every change. */
   version: number;
   /** Resolves at the next change, or when there will be none. */

@@ -1,5 +1,5 @@
 /** What a node has of an artifact that a peer asks for by its digest, whole or on its way. */
-import { realpath } from 'node:fs/promises';
+import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { confined, MANIFEST, readManifest, sha256, type Manifest } from './artifact.js';
 import { readIfThere } from './atomic.js';
@@ -12,7 +12,7 @@ export interface Shown {
   manifest: Uint8Array;
   partial: Partial | undefined;
   blocks: Block[];
-  pathOf(file: number): string;
+  pathsOf(file: number): string[];
 }
 
 /** Checkpoints go to runs of their own series only; for the rest, who knows the digest was told it. */
@@ -26,7 +26,7 @@ export async function findShown(dataDir: string, digest: string, grant: Grant): 
   const manifest = (await readManifest(dataDir, dir))!.manifest;
   return {
     ...{ manifest: bytes, partial, blocks: keptBlocks(digest, manifest) },
-    pathOf: (file) => confined(confined(dataDir, dir), manifest.files[file]!.path),
+    pathsOf: (file) => [confined(confined(dataDir, dir), manifest.files[file]!.path)],
   };
 }
 
@@ -50,14 +50,26 @@ export const progressOf = ({ partial }: Shown): Progress =>
     ? { version: partial.version, blocks: packBits(partial.proven), fetching: [...partial.fetching] }
     : { all: true };
 
-/** The bytes of a block that is here, if it is; a link must not lead out of the data directory. */
-export async function bytesOf(
+export const hasBlock = ({ blocks, partial }: Shown, index: number): boolean =>
+  blocks[index] !== undefined && (!partial || partial.proven[index] === true);
+
+/**
+ * The file of a block that is here, if it is, for the caller to close. It stays the right one when it gets its name
+ * meanwhile. A link must not lead out of the data directory.
+ */
+export async function openBlock(
   dataDir: string,
-  { blocks, partial, pathOf }: Shown,
+  shown: Shown,
   index: number,
-): Promise<{ path: string; block: Block } | undefined> {
-  const block = blocks[index];
-  if (!block || (partial && !partial.proven[index])) return undefined;
-  const path = await realpath(pathOf(block.file)).catch(() => '');
-  return path.startsWith(dataDir + sep) ? { path, block } : undefined;
+): Promise<{ file: FileHandle; block: Block } | undefined> {
+  if (!hasBlock(shown, index)) return undefined;
+  const block = shown.blocks[index]!;
+  for (const path of shown.pathsOf(block.file)) {
+    const real = await realpath(path).catch(() => '');
+    const file = real.startsWith(dataDir + sep) && (await open(real).catch(() => undefined));
+    if (!file) continue;
+    if ((await file.stat()).size >= block.offset + block.length) return { file, block };
+    await file.close();
+  }
+  return undefined;
 }

@@ -126,7 +126,7 @@ async function bringFiles(
   const shown: Partial & { fetching: ReadonlySet<number> } = {
     ...{ manifest: Buffer.from(`${JSON.stringify(manifest)}\n`), blocks, proven, version: 1, changed: news.next },
     fetching: new Set<number>(),
-    pathOf: (file) => (open.has(file) ? partOf(node, placeOf(file)) : placeOf(file)),
+    pathsOf: (file) => (open.has(file) ? [partOf(node, placeOf(file)), placeOf(file)] : [placeOf(file)]),
   };
   const changed = () => {
     shown.version++;

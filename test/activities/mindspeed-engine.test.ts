@@ -47,7 +47,12 @@ const make = (node: NodeDeps, input: PreprocessShardInput): Promise<ShardResult>
   run(createDataActivities(node).preprocessShard, input);
 
 /** Nodes of one name never copy from each other. */
-async function merge(merger: NodeDeps, maker: NodeDeps, shards: ShardResult[], more: object = {}): Promise<ShardResult> {
+async function merge(
+  merger: NodeDeps,
+  maker: NodeDeps,
+  shards: ShardResult[],
+  more: object = {},
+): Promise<ShardResult> {
   const from = [await serving(maker)];
   const parts = shards.map(({ artifact }) => ({ artifact, from }));
   const input = { key: 'd', keys: ['text'], shards: parts, engine: 'mindspeed' as const, ...more };
