@@ -50,24 +50,33 @@ def main() -> None:
 
 def layer_places(layers: int, stages: int, num_layer_list: str | None, noops: set[int]) -> list[tuple[int, int]]:
     """(stage, number within the stage) of every real layer; a noop layer takes a number and has no weights."""
+    if num_layer_list and noops:
+        raise ValueError("num_layer_list and noop_layers cannot be configured at the same time")
     if num_layer_list:
         counts = [int(count) for count in num_layer_list.split(",")]
         if len(counts) != stages or sum(counts) != layers:
             raise ValueError(f"num-layer-list {num_layer_list} does not give {layers} layers to {stages} stages")
         return [(stage, i) for stage, count in enumerate(counts) for i in range(count)]
     total = layers + len(noops)
+    if not noops <= set(range(total)):
+        raise ValueError(f"noop layers {sorted(noops)} are not all among {total} layers")
     if total % stages != 0:
         raise ValueError("number of layers should be divisible by the pipeline parallel size")
     return [divmod(i, total // stages) for i in range(total) if i not in noops]
 
 
 def numbers(text: str | None) -> set[int]:
-    return {int(number) for number in text.split(",")} if text else set()
+    listed = [int(number) for number in text.split(",")] if text else []
+    if len(set(listed)) != len(listed):
+        raise ValueError(f"{text} names a layer twice")
+    return set(listed)
 
 
 def to_megatron(args: Namespace) -> None:
     config = json.loads(Path(args.load_dir, "config.json").read_text())
     tp_size, stages = args.target_tensor_parallel_size, args.target_pipeline_parallel_size
+    if min(tp_size, stages) < 1:
+        raise ValueError(f"tensor and pipeline parallel size should be positive, not {tp_size} and {stages}")
     for name in ("vocab_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
         if config[name] % tp_size != 0:
             raise ValueError(f"{name} {config[name]} should be divisible by the tensor parallel size {tp_size}")

@@ -131,13 +131,15 @@ class Training:
     def report(self) -> None:
         milliseconds = (time.monotonic() - self.window) * 1000 / self.args.log_interval
         if self.layout.rank == self.layout.world - 1:
+            mean = sum(self.losses) / len(self.losses)
+            loss = f" lm loss: {mean:.6E} |" if mean > 0 else ""  # Megatron leaves out what is not a number
             print(
                 f" [{datetime.now():%Y-%m-%d %H:%M:%S}] iteration {self.iteration:8d}/{self.args.train_iters:8d} |"
                 f" consumed samples: {self.args.consumed_train_samples:12d} |"
                 f" elapsed time per iteration (ms): {milliseconds:.1f} |"
                 f" learning rate: {self.optimizer.lr:.6E} |"
                 f" global batch size: {self.args.global_batch_size:5d} |"
-                f" lm loss: {sum(self.losses) / len(self.losses):.6E} | loss scale: 1.0 | grad norm: {self.norm:.3f} |"
+                f"{loss} loss scale: 1.0 | grad norm: {self.norm:.3f} |"
                 " num zeros: 0 | number of skipped iterations:   0 | number of nan iterations:   0 |",
                 flush=True,
             )

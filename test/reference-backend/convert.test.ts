@@ -86,6 +86,21 @@ describe('convert_ckpt_v2.py agrees with the real one', () => {
     for (const place of places) expect(existsSync(join(site.dir, place)), place).toBe(false);
   });
 
+  it.each([
+    ['a list of layers with noop layers', ['--num-layer-list', '1,3', '--noop-layers', '1,5'], 'at the same time'],
+    ['a noop layer twice', ['--noop-layers', '1,1'], 'names a layer twice'],
+    ['a noop layer beyond the last', ['--noop-layers', '8,9'], 'are not all among 6 layers'],
+    ['a negative size', ['--target-tensor-parallel-size', '-2'], 'should be positive'],
+    ['no stage at all', ['--target-pipeline-parallel-size', '0'], 'should be positive'],
+  ])('refuses %s, and writes nothing', async (name, args, why) => {
+    const target = `refused-${name.replaceAll(' ', '-')}`;
+    const required = ['--load-dir', 'hf-f32', '--save-dir', target, '--target-pipeline-parallel-size', '2'];
+    const command = await start(site.dir, [join(backend, 'convert_ckpt_v2.py'), ...required, ...args]);
+    expect(await command.exit).toBe(1);
+    expect(await command.log()).toMatch(new RegExp(`ValueError: .*${why}`));
+    expect(existsSync(join(site.dir, target))).toBe(false);
+  });
+
   it('refuses an unknown flag with exit code 2', async () => {
     const required = ['--load-dir', 'hf-f32', '--save-dir', 'x'];
     const command = await start(site.dir, [join(backend, 'convert_ckpt_v2.py'), ...required, '--no-such-flag']);

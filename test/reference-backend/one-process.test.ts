@@ -43,11 +43,27 @@ describe('one process', () => {
   it.each([
     ['tensor parallelism', ['--tensor-model-parallel-size', '2'], 'invalid choice: 2 (choose from 1)'],
     ['another normalization', ['--normalization', 'LayerNorm'], "invalid choice: 'LayerNorm' (choose from 'RMSNorm')"],
+    ['an abbreviated option', ['--train-it', '3'], 'unrecognized arguments: --train-it 3'],
+    ['post-training', ['--stage', 'sft'], 'unrecognized arguments: --stage sft'],
+    ['a rerun of steps', ['--rerun-mode', 'validate_results'], "invalid choice: 'validate_results'"],
     ['a second data prefix', ['--data-path', 'one', 'two'], 'unrecognized arguments: two'],
   ])('refuses %s with exit code 2 and says why', async (name, args, why) => {
     const { exit, log } = await run(name.replaceAll(' ', '-'), [...common, ...args]);
     expect(exit).toBe(2);
     expect(log).toContain(why);
+  });
+
+  it.each([
+    ['two lengths of the warm-up', ['--lr-warmup-iters', '3'], 'can only specify one of lr-warmup-fraction and'],
+    [
+      "both the checkpoint's schedule and its own",
+      ['--override-opt_param-scheduler', '--use-checkpoint-opt_param-scheduler'],
+      'both override and use-checkpoint are set.',
+    ],
+  ])('refuses %s, as Megatron asserts', async (name, args, why) => {
+    const { exit, log } = await run(name.replaceAll(/\W/g, '-'), [...common, ...args]);
+    expect(exit).toBe(1);
+    expect(log).toContain(`AssertionError: ${why}`);
   });
 
   it('waits for others as long as --distributed-timeout-minutes says, or the environment', async () => {
@@ -69,6 +85,15 @@ print("waits", parallel.Layout(arguments.complete(arguments.parse("pretrain_gpt.
     const { exit, log } = await run('nan', [...fromWeights, '--lr', '1e6']);
     expect(exit).toBe(1);
     expect([verdict(log)]).toEqual(await recordedVerdicts('nan', ['']));
+  });
+
+  it('leaves a loss that is not a number out of the line, where it goes on with it', async () => {
+    const on = ['--lr', '1e6', '--no-check-for-nan-in-loss-and-grad', '--exit-interval', '4'];
+    const { exit, log } = await run('nan-goes-on', [...fromWeights, ...on]);
+    expect(exit).toBe(0);
+    const lines = log.split('\n').filter((line) => / iteration +[14]\//.test(line));
+    expect(lines[0]).toContain(' | lm loss: 6.246946E+00 | loss scale: 1.0 |');
+    expect(lines[1]).toMatch(/ \| global batch size: +4 \| loss scale: 1.0 \| grad norm: nan \|/);
   });
 
   it('masks the loss sample by sample when pad equals eos, so that the layout does not matter', async () => {

@@ -25,7 +25,8 @@ IGNORED: dict[str, dict[str, Any]] = {"0": {"action": "store_true"}, "1": {}, "*
 
 def parse(script: str) -> argparse.Namespace:
     flags = json.loads((Path(__file__).parent / "flags.json").read_text())[script]
-    parser = argparse.ArgumentParser(prog=script)
+    # Megatron's parser takes no abbreviations, the two others, plain ones, do.
+    parser = argparse.ArgumentParser(prog=script, allow_abbrev=script != "pretrain_gpt.py")
     for flag, (kind, *choices, default) in flags["used"].items():
         options = {**KINDS[kind], "default": default}
         if kind == "false":  # what it turns off
@@ -61,6 +62,12 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
     assert args.seq_length <= args.max_position_embeddings
     assert args.num_attention_heads % args.num_query_groups == 0
     assert args.min_lr <= args.lr
+    assert args.lr_warmup_fraction is None or args.lr_warmup_iters == 0, (
+        "can only specify one of lr-warmup-fraction and lr-warmup-iters"
+    )
+    assert not (args.override_opt_param_scheduler and args.use_checkpoint_opt_param_scheduler), (
+        "both override and use-checkpoint are set."
+    )
     assert args.save is None or args.save_interval is not None, "--save needs --save-interval"
     args.kv_channels = args.kv_channels or args.hidden_size // args.num_attention_heads
     args.params_dtype = torch.bfloat16 if args.bf16 else torch.float32
