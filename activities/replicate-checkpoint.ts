@@ -5,9 +5,10 @@
 import { log, sleep } from '@temporalio/activity';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { NodeActivities, Peer, ReplicateCheckpointInput } from '../workflows/contract.js';
+import type { NodeActivities, ReplicateCheckpointInput } from '../workflows/contract.js';
 import type { CheckpointReplicated } from '../workflows/messages.js';
 import { confined, parseManifest, sha256 } from './artifact.js';
+import { createPatientAsk, type PatientAsk } from './ask-patiently.js';
 import {
   iterationDir,
   iterationsIn,
@@ -17,19 +18,16 @@ import {
   SET_ASIDE,
   shardDir,
 } from './checkpoint-files.js';
-import { DownloadError } from './download.js';
 import { reasonOf } from './failures.js';
 import { readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
-import { askBytes } from './peer-client.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 
 const LOOK_EVERY_MS = 500;
 /** Between looks at a peer that is still writing or hashing its part: seconds here are iterations lost later. */
 const NOT_READY_MS = 100;
-const ASK_WITHIN_MS = 5000;
 /** Looks at the master's tracker after the ranks here have ended: its last move may come a moment later. */
 const LAST_LOOKS = 5;
 
@@ -40,10 +38,11 @@ export const createReplicateCheckpoint =
     const options = { node: deps.name, name: `copies of checkpoints of ${input.series}`, details: () => ({ done }) };
     return step(options, async (signal) => {
       const dir = `series/${input.series}/checkpoints`;
+      const ask = createPatientAsk(deps, input.patienceSeconds * 1000);
       for (let looks = LAST_LOOKS; ;) {
-        const tracked = await trackerOf(deps, input);
+        const tracked = await trackerOf(deps, ask, input);
         if (tracked !== undefined && tracked > done) {
-          if (!(await follow(deps, input, dir, tracked, signal))) {
+          if (!(await follow(deps, ask, input, dir, tracked, signal))) {
             await sleep(NOT_READY_MS);
             continue;
           }
@@ -66,14 +65,19 @@ async function isOver(deps: NodeDeps, input: ReplicateCheckpointInput): Promise<
 }
 
 /** Only rank 0's node has a tracker that moves, and it moves when every rank of every node has written. */
-async function trackerOf(deps: NodeDeps, { series, master }: ReplicateCheckpointInput): Promise<number | undefined> {
+async function trackerOf(
+  deps: NodeDeps,
+  ask: PatientAsk,
+  { series, master }: ReplicateCheckpointInput,
+): Promise<number | undefined> {
   if (master.name === deps.name) return readTracker(deps.dataDir, `series/${series}/checkpoints`);
-  return parseTracker((await askFor(deps, master, `/series/${series}/tracker`))?.toString('utf8'));
+  return parseTracker((await ask(master, `/series/${series}/tracker`))?.toString('utf8'));
 }
 
 /** Seals and copies one iteration. False where a peer is not ready: it is asked again. */
 async function follow(
   deps: NodeDeps,
+  ask: PatientAsk,
   input: ReplicateCheckpointInput,
   dir: string,
   iteration: number,
@@ -85,7 +89,7 @@ async function follow(
   for (const shard of input.seals) bytes += (await sealShard(dataDir, shardDir(dir, iteration, shard), seal)).bytes;
   for (const { shard, from } of input.copies) {
     const at = shardDir(dir, iteration, shard);
-    const manifest = await askFor(deps, from, `/series/${input.series}/${iteration}/${shard}`);
+    const manifest = await ask(from, `/series/${input.series}/${iteration}/${shard}`);
     const files = manifest && parseManifest(manifest)?.files;
     if (!files) return false;
     const artifact = {
@@ -113,12 +117,6 @@ async function follow(
   }
   return true;
 }
-
-const askFor = (deps: NodeDeps, peer: Peer, path: string): Promise<Buffer | undefined> =>
-  askBytes(deps, peer, path, { idleMs: ASK_WITHIN_MS }).catch((error: unknown) => {
-    if (!(error instanceof DownloadError)) throw error;
-    return undefined;
-  });
 
 /**
  * Keeps the newest `keep` iterations of those that are replicated everywhere, and all newer ones: this node may be

@@ -10,6 +10,8 @@ import type { Iteration } from './training-log.js';
 
 export interface ProgressReport {
   add(iteration: Iteration): void;
+  /** A save has ended: of this iteration, or of the last one that was added. */
+  saved(iteration?: number): void;
   /** Sends when something is due; `now` when there is a reason to, and something new. Does not wait for the server. */
   send(now: boolean, pace?: Pace): void;
   /** Waits for the last report, for a bounded time. */
@@ -31,6 +33,7 @@ export interface ReportOptions {
 export async function openProgressReport({ to, token, path, signal }: ReportOptions): Promise<ProgressReport> {
   let reported = (await readJson<{ iteration: number }>(path))?.iteration ?? 0;
   let last: Iteration | undefined;
+  let saved: number | undefined;
   let points: TrainingProgress['points'] = [];
   let pace: Pace | undefined;
   const trend = createStepTrend();
@@ -48,6 +51,7 @@ export async function openProgressReport({ to, token, path, signal }: ReportOpti
         iteration,
         ...(loss !== undefined && { loss }),
         ...(msPerIteration !== undefined && { secondsPerIteration: msPerIteration / 1_000 }),
+        ...(saved !== undefined && { saved }),
         points: thinned(sent),
         ...(pace && { pace }),
         ...(trend.slow() && { slow: trend.slow()! }),
@@ -71,6 +75,7 @@ export async function openProgressReport({ to, token, path, signal }: ReportOpti
 
   return {
     send,
+    saved: (iteration) => void (saved = iteration ?? last?.iteration ?? saved),
     add(iteration) {
       if (iteration.msPerIteration !== undefined) trend.add(iteration.iteration, iteration.msPerIteration);
       if (iteration.iteration <= reported) return;

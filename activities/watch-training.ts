@@ -68,7 +68,10 @@ async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, sign
       metrics.add(event);
       report?.add(event);
     }
-    if (event.kind === 'saved' || event.kind === 'saveTimer') seen.saved = true;
+    if (event.kind === 'saved' || event.kind === 'saveTimer') {
+      seen.saved = true;
+      report?.saved(event.kind === 'saved' ? event.iteration : undefined);
+    }
     if (event.kind === 'stepping') seen.stepping = true;
     if (event.kind === 'rankFailed') seen.failedRank ??= event;
     if (event.kind === 'rankQuit') seen.quitAt ??= performance.now();

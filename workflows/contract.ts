@@ -329,6 +329,8 @@ export interface ReplicateCheckpointInput {
   keep: number;
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
+  /** How long the master, or one that is copied from, may not answer: its address may be another one by now. */
+  patienceSeconds: number;
   reportTo: Recipient;
 }
 

@@ -1,10 +1,12 @@
 /** Keeping what a gang saves: sealed where it was written, and copied to other nodes for as long as there are some. */
 import { CancellationScope, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
 import { shareOut, type CopyPlan } from './checkpoints.js';
-import { onNode, peerOf } from './contract.js';
-import { lostNode } from './failure-chain.js';
+import { onNode, peerOf, type Peer } from './contract.js';
+import { milliseconds } from './duration.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
 import type { MemberFailure } from './failure-cause.js';
+import { createAddresses } from './present-addresses.js';
 import { patienceWith } from './witnesses.js';
 
 /** How long the copies of the last checkpoint may take before it counts as not replicated. */
@@ -12,8 +14,21 @@ export const LAST_COPIES = '30 minutes';
 /** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
+export interface CopyOptions {
+  /** The launch was some time ago: its addresses may be old. */
+  askFirst: boolean;
+  /** Whether the ranks have ended: then nobody else notices that a node is gone for good. */
+  isLast: () => boolean;
+}
+
 /** Seals and copies each save, on all nodes that have a part in it, until iteration `until` is safe or the ranks are gone. */
-export function copyAll(input: GenerationInput, progress: Progress, until: number): Promise<void>[] {
+export function copyAll(
+  input: GenerationInput,
+  progress: Progress,
+  until: number,
+  { askFirst, isLast }: CopyOptions,
+): Promise<void>[] {
+  const addresses = createAddresses([...input.nodes, ...input.spares]);
   const plan: CopyPlan = { ...input.copies };
   const all = [...input.nodes, ...input.spares];
   const away = new Set<string>();
@@ -25,18 +40,28 @@ export function copyAll(input: GenerationInput, progress: Progress, until: numbe
   );
 
   async function follow(task: CopyTask): Promise<void> {
-    const askAfter = patienceWith(task.node, all, input.timing);
-    for (;;) {
+    const { name, node, seals, copies } = task;
+    const askAfter = patienceWith(node, all, input.timing);
+    const asked = [input.nodes[0]!, ...copies.map(({ from }) => from)].map((peer) => peer.name);
+    let silentSince: number | undefined;
+    for (let isFresh = !askFirst; ; isFresh = false) {
+      if (!isFresh) await addresses.refresh(asked.filter((peer) => peer !== node.name));
       const began = Date.now();
       try {
-        await replicate(input, progress, until, task);
-        return;
+        await replicate(input, progress, until, task, addresses.of);
+        return progress.copies(name);
       } catch (error) {
         if (isCancellation(error)) return;
-        log.warn('a copier of checkpoints ended', { node: task.node.name, error: String(error) });
+        log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
+        const silent = silentPeer(error);
+        progress.copies(name, silent?.why ?? messageOf(error));
+        silentSince = silent && (silentSince ?? Date.now());
+        const isLost = lostNode(error) !== undefined;
+        const isGone = isLost && (await askAfter(began)).over;
         // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
-        const isForOthers = task.seals.length === 0 && (lostNode(error) === undefined || (await askAfter(began)).over);
-        if (isForOthers) return handOver(task);
+        if (seals.length === 0 && !silent && (!isLost || isGone)) return handOver(task);
+        if (isLast() && (isGone || Date.now() - (silentSince ?? Infinity) > milliseconds(input.timing.agentGrace)))
+          return;
       }
       await sleep(AGAIN);
     }
@@ -62,13 +87,27 @@ export function copyAll(input: GenerationInput, progress: Progress, until: numbe
   }
 }
 
-const replicate = (input: GenerationInput, progress: Progress, until: number, task: CopyTask) => {
+/** Whom a copier asked in vain, if that is why it ended. */
+const silentPeer = (error: unknown): { silent: string; why: string } | undefined => {
+  const details = failureIn(error, 'CommandFailed')?.details?.[0] as { silent?: string; why?: string } | undefined;
+  return details?.silent === undefined ? undefined : (details as { silent: string; why: string });
+};
+
+const replicate = (
+  input: GenerationInput,
+  progress: Progress,
+  until: number,
+  task: CopyTask,
+  present: (peer: Peer) => Peer,
+) => {
   const { run, series, generation, token, timing } = input;
-  const { name, node, seals, copies } = task;
+  const { name, node, seals } = task;
+  const copies = task.copies.map(({ shard, from }) => ({ shard, from: present(from) }));
   return onNode(node.name, timing).replicateCheckpoint({
     ...{ run, series, generation, token, task: name, seals, copies, until },
     after: progress.state.replicated,
-    master: peerOf(input.nodes[0]!),
+    master: present(peerOf(input.nodes[0]!)),
+    patienceSeconds: milliseconds(timing.heartbeat) / 1000,
     keep: input.keepCheckpoints,
     reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },
   });
@@ -83,7 +122,9 @@ export async function keepLastSave(
   const saved = Math.max(0, ...members.map(({ evidence }) => evidence?.lastSaved ?? 0));
   // A member that is gone has its part of the save with it.
   if (saved <= progress.state.replicated || !members.every(({ evidence }) => evidence?.confirmed)) return;
+  progress.state.saved = Math.max(saved, progress.state.saved);
   const scope = new CancellationScope({ cancellable: true });
-  await scope.run(() => Promise.race([Promise.all(copyAll(input, progress, saved)), sleep(LAST_COPIES)]));
+  const copiers = () => copyAll(input, progress, saved, { askFirst: true, isLast: () => true });
+  await scope.run(() => Promise.race([Promise.all(copiers()), sleep(LAST_COPIES)]));
   scope.cancel();
 }

@@ -93,7 +93,11 @@ export function followProgress(input: GenerationInput) {
     ending: input.attached?.ending,
     pace: longer(input.hang?.pace, input.attached?.pace),
     slow: undefined as Slowdown | undefined,
+    saved: 0,
   };
+  /** Why copies of checkpoints do not get on, by the part that does not. */
+  const stuck = new Map<string, string>();
+  const trouble = (): string | undefined => (state.saved > state.replicated ? [...stuck.values()][0] : undefined);
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ name }) => name);
 
@@ -101,6 +105,7 @@ export function followProgress(input: GenerationInput) {
   let points: GenerationNews['points'] = [];
   const lostSpares: string[] = [];
   let toldAt = 0;
+  let told: string | undefined;
 
   const tell = async (): Promise<void> => {
     if (!parent) return;
@@ -112,9 +117,15 @@ export function followProgress(input: GenerationInput) {
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
       ...(state.slow && { slow: state.slow }),
+      ...(trouble() !== undefined && {
+        troubles: [
+          `copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${trouble()}`,
+        ],
+      }),
       ...(lostSpares.length > 0 && { lostSpares: lostSpares.splice(0) }),
     };
     toldAt = Date.now();
+    told = trouble();
     points = [];
     try {
       await getExternalWorkflowHandle(parent.workflowId).signal(generationNews, news);
@@ -123,7 +134,7 @@ export function followProgress(input: GenerationInput) {
     }
   };
   const tellIfDue = (): void => {
-    if (isNewsDue(Date.now() - startTime.getTime(), Date.now() - toldAt)) void tell();
+    if (trouble() !== told || isNewsDue(Date.now() - startTime.getTime(), Date.now() - toldAt)) void tell();
   };
 
   setHandler(replicated, () => state.replicated);
@@ -131,8 +142,9 @@ export function followProgress(input: GenerationInput) {
     if (token !== input.token) return;
     state.ending = ending && { at: ending, after: state.ending?.after ?? state.replicated };
   });
-  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, points: more, pace, slow }) => {
+  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, saved, points: more, pace, slow }) => {
     if (token !== input.token) return;
+    state.saved = Math.max(state.saved, saved ?? 0);
     state.pace = longer(state.pace, pace);
     state.slow = slow;
     state.iteration = iteration;
@@ -150,10 +162,18 @@ export function followProgress(input: GenerationInput) {
   setHandler(checkpointReplicated, ({ token, task, iteration }) => {
     if (token !== input.token) return;
     copied.set(task, Math.max(iteration, copied.get(task) ?? 0));
+    stuck.delete(task);
     count();
+    tellIfDue();
   });
   return {
     state,
+    /** Why one part of the copying does not get on; without a reason it does. */
+    copies: (task: string, why?: string): void => {
+      if (why === undefined) stuck.delete(task);
+      else stuck.set(task, why);
+      tellIfDue();
+    },
     /** Whether the time has come to end, which it was asked to. */
     isToEnd: () => state.ending !== undefined && (state.ending.at === 'now' || state.replicated > state.ending.after),
     /** The last word: what was kept back till it was due. */

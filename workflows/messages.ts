@@ -12,6 +12,8 @@ export interface TrainingProgress {
   iteration: number;
   loss?: number;
   secondsPerIteration?: number;
+  /** The newest save that the log tells of. */
+  saved?: number;
   /** Iteration and loss of some iterations since the last report, for the curve: 60 at most. */
   points: [iteration: number, loss: number][];
   /** How long phases took so far, for the next generation's patience. */
@@ -102,6 +104,8 @@ export interface GenerationNews {
   slow?: Slowdown;
   /** Spares that no longer keep what they were to keep. */
   lostSpares?: string[];
+  /** What a person should know of it at this moment. */
+  troubles?: string[];
 }
 
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');

@@ -147,13 +147,15 @@ const result = (state: RunState, message: string): PretrainResult => ({
 function followNews(run: Run): void {
   const { state } = run;
   setHandler(generationNews, (news) => {
-    const { generation, iteration, loss, secondsPerIteration, replicated, points, slow } = news;
+    const { generation, iteration, loss, secondsPerIteration, replicated, points, slow, troubles } = news;
     if (generation !== state.generation) return;
     state.iteration = iteration;
     state.replicated = replicated;
     state.asOf = Date.now();
     if (slow) state.slow = slow;
     else delete state.slow;
+    if (troubles) state.troubles = troubles;
+    else delete state.troubles;
     if (loss !== undefined) state.loss = loss;
     if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
     addPoints(state, points);

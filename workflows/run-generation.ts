@@ -78,6 +78,7 @@ export async function runGeneration(
   if (result.loss !== undefined) state.loss = result.loss;
   if (result.pace) state.pace = result.pace;
   delete state.slow;
+  delete state.troubles;
   return result;
 }
 

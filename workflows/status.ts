@@ -36,6 +36,8 @@ export interface RunState {
   /** Whose checkpoint shards each node keeps copies of. */
   copies?: Record<string, string[]>;
   slow?: Slowdown;
+  /** What the generation says that a person should know at this moment. */
+  troubles?: string[];
   /** How long phases took in generations before, for the patience with the next. */
   pace?: Pace;
   /** Newest checkpoint that is complete, proven and copied. */
@@ -149,6 +151,7 @@ export function describeRun(state: RunState): string {
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
     ...rolesLine(state),
     ...(state.slow ? [slowness(state.slow)] : []),
+    ...(state.troubles ?? []),
     ...(state.failures.length ? [failuresLine(state.failures)] : []),
     ...pendingLines(state.requests),
     '',

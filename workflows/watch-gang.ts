@@ -20,7 +20,10 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
       const watches = input.nodes.map((node, rank) =>
         tagged(node.name, () => watchMember(input, progress, node, rank)),
       );
-      const copiers = copyAll(input, progress, input.target);
+      const copiers = copyAll(input, progress, input.target, {
+        askFirst: input.attached !== undefined,
+        isLast: () => results.length > 0,
+      });
       // The history limit of a long generation: hand over to a fresh execution, which attaches to the same ranks.
       const why = () => (progress.isToEnd() ? 'asked' : workflowInfo().continueAsNewSuggested && 'history full');
       const interruption = condition(() => why() !== false).then(() => {

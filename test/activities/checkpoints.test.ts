@@ -1,9 +1,12 @@
 /** Checkpoint trees: listed, restored from peers, copied as they are saved. Real files, real HTTP. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { iterationDir, sealShard, shardDir, TRACKER } from '../../activities/checkpoint-files.js';
 import { writeJson } from '../../activities/atomic.js';
 import { filesOf, generationDir } from '../../activities/generation-files.js';
@@ -173,7 +176,7 @@ async function ring(): Promise<{ nodes: [NodeDeps, NodeDeps]; peers: [Peer, Peer
 }
 
 const replicateInput = ([n1, n2]: [Peer, Peer], which: 0 | 1, more = {}): ReplicateCheckpointInput => ({
-  ...{ run: 'r', series: 's', generation: 1, token: 1, after: 0, keep: 2, until: 100, master: n1 },
+  ...{ run: 'r', series: 's', generation: 1, token: 1, after: 0, keep: 2, until: 100, master: n1, patienceSeconds: 60 },
   task: `part ${which}`,
   seals: [which === 0 ? FIRST : SECOND],
   copies: [which === 0 ? { shard: SECOND, from: n2 } : { shard: FIRST, from: n1 }],
@@ -187,6 +190,17 @@ async function exits({ dataDir }: NodeDeps): Promise<void> {
   const dir = generationDir(dataDir, { run: 'r', generation: 1, token: 1 });
   await mkdir(dir, { recursive: true });
   await writeJson(filesOf(dir).exit, { token: 1, code: 0, signal: null, at: '' });
+}
+
+/** An address where a server of another kind listens, or nobody. */
+async function strangerIf(listens: boolean): Promise<{ url: string }> {
+  const server = createServer((_, response) => void response.writeHead(404).end()).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const close = () => new Promise((closed) => server.close(closed));
+  if (listens) onTestFinished(async () => void (await close()));
+  else await close();
+  return { url: `http://127.0.0.1:${port}` };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -280,6 +294,28 @@ describe('a replication', () => {
     await track(nodes[0], 5);
     await exits(nodes[0]);
     expect(await follow(nodes[0], replicateInput(peers, 0, { copies: [] }))).toEqual({ iteration: 5 });
+  });
+
+  it.each([
+    ['nobody listens', undefined, /^n2: copies of checkpoints of s: n1 does not answer at http:\S+: cannot be reached/],
+    ['another node does', 'n3', /n1 does not answer at http:\S+: answered 401/],
+    ['another server does', 'server', /n1 does not answer at http:\S+: answered 404/],
+  ] as const)('ends after a while where %s at the address of the master, and says so', async (_, who, message) => {
+    const { nodes, peers } = await ring();
+    const elsewhere = who === 'n3' ? await serving(await testNode('n3')) : await strangerIf(who === 'server');
+    const master = { ...peers[0], url: elsewhere.url };
+    const asked = follow(nodes[1], replicateInput(peers, 1, { master, patienceSeconds: 1 }));
+    const details = [{ node: 'n2', silent: 'n1', why: expect.stringMatching(/^n1 does not answer at/) as string }];
+    await expect(asked).rejects.toMatchObject({ message: expect.stringMatching(message) as string, details });
+  });
+
+  it('waits longer than that for a master that answers and has saved nothing yet', async () => {
+    const { nodes, peers } = await ring();
+    const running = follow(nodes[1], replicateInput(peers, 1, { copies: [], patienceSeconds: 1, until: 5 }));
+    await pause(2_000);
+    await save(nodes[1], 5, SECOND);
+    await track(nodes[0], 5);
+    expect(await running).toEqual({ iteration: 5 });
   });
 
   it('ends with the reason of its cancellation while it waits', async () => {

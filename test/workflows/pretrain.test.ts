@@ -3,6 +3,7 @@ import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { sleep } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
+import type { ReplicateCheckpointInput } from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 
@@ -139,6 +140,46 @@ describe.concurrent('a run', () => {
     expect(failure.message).toContain('neither that training is done nor why it ended');
   });
 });
+
+it.concurrent(
+  'says on its page when copies of checkpoints are behind, why, and no longer when they are not',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    let isAway = true;
+    const why = 'a does not answer at http://127.0.0.1:1';
+    const silent = ApplicationFailure.create({
+      ...{ message: why, type: 'CommandFailed', nonRetryable: true, details: [{ node: 'b', silent: 'a', why }] },
+    });
+    let tell: (name: string, payload: object) => Promise<void> = () => Promise.reject(new Error('nobody watches'));
+    const copier = async ({ token, task, reportTo, until }: ReplicateCheckpointInput) => {
+      if (isAway) throw silent;
+      const handle = cluster.client.workflow.getHandle(reportTo.workflowId);
+      await handle.signal('checkpointReplicated', { token, task, iteration: 10, bytes: 1 });
+      return { iteration: until };
+    };
+    await cluster.node('a', { ...endless, replicateCheckpoint: copier });
+    await cluster.node('b', {
+      replicateCheckpoint: copier,
+      watchTraining: (input) => {
+        tell = (name, payload) =>
+          cluster.client.workflow
+            .getHandle(input.reportTo!.workflowId)
+            .signal(name, { token: input.token, ...payload });
+        return endless.watchTraining();
+      },
+    });
+    const handle = await start(cluster, cluster.runFile());
+    const page = async (wanted: (text: string) => boolean) => {
+      while (!wanted(await handle.query<string>('status'))) await sleepFor(50);
+    };
+    while ((await tell('trainingProgress', { iteration: 12, saved: 10, points: [] }).catch(() => 'again')) === 'again')
+      await sleepFor(50);
+    await page((text) => text.includes(`copies are behind: iteration 10 is saved, none copied; ${why}`));
+    isAway = false;
+    await page((text) => !text.includes('copies are behind') && text.includes('checkpoint: iteration 10, complete'));
+    await handle.terminate();
+  },
+);
 
 describe.concurrent('when a generation fails', () => {
   it('a lost node is replaced by the spare, and only after the others have stopped', async (test) => {

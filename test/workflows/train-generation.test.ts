@@ -6,6 +6,7 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type {
   LaunchTrainingInput,
+  NodeActivities,
   NodeInfo,
   ReplicateCheckpointInput,
   StopTrainingInput,
@@ -153,6 +154,62 @@ it.concurrent(
     await result(handle);
   },
   90_000,
+);
+
+/** What a copier says whose peer is silent. */
+const silent = (node: string, peer: string, why: string) =>
+  ApplicationFailure.create({
+    ...{ message: `${node}: copies of checkpoints: ${why}`, type: 'CommandFailed', nonRetryable: true },
+    details: [{ node, silent: peer, why }],
+  });
+
+it.concurrent(
+  'asks where a worker is that came back on another port, and copies from there, with the access of the launch',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { activities, end } = longTraining();
+    const asked: ReplicateCheckpointInput[] = [];
+    const back = { address: '127.0.0.1', port: 2, devices: 1, profile: 'cpu' as const, token: 0 };
+    const a = await cluster.node('a', {
+      ...activities,
+      pingNode: () => Promise.resolve({ ...back, name: a.info.name }),
+    });
+    const b = await cluster.node('b', {
+      ...activities,
+      replicateCheckpoint: (input) => {
+        asked.push(input);
+        if (input.master.url.endsWith(':1')) throw silent('b', a.info.name, 'a does not answer at http://127.0.0.1:1');
+        return activities.replicateCheckpoint(input);
+      },
+    });
+    const nodes = infos([a, b]).map((node) => ({ ...node, access: `key of ${node.name}` }));
+    const copies = { [b.info.name]: [{ shard: 'mp_rank_00_000', from: { name: a.info.name, url: 'old' } }] };
+    const handle = await start(cluster, nodes, { copies });
+    await launched(a, b);
+    await until(() => asked.length === 2, 40);
+    const present = { name: a.info.name, url: 'http://127.0.0.1:2', token: `key of ${a.info.name}` };
+    expect(asked[1]).toMatchObject({ master: present, copies: [{ from: present }] });
+    // As long as nothing was wrong nobody was asked.
+    expect([a, b].map(({ calls }) => calls.filter((call) => call === 'pingNode').length)).toEqual([1, 0]);
+    end();
+    expect(await result(handle)).toMatchObject({ outcome: 'finished' });
+  },
+);
+
+it.concurrent(
+  'does not wait half an hour for the copies of its last save when the node they come from stays silent',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const node = (name: string): Partial<NodeActivities> => ({
+      watchTraining: () => Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastSaved: 20 } }),
+      replicateCheckpoint: () => Promise.reject(silent(name, 'a', 'a does not answer at http://127.0.0.1:1')),
+    });
+    const nodes = [await cluster.node('a', node('a')), await cluster.node('b', node('b'))];
+    const timing = { heartbeat: '3s', agentAway: '3s', agentGrace: '5s', lease: '4s', stopGrace: '1s' };
+    const handle = await start(cluster, infos(nodes), { timing });
+    expect(await result(handle)).toMatchObject({ outcome: 'finished', replicated: 0 });
+  },
+  60_000,
 );
 
 it.concurrent('is not ended by a worker that is away while its machine answers the others', async (test) => {
