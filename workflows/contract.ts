@@ -359,8 +359,11 @@ export interface NodeActivities {
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
   mergeShards(input: MergeShardsInput): Promise<ShardResult>;
-  /** The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. */
-  findArtifact(input: { dir: string }): Promise<{ artifact?: Artifact }>;
+  /**
+   * The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. What was changed
+   * is read again; with `prove` also what was not read for a day.
+   */
+  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact }>;
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
   listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;

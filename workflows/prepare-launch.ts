@@ -65,7 +65,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   enter('data');
   const child = {
     workflowId: `${workflowInfo().workflowId}/data`,
-    input: { spec, nodes: all, timing },
+    input: { spec, nodes: all, timing, prove: state.generation === 0 },
     summary: `dataset ${spec.dataset.source}`,
   };
   const data = await runChild(prepareData, child, waitingOf(run));

@@ -330,3 +330,26 @@ it.concurrent('a member that no other node reaches is replaced, though it answer
   const launches = nodes.map(({ calls }) => calls.filter((call) => call === 'launchTraining').length);
   expect(launches).toEqual([2, 1, 1]);
 });
+
+it.concurrent(
+  'data is proven on every node before the first launch of a run, and not when time is lost',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const asked: (boolean | undefined)[] = [];
+    let failures = 1;
+    const activities = (node: string): Partial<NodeActivities> => ({
+      findArtifact: async ({ dir, prove }) => {
+        if (dir.startsWith('datasets')) asked.push(prove);
+        return { artifact: { dir, digest: 'd', files: 1, bytes: 1 } };
+      },
+      watchTraining: async () => {
+        if (failures-- > 0) throw ApplicationFailure.nonRetryable('a rank was killed', 'CommandFailed');
+        return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20 } };
+      },
+      stopTraining: async () => ({ node, confirmed: true, signal: 'SIGKILL', logPath: '/log' }),
+    });
+    for (const name of ['a', 'b']) await cluster.node(name, activities(name));
+    expect(await result(await start(cluster, 'run', cluster.runFile()))).toMatchObject({ generations: 2 });
+    expect(asked).toEqual([true, true, undefined, undefined]);
+  },
+);
