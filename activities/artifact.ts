@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Artifact } from '../workflows/contract.js';
+import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { isLeftover, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
 import { BLOCK_BYTES, startDigests, type Digests } from './blocks.js';
 import { failure } from './failures.js';
@@ -26,6 +27,8 @@ export interface Manifest {
   block?: number;
   /** Of the launch that wrote the files, where a trainer did: two launches may save under one iteration's name. */
   token?: number;
+  /** And what that launch trained with. */
+  identity?: SeriesIdentity;
 }
 
 export const MANIFEST = 'manifest.json';
@@ -44,6 +47,7 @@ export interface SealOptions {
   /** Digests that were computed while writing: these files are not read again, but for those of more than one block. */
   known?: ReadonlyMap<string, string>;
   token?: number;
+  identity?: SeriesIdentity | undefined;
   signal?: AbortSignal;
   block?: number;
 }
@@ -53,7 +57,7 @@ export async function sealArtifact(
   dataDir: string,
   dir: string,
   names?: readonly string[],
-  { known, token, signal, block = BLOCK_BYTES }: SealOptions = {},
+  { known, token, identity, signal, block = BLOCK_BYTES }: SealOptions = {},
 ): Promise<Artifact> {
   const root = confined(dataDir, dir);
   const files: ManifestFile[] = [];
@@ -68,6 +72,7 @@ export async function sealArtifact(
     files,
     ...(block !== BLOCK_BYTES && { block }),
     ...(token !== undefined && { token }),
+    ...(identity && { identity }),
   });
 }
 
@@ -148,7 +153,7 @@ export async function isFile(
 /** `undefined` for what is not a manifest, or names a path that would leave its directory. */
 export function parseManifest(bytes: Uint8Array): Manifest | undefined {
   try {
-    const { files, block, token } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
+    const { files, block, token, identity } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Manifest;
     if (token !== undefined && !Number.isSafeInteger(token)) return undefined;
     if (block !== undefined && !(Number.isSafeInteger(block) && block > 0)) return undefined;
     for (const { path, size, sha256, blocks } of files) {
@@ -157,11 +162,22 @@ export function parseManifest(bytes: Uint8Array): Manifest | undefined {
       const count = Math.max(1, Math.ceil(size / (block ?? BLOCK_BYTES)));
       if (blocks ? blocks.length !== count || !blocks.every(isDigest) : count > 1) return undefined;
     }
-    return { files, ...(block !== undefined && { block }), ...(token !== undefined && { token }) };
+    if (identity !== undefined && !isFlat(identity)) return undefined;
+    return {
+      files,
+      ...(block !== undefined && { block }),
+      ...(token !== undefined && { token }),
+      ...(identity && { identity }),
+    };
   } catch {
     return undefined;
   }
 }
+
+const isFlat = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.values(value).every((one) => one === null || ['string', 'number', 'boolean'].includes(typeof one));
 
 export const isDigest = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { confined, filesBelow, isTouched, readWhole, sealArtifact, type SealOptions } from './artifact.js';
 import { readIfThere, syncPath } from './atomic.js';
 import type { Artifact, ShardHeld } from '../workflows/contract.js';
+import type { SeriesIdentity } from '../workflows/series-identity.js';
+import { identityFor } from './series-file.js';
 
 /** Below a tree: iterations that were newer than the one restored, out of the trainer's sight. */
 export const SET_ASIDE = 'set-aside';
@@ -43,7 +45,12 @@ export async function sealShard(
   if (held && isAll && !(await isTouched(dataDir, dir, held.manifest))) return held.artifact;
   if (names.length === 0) throw Object.assign(new Error(`no files in ${root}`), { code: 'ENOENT' });
   for (const name of names) await syncPath(join(root, name));
-  return sealArtifact(dataDir, dir, names, { ...(signal && { signal }), ...(token !== undefined && { token }) });
+  const identity = await identityFor(dataDir, dir, token);
+  return sealArtifact(dataDir, dir, names, {
+    ...(signal && { signal }),
+    ...(token !== undefined && { token }),
+    identity,
+  });
 }
 
 /** The iteration that a tracker names; `undefined` for none, and for text that is no iteration. */
@@ -59,11 +66,11 @@ export async function heldShard(
   dir: string,
   iteration: number,
   shard: string,
-): Promise<ShardHeld | undefined> {
+): Promise<(ShardHeld & { identity?: SeriesIdentity }) | undefined> {
   const at = shardDir(dir, iteration, shard);
   const held = await readWhole(dataDir, at);
   if (!held) return undefined;
   const { digest, bytes } = held.artifact;
-  const { token } = held.manifest;
-  return { shard, digest, bytes, ...(token !== undefined && { token }) };
+  const { token, identity } = held.manifest;
+  return { shard, digest, bytes, ...(token !== undefined && { token }), ...(identity && { identity }) };
 }

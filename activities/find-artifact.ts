@@ -1,23 +1,29 @@
 /**
  * Is the artifact in this directory complete here? It was proven byte by byte when its manifest was written: read
- * again is only what was written to since.
+ * again is what was changed since, and once a day, before a run begins to use it, all of it.
  */
 import { log } from '@temporalio/activity';
 import type { NodeActivities } from '../workflows/contract.js';
-import { isTouched, readWhole, verifyArtifact } from './artifact.js';
+import { readWhole, unseal } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
+import { isProven, proveAgain } from './proof.js';
 import { step } from './step.js';
 
 export const createFindArtifact =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['findArtifact'] =>
-  ({ dir }) =>
-    step({ node, name: `look for ${dir}` }, async (signal) => {
+  ({ dir, prove = false }) => {
+    let read = 0;
+    const options = { node, name: `look for ${dir}`, details: () => ({ bytes: read }) };
+    return step(options, async (signal) => {
       const found = await readWhole(dataDir, dir);
       if (!found) return {};
-      const { artifact, manifest } = found;
-      if (!(await isTouched(dataDir, dir, manifest))) return { artifact };
-      const bad = await verifyArtifact(dataDir, dir, { signal });
-      if (bad?.length === 0) return { artifact };
+      const { artifact } = found;
+      if (await isProven(dataDir, found, prove)) return { artifact };
+      const bad = await proveAgain(dataDir, found, { signal, onBytes: (bytes) => void (read += bytes) });
+      if (bad.length === 0) return { artifact };
       log.warn('files here are not what their manifest says: they are fetched or made again', { dir, bad });
+      // Else whoever makes it again would find it made, as every file has its size.
+      await unseal(dataDir, dir);
       return {};
     });
+  };

@@ -13,6 +13,7 @@ import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
 import { programOf } from './own-program.js';
 import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
+import { noteIdentity } from './series-file.js';
 import { step } from './step.js';
 
 /** For ranks that end when the lease is over. Short: a newer gang starts no later than lease and stop grace after the last watch. */
@@ -48,6 +49,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
         nonRetryable: true,
         details: { node, unsafe },
       });
+    if (input.identity) await noteIdentity(dataDir, series, { token, identity: input.identity });
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv: commandLine(deps, input),

@@ -1,5 +1,6 @@
 /** Which checkpoint a run may go on from, and where copies go. Pure: listings in, decisions out. */
 import type { CheckpointHeld, Peer, ShardHeld } from './contract.js';
+import type { SeriesIdentity } from './series-identity.js';
 import type { NodePlace } from './topology.js';
 
 /** What one living node holds. */
@@ -61,6 +62,21 @@ function sourceOf(held: (ShardHeld & { peer: Peer })[]): ShardSource | undefined
     byDigest.set(digest, source);
   }
   return [...byDigest.values()].sort((a, b) => b.from.length - a.from.length || (a.digest < b.digest ? -1 : 1))[0];
+}
+
+/** What the newest launch that saved this iteration trained with, or without one the newest iteration that says so. */
+export function trainedWith(
+  listings: NodeListing[],
+  iteration?: number,
+): { iteration: number; identity: SeriesIdentity } | undefined {
+  const told = listings.flatMap(({ checkpoints }) =>
+    checkpoints.flatMap(({ iteration, shards, identity }) =>
+      identity ? [{ iteration, identity, token: Math.max(...shards.map(tokenOf)) }] : [],
+    ),
+  );
+  return told
+    .filter((one) => iteration === undefined || one.iteration === iteration)
+    .sort((a, b) => b.iteration - a.iteration || b.token - a.token)[0];
 }
 
 /** Per node of the lease, by name: the shards that it copies from their writers after every save. */

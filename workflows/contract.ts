@@ -6,6 +6,7 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
+import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
@@ -189,6 +190,8 @@ export interface ShardHeld {
 export interface CheckpointHeld {
   iteration: number;
   shards: ShardHeld[];
+  /** What the newest launch that wrote one of them trained with; absent where nobody noted it. */
+  identity?: SeriesIdentity;
 }
 
 export interface RestoreCheckpointInput {
@@ -212,6 +215,8 @@ export interface LaunchTrainingInput {
   script: string[];
   /** Iteration that the tracker of the series must name, when it is what the script loads. */
   loads?: number;
+  /** Kept with every checkpoint that this launch writes. */
+  identity?: SeriesIdentity;
   env: Record<string, string>;
   /** Without a watcher for this long, the node's guard ends the ranks by itself. */
   leaseSeconds: number;
@@ -356,8 +361,11 @@ export interface NodeActivities {
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
   mergeShards(input: MergeShardsInput): Promise<ShardResult>;
-  /** The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. */
-  findArtifact(input: { dir: string }): Promise<{ artifact?: Artifact }>;
+  /**
+   * The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. What was changed
+   * is read again; with `prove` also what was not read for a day.
+   */
+  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact }>;
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
   listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;

@@ -13,6 +13,7 @@ import {
   type Slowdown,
 } from './messages.js';
 import type { MemberFailure } from './failure-cause.js';
+import type { SeriesIdentity } from './series-identity.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
 import type { Ending } from './wishes.js';
@@ -35,6 +36,8 @@ export interface GenerationInput {
   startedFrom: number;
   /** Iteration of the checkpoint that the ranks are to load, 0 for another model's weights; absent where they load none. */
   loads?: number;
+  /** What the series is trained with. Absent in generations that were started before anybody noted it. */
+  identity?: SeriesIdentity;
   target: number;
   /** When training counts as hung; absent where nobody looks for that. */
   hang?: HangLimits;

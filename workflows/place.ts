@@ -5,16 +5,18 @@ import { lostNode } from './failure-chain.js';
 
 /**
  * Brings the artifact in `dir` to all nodes. `make` runs only if no node has it; it is given the nodes in order
- * of preference and says which node made it.
+ * of preference and says which node made it. With `prove`, nodes read again what they have not read for a day.
  */
 export async function placeEverywhere(
   dir: string,
   nodes: NodeInfo[],
   timing: Timing,
   make: () => Promise<{ artifact: Artifact; at: NodeInfo }>,
+  prove = false,
 ): Promise<Artifact> {
+  const wanted = { dir, ...(prove && { prove }) };
   const found = await Promise.all(
-    nodes.map(async (node) => ({ node, artifact: (await onNode(node.name, timing).findArtifact({ dir })).artifact })),
+    nodes.map(async (node) => ({ node, artifact: (await onNode(node.name, timing).findArtifact(wanted)).artifact })),
   );
   let first = found.find(({ artifact }) => artifact);
   if (!first) {

@@ -21,6 +21,8 @@ export interface PrepareDataInput {
   spec: RunSpec;
   nodes: NodeInfo[];
   timing: Timing;
+  /** Before a run's first launch. Later ones make up for a failure, and do not wait for all of a dataset to be read. */
+  prove?: boolean;
 }
 
 export interface PreparedData {
@@ -35,13 +37,17 @@ export interface PreparedData {
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
-export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Promise<PreparedData> {
+export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInput): Promise<PreparedData> {
   const tokenizerListing = await listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) =>
     TOKENIZER_FILES.test(path),
   );
   const tokenizerDir = `models/${contentKey(tokenizerListing)}/tokenizer`;
-  const tokenizer = await placeEverywhere(tokenizerDir, nodes, timing, () =>
-    fetchOnce(tokenizerListing, tokenizerDir, nodes, timing),
+  const tokenizer = await placeEverywhere(
+    tokenizerDir,
+    nodes,
+    timing,
+    () => fetchOnce(tokenizerListing, tokenizerDir, nodes, timing),
+    prove,
   );
 
   const listing = dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true));
@@ -59,15 +65,21 @@ export async function prepareData({ spec, nodes, timing }: PrepareDataInput): Pr
   });
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
-  const dataset = await placeEverywhere(dir, nodes, timing, async () => {
-    const {
-      artifact,
-      at,
-      warnings: found = [],
-    } = await preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
-    warnings.push(...found);
-    return { artifact, at };
-  });
+  const dataset = await placeEverywhere(
+    dir,
+    nodes,
+    timing,
+    async () => {
+      const {
+        artifact,
+        at,
+        warnings: found = [],
+      } = await preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
+      warnings.push(...found);
+      return { artifact, at };
+    },
+    prove,
+  );
   return {
     tokenizer,
     dataset,

@@ -19,6 +19,7 @@ import {
   type RestoreTarget,
 } from './restore.js';
 import { note, show, waitingOf, type Run } from './run-generation.js';
+import { mayFollow } from './series.js';
 import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
 import type { GenerationInput } from './generation-progress.js';
@@ -41,7 +42,9 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const token = await crew.fence();
   const all = [...crew.members, ...crew.spares];
   const { listings, silent } = await findCheckpoints(run, all, shards);
-  const done = newestComplete(listings, shards)?.iteration ?? 0;
+  const newest = newestComplete(listings, shards)?.iteration;
+  mayFollow(run, listings, newest);
+  const done = newest ?? 0;
   if (state.generation === 0) {
     state.iteration = done;
     // A node may have been lost since this run first looked: what was seen then is not forgotten.
@@ -62,11 +65,12 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   enter('data');
   const child = {
     workflowId: `${workflowInfo().workflowId}/data`,
-    input: { spec, nodes: all, timing },
+    input: { spec, nodes: all, timing, prove: state.generation === 0 },
     summary: `dataset ${spec.dataset.source}`,
   };
   const data = await runChild(prepareData, child, waitingOf(run));
   for (const warning of data.warnings ?? []) note(run, `dataset: ${warning}`);
+  const identity = mayFollow(run, listings, newest, data.dataset);
   if ((await passGate(run, 'train')) || isInterrupted(run)) return 'again';
 
   enter('restore');
@@ -118,6 +122,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     env: launchEnvironment(spec),
     startedFrom: restored,
     ...(start.from !== 'random' && { loads: restored }),
+    identity,
     target: state.target,
     ...(hang && { hang }),
     keepCheckpoints: spec.train.keepCheckpoints,

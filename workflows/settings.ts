@@ -1,5 +1,6 @@
 /** What changes when a paused run goes on with other settings: the run file with them in it. Pure. */
 import type { Settings } from './requests.js';
+import { FIXED_FLAGS, PLAN_CHOICE as FLAG, PLAN_MEANS as MEANS } from './series-identity.js';
 
 type File = { train: { iterations: number; extraArgs?: Record<string, unknown> }; cluster: object };
 
@@ -7,21 +8,13 @@ type File = { train: { iterations: number; extraArgs?: Record<string, unknown> }
 const SCHEDULED = /^--(lr|min-lr|lr-.*|weight-decay.*|start-weight-decay|end-weight-decay)$/;
 /** A checkpoint of another model, precision or optimizer does not load, or loads into something else. */
 const FIXED =
-  /^--(num-layers|hidden-size|ffn-hidden-size|num-attention-heads|num-query-groups|group-query-attention|kv-channels|padded-vocab-size|untie-.*|rotary-.*|num-experts|moe-ffn-.*|optimizer|bf16|fp16|use-distributed-optimizer|seed|(override|use-checkpoint)-opt_param-scheduler)$/;
-
-const FLAG = { keep: '--use-checkpoint-opt_param-scheduler', recompute: '--override-opt_param-scheduler' } as const;
-
-/** What such a change means, for the person who asked: it is easy to get a learning rate that nobody wanted. */
-const MEANS = {
-  keep: 'the learning rate goes on by the old plan, and stays at its minimum after the old total',
-  recompute: 'the learning rate is computed anew for the new values: it jumps to where the new plan has it',
-} as const;
+  /^--(num-layers|hidden-size|ffn-hidden-size|num-attention-heads|num-query-groups|kv-channels|padded-vocab-size|untie-.*|rotary-.*|num-experts|moe-ffn-.*|(override|use-checkpoint)-opt_param-scheduler)$/;
 
 /** Why these settings cannot follow on what is trained; `undefined` when they can. */
 export function refusalOf(settings: Settings, file: unknown, trained: number): string | undefined {
   const { train } = file as File;
   const { iterations, schedule, extraArgs = {} } = settings;
-  const fixed = Object.keys(extraArgs).find((flag) => FIXED.test(flag));
+  const fixed = Object.keys(extraArgs).find((flag) => FIXED.test(flag) || FIXED_FLAGS.includes(flag));
   if (fixed)
     return `settings.extraArgs.${fixed}: expected a flag that a checkpoint does not fix; use another series for another model or optimizer`;
   if (iterations !== undefined && iterations <= train.iterations)

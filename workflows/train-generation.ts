@@ -94,6 +94,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
       script: input.script,
       ...(input.loads !== undefined && { loads: input.loads }),
+      ...(input.identity && { identity: input.identity }),
       env: input.env ?? {},
       leaseSeconds: milliseconds(input.timing.lease) / 1000,
     }),

@@ -15,6 +15,7 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
 import { createReplicateCheckpoint } from '../../activities/replicate-checkpoint.js';
 import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
+import { noteIdentity } from '../../activities/series-file.js';
 import type { Peer, ReplicateCheckpointInput, ShardHeld } from '../../workflows/contract.js';
 import type { CheckpointReplicated } from '../../workflows/messages.js';
 import { run, serving, testNode } from '../support/test-node.js';
@@ -75,6 +76,36 @@ describe('a seal', () => {
     await save(deps, 5, FIRST);
     const { digest, bytes } = await sealShard(deps.dataDir, shardDir(DIR, 5, FIRST), { token: 7 });
     expect(await list(deps)).toEqual([{ iteration: 5, shards: [{ shard: FIRST, digest, bytes, token: 7 }] }]);
+  });
+
+  it('holds what the launch trains with, which goes along with copies and is in their listings', async () => {
+    const { nodes, peers } = await ring();
+    const identity = { 'parallel.pp': 2, 'train.extraArgs.--lr': '1e-3', 'parallel.noopLayers': null };
+    for (const [index, node] of nodes.entries()) {
+      await noteIdentity(node.dataDir, 's', { token: 1, identity });
+      await save(node, 5, [FIRST, SECOND][index]!);
+      await track(node, 5);
+    }
+    await Promise.all(nodes.map((node, i) => follow(node, replicateInput(peers, i as 0 | 1, { until: 5 }))));
+    const [n1, n2] = [await list(nodes[0]), await list(nodes[1])];
+    expect(n1).toEqual(n2);
+    expect(n1).toMatchObject([{ iteration: 5, identity, shards: [{ shard: FIRST }, { shard: SECOND }] }]);
+    // Whoever is brought it by a restore has it too, though no launch was ever there.
+    const spare = await testNode('n3');
+    await restore(
+      spare,
+      5,
+      n1[0]!.shards.map((shard) => ({ ...shard, from: peers })),
+    );
+    expect(await list(spare)).toEqual(n1);
+  });
+
+  it('says nothing of what another launch trains with', async () => {
+    const deps = await testNode('n1');
+    await noteIdentity(deps.dataDir, 's', { token: 2, identity: { 'parallel.pp': 1 } });
+    await save(deps, 5, FIRST);
+    await sealShard(deps.dataDir, shardDir(DIR, 5, FIRST), { token: 1 });
+    expect((await list(deps))[0]).not.toHaveProperty('identity');
   });
 
   it('is made anew when the files were written again, though with the same sizes', async () => {

@@ -1,14 +1,16 @@
 /** Whether a node has a file set whole: asked before every launch, so it must be cheap, and still never wrong. */
-import { mkdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { sealArtifact } from '../../activities/artifact.js';
+import { parseManifest, readArtifact, sealArtifact } from '../../activities/artifact.js';
 import { createFindArtifact } from '../../activities/find-artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
-import { run, testNode } from '../support/test-node.js';
+import { noteProof, stampsOf } from '../../activities/proof.js';
+import { createSyncFiles } from '../../activities/sync-files.js';
+import { run, serving, testNode } from '../support/test-node.js';
 
 const DIR = 'datasets/k';
-const find = (deps: NodeDeps) => run(createFindArtifact(deps), { dir: DIR });
+const find = (deps: NodeDeps, prove = false) => run(createFindArtifact(deps), { dir: DIR, prove });
 
 async function sealed() {
   const deps = await testNode('n1');
@@ -37,4 +39,55 @@ it('has what was only touched, after reading it', async () => {
   const later = new Date(Date.now() + 2_000);
   await utimes(file, later, later);
   expect(await find(deps)).toEqual({ artifact });
+});
+
+it('does not have what was changed since, though the time of writing was put back', async () => {
+  const { deps, file } = await sealed();
+  const { atime, mtime } = await stat(file);
+  await writeFile(file, 'tokEns');
+  await utimes(file, atime, mtime);
+  expect(await find(deps)).toEqual({});
+});
+
+/** As a disk does it: other bytes, and nothing in the file system says so. `hours` ago they were still right. */
+async function rot({ deps, file, artifact }: Awaited<ReturnType<typeof sealed>>, hours: number): Promise<void> {
+  await writeFile(file, 'tokEns');
+  const root = join(deps.dataDir, DIR);
+  const files = await stampsOf(root, parseManifest(await readFile(join(root, 'manifest.json')))!);
+  await noteProof(deps.dataDir, artifact, { at: Date.now() - hours * 3_600_000, files });
+}
+
+it('is read again before a run begins when it was not for a day, so that what a disk has lost is noticed', async () => {
+  const lost = await sealed();
+  await rot(lost, 25);
+  expect(await find(lost.deps)).toEqual({ artifact: lost.artifact });
+  expect(await find(lost.deps, true)).toEqual({});
+});
+
+it('is read once a day and not for every run', async () => {
+  const { deps, file, artifact } = await sealed();
+  const later = new Date(Date.now() + 2_000);
+  await utimes(file, later, later);
+  expect(await find(deps, true)).toEqual({ artifact });
+  const noted = await stat(join(deps.dataDir, DIR, '.proven.json'));
+  expect(await find(deps, true)).toEqual({ artifact });
+  expect((await stat(join(deps.dataDir, DIR, '.proven.json'))).mtimeMs).toBe(noted.mtimeMs);
+
+  const read = await sealed();
+  await rot(read, 23);
+  expect(await find(read.deps, true)).toEqual({ artifact: read.artifact });
+});
+
+it('is no longer there for whoever makes it, once it is damaged, and is repaired from a peer', async () => {
+  const [lost, good] = [await sealed(), await sealed()];
+  expect(lost.artifact).toEqual(good.artifact);
+  await rot(lost, 25);
+  await find(lost.deps, true);
+  expect(await readArtifact(lost.deps.dataDir, DIR)).toBeUndefined();
+  await run(createSyncFiles(lost.deps), {
+    artifact: good.artifact,
+    from: [await serving({ ...good.deps, name: 'n2' })],
+  });
+  expect(await readFile(lost.file, 'utf8')).toBe('tokens');
+  expect(await find(lost.deps, true)).toEqual({ artifact: good.artifact });
 });

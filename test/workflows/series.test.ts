@@ -23,18 +23,21 @@ const STAGES = ['mp_rank_00_000', 'mp_rank_00_001'];
 
 type Disk = Pick<NodeActivities, 'listCheckpoints' | 'launchTraining' | 'watchTraining'>;
 
-/** A node that trains to where its command says, at once, and holds what it saved. */
+/** A node that trains to where its command says, at once, and holds what it saved and with what it was trained. */
 function disk(shard: string, launches: LaunchTrainingInput[] = []): Disk {
   const saved = new Map<string, number[]>();
+  const identities: Pick<LaunchTrainingInput, 'identity'>[] = [];
   let last = 0;
   return {
-    listCheckpoints: async ({ dir }) => holding(shard, ...(saved.get(dir) ?? [])),
+    listCheckpoints: async ({ dir }) =>
+      holding(shard, ...(saved.get(dir) ?? [])).map((held, index) => ({ ...held, ...identities[index] })),
     async launchTraining(input) {
       launches.push(input);
       const exit = input.script.indexOf('--exit-interval');
       last = exit < 0 ? 20 : Number(input.script[exit + 1]);
       const dir = `series/${input.series}/checkpoints`;
       saved.set(dir, [...(saved.get(dir) ?? []), last]);
+      identities.push(input.identity ? { identity: input.identity } : {});
     },
     watchTraining: async () => ({ exitCode: 0, verdict: { outcome: 'exited', lastIteration: last, lastSaved: last } }),
   };
@@ -59,6 +62,51 @@ it.concurrent('each run of a series trains its share from where the last one end
   expect(second).toContain('--load series/');
   expect(second).not.toContain('--exit-interval');
   expect(launches[1]!.token).toBeGreaterThan(launches[0]!.token);
+});
+
+it.concurrent(
+  'a run file that was changed is not taken for done: each field is named, before a node does anything',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const nodes = [await cluster.node('a', disk(STAGES[0]!)), await cluster.node('b', disk(STAGES[1]!))];
+    await result(await start(cluster, 'one', cluster.runFile()));
+    const calls = () => nodes.map((node) => node.calls.filter((call) => !/^(ping|fence|list)/.test(call)).length);
+    const before = calls();
+    const changed = {
+      ...cluster.runFile({ parallel: { pp: 1 }, train: { iterations: 40 } }),
+      dataset: { source: 'hf://a/data/*.parquet', appendEod: true },
+    };
+    const { type, message, nonRetryable } = await failure(await start(cluster, 'two', changed));
+    expect([type, nonRetryable]).toEqual(['InvalidInput', true]);
+    expect(message).toMatch(
+      /iteration 20 of series s-\S+ was trained with: parallel\.pp was 2 and is 1; dataset\.appendEod was false and is true; train\.iterations was 20 and is 40\. Give .*, or use another series\. Nothing was touched/,
+    );
+    expect(calls()).toEqual(before);
+  },
+);
+
+it.concurrent('a run that trains on other data than the series until then does, and says so', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let commit = 'one';
+  const moving: Partial<NodeActivities> = {
+    findArtifact: async ({ dir }) => ({
+      artifact: { dir, digest: dir.startsWith('datasets') ? `${commit}-of-the-data` : 'd', files: 1, bytes: 1 },
+    }),
+  };
+  await cluster.node('a', { ...disk(STAGES[0]!), ...moving });
+  await cluster.node('b', { ...disk(STAGES[1]!), ...moving });
+  const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
+  await result(await start(cluster, 'one', file));
+  commit = 'two';
+  const two = await start(cluster, 'two', { ...file, dataset: { source: 'hf://a/more/*.parquet' } });
+  expect(await result(two)).toMatchObject({ iteration: 20, generations: 1 });
+  const events = (await two.query<{ events: { text: string }[] }>('runState')).events.map(({ text }) => text);
+  expect(events.filter((text) => text.startsWith('since'))).toEqual([
+    expect.stringMatching(
+      /^since iteration 10 of series s-\S+: dataset\.source was "hf:\/\/a\/data\/\*\.parquet" and is /,
+    ),
+    expect.stringMatching(/: dataset content was "one-of-the-d" and is "two-of-the-d"$/),
+  ]);
 });
 
 it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
@@ -282,3 +330,26 @@ it.concurrent('a member that no other node reaches is replaced, though it answer
   const launches = nodes.map(({ calls }) => calls.filter((call) => call === 'launchTraining').length);
   expect(launches).toEqual([2, 1, 1]);
 });
+
+it.concurrent(
+  'data is proven on every node before the first launch of a run, and not when time is lost',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const asked: (boolean | undefined)[] = [];
+    let failures = 1;
+    const activities = (node: string): Partial<NodeActivities> => ({
+      findArtifact: async ({ dir, prove }) => {
+        if (dir.startsWith('datasets')) asked.push(prove);
+        return { artifact: { dir, digest: 'd', files: 1, bytes: 1 } };
+      },
+      watchTraining: async () => {
+        if (failures-- > 0) throw ApplicationFailure.nonRetryable('a rank was killed', 'CommandFailed');
+        return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20 } };
+      },
+      stopTraining: async () => ({ node, confirmed: true, signal: 'SIGKILL', logPath: '/log' }),
+    });
+    for (const name of ['a', 'b']) await cluster.node(name, activities(name));
+    expect(await result(await start(cluster, 'run', cluster.runFile()))).toMatchObject({ generations: 2 });
+    expect(asked).toEqual([true, true, undefined, undefined]);
+  },
+);
