@@ -94,6 +94,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
       script: input.script,
       ...(input.loads !== undefined && { loads: input.loads }),
+      saves: { isFirst: nodeRank === 0, shards: input.writes[nodeRank] ?? [], after: input.startedFrom },
       env: input.env ?? {},
       leaseSeconds: milliseconds(input.timing.lease) / 1000,
     }),
