@@ -46,6 +46,7 @@ const pure = [
   'topology',
   'training-end',
   'training-flags',
+  'unsealed',
   'warnings',
   'wishes',
   'wrong-start',

@@ -14,6 +14,7 @@ import type { NodeDeps } from './node-deps.js';
 import { programOf } from './own-program.js';
 import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
 import { noteIdentity } from './series-file.js';
+import { noteLaunch } from './series-launch.js';
 import { step } from './step.js';
 
 /** For ranks that end when the lease is over. Short: a newer gang starts no later than lease and stop grace after the last watch. */
@@ -39,7 +40,8 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
       details: { node, token },
     });
   await mkdir(dir, { recursive: true });
-  await mkdir(join(dataDir, 'series', series, 'checkpoints'), { recursive: true });
+  const checkpoints = `series/${series}/checkpoints`;
+  await mkdir(join(dataDir, checkpoints), { recursive: true });
   await renewLease(files.lease, token, leaseSeconds);
   const owner = await ownerOf(dataDir);
   if (!(await isStarted(node, dataDir, dir, token))) {
@@ -50,6 +52,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
         details: { node, unsafe },
       });
     if (input.identity) await noteIdentity(dataDir, series, { token, identity: input.identity });
+    await noteLaunch(dataDir, checkpoints, input);
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv: commandLine(deps, input),

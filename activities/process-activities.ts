@@ -10,6 +10,7 @@ import type { NodeDeps } from './node-deps.js';
 import { createProbePeer } from './probe-peer.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
+import { createFindSaves, createSealSaves } from './seal-saves.js';
 import { createStopTraining } from './stop-training.js';
 import { createWatchTraining } from './watch-training.js';
 
@@ -26,6 +27,8 @@ export const createProcessActivities = (deps: NodeDeps) =>
     watchTraining: createWatchTraining(deps),
     stopTraining: createStopTraining(deps),
     listCheckpoints: createListCheckpoints(deps),
+    findSaves: createFindSaves(deps),
+    sealSaves: createSealSaves(deps),
     restoreCheckpoint: createRestoreCheckpoint(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
   }) satisfies Partial<NodeActivities>;

@@ -3,8 +3,8 @@
  * When an iteration is sealed and copied here, the generation hears of it.
  */
 import { log, sleep } from '@temporalio/activity';
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { NodeActivities, ReplicateCheckpointInput } from '../workflows/contract.js';
 import type { CheckpointReplicated } from '../workflows/messages.js';
 import { confined, parseManifest, sha256 } from './artifact.js';
@@ -125,7 +125,10 @@ async function follow(
 async function prune({ dataDir }: NodeDeps, dir: string, done: number | undefined, keep: number): Promise<void> {
   if (done === undefined) return;
   const old = (await iterationsIn(dataDir, dir)).filter((iteration) => iteration <= done).slice(0, -Math.max(1, keep));
-  for (const iteration of old) await remove(join(confined(dataDir, dir), iterationDir(iteration)));
+  const root = confined(dataDir, dir);
+  for (const iteration of old) await remove(join(root, iterationDir(iteration)));
+  for (const name of await readdir(root).catch(() => []))
+    if (name.startsWith(REMOVED)) await rm(join(root, name), { recursive: true, force: true });
 
   // What a restore has set aside is kept as long as it is newer than anything else there is.
   const aside = `${dir}/${SET_ASIDE}`;
@@ -138,4 +141,12 @@ async function prune({ dataDir }: NodeDeps, dir: string, done: number | undefine
   }
 }
 
-const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+const REMOVED = '.removed-';
+
+/** Out of its place first: half of an iteration must not be taken for one that nobody has sealed yet. */
+async function remove(path: string): Promise<void> {
+  const removed = join(dirname(path), `${REMOVED}${basename(path)}`);
+  await rm(removed, { recursive: true, force: true });
+  await rename(path, removed);
+  await rm(removed, { recursive: true, force: true });
+}

@@ -9,6 +9,7 @@ import { syncPath, writeFileAtomic } from './atomic.js';
 import { iterationDir, iterationsIn, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
+import { forgetLaunch } from './series-launch.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 
@@ -24,6 +25,7 @@ export const createRestoreCheckpoint =
     return step(options, async (signal) => {
       const root = confined(deps.dataDir, input.dir);
       await mkdir(root, { recursive: true });
+      if (input.setAsideNewer) await forgetLaunch(deps.dataDir, input.dir);
       // No tracker while the tree is between two states: a launch would load from it.
       await rm(join(root, TRACKER), { force: true });
       if (input.setAsideNewer) await setAside(deps, input);

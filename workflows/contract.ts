@@ -194,6 +194,21 @@ export interface CheckpointHeld {
   identity?: SeriesIdentity;
 }
 
+/** Iterations of a series on a node, sealed or not, and what its last launch left. */
+export interface SavesFound {
+  iterations: number[];
+  /** Absent where none saved here, or something was restored since. */
+  launch?: {
+    token: number;
+    /** Newest save that it ended on all nodes: known to the node of its rank 0. */
+    tracked?: number;
+    /** Shards that this node wrote, or was to write, and nobody sealed. */
+    unsealed: { iteration: number; shards: string[] }[];
+    /** So has the machine, since: nothing vouches for what was not sealed. */
+    restarted?: true;
+  };
+}
+
 export interface RestoreCheckpointInput {
   /** `series/<series>/checkpoints` or `models/<key>`. */
   dir: string;
@@ -217,6 +232,8 @@ export interface LaunchTrainingInput {
   loads?: number;
   /** Kept with every checkpoint that this launch writes. */
   identity?: SeriesIdentity;
+  /** What this member saves, for whoever finds it unsealed: whether it has rank 0, its shards, and what it began from. */
+  saves: { isFirst: boolean; shards: string[]; after: number };
   env: Record<string, string>;
   /** Without a watcher for this long, the node's guard ends the ranks by itself. */
   leaseSeconds: number;
@@ -369,6 +386,9 @@ export interface NodeActivities {
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
   listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
+  findSaves(input: { series: string }): Promise<SavesFound>;
+  /** Seals what the launch with this token saved here of an iteration that is known to be whole. */
+  sealSaves(input: { series: string; token: number; iteration: number }): Promise<{ sealed: string[] }>;
   restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
   launchTraining(input: LaunchTrainingInput): Promise<void>;
   watchTraining(input: WatchTrainingInput): Promise<WatchResult>;
@@ -456,6 +476,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     fenceNode: stop.fenceNode,
     stopTraining: stop.stopTraining,
     listCheckpoints: step.listCheckpoints,
+    findSaves: step.findSaves,
+    sealSaves: step.sealSaves,
     findArtifact: step.findArtifact,
     fetchFiles: step.fetchFiles,
     preprocessShard: step.preprocessShard,

@@ -20,8 +20,10 @@ import {
 } from './restore.js';
 import { note, show, waitingOf, type Run } from './run-generation.js';
 import { mayFollow } from './series.js';
+import { findSaves, sealLeft, type Sealing } from './seal-saves.js';
 import { enterPhase, type RunState } from './status.js';
 import { allShards, placeNodes } from './topology.js';
+import { setAside } from './unsealed.js';
 import type { GenerationInput } from './generation-progress.js';
 
 /** `reached`: this run's last iteration is trained already. `again`: something was asked for that comes first. */
@@ -41,7 +43,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   // Before anything is looked at: what an earlier run of the series left may still be saving.
   const token = await crew.fence();
   const all = [...crew.members, ...crew.spares];
-  const { listings, silent } = await findCheckpoints(run, all, shards);
+  const { found: listings, silent } = await findCheckpoints(run, all, shards);
   const newest = newestComplete(listings, shards)?.iteration;
   mayFollow(run, listings, newest);
   const done = newest ?? 0;
@@ -83,6 +85,11 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     setAsideNewer: true,
   };
   const restored = await restoreNewest(target, listings, shards);
+  const aside = setAside(
+    listings.filter(({ peer }) => all.some(({ name: own }) => own === peer.name)),
+    restored,
+  );
+  if (aside) note(run, aside);
   let start: Start = { from: 'checkpoint', iteration: restored };
   if (restored === 0) {
     refuseToStartOver(state, listings, silent);
@@ -131,21 +138,28 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
 }
 
 /**
- * What the run's nodes hold; at first, and where that is less than the run had, also what other nodes hold that
- * served the series: it may have moved since it was trained last.
+ * What the run's nodes hold, with what nobody had sealed; at first, and where that is less than the run had, also what
+ * other nodes hold that served the series: it may have moved since it was trained last.
  */
-async function findCheckpoints({ spec, state, crew, empty }: Run, all: NodeInfo[], shards: string[]) {
+async function findCheckpoints(run: Run, all: NodeInfo[], shards: string[]) {
+  const { spec, state, crew, empty } = run;
   const dir = checkpointsDir(spec.series);
-  const own = await listCheckpoints(dir, all, spec.recovery);
-  for (const { peer, checkpoints } of own) if (checkpoints.length === 0) empty.add(peer.name);
+  const sealing: Sealing = {
+    ...{ series: spec.series, shards, timing: spec.recovery, own: new Set(all.map(({ name }) => name)) },
+    note: (text) => note(run, text),
+  };
+  const own = await sealLeft(await findSaves(await listCheckpoints(dir, all, spec.recovery), sealing), sealing);
+  for (const { peer, checkpoints, saves } of own)
+    if (checkpoints.length + (saves?.iterations.length ?? 0) === 0) empty.add(peer.name);
   if (state.generation > 0 && (newestComplete(own, shards)?.iteration ?? 0) >= state.replicated)
-    return { listings: own, silent: [] };
-  const others = crew.keepers.filter(({ name }) => !empty.has(name) && !all.some((node) => node.name === name));
+    return { found: own, silent: [] };
+  const others = crew.keepers.filter(({ name }) => !empty.has(name) && !sealing.own.has(name));
   const { listings, silent } = await listKeepers(dir, others, spec.recovery, {
     run: workflowInfo().workflowId,
     series: spec.series,
   });
-  return { listings: [...own, ...listings], silent };
+  const kept = await findSaves(listings, sealing);
+  return { found: kept.length > 0 ? await sealLeft([...own, ...kept], sealing) : own, silent };
 }
 
 /**

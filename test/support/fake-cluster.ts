@@ -132,6 +132,8 @@ function quietNode(info: NodeInfo): NodeActivities {
     syncFiles: ({ artifact: wanted }) => Promise.resolve(wanted),
     convertCheckpoint: () => Promise.resolve([]),
     listCheckpoints: () => Promise.resolve([]),
+    findSaves: () => Promise.resolve({ iterations: [] }),
+    sealSaves: () => Promise.resolve({ sealed: [] }),
     restoreCheckpoint: () => Promise.resolve(),
     launchTraining: () => Promise.resolve(),
     watchTraining: () =>

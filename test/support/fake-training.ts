@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { endLaunched } from '../../activities/end-launched.js';
+import { createFenceNode } from '../../activities/fence-node.js';
 import { filesOf, generationDir } from '../../activities/generation-files.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
@@ -21,10 +22,13 @@ export async function fakeNode(env: Record<string, string> = {}, more: Partial<N
 
 export const launchInput = (token: number, leaseSeconds = 60): LaunchTrainingInput => ({
   ...{ run: 'r', series: 's', generation: token, token, leaseSeconds },
-  ...{ torchrun: [], script: ['pretrain_gpt.py'], env: {} },
+  ...{ torchrun: [], script: ['pretrain_gpt.py'], env: {}, saves: { isFirst: true, shards: [], after: 0 } },
 });
 
 export const idOf = (token: number) => ({ run: 'r', generation: token, token });
+
+/** As a run does before each launch. */
+export const fence = (deps: NodeDeps, token: number) => run(createFenceNode(deps), { token, run: 'r', series: 's' });
 
 export const launch = (deps: NodeDeps, token: number, leaseSeconds?: number) =>
   run(createLaunchTraining(deps), launchInput(token, leaseSeconds));

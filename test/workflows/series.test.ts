@@ -174,6 +174,53 @@ it.concurrent('says so when a node that served the series is away, and an older 
   );
 });
 
+/** A node whose last launch left these iterations unsealed, and which holds what is sealed of them. */
+function unsealedDisk(shard: string, left: number[], tracked?: number): Partial<NodeActivities> {
+  const sealed = new Set<number>();
+  return {
+    listCheckpoints: async () =>
+      holding(shard, ...sealed).map(({ iteration, shards: [held] }) => ({
+        iteration,
+        shards: [{ ...held!, token: 3 }],
+      })),
+    findSaves: async () => ({
+      iterations: left,
+      launch: {
+        token: 3,
+        unsealed: left.filter((it) => !sealed.has(it)).map((iteration) => ({ iteration, shards: [shard] })),
+        ...(tracked !== undefined && { tracked }),
+      },
+    }),
+    sealSaves: async ({ iteration, token }) => {
+      if (token === 3) sealed.add(iteration);
+      return { sealed: [shard] };
+    },
+  };
+}
+
+it.concurrent(
+  'what was saved whole and never sealed is sealed, and gone on from; the rest is set aside',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const launches: LaunchTrainingInput[] = [];
+    const launchTraining = async (input: LaunchTrainingInput) => void launches.push(input);
+    const a = await cluster.node('a', { ...unsealedDisk(STAGES[0]!, [5, 10, 12], 10), launchTraining });
+    const b = await cluster.node('b', { ...unsealedDisk(STAGES[1]!, [5, 10, 12]), launchTraining });
+    const handle = await start(cluster, 'run', cluster.runFile());
+    expect(await result(handle)).toMatchObject({ iteration: 20, generations: 1 });
+    expect(launches.map(({ loads }) => loads)).toEqual([10, 10]);
+    expect(launches.map(({ saves }) => [saves.isFirst, saves.shards[0], saves.after]).sort()).toEqual([
+      [false, STAGES[1], 10],
+      [true, STAGES[0], 10],
+    ]);
+    const page = await handle.query<string>('status');
+    expect(page).toMatch(/iteration 10 was saved, and is sealed only now on [ab]-\S+, [ab]-/);
+    expect(page).toMatch(/iteration 12 on [ab]-\S+, [ab]-\S+ is not whole: set aside/);
+    // Nothing may be sealed while ranks of it might still write.
+    for (const { calls } of [a, b]) expect(calls.indexOf('fenceNode')).toBeLessThan(calls.indexOf('sealSaves'));
+  },
+);
+
 it.concurrent('nothing is started over while a node that served the series is away', async (test) => {
   const cluster = await startFakeCluster(test);
   const file = cluster.runFile({ train: { iterationsPerRun: 10 } });

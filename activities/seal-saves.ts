@@ -1,0 +1,83 @@
+/**
+ * What a launch saved and nobody sealed: its copiers were away, or their run was ended. It is as good as any other
+ * checkpoint where it is whole, and that takes proof:
+ *
+ * - Every rank closes its files, then all of them meet in a barrier, and then rank 0 writes the tracker. So a tracker
+ *   that this launch has moved to an iteration, and so a shard of it that a copier has sealed, which looks at the
+ *   tracker first, says that every rank of every node had written all of it. The workflow, which sees all nodes, names
+ *   only such iterations. A save that was interrupted is newer than what the tracker names.
+ * - Only shards that this node's own ranks write: of others there may be half a copy.
+ * - Only where the launch is the last one that wrote here, nothing was restored since, and the iteration is newer than
+ *   what it began from: then nobody else has touched these files. Old ones are removed under another name.
+ * - Only where rank 0 says that it loaded what was planned: what began from something else is not this series.
+ * - Only where the machine has not restarted: what was written and never synced may be cut short after that.
+ * - Never where there is a manifest: one that does not fit its files any more tells of damage.
+ */
+import { join } from 'node:path';
+import type { NodeActivities, SavesFound } from '../workflows/contract.js';
+import { confined, MANIFEST, sizeOf } from './artifact.js';
+import { iterationsIn, readTracker, sealShard, shardDir } from './checkpoint-files.js';
+import { filesOf, generationDir } from './generation-files.js';
+import type { NodeDeps } from './node-deps.js';
+import { bootId } from './process.js';
+import { readLaunch, type SeriesLaunch } from './series-launch.js';
+import { step } from './step.js';
+import { readLogFile } from './tail.js';
+
+const dirOf = (series: string): string => `series/${series}/checkpoints`;
+
+export const createFindSaves =
+  ({ name: node, dataDir }: NodeDeps): NodeActivities['findSaves'] =>
+  ({ series }) =>
+    step({ node, name: `find saves of ${series}` }, async () => {
+      const dir = dirOf(series);
+      const iterations = await iterationsIn(dataDir, dir);
+      const launch = await readLaunch(dataDir, dir);
+      if (!launch) return { iterations };
+      const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
+      for (const iteration of iterations) {
+        const shards = await unsealedShards(dataDir, dir, iteration, launch);
+        if (shards.length > 0) unsealed.push({ iteration, shards });
+      }
+      const vouches = launch.saves.isFirst && (await beganRight(dataDir, launch));
+      const tracked = vouches ? await readTracker(dataDir, dir) : undefined;
+      return {
+        iterations,
+        launch: {
+          ...{ token: launch.token, unsealed },
+          ...(tracked !== undefined && tracked > launch.saves.after && { tracked }),
+          ...(launch.bootId !== (await bootId()) && { restarted: true as const }),
+        },
+      };
+    });
+
+export const createSealSaves =
+  ({ name: node, dataDir }: NodeDeps): NodeActivities['sealSaves'] =>
+  ({ series, token, iteration }) =>
+    step({ node, name: `seal iteration ${iteration} of ${series}` }, async (signal) => {
+      const dir = dirOf(series);
+      const launch = await readLaunch(dataDir, dir);
+      if (launch?.token !== token || launch.bootId !== (await bootId())) return { sealed: [] };
+      const shards = await unsealedShards(dataDir, dir, iteration, launch);
+      for (const shard of shards) await sealShard(dataDir, shardDir(dir, iteration, shard), { signal, token });
+      return { sealed: shards };
+    });
+
+async function beganRight(dataDir: string, launch: SeriesLaunch): Promise<boolean> {
+  if (launch.loads === undefined) return true;
+  const { loadedAt, startedOver } = (await readLogFile(filesOf(generationDir(dataDir, launch)).log)).verdict();
+  return loadedAt === launch.loads && !startedOver;
+}
+
+async function unsealedShards(
+  dataDir: string,
+  dir: string,
+  iteration: number,
+  { saves }: SeriesLaunch,
+): Promise<string[]> {
+  if (iteration <= saves.after) return [];
+  const sealed = await Promise.all(
+    saves.shards.map((shard) => sizeOf(join(confined(dataDir, shardDir(dir, iteration, shard)), MANIFEST))),
+  );
+  return saves.shards.filter((_, index) => sealed[index] === undefined);
+}

@@ -1,0 +1,118 @@
+/** Saves that a launch left and nobody sealed: what is told of them, and what may be sealed. Real files. */
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { writeJson } from '../../activities/atomic.js';
+import { sealShard, shardDir, TRACKER } from '../../activities/checkpoint-files.js';
+import { filesOf, generationDir } from '../../activities/generation-files.js';
+import { createListCheckpoints } from '../../activities/list-checkpoints.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
+import { createFindSaves, createSealSaves } from '../../activities/seal-saves.js';
+import { noteLaunch } from '../../activities/series-launch.js';
+import { bothUp, fakeNode, launch, launchInput } from '../support/fake-training.js';
+import { run, testNode } from '../support/test-node.js';
+
+const DIR = 'series/s/checkpoints';
+const [OWN, OTHER] = ['mp_rank_00_000', 'mp_rank_00_001'] as const;
+
+async function save({ dataDir }: NodeDeps, iteration: number, shard: string = OWN): Promise<void> {
+  const dir = join(dataDir, shardDir(DIR, iteration, shard));
+  await mkdir(dir, { recursive: true });
+  await writeFile(join(dir, 'model_optim_rng.pt'), `model of ${shard} at ${iteration}`);
+}
+const track = ({ dataDir }: NodeDeps, iteration: number) => writeFile(join(dataDir, DIR, TRACKER), String(iteration));
+
+const TOKEN = 7;
+
+/** A node where a launch from iteration 50 has saved 100 and 107, as rank 0's node or as another. */
+async function saved({ isFirst = true, loads }: { isFirst?: boolean; loads?: number } = {}): Promise<NodeDeps> {
+  const deps = await testNode('n1');
+  await mkdir(join(deps.dataDir, DIR), { recursive: true });
+  for (const iteration of [50, 100, 107]) await save(deps, iteration);
+  await track(deps, isFirst ? 107 : 50);
+  const saves = { isFirst, shards: [OWN], after: 50 };
+  await noteLaunch(deps.dataDir, DIR, { ...launchInput(TOKEN), ...(loads !== undefined && { loads }), saves });
+  return deps;
+}
+
+const find = (deps: NodeDeps) => run(createFindSaves(deps), { series: 's' });
+const seal = (deps: NodeDeps, iteration: number, token = TOKEN) =>
+  run(createSealSaves(deps), { series: 's', token, iteration });
+const list = (deps: NodeDeps) => run(createListCheckpoints(deps), { dir: DIR });
+const unsealed = (...iterations: number[]) => iterations.map((iteration) => ({ iteration, shards: [OWN] }));
+
+describe('saves that nobody has sealed', () => {
+  it('are told by what this node wrote since its last launch, with the tracker where rank 0 is', async () => {
+    const iterations = [50, 100, 107];
+    const launch = { token: TOKEN, unsealed: unsealed(100, 107) };
+    expect(await find(await saved())).toEqual({ iterations, launch: { ...launch, tracked: 107 } });
+    expect(await find(await saved({ isFirst: false }))).toEqual({ iterations, launch });
+  });
+
+  it('are sealed in the name of the launch that wrote them', async () => {
+    const deps = await saved();
+    expect(await seal(deps, 107)).toEqual({ sealed: [OWN] });
+    expect(await list(deps)).toMatchObject([{ iteration: 107, shards: [{ shard: OWN, token: TOKEN }] }]);
+    expect((await find(deps)).launch?.unsealed).toEqual(unsealed(100));
+  });
+
+  it('are not sealed for another launch, nor where that one began', async () => {
+    const deps = await saved();
+    expect(await seal(deps, 107, TOKEN + 1)).toEqual({ sealed: [] });
+    expect(await seal(deps, 50)).toEqual({ sealed: [] });
+    expect(await list(deps)).toEqual([]);
+  });
+
+  it('are not what this node has of others, of which it may be half a copy', async () => {
+    const deps = await saved();
+    await save(deps, 107, OTHER);
+    expect((await find(deps)).launch?.unsealed).toEqual(unsealed(100, 107));
+    expect(await seal(deps, 107)).toEqual({ sealed: [OWN] });
+  });
+
+  it('are not those with a seal that does not fit any more: they are damaged', async () => {
+    const deps = await saved();
+    await sealShard(deps.dataDir, shardDir(DIR, 107, OWN), { token: TOKEN });
+    await writeFile(join(deps.dataDir, shardDir(DIR, 107, OWN), 'model_optim_rng.pt'), 'cut');
+    expect((await find(deps)).launch?.unsealed).toEqual(unsealed(100));
+    expect(await seal(deps, 107)).toEqual({ sealed: [] });
+  });
+
+  it('are not sealed after a restart of the machine, which may have cut them short', async () => {
+    const deps = await saved();
+    const path = join(deps.dataDir, 'series/s/launch.json');
+    const noted = JSON.parse(await readFile(path, 'utf8')) as object;
+    await writeJson(path, { ...noted, bootId: 'another' });
+    expect((await find(deps)).launch).toMatchObject({ restarted: true });
+    expect(await seal(deps, 107)).toEqual({ sealed: [] });
+  });
+
+  it('are nobody’s any more once a restore has begun', async () => {
+    const deps = await saved();
+    await run(createRestoreCheckpoint(deps), { dir: DIR, iteration: 107, shards: [], setAsideNewer: true });
+    expect(await find(deps)).toEqual({ iterations: [50, 100, 107] });
+    expect(await seal(deps, 107)).toEqual({ sealed: [] });
+  });
+
+  it.each([
+    ['loaded what was planned', ' successfully loaded checkpoint from x at iteration 50\n', 107],
+    ['loaded something else', ' successfully loaded checkpoint from x at iteration 20\n', undefined],
+    ['does not say what it loaded', '', undefined],
+  ])('are vouched for by a rank 0 that %s: %j', async (_, log, tracked) => {
+    const deps = await saved({ loads: 50 });
+    const dir = generationDir(deps.dataDir, launchInput(TOKEN));
+    await mkdir(dir, { recursive: true });
+    await writeFile(filesOf(dir).log, log);
+    expect((await find(deps)).launch?.tracked).toBe(tracked);
+  });
+
+  it('are those of a launch that was noted before any of its ranks began', async () => {
+    const deps = await fakeNode();
+    await launch(deps, 3);
+    await bothUp(deps);
+    expect((await find(deps)).launch).toMatchObject({ token: 3 });
+    await rm(join(deps.dataDir, DIR), { recursive: true });
+    expect((await find(deps)).iterations).toEqual([]);
+  });
+});

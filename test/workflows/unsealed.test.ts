@@ -1,0 +1,81 @@
+/** Which saves that nobody has sealed may be: only those that are proven whole, of one launch. */
+import { describe, expect, it } from 'vitest';
+import type { SavesFound } from '../../workflows/contract.js';
+import { sealable, setAside, type NodeSaves } from '../../workflows/unsealed.js';
+
+const SHARDS = ['a', 'b'];
+type Launch = NonNullable<SavesFound['launch']>;
+const unsealed = (shard: string, ...iterations: number[]) =>
+  iterations.map((iteration) => ({ iteration, shards: [shard] }));
+
+/** A node with what its last launch left, and sealed shards as `[iteration, shard, token]`. */
+const node = (name: string, launch?: Launch, ...sealed: [number, string, number][]): NodeSaves => ({
+  peer: { name, url: `http://${name}` },
+  checkpoints: sealed.map(([iteration, shard, token]) => ({
+    iteration,
+    shards: [{ shard, digest: `${shard}@${token}`, bytes: 1, token }],
+  })),
+  saves: {
+    iterations: [...(launch?.unsealed ?? []), ...sealed.map(([iteration]) => ({ iteration }))].map((x) => x.iteration),
+    ...(launch && { launch }),
+  },
+});
+const first = (more: Partial<Launch> = {}): Launch => ({
+  token: 7,
+  tracked: 107,
+  unsealed: unsealed('a', 100, 107),
+  ...more,
+});
+const second = (more: Partial<Launch> = {}): Launch => ({ token: 7, unsealed: unsealed('b', 100, 107), ...more });
+
+describe('saves that nobody has sealed', () => {
+  it('may be as far as the tracker of their rank 0 says, the newest first', () => {
+    expect(sealable([node('n1', first()), node('n2', second())], SHARDS)).toEqual([
+      { iteration: 107, token: 7, nodes: ['n1', 'n2'] },
+      { iteration: 100, token: 7, nodes: ['n1', 'n2'] },
+    ]);
+  });
+
+  it('may not be where they are newer than that: their save was interrupted', () => {
+    const found = [
+      node('n1', first({ unsealed: unsealed('a', 107, 110) })),
+      node('n2', second({ unsealed: unsealed('b', 107, 110) })),
+    ];
+    expect(sealable(found, SHARDS).map(({ iteration }) => iteration)).toEqual([107]);
+  });
+
+  it('may be without that node where a copy of its sealed shard is, which proves the same', () => {
+    const found = [node('n2', second({ unsealed: unsealed('b', 100, 107) }), [100, 'a', 7])];
+    expect(sealable(found, SHARDS)).toEqual([{ iteration: 100, token: 7, nodes: ['n2'] }]);
+  });
+
+  it('may not be without anything that proves them', () => {
+    expect(sealable([node('n1', first({ tracked: undefined as never })), node('n2', second())], SHARDS)).toEqual([]);
+  });
+
+  it('are no checkpoint together with what another launch saved under the same number', () => {
+    expect(sealable([node('n1', first()), node('n2', second({ token: 6 }))], SHARDS)).toEqual([]);
+    expect(sealable([node('n1', first()), node('n2', undefined, [107, 'b', 6])], SHARDS)).toEqual([]);
+  });
+
+  it('may not be on a machine that has restarted', () => {
+    expect(sealable([node('n1', first()), node('n2', second({ restarted: true }))], SHARDS)).toEqual([]);
+  });
+
+  it('are left where a newer checkpoint is complete, and where a part is nowhere', () => {
+    const complete = node('n3', undefined, [200, 'a', 8], [200, 'b', 8]);
+    expect(sealable([node('n1', first()), node('n2', second()), complete], SHARDS)).toEqual([]);
+    expect(sealable([node('n1', first())], SHARDS)).toEqual([]);
+  });
+});
+
+describe('what is set aside', () => {
+  it('is told with its nodes, and why it is not used where that is known', () => {
+    const found = [node('n1', first()), node('n2', second({ restarted: true }))];
+    expect(setAside(found, 0)).toBe(
+      'iteration 107 (and 1 older) on n1, n2 is not whole: set aside; n2 restarted before it was sealed there',
+    );
+    expect(setAside(found, 100)).toContain('iteration 107 on n1, n2 is not whole');
+    expect(setAside(found, 107)).toBeUndefined();
+  });
+});
