@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { CheckNodeInput, NodeActivities, NodeReport } from '../workflows/contract.js';
 import { entryPointsOf } from '../workflows/releases.js';
 import { bytewise, confined } from './artifact.js';
-import { writeFileAtomic } from './atomic.js';
+import { readIfThere, writeFileAtomic } from './atomic.js';
 import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -15,6 +15,8 @@ import { describeFinding } from './npu/finding.js';
 import { run } from './shell.js';
 import { gigabytes, step } from './step.js';
 
+/** Where trainers keep their index cache, whether one may rely on another's being the question. */
+const PROBES = 'datasets/.probes';
 const PROBE_TIMEOUT_MS = 120_000;
 /** Other runs may be looking at theirs. */
 const PROBE_KEPT_MS = 3_600_000;
@@ -49,7 +51,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
       nonRetryable: true,
       details: { node: name, problems, findings },
     });
-  await writeFileAtomic(join(probesDir(deps, input), name), name);
+  await writeFileAtomic(join(probesDir(deps, input), name), dataDir);
   return {
     name,
     hostname: hostname(),
@@ -67,11 +69,13 @@ export const createListProbes =
   (deps: NodeDeps): NodeActivities['listProbes'] =>
   (input) =>
     step({ node: deps.name, name: 'list probes' }, async () => {
+      const { dataDir } = deps;
       const names = await readdir(probesDir(deps, input)).catch(() => []);
-      const runs = await readdir(join(deps.dataDir, 'probes')).catch(() => []);
-      for (const other of runs.filter((run) => run !== input.run))
-        await removeOld(join(deps.dataDir, 'probes', other), deps);
-      return names.filter((name) => !name.startsWith('.')).sort(bytewise);
+      const runs = await readdir(join(dataDir, PROBES)).catch(() => []);
+      for (const other of runs.filter((run) => run !== input.run)) await removeOld(join(dataDir, PROBES, other), deps);
+      const probes = names.filter((name) => !name.startsWith('.')).sort(bytewise);
+      const paths = await Promise.all(probes.map((name) => readIfThere(join(probesDir(deps, input), name))));
+      return probes.filter((_, index) => paths[index]?.toString('utf8') === dataDir);
     });
 
 async function removeOld(dir: string, { name }: NodeDeps): Promise<void> {
@@ -83,7 +87,7 @@ async function removeOld(dir: string, { name }: NodeDeps): Promise<void> {
 }
 
 const probesDir = ({ dataDir }: NodeDeps, { run: name }: Pick<CheckNodeInput, 'run'>): string =>
-  confined(dataDir, `probes/${name}`);
+  confined(dataDir, `${PROBES}/${name}`);
 
 async function freeSpace(dir: string): Promise<number> {
   await mkdir(dir, { recursive: true });

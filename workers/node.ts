@@ -13,6 +13,7 @@ import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
 import { identityOf, onlyOfName } from './one-name.js';
+import { onlyNodeOf } from './own-directory.js';
 import { joinPool } from './pool-member.js';
 
 export async function runNode(): Promise<void> {
@@ -21,6 +22,7 @@ export async function runNode(): Promise<void> {
     throw new Error(`PRETRAIN_DATA: ${config.data} cannot be a directory of this worker: ${error.message}`);
   });
   const unlock = await onlyAgent(config.data);
+  await onlyNodeOf(config.data, config.name);
   installRuntime();
   const files = await startFiles(config);
   const connected = await connect();

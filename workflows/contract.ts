@@ -372,7 +372,10 @@ export interface NodeActivities {
   /** Whether a peer's machine answers this node, be it by refusing: its worker may be away while its ranks train. */
   probePeer(input: { peer: Peer }): Promise<{ reachable: boolean }>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
-  /** Names of the nodes whose probe of this run can be read here: more than our own means shared storage. */
+  /**
+   * Names of the nodes whose probe of this run can be read here, and whose data directory has the same path: the names
+   * of trainers' index caches come from absolute paths. More than our own means shared storage.
+   */
   listProbes(input: { run: string }): Promise<string[]>;
   listSource(input: { source: string }): Promise<SourceListing>;
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;

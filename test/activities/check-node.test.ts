@@ -1,4 +1,4 @@
-import { chmod, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createCheckNode, createListProbes } from '../../activities/check-node.js';
@@ -116,5 +116,15 @@ describe('probes', () => {
     for (const node of nodes) await check(node);
     const seen = await Promise.all(nodes.map((node) => run(createListProbes(node), { run: 'r' })));
     expect(seen).toEqual([['n1', 'n2'], ['n1', 'n2'], ['n3']]);
+  });
+
+  it('show nodes apart that have the same storage under other paths: their trainers name index caches otherwise', async () => {
+    const shared = await tempDir();
+    const nodes = [await fitNode('n1'), await fitNode('n2')];
+    for (const { dataDir } of nodes) await symlink(shared, join(dataDir, 'datasets'));
+    for (const node of nodes) await check(node);
+    const seen = await Promise.all(nodes.map((node) => run(createListProbes(node), { run: 'r' })));
+    expect(seen).toEqual([['n1'], ['n2']]);
+    expect(await readdir(join(shared, '.probes/r'))).toEqual(['n1', 'n2']);
   });
 });

@@ -1,6 +1,6 @@
 /** A cluster for end-to-end tests: the demo's stack in a directory of its own, driven by the real CLI. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -39,12 +39,22 @@ export interface RunChanges {
 
 const NODES = ['n1', 'n2', 'n3'];
 
-/** @param stepSeconds least time of an iteration, so that something can happen between two */
+/**
+ * @param stepSeconds least time of an iteration, so that something can happen between two
+ * @param more.shared folders of the data directories that are one for all nodes
+ */
 export async function startCluster(
   stepSeconds: number,
-  more: Pick<StackOptions, 'env' | 'nodeEnv'> = {},
+  { shared = [], ...more }: Pick<StackOptions, 'env' | 'nodeEnv'> & { shared?: string[] } = {},
 ): Promise<Cluster> {
   const dir = await mkdtemp(join(tmpdir(), 'e2e-'));
+  for (const name of shared) {
+    await mkdir(join(dir, 'shared', name), { recursive: true });
+    for (const node of NODES) {
+      await mkdir(join(dir, 'nodes', node), { recursive: true });
+      await symlink(join(dir, 'shared', name), join(dir, 'nodes', node, name));
+    }
+  }
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
   const env = { REFERENCE_STEP_SECONDS: String(stepSeconds), REFERENCE_PG_TIMEOUT_SECONDS: '60', ...more.env };
   const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ...more, env }).catch(async (error: unknown) => {
