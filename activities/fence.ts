@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
-import { readJson, writeJson } from './atomic.js';
+import { readIfThere, readJson, writeJson } from './atomic.js';
 
 interface FenceFile {
   /** Newest token that was launched or stopped here. */
@@ -51,7 +51,7 @@ export const endOlder = (dataDir: string, token: number): Promise<boolean> =>
 export const fenceOff = (dataDir: string, token: number): Promise<void> =>
   exclusive(pathOf(dataDir), async () => {
     const fence = await readFence(dataDir);
-    if (token > fence.stopped)
+    if (token > fence.stopped || !(await isThere(dataDir)))
       await writeFence(dataDir, { ...fence, token: Math.max(fence.token, token), stopped: token });
   });
 
@@ -60,6 +60,14 @@ function refusedBy({ token: newest, launch: holder, stopped }: FenceFile, token:
   if (token < newest) return `token ${newest} has been here`;
   return token === newest && holder !== launch ? `${holder} has this token` : undefined;
 }
+
+/** Whether a launch with this token may have been here: nodes are fenced for it before it begins, and so only those of the run. */
+export async function mayHaveSeen(dataDir: string, token: number): Promise<boolean> {
+  const fence = await readFence(dataDir);
+  return (await isThere(dataDir)) && (fence.stopped >= token - 1 || fence.token >= token);
+}
+
+const isThere = async (dataDir: string): Promise<boolean> => (await readIfThere(pathOf(dataDir))) !== undefined;
 
 export const newestToken = async (dataDir: string): Promise<number> => (await readFence(dataDir)).token;
 

@@ -3,11 +3,12 @@ import { heartbeat, log } from '@temporalio/activity';
 import type { MemberEvidence, RankState, StopTrainingInput } from '../workflows/contract.js';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
-import { fenceOff } from './fence.js';
-import { readJson, writeJson } from './atomic.js';
+import { fenceOff, mayHaveSeen } from './fence.js';
+import { readIfThere, readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import { firstErrorAt } from './first-error.js';
 import { keepStacks } from './keep-stacks.js';
+import { neverSeen } from './never-seen.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
 import { readLogFile, tailOf } from './tail.js';
@@ -21,6 +22,8 @@ export const createStopTraining =
   (deps: NodeDeps) =>
   async (input: StopTrainingInput): Promise<MemberEvidence> => {
     try {
+      // A scan for processes of another data directory finds none, and its fence keeps nobody out.
+      if (!(await isKnown(deps.dataDir, input))) throw neverSeen(deps.name, deps.dataDir, input);
       // First the fence, and not in line behind a launch: one that is still on its way must find it closed.
       const close = () => fenceOff(deps.dataDir, input.token);
       const closed = await close().then(
@@ -37,6 +40,10 @@ export const createStopTraining =
       throw toFailure(error, { node: deps.name, name: `stop of generation ${input.generation}` });
     }
   };
+
+const isKnown = async (dataDir: string, launch: StopTrainingInput): Promise<boolean> =>
+  (await mayHaveSeen(dataDir, launch.token)) ||
+  (await readIfThere(filesOf(generationDir(dataDir, launch)).command)) !== undefined;
 
 async function stop(deps: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
   const { name: node, dataDir } = deps;

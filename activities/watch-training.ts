@@ -8,11 +8,12 @@ import type { WatchResult, WatchTrainingInput } from '../workflows/contract.js';
 import { wrongStart, type WrongStart } from '../workflows/wrong-start.js';
 import { failure } from './failures.js';
 import { openErrorNotes } from './first-error.js';
-import { readJson } from './atomic.js';
+import { readIfThere, readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile, type StateFile } from './generation-files.js';
 import { createHangDetector, type Silence } from './hang-detector.js';
 import { renewLease } from './lease.js';
 import { openMetrics } from './metrics.js';
+import { neverSeen } from './never-seen.js';
 import type { NodeDeps } from './node-deps.js';
 import { bootId, isAlive } from './process.js';
 import { openProgressReport } from './report-progress.js';
@@ -47,6 +48,7 @@ interface Seen {
 async function watch(deps: NodeDeps, input: WatchTrainingInput, seen: Seen, signal: AbortSignal): Promise<WatchResult> {
   const { token, leaseSeconds, reportTo, hang } = input;
   const files = filesOf(generationDir(deps.dataDir, input));
+  if (!(await readIfThere(files.command))) throw neverSeen(deps.name, deps.dataDir, input);
   const member: Member = {
     node: deps.name,
     generation: input.generation,

@@ -49,7 +49,7 @@ export function blame(members: MemberFailure[], plan: EndPlan, gang: Pick<NodeIn
 
   if (end.end === 'failed' && end.class && end.class !== 'symptom') {
     const { meaning, advice } = FAULT_RULES.find(({ name }) => name === end.name) ?? {};
-    const why = `${end.node}: ${end.why}${meaning ? ` (${meaning})` : ''}`;
+    const why = `${said(end)}${meaning ? ` (${meaning})` : ''}`;
     return { cause: end.class, ...about(end.node), why, ...(advice && { advice }) };
   }
   if (hung) {
@@ -65,13 +65,17 @@ export function blame(members: MemberFailure[], plan: EndPlan, gang: Pick<NodeIn
       : { cause: 'unknown', nodes: [], why: `the ranks ended at iteration ${end.iteration}, asked by somebody else` };
   if (end.class !== 'symptom') {
     const named = failed.find(({ node }) => node === end.node);
-    const why = named && !named.evidence?.firstError ? named.message : `${end.node}: ${end.why}`;
+    const why = named && !named.evidence?.firstError ? named.message : said(end);
     return failed.length > 0 || end.name === 'unknown'
       ? { cause: 'unknown', ...about(end.node), why }
       : { cause: 'unknown', nodes: [], why: 'no member says why' };
   }
-  return { ...behindEchoes(members, failed, gang, about), why: `${end.node}: ${end.why}` };
+  return { ...behindEchoes(members, failed, gang, about), why: said(end) };
 }
+
+/** With the node's name, which what its activities say begins with already. */
+const said = ({ node, why }: { node?: string; why: string }): string =>
+  node === undefined || why.startsWith(`${node}: `) ? why : `${node}: ${why}`;
 
 /** All that was said is that others ended: who did, without saying so? */
 function behindEchoes(

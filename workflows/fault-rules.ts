@@ -99,6 +99,14 @@ export const FAULT_RULES: FaultRule[] = [
     source: MEGATRON,
   },
   {
+    name: 'other-data-directory',
+    pattern: /the data directory \S+ never saw this launch/,
+    class: 'environment',
+    meaning: 'the node worker came back with another data directory than it had at the launch',
+    advice: 'start it with the PRETRAIN_DATA that it had',
+    source: 'activities/never-seen.ts',
+  },
+  {
     name: 'index-cache',
     pattern: /No such file or directory: '.*GPTDataset-\w+_index\.npy'/i,
     class: 'environment',

@@ -101,6 +101,14 @@ export function followProgress(input: GenerationInput) {
   /** Why copies of checkpoints do not get on, by the part that does not. */
   const stuck = new Map<string, string>();
   const trouble = (): string | undefined => (state.saved > state.replicated ? [...stuck.values()][0] : undefined);
+  /** Why no other gang may start yet. */
+  let unconfirmed: string | undefined;
+  const troubles = (): string[] => [
+    ...(trouble() === undefined
+      ? []
+      : [`copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${trouble()}`]),
+    ...(unconfirmed === undefined ? [] : [unconfirmed]),
+  ];
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ name }) => name);
 
@@ -120,11 +128,7 @@ export function followProgress(input: GenerationInput) {
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
       ...(state.slow && { slow: state.slow }),
-      ...(trouble() !== undefined && {
-        troubles: [
-          `copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${trouble()}`,
-        ],
-      }),
+      ...(troubles().length > 0 && { troubles: troubles() }),
       ...(lostSpares.length > 0 && { lostSpares: lostSpares.splice(0) }),
     };
     toldAt = Date.now();
@@ -179,6 +183,12 @@ export function followProgress(input: GenerationInput) {
     },
     /** Whether the time has come to end, which it was asked to. */
     isToEnd: () => state.ending !== undefined && (state.ending.at === 'now' || state.replicated > state.ending.after),
+    /** No member has confirmed its stop, for this reason; without one, some has. */
+    stopping: (why?: string): void => {
+      if (why === unconfirmed) return;
+      unconfirmed = why;
+      void tell();
+    },
     /** The last word: what was kept back till it was due. */
     tell,
     /** Other parts, or none, take the place of one whose node is gone. */

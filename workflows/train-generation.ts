@@ -2,7 +2,7 @@
  * One generation: an all-or-none launch over the gang. Launch everywhere, watch everywhere, and however it ends
  * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
  */
-import { CancellationScope, continueAsNew, isCancellation, log, sleep } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
 import { failureIn, lostNode, messageOf, startedWrong } from './failure-chain.js';
@@ -32,7 +32,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
     if (node === undefined) {
       await CancellationScope.nonCancellable(async () => {
-        await stopAll(input, members);
+        await stopAll(input, progress, members);
         await keepLastSave(input, progress, [...members.values()]);
       });
       throw error;
@@ -68,7 +68,7 @@ async function stopAndKeep(
   members: Map<string, MemberFailure>,
   unsaved = false,
 ): Promise<void> {
-  await stopAll(input, members, unsaved);
+  await stopAll(input, progress, members, unsaved);
   if (!unsaved) await keepLastSave(input, progress, [...members.values()]);
   await progress.tell();
 }
@@ -102,28 +102,35 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
   );
 
 /** Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may another gang start. */
-async function stopAll(input: GenerationInput, members: Map<string, MemberFailure>, unsaved = false): Promise<void> {
+async function stopAll(
+  input: GenerationInput,
+  progress: Progress,
+  members: Map<string, MemberFailure>,
+  unsaved = false,
+): Promise<void> {
   const { timing } = input;
   const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
-  for (let wait = 2_000; !(await stopEach(input, members, unsaved)); wait = Math.min(wait * 2, 60_000)) {
+  const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
+  for (let wait = 2_000; ; wait = Math.min(wait * 2, 60_000)) {
+    const unconfirmed = await stopEach(input, members, unsaved);
     const left = over - Date.now();
-    if (left <= 0) return;
-    log.warn('no member confirmed its stop: asking again until the lease has ended everywhere', { left });
+    if (unconfirmed.length < input.nodes.length || left <= 0) return progress.stopping();
+    progress.stopping(`no node confirms that its ranks have ended: asked again until ${until}; ${few(unconfirmed)}`);
     await sleep(Math.min(wait, left));
   }
 }
 
-/** Whether a member confirmed. */
+/** Why members did not confirm, one reason each. */
 async function stopEach(
   input: GenerationInput,
   members: Map<string, MemberFailure>,
   unsaved: boolean,
-): Promise<boolean> {
+): Promise<string[]> {
   const { run, generation, token, timing } = input;
   // Ranks that began from something else would save it, over the series' own checkpoints.
   const graceSeconds = unsaved ? 0 : milliseconds(timing.stopGrace) / 1000;
   const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
-  let confirmed = false;
+  const unconfirmed: string[] = [];
   await Promise.all(
     input.nodes.map(async ({ name }) => {
       try {
@@ -131,16 +138,20 @@ async function stopEach(
           ...{ run, generation, token, graceSeconds },
           ...(keepStacks && { keepStacks }),
         });
-        confirmed ||= evidence.confirmed;
+        if (!evidence.confirmed) unconfirmed.push(`${name}: processes do not end, not on SIGKILL either`);
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
       } catch (error) {
+        unconfirmed.push(messageOf(error));
         if (lostNode(error) || !members.has(name)) noteFailure(members, name, error);
       }
     }),
   );
-  return confirmed;
+  return unconfirmed;
 }
+
+const few = (reasons: string[]): string =>
+  [...reasons.slice(0, 3), ...(reasons.length > 3 ? [`and ${reasons.length - 3} more`] : [])].join('; ');
 
 /** All members' evidence is one result: the ends of logs only of those that may be to blame. */
 const brief = (members: MemberFailure[]): MemberFailure[] =>

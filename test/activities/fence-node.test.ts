@@ -1,12 +1,11 @@
 /** What stands between an old launch and a new one on a node: real process trees. */
 import { describe, expect, it } from 'vitest';
-import { createFenceNode, createPingNode } from '../../activities/fence-node.js';
+import { createPingNode } from '../../activities/fence-node.js';
 import { findLaunched } from '../../activities/process.js';
-import { bothUp, fakeNode, launch } from '../support/fake-training.js';
+import { bothUp, fakeNode, fence, launch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 
-const fence = (deps: NodeDeps, token: number) => run(createFenceNode(deps), { token, run: 'r', series: 's' });
 const ping = (deps: NodeDeps) => run(createPingNode(deps) as (_: undefined) => Promise<unknown>, undefined);
 
 describe('a fence', () => {

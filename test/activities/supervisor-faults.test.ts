@@ -12,7 +12,7 @@ import { findLaunched, findMarked, GUARD, isAlive, mark, ownerOf, pause, TOKEN }
 import { createStopTraining } from '../../activities/stop-training.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
 import type { TrainingProgress } from '../../workflows/messages.js';
-import { bothUp, fakeNode, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
+import { bothUp, fakeNode, fence, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
 
 const GUARD_PROGRAM = fileURLToPath(new URL('../../activities/guard.ts', import.meta.url));
@@ -175,6 +175,7 @@ describe('a stop', () => {
     const newer = await bothUp(deps);
     expect(await run(createStopTraining(deps), { ...idOf(4), graceSeconds: 1 })).toMatchObject({ confirmed: true });
     expect(await findLaunched(deps.dataDir)).toEqual(newer);
+    await fence(deps, 6);
     await stop(deps, 6, 1);
     expect(await findLaunched(deps.dataDir)).toEqual([]);
   });
@@ -182,6 +183,7 @@ describe('a stop', () => {
   it('goes by the mark and not by the path, which nodes may share', async () => {
     const deps = await fakeNode();
     const other = spawn('sleep', ['60'], { env: { ...deps.env, [TOKEN]: mark(1, 'of-another-node') } });
+    await fence(deps, 1);
     await stop(deps, 1);
     expect(other.exitCode).toBeNull();
     other.kill();

@@ -12,8 +12,9 @@ import type { StateFile } from '../../activities/generation-files.js';
 import { bootSeconds, findLaunched, identify, isAlive, pause } from '../../activities/process.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
-import { bothUp, fakeNode, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
+import { bothUp, fakeNode, fence, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
+import { tempDir } from '../support/temp-dir.js';
 
 describe('a launch', () => {
   it('is watched to its end and gives its exit code, its last iteration and its loss', async () => {
@@ -74,6 +75,7 @@ describe('a launch', () => {
 
   it('cannot come back after a stop, though it be the same token', async () => {
     const deps = await fakeNode();
+    await fence(deps, 3);
     await stop(deps, 3);
     await expect(launch(deps, 3)).rejects.toThrow('refused');
   });
@@ -209,10 +211,24 @@ describe('a stop', () => {
     expect(await findLaunched(deps.dataDir)).toEqual([]);
   });
 
-  it('is as good twice, and before there was a launch', async () => {
+  it.each([1, 9])('is as good twice, and before there was a launch, with token %s', async (token) => {
     const deps = await fakeNode();
-    expect(await stop(deps, 1)).toMatchObject({ confirmed: true });
-    expect(await stop(deps, 1)).toMatchObject({ confirmed: true });
+    await fence(deps, token);
+    expect(await stop(deps, token)).toMatchObject({ confirmed: true });
+    expect(await stop(deps, token)).toMatchObject({ confirmed: true });
+  });
+
+  it.each([1, 9])('confirms nothing on a data directory that never saw the launch, with token %s', async (token) => {
+    const deps = await fakeNode();
+    await fence(deps, token);
+    await launch(deps, token);
+    const ranks = await bothUp(deps);
+    const wrong = { ...deps, dataDir: await tempDir() };
+    const message = `n1: the data directory ${wrong.dataDir} never saw this launch (generation ${token} of r, token ${token}); is PRETRAIN_DATA right?`;
+    // Nor when it is asked again: the refusal leaves nothing that looks as if it had seen it.
+    for (const ask of [stop, stop, watch])
+      await expect(ask(wrong, token)).rejects.toMatchObject({ type: 'EnvCheckFailed', nonRetryable: true, message });
+    expect(await findLaunched(deps.dataDir)).toEqual(ranks);
   });
 });
 

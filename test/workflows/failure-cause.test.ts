@@ -55,6 +55,18 @@ describe('of a failed generation', () => {
     expect(blame(members, PLAN, GANG)).toMatchObject({ cause, nodes });
   });
 
+  it.each([
+    ['an error that is understood', 'n1: watch generation 1: the disk is full. Free space there'],
+    ['one that is not', 'n1: training of generation 1 ended with SIGKILL: the log names no error'],
+    ['a mere consequence', `n1: training of generation 1 ended with exit code 1: ${RESET}`],
+  ])('the answer names the node once where its watcher did: %s', (_, message) => {
+    const members = [{ node: 'n1', kind: 'failed' as const, message }];
+    expect(blame(members, PLAN, GANG).why.match(/n1: /g)).toHaveLength(1);
+    expect(
+      blame([{ ...members[0]!, evidence: evidence('n1', { firstError: message }) }], PLAN, GANG).why,
+    ).not.toContain('n1: n1:');
+  });
+
   it('the answer says what was seen, what it means and what to do', () => {
     expect(blame([failed('n2', 'HBM MULTI BIT ECC ERROR')], PLAN, GANG)).toEqual({
       ...{ cause: 'hardware', nodes: ['n2'], logPath: '/log-of-n2' },

@@ -120,6 +120,11 @@ const LINES: [line: string, cls: string, name: string][] = [
     'environment',
     'missing-tracker',
   ],
+  [
+    'n01: the data directory /wrong never saw this launch (generation 1 of r, token 9); is PRETRAIN_DATA right?',
+    'environment',
+    'other-data-directory',
+  ],
   ['could not load the checkpoint', 'environment', 'unreadable-checkpoint'],
   [
     'RuntimeError: [x/gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]:1',

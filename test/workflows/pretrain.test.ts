@@ -27,6 +27,8 @@ const crash = (node: string, firstError: string) => ({
   stopTraining: () => Promise.resolve({ node, confirmed: true, logPath: '/log', firstError }),
 });
 
+const recovery = { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '6s', stopGrace: '1s' };
+
 /** Watches until it is told to stop, as one whose ranks train for ever. */
 const endless = { watchTraining: () => sleep('1 hour').then(() => Promise.reject(new Error('never'))) };
 
@@ -180,6 +182,29 @@ it.concurrent(
     await handle.terminate();
   },
 );
+
+it.concurrent('says on its page why no stop is confirmed, and until when it is asked for', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let isFull = true;
+  const full = 'a: stop of generation 1: the disk is full. Free space there, then start the run again';
+  await cluster.node('a', {
+    ...crash('a', 'OSError: No space left on device'),
+    stopTraining: () =>
+      isFull
+        ? Promise.reject(ApplicationFailure.nonRetryable(full, 'EnvCheckFailed'))
+        : Promise.resolve({ node: 'a', confirmed: true, logPath: '/log' }),
+  });
+  const file = cluster.runFile({ cluster: { nodes: 1 }, parallel: { pp: 1 } });
+  const handle = await start(cluster, { ...file, recovery: { ...recovery, lease: '60s' } });
+  const page = () => handle.query<string>('status');
+  while (!(await page()).includes(full)) await sleepFor(50);
+  expect(await page()).toMatch(
+    /no node confirms that its ranks have ended: asked again until \d\d:\d\d:\d\d UTC, when the lease has ended everywhere; a: stop/,
+  );
+  isFull = false;
+  while ((await page()).includes('no node confirms')) await sleepFor(50);
+  await handle.terminate();
+});
 
 describe.concurrent('when a generation fails', () => {
   it('a lost node is replaced by the spare, and only after the others have stopped', async (test) => {
