@@ -3,7 +3,7 @@
  * restored there: from then on nothing tells its files from others.
  */
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import { confined } from './artifact.js';
 import { isMissing, readJson, syncPath, writeJson } from './atomic.js';
@@ -14,8 +14,9 @@ export interface SeriesLaunch extends Pick<LaunchTrainingInput, 'run' | 'generat
   bootId: string;
 }
 
+/** Not beside the checkpoints, which may lie on storage that other nodes share. */
 const pathOf = (dataDir: string, checkpoints: string): string =>
-  join(dirname(confined(dataDir, checkpoints)), 'launch.json');
+  join(dataDir, 'launches', `${basename(dirname(confined(dataDir, checkpoints)))}.json`);
 
 /** @param checkpoints `series/<series>/checkpoints` */
 export const readLaunch = (dataDir: string, checkpoints: string): Promise<SeriesLaunch | undefined> =>

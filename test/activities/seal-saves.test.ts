@@ -81,7 +81,7 @@ describe('saves that nobody has sealed', () => {
 
   it('are not sealed after a restart of the machine, which may have cut them short', async () => {
     const deps = await saved();
-    const path = join(deps.dataDir, 'series/s/launch.json');
+    const path = join(deps.dataDir, 'launches/s.json');
     const noted = JSON.parse(await readFile(path, 'utf8')) as object;
     await writeJson(path, { ...noted, bootId: 'another' });
     expect((await find(deps)).launch).toMatchObject({ restarted: true });
