@@ -70,7 +70,8 @@ it.concurrent(
     const cluster = await startFakeCluster(test);
     const nodes = [await cluster.node('a', disk(STAGES[0]!)), await cluster.node('b', disk(STAGES[1]!))];
     await result(await start(cluster, 'one', cluster.runFile()));
-    const calls = () => nodes.map((node) => node.calls.filter((call) => !/^(ping|fence|list|findSaves)/.test(call)).length);
+    const calls = () =>
+      nodes.map((node) => node.calls.filter((call) => !/^(ping|fence|list|findSaves)/.test(call)).length);
     const before = calls();
     const changed = {
       ...cluster.runFile({ parallel: { pp: 1 }, train: { iterations: 40 } }),
