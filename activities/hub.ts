@@ -2,7 +2,7 @@
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
 import { DownloadError, refusal } from './download.js';
 import { failure } from './failures.js';
-import { matching } from './glob.js';
+import { matching } from '../workflows/glob.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
 import type { Source } from './source.js';

@@ -5,7 +5,7 @@ import type { NodeActivities, SourceFile, SourceListing } from '../workflows/con
 import { bytewise, hashFile } from './artifact.js';
 import { isMissing } from './atomic.js';
 import { refusal } from './download.js';
-import { globBase, isGlob, matching } from './glob.js';
+import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';

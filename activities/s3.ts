@@ -7,7 +7,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
 import { DownloadError } from './download.js';
 import { failure } from './failures.js';
-import { globBase, isGlob, matching } from './glob.js';
+import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { retrying } from './retrying.js';
 import type { Source } from './source.js';
 

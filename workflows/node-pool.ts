@@ -12,6 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { onControl, onProbe } from './contract.js';
+import { failureIn, messageOf } from './failure-chain.js';
 import {
   acquire,
   cordonNode,
@@ -145,8 +146,11 @@ async function ping(state: PoolState, node: PoolNode): Promise<boolean> {
     state.token = Math.max(state.token, token);
     Object.assign(node, info);
     return true;
-  } catch {
-    node.away = 'did not answer when it was to be leased; comes back when its worker starts';
+  } catch (error) {
+    // A worker that answers with a failure is there, and starting it again does not help.
+    node.away = failureIn(error)
+      ? `answered with a failure when it was to be leased: ${messageOf(error)}; is asked again while somebody waits`
+      : 'did not answer when it was to be leased; comes back when its worker starts';
     return false;
   }
 }

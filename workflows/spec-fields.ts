@@ -1,6 +1,7 @@
 /** The fields of a run file: types, defaults and what each expects, in the words of the error message. */
 import { z } from 'zod';
 import { DURATION, milliseconds } from './duration.js';
+import { globProblem, isGlob } from './glob.js';
 import { PRESETS } from './presets.js';
 import { MACHINES, RELEASES } from './releases.js';
 
@@ -30,6 +31,9 @@ const source = z.string().superRefine((value, context) => {
   if (value.split('/').includes('..')) return context.addIssue({ code: 'custom', message: 'an address without ".."' });
   if (/\s/.test(value))
     return context.addIssue({ code: 'custom', message: 'an address without white space (%20 in https://)' });
+  const problem = !value.startsWith('http') && isGlob(value) ? globProblem(value) : undefined;
+  if (problem !== undefined)
+    return context.addIssue({ code: 'custom', message: `a pattern that can be matched: this has a ${problem}` });
   if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
   if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;

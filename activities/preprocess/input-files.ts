@@ -5,7 +5,7 @@ import { chooseDataFiles } from '../../workflows/data-files.js';
 import { bytewise, filesBelow } from '../artifact.js';
 import { isMissing } from '../atomic.js';
 import { failure } from '../failures.js';
-import { globBase, isGlob, matching } from '../glob.js';
+import { globBase, isGlob, matching } from '../../workflows/glob.js';
 
 export interface InputFiles {
   root: string;

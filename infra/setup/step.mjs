@@ -1,12 +1,13 @@
 /**
  * What every set-up step needs: say what is being done, run a command with its output in a log, fail in one clear line.
- * Everything is said on stderr, so that `npm run temporal -- … -o json` and `--json` keep stdout to themselves.
+ * Everything is said on stderr, so that `npm run -s temporal -- … -o json` and `--json` keep stdout to themselves.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { noteChild } from './lock.mjs';
+import { startGroup } from './process-group.mjs';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const cache = join(root, '.cache');
@@ -74,18 +75,31 @@ export function run(log, command, args, { env = process.env, cwd = root, timeout
  */
 export function ask(command, args, { env = process.env, timeoutMs = 60_000 } = {}) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'ignore'] });
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (chunk) => (stdout += chunk));
-    const end = (/** @type {string | undefined} */ answer) => {
+    const { child, end } = startGroup(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'ignore'] });
+    const { stdout } = child;
+    let answer = '';
+    stdout?.setEncoding('utf8').on('data', (chunk) => (answer += chunk));
+    const finish = (/** @type {string | undefined} */ result) => {
       clearTimeout(timer);
-      resolve(answer);
+      end();
+      stdout?.destroy();
+      resolve(result);
     };
-    child.once('error', () => end(undefined));
-    child.once('close', (code) => end(code === 0 ? stdout : undefined));
+    let timer = setTimeout(() => finish(undefined), timeoutMs);
+    child.once('error', () => finish(undefined));
+    // What it started may hold its stdout open for ever; what it has written itself arrives at once.
+    child.once('exit', (code) => {
+      end();
+      const last = () => finish(code === 0 ? answer : undefined);
+      child.once('close', last);
+      clearTimeout(timer);
+      timer = setTimeout(last, LAST_WORDS_MS);
+    });
   });
 }
+
+/** For output that a command wrote before it ended. */
+const LAST_WORDS_MS = 1000;
 
 /**
  * The entry point of a set-up program: failures become one clear line and exit code 1.

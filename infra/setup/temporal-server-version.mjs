@@ -2,12 +2,12 @@
  * Which server a `temporal` binary brings. Its --version names the CLI, or nothing useful when it was built from source,
  * so a server is started and asked. The answer is kept for as long as the binary does not change.
  */
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './free-port.mjs';
+import { startGroup } from './process-group.mjs';
 import { identify, readStamp, same, writeStamp } from './stamp.mjs';
-import { ask, cache } from './step.mjs';
+import { ask, cache, say } from './step.mjs';
 
 /** Activity operations and updates as this project uses them: tried on 1.29 to 1.32. */
 export const oldestServer = '1.29.0';
@@ -46,24 +46,34 @@ function numbers(version) {
   return [major, minor];
 }
 
-/** Starts a server in memory on a free port, asks it, ends it. @param {string} binary */
-export async function askServer(binary) {
+/** Generous: a first start that reads 200 MB on a busy disk was seen to take 25 s. */
+const WITHIN_MS = 60_000;
+const ANSWER_WITHIN_MS = 10_000;
+const SILENT_FOR_MS = 3_000;
+
+/** Starts a server in memory on a free port, asks it, ends it. @param {string} binary @param {number} withinMs */
+export async function askServer(binary, withinMs = WITHIN_MS) {
   const port = await freePort();
   const options = ['--headless', '--ip', '127.0.0.1', '--port', String(port), '--log-level', 'error'];
-  const server = spawn(binary, ['server', 'start-dev', ...options], { stdio: 'ignore' });
+  const { child, end } = startGroup(binary, ['server', 'start-dev', ...options], { stdio: 'ignore' });
   let ended = false;
-  server.once('error', () => (ended = true)).once('exit', () => (ended = true));
+  child.once('error', () => (ended = true)).once('exit', () => (ended = true));
+  const silent = setTimeout(
+    () => say('temporal', `asking ${binary} which server it brings, for ${withinMs / 1000} s at most`),
+    SILENT_FOR_MS,
+  );
   try {
-    // Generous: a first start that reads 200 MB on a busy disk was seen to take 25 s.
-    const deadline = Date.now() + 60_000;
-    while (!ended && Date.now() < deadline) {
+    const deadline = Date.now() + withinMs;
+    for (let left = withinMs; !ended && left > 0; left = deadline - Date.now()) {
       const question = ['operator', 'cluster', 'system', '--address', `127.0.0.1:${port}`, '-o', 'json'];
-      const version = parseServerVersion((await ask(binary, question, { timeoutMs: 10_000 })) ?? '');
+      const answer = await ask(binary, question, { timeoutMs: Math.min(left, ANSWER_WITHIN_MS) });
+      const version = parseServerVersion(answer ?? '');
       if (version !== undefined) return version;
       await sleep(100);
     }
     return undefined;
   } finally {
-    server.kill('SIGKILL');
+    clearTimeout(silent);
+    end();
   }
 }

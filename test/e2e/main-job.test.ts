@@ -1,5 +1,5 @@
 /** The uses that the project is for, with the real CLI, a real server, real torchrun and real kill -9. */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PretrainResult } from '../../workflows/status.js';
@@ -78,6 +78,28 @@ describe('a run started from the CLI', () => {
       expect(losses[30]!).toBeLessThan(losses[1]!);
     },
     3 * MINUTES,
+  );
+});
+
+describe('a run of a finished series', () => {
+  it(
+    'is refused when its file was changed, with each field and both values, and its checkpoints stay as they are',
+    async () => {
+      const checkpoints = join(cluster.dataOf('n1'), 'series/plain/checkpoints');
+      const before = await readdir(checkpoints, { recursive: true });
+      const changes = { parallel: { pp: 1 }, dataset: { appendEod: false }, train: { iterations: 40 } };
+      await start('changed', await cluster.runFile('changed', { series: 'plain', ...changes }));
+      const error: unknown = await resultOf('changed').catch((reason: unknown) => reason);
+      expect((error as Error).cause).toMatchObject({ type: 'InvalidInput', nonRetryable: true });
+      expect(((error as Error).cause as Error).message).toMatch(
+        /iteration 30 of series plain was trained with: parallel\.pp was 2 and is 1; dataset\.appendEod was true and is false; train\.iterations was 30 and is 40\. /,
+      );
+      expect(await readdir(checkpoints, { recursive: true })).toEqual(before);
+
+      await start('same', await cluster.runFile('same', { series: 'plain' }));
+      expect(await resultOf('same')).toMatchObject({ iteration: 30, generations: 0 });
+    },
+    MINUTES,
   );
 });
 

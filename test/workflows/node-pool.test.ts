@@ -95,6 +95,20 @@ it.concurrent('passes over a node that does not answer, and finds it again when 
   expect(await run.result()).toMatchObject({ iteration: 20 });
 });
 
+it.concurrent('says what a node fails of that answers, and takes it when that is put right', async (test) => {
+  const cluster = await startFakeCluster(test);
+  let damaged = true;
+  const why = '/data/runs/fence.json is not JSON (Unexpected end of JSON input): it is damaged';
+  const a: FakeNode = await cluster.node('a', {
+    pingNode: () => (damaged ? Promise.reject(new Error(why)) : Promise.resolve({ ...a.info, token: 0 })),
+  });
+  const run = await start(cluster, 'run', 1);
+  await until(async () => (await cluster.poolStatus()).includes(`away: answered with a failure`));
+  expect(await cluster.poolStatus()).toContain(why);
+  damaged = false;
+  expect(await run.result()).toMatchObject({ iteration: 20 });
+});
+
 it.concurrent('takes nothing from a run while nobody can say whether it still runs', async (test) => {
   let asked = 0;
   const cluster = await startFakeCluster(test, {

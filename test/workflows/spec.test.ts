@@ -63,6 +63,7 @@ describe('a good run file', () => {
       { tokenizer: undefined, 'model/weights': 'hf://a/b', 'model/init': 'pretrained' },
     ],
     ['a file as source', { 'dataset/source': 'file:///data/wiki.jsonl' }],
+    ['patterns as a source', { 'dataset/source': 's3://bucket/{one,two}/**/[a-z]?.jsonl' }],
     [
       'flags of the trainer',
       { 'train/extraArgs': { '--lr': '1e-4', '--bf16': false, '--recompute-granularity': 'full' } },
@@ -140,6 +141,11 @@ describe('a bad run file is answered with every bad field', () => {
       'a size of the model as a flag',
       changed({ 'train/extraArgs': { '--num-layers': 7 } }),
       ['train.extraArgs.--num-layers'],
+    ],
+    [
+      'a pattern that cannot be matched',
+      changed({ 'dataset/source': 'hf://a/b@main/[z-a].parquet', 'tokenizer/source': 's3://bucket/{one,two' }),
+      ['tokenizer.source', 'dataset.source'],
     ],
     ['a password in a source', changed({ 'dataset/source': 'https://me:secret@host/a.jsonl' }), ['dataset.source']],
     ['a token in a source', changed({ 'dataset/source': 'https://host/a.jsonl?token=hf_x' }), ['dataset.source']],

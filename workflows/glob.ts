@@ -1,3 +1,5 @@
+/** Patterns over the paths of a source. Pure: a run file's are tried before any node is asked. */
+
 /** Shell patterns over `/`-separated paths: `*` and `?` within a name, `**` over directories, `[a-z]`, `{one,two}`. */
 function globToRegExp(glob: string): RegExp {
   let source = '';
@@ -24,6 +26,16 @@ function globToRegExp(glob: string): RegExp {
 
 export const isGlob = (path: string): boolean => /[*?[{]/.test(path);
 
+/** What is wrong with a pattern; nothing where it can be matched. */
+export function globProblem(glob: string): string | undefined {
+  try {
+    globToRegExp(glob);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message.replace(/^Invalid regular expression: .*: /s, '').toLowerCase();
+  }
+}
+
 /** The directory above the first pattern character. */
 export function globBase(path: string): string {
   const parts = path.split('/');
@@ -38,7 +50,9 @@ export function globBase(path: string): string {
 /** Chooses by pattern; without a pattern character, the file of that name or everything in the directory of that name. */
 export function matching(glob: string | undefined): (path: string) => boolean {
   if (!glob) return () => true;
-  const pattern = globToRegExp(glob);
-  if (isGlob(glob)) return (path) => pattern.test(path);
+  if (isGlob(glob)) {
+    const pattern = globToRegExp(glob);
+    return (path) => pattern.test(path);
+  }
   return (path) => path === glob || path.startsWith(`${glob.replace(/\/$/, '')}/`);
 }
