@@ -36,6 +36,7 @@ const pure = [
   'requests',
   'right-fields',
   'roster',
+  'save-interval',
   'settings',
   'spec',
   'spec-fields',
