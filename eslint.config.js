@@ -37,6 +37,7 @@ const pure = [
   'requests',
   'right-fields',
   'roster',
+  'save-interval',
   'series-identity',
   'settings',
   'spec',

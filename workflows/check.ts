@@ -2,7 +2,7 @@
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type NodeReport, type Timing } from './contract.js';
 import { launchEnvironment } from './launch-environment.js';
-import { parametersOf } from './memory.js';
+import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
 import { compareStacks } from './stack-table.js';
 import { warningsAbout } from './warnings.js';
@@ -41,9 +41,9 @@ export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], 
   return { reports, shared };
 }
 
-/** Two copies of every checkpoint that is kept, with the optimizer: 18 bytes a parameter. */
+/** Two copies of every checkpoint that is kept. */
 function diskNeed({ sizes, train }: RunSpec): number {
-  return parametersOf(sizes).total * 18 * (train.keepCheckpoints + 1);
+  return parametersOf(sizes).total * CHECKPOINT_BYTES_A_PARAMETER * (train.keepCheckpoints + 1);
 }
 
 function requireAlike(reports: NodeReport[]): void {

@@ -2,6 +2,9 @@
 import type { ModelSizes } from './presets.js';
 import type { Parallel } from './topology.js';
 
+/** Weights, their 32-bit copy and the optimizer, as disks are planned for. */
+export const CHECKPOINT_BYTES_A_PARAMETER = 18;
+
 /** Every machine that MindSpeed-LLM supports has devices of at least this. */
 export const DEVICE_BYTES = 64 * 2 ** 30;
 

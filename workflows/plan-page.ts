@@ -4,6 +4,7 @@ import type { NodeInfo, Peer } from './contract.js';
 import { convertedDir, toHuggingFace, toMegatron, type Conversion } from './convert-command.js';
 import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
+import { adviseSaves, describeAdvice, type SaveAdvice } from './save-interval.js';
 import type { RunSpec } from './spec.js';
 import { warningsAbout } from './warnings.js';
 import { allShards, placeNodes, type NodePlace } from './topology.js';
@@ -32,6 +33,7 @@ export interface RunPlan {
   /** Environment of every node's command. */
   env: Record<string, string>;
   warnings: string[];
+  saves: SaveAdvice;
   nodes: NodePlan[];
 }
 
@@ -78,6 +80,7 @@ export function planRun(spec: RunSpec): RunPlan {
     export: converting(toHuggingFace(spec, checkpointsDir(spec.series), 'models/$TOKENIZER/tokenizer'), 'export'),
     env: { ...launchEnvironment(spec), GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
     warnings: warningsAbout(spec),
+    saves: adviseSaves(spec, places, allShards(spec.parallel, world).length),
     nodes: [...members, ...extra].map(({ name }, rank) => {
       const place = places[rank] ?? none;
       const torchrun = torchrunArgs(rank, members, devices, '$MASTER_PORT');
@@ -115,6 +118,7 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
   return [
     `series ${plan.series}: ${spec.cluster.nodes} nodes × ${spec.cluster.devicesPerNode} devices = ${plan.world} ranks = tp ${tp} · pp ${pp} · cp ${cp} · dp ${plan.dataParallel}${ep > 1 ? `, ep ${ep}` : ''}`,
     `iterations: ${spec.train.iterations} in all, the first run ends at ${plan.target}; a checkpoint every ${spec.train.saveInterval} in <data>/${plan.checkpoints}: ${plan.shards.join(', ')}`,
+    describeAdvice(plan.saves),
     ...plan.warnings.map((warning) => `warning: ${warning}`),
     '',
     'Once in a shell, with the values of that node:',

@@ -32,6 +32,8 @@ describe('the plan', () => {
     const plan = planRun(await read('qwen3-8b.json'));
     expect(plan).toMatchObject({ world: 16, dataParallel: 4, target: 500 });
     expect(plan.nodes.map(({ stages }) => stages)).toEqual([[0, 1], [2, 3], []]);
+    expect(plan.saves.saveSeconds).toBeGreaterThan(60);
+    expect(plan.saves.often).toBeLessThan(plan.saves.usual);
     expect(plan.convert!.join(' ')).toContain('--target-pipeline-parallel-size 4');
     expect(plan.nodes[1]!.command.join(' ')).toContain(
       '--node_rank 1 --master_addr $MASTER_ADDR --master_port $MASTER_PORT',
