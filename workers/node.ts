@@ -21,7 +21,7 @@ export async function runNode(): Promise<void> {
     throw new Error(`PRETRAIN_DATA: ${config.data} cannot be a directory of this worker: ${error.message}`);
   });
   const unlock = await onlyAgent(config.data);
-  installRuntime();
+  installRuntime({ node: config.name });
   const files = await startFiles(config);
   const connected = await connect();
   try {
