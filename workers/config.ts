@@ -1,5 +1,6 @@
 /** What a worker is told by its environment or a file: the only reader of `process.env`. */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir, hostname, networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join, resolve } from 'node:path';
@@ -168,6 +169,21 @@ export function readControlConfig(env: Environment = process.env): ControlConfig
       dashboard: { host, port: Number(address![2]), isDefault: !env['PRETRAIN_DASHBOARD'], ...(token && { token }) },
     }),
   };
+}
+
+/** Where a worker's figures go: they are scraped from here, or sent to a collector of OpenTelemetry. */
+export type MetricsConfig = { scrapedAt: string } | { sentTo: string };
+
+/** @throws Error when `PRETRAIN_METRICS` is neither */
+export function readMetricsConfig(env: Environment = process.env): MetricsConfig | undefined {
+  const at = env['PRETRAIN_METRICS'] || 'off';
+  if (at === 'off') return undefined;
+  if (/^https?:\/\/[^/\s]+/.test(at)) return { sentTo: at };
+  const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[\d.]+):(\d{1,5})$/.exec(at) ?? [];
+  if (host && isIP(host.replace(/[[\]]/g, '')) && Number(port) <= 65_535) return { scrapedAt: at };
+  throw new Error(
+    `PRETRAIN_METRICS: expected an IP address and port to be scraped at, the http:// or https:// address of an OpenTelemetry collector, or "off", got ${JSON.stringify(at)}`,
+  );
 }
 
 function firstAddress(): string {

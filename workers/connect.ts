@@ -1,7 +1,17 @@
 /** Connection to Temporal as every Temporal tool makes it: TEMPORAL_ADDRESS, profiles, TLS and API keys. */
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { DefaultLogger, makeTelemetryFilterString, NativeConnection, Runtime, type LogEntry } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  makeTelemetryFilterString,
+  NativeConnection,
+  Runtime,
+  type LogEntry,
+  type MetricsExporterConfig,
+  type RuntimeOptions,
+  type TelemetryOptions,
+} from '@temporalio/worker';
+import { readMetricsConfig, type MetricsConfig } from './config.js';
 
 export interface Connected {
   native: NativeConnection;
@@ -10,16 +20,52 @@ export interface Connected {
   close(): Promise<void>;
 }
 
-/** One line of JSON a log entry, core's own included, to stderr. */
-export function installRuntime(): void {
-  Runtime.install({
+/**
+ * One line of JSON a log entry, core's own included, to stderr; and the worker's figures, where somebody wants them.
+ * @param labels of every line and every figure, such as the node
+ */
+export function installRuntime(labels: Record<string, string> = {}, metrics = readMetricsConfig()): void {
+  const telemetryOptions: TelemetryOptions = {
+    logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+    ...(metrics && { metrics: { ...exporterOf(metrics), globalTags: labels } }),
+  };
+  const options: RuntimeOptions = {
     logger: new DefaultLogger('INFO', ({ level, message, meta }: LogEntry) => {
       // "No workflows registered" is what a node worker is.
       if (message.includes('No workflows registered')) return;
-      process.stderr.write(`${JSON.stringify({ at: new Date().toISOString(), level, message, ...meta }, plain)}\n`);
+      const entry = {
+        at: new Date().toISOString(),
+        level,
+        message,
+        ...labels,
+        ...runOf(meta?.['workflowId']),
+        ...meta,
+      };
+      process.stderr.write(`${JSON.stringify(entry, plain)}\n`);
     }),
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} } },
-  });
+    telemetryOptions,
+  };
+  try {
+    Runtime.install(options);
+  } catch (error) {
+    if (!metrics || !('scrapedAt' in metrics) || !String(error).includes('prometheus')) throw error;
+    throw new Error(`PRETRAIN_METRICS: cannot be scraped at ${metrics.scrapedAt}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A collector takes HTTP at a path of its own, and gRPC at none. */
+const exporterOf = (metrics: MetricsConfig): MetricsExporterConfig =>
+  'scrapedAt' in metrics
+    ? { prometheus: { bindAddress: metrics.scrapedAt, countersTotalSuffix: true, unitSuffix: true } }
+    : { otel: { url: metrics.sentTo, http: new URL(metrics.sentTo).pathname !== '/' } };
+
+/** Children of a run are called `<run>/data` and `<run>/gen-<n>`. */
+export function runOf(workflowId: unknown): { run?: string; generation?: number } {
+  if (typeof workflowId !== 'string' || workflowId.startsWith('pool-')) return {};
+  const [, run, generation] = /^(.*?)(?:\/(?:data|gen-(\d+)))?$/s.exec(workflowId)!;
+  return { ...(run && { run }), ...(generation && { generation: Number(generation) }) };
 }
 
 const plain = (_: string, value: unknown): unknown =>

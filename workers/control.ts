@@ -1,12 +1,14 @@
 /** The control worker: runs the workflows and what belongs to no node. */
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
+import { Runtime, Worker } from '@temporalio/worker';
 import { errorCode } from '../activities/atomic.js';
 import { createControlActivities } from '../activities/control.js';
-import { readControlConfig, type ControlConfig } from './config.js';
+import { reasonOf } from '../activities/failures.js';
+import { readControlConfig, readMetricsConfig, type ControlConfig } from './config.js';
 import { connect, installRuntime } from './connect.js';
 import { startDashboard, type Dashboard } from './dashboard.js';
+import { measureRuns } from './run-metrics.js';
 
 /**
  * How long one workflow task may compute. The SDK's own 5 s are wall time, and where a busy machine exceeds them Node
@@ -19,6 +21,9 @@ export async function runControl(): Promise<void> {
   installRuntime();
   const { native, client, namespace, close } = await connect();
   const page = dashboard && (await startPage(client, dashboard));
+  const { metricMeter, logger } = Runtime.instance();
+  const warn = (reason: unknown) => void logger.warn(`a run was not measured: ${reasonOf(reason)}`);
+  const stopMeasuring = readMetricsConfig() && measureRuns(client, metricMeter, warn);
   try {
     const worker = await Worker.create({
       connection: native,
@@ -35,6 +40,7 @@ export async function runControl(): Promise<void> {
     process.stdout.write(`control worker ${identity} is ready on task queue pretrain${look}\n`);
     await worker.run();
   } finally {
+    stopMeasuring?.();
     await page?.close();
     await close();
   }

@@ -23,7 +23,7 @@ export async function runNode(): Promise<void> {
   });
   const unlock = await onlyAgent(config.data);
   await onlyNodeOf(config.data, config.name);
-  installRuntime();
+  installRuntime({ node: config.name });
   const files = await startFiles(config);
   const connected = await connect();
   try {

@@ -1,0 +1,45 @@
+/** Figures of real workers while a run really trains, as Prometheus scrapes them. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { freePort } from '../../activities/free-port.js';
+import { startCluster, until, type Cluster } from './cluster.js';
+
+const HOST = '127.0.0.1';
+let cluster: Cluster;
+let control: number;
+let node: number;
+
+beforeAll(async () => {
+  [control, node] = [await freePort(HOST), await freePort(HOST)];
+  cluster = await startCluster(0.5, {
+    env: { PRETRAIN_METRICS: `${HOST}:${control}` },
+    nodeEnv: (name) => ({ PRETRAIN_METRICS: name === 'n1' ? `${HOST}:${node}` : 'off' }),
+  });
+}, 180_000);
+afterAll(() => cluster?.close());
+
+const scrape = async (port: number) => (await fetch(`http://${HOST}:${port}/metrics`)).text();
+
+/** The value of a sample whose labels, in any order, include these. */
+function sample(page: string, name: string, ...labels: string[]): number | undefined {
+  const lines = page.split('\n').filter((line) => line.startsWith(`${name}{`));
+  const found = lines.find((line) => labels.every((label) => line.includes(label)));
+  return found === undefined ? undefined : Number(found.split(' ').at(-1));
+}
+
+it('tell how far a run is while it trains, and that it is over when it is; beside those of the SDK', async () => {
+  const file = await cluster.runFile('measured', { train: { iterations: 60, saveInterval: 10 } });
+  const start = ['--type', 'pretrain', '--task-queue', 'pretrain', '-w', 'measured', '--input-file', file];
+  expect(await cluster.cli('workflow', 'start', ...start)).toMatchObject({ code: 0 });
+  const page = await until('a checkpoint in the figures', async () => {
+    const now = await scrape(control);
+    return sample(now, 'pretrain_run_checkpoint_iteration', 'run="measured"') ? now : undefined;
+  });
+  expect(sample(page, 'pretrain_run_active', 'run="measured"', 'series=')).toBe(1);
+  expect(sample(page, 'pretrain_run_iteration', 'run="measured"')).toBeGreaterThan(0);
+  expect(sample(page, 'pretrain_run_loss', 'run="measured"')).toBeGreaterThan(0);
+  expect(sample(page, 'temporal_workflow_task_queue_poll_succeed_total', 'task_queue="pretrain"')).toBeGreaterThan(0);
+  expect(await scrape(node)).toMatch(/^temporal_activity_execution_latency_\S*_count\{[^}]*node="n1"/m);
+  await until('the end of the run in the figures', async () =>
+    sample(await scrape(control), 'pretrain_run_active', 'run="measured"') === 0 ? true : undefined,
+  );
+}, 240_000);
