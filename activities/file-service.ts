@@ -155,7 +155,9 @@ function rangeOf(length: number, header: string | undefined): [200 | 206, Range]
 
 function closed(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
-  response.once('close', () => controller.abort());
+  // It may have gone while its token was looked up, and does not say so twice: its place in line would never be free.
+  if (response.destroyed) controller.abort();
+  else response.once('close', () => controller.abort());
   return controller.signal;
 }
 

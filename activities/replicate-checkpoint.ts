@@ -2,6 +2,7 @@
  * Follows the saves of one generation: seals what this node writes, and keeps proven copies of what others write.
  * When an iteration is sealed and copied here, the generation hears of it.
  */
+import { randomUUID } from 'node:crypto';
 import { log, sleep } from '@temporalio/activity';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -19,7 +20,7 @@ import {
   shardDir,
 } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
-import { readJson } from './atomic.js';
+import { isMissing, readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
@@ -143,10 +144,17 @@ async function prune({ dataDir }: NodeDeps, dir: string, done: number | undefine
 
 const REMOVED = '.removed-';
 
-/** Out of its place first: half of an iteration must not be taken for one that nobody has sealed yet. */
+/**
+ * Out of its place first: half of an iteration must not be taken for one that nobody has sealed yet. Where storage is
+ * shared, or a node copies for another, somebody else may remove it at the same time.
+ */
 async function remove(path: string): Promise<void> {
-  const removed = join(dirname(path), `${REMOVED}${basename(path)}`);
-  await rm(removed, { recursive: true, force: true });
-  await rename(path, removed);
+  const removed = join(dirname(path), `${REMOVED}${basename(path)}-${randomUUID()}`);
+  try {
+    await rename(path, removed);
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw error;
+  }
   await rm(removed, { recursive: true, force: true });
 }

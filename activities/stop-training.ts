@@ -23,7 +23,8 @@ export const createStopTraining =
   async (input: StopTrainingInput): Promise<MemberEvidence> => {
     try {
       // A scan for processes of another data directory finds none, and its fence keeps nobody out.
-      if (!(await isKnown(deps.dataDir, input))) throw neverSeen(deps.name, deps.dataDir, input);
+      // Where that cannot be read, ranks are ended all the same: they are the ones with this directory's mark.
+      if (!(await isKnown(deps.dataDir, input).catch(() => true))) throw neverSeen(deps.name, deps.dataDir, input);
       // First the fence, and not in line behind a launch: one that is still on its way must find it closed.
       const close = () => fenceOff(deps.dataDir, input.token);
       const closed = await close().then(

@@ -35,7 +35,7 @@ export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], 
   const claim = spec.cluster.sharedStorage;
   if (claim === true && !shared)
     throw ApplicationFailure.nonRetryable(
-      `cluster.sharedStorage is true, but not every node sees what the others wrote: ${seen.map((names, i) => `${nodes[i]!.name} sees ${names.join(', ')}`).join('; ')}. Set it to "auto"`,
+      `cluster.sharedStorage is true, but not every node sees what the others wrote, at the same path (PRETRAIN_DATA): ${seen.map((names, i) => `${nodes[i]!.name} sees ${names.join(', ')}`).join('; ')}. Set it to "auto"`,
       'EnvCheckFailed',
     );
   return { reports, shared };

@@ -193,6 +193,7 @@ export function followProgress(input: GenerationInput) {
     tell,
     /** Other parts, or none, take the place of one whose node is gone. */
     replace: (task: string, others: string[], gone: string): void => {
+      stuck.delete(task);
       if (input.spares.some(({ name }) => name === gone)) {
         lostSpares.push(gone);
         void tell();

@@ -19,7 +19,7 @@ export function mayFollow(
   const since = `iteration ${before?.iteration} of series ${spec.series}`;
   if (refusal !== undefined)
     throw ApplicationFailure.nonRetryable(
-      `the run file does not fit what ${since} was trained with: ${refusal}. Nothing was touched`,
+      `the run file does not fit what ${since} was trained with: ${refusal}. No checkpoint was changed`,
       'InvalidInput',
     );
   for (const text of notes.map((what) => `since ${since}: ${what}`))

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
@@ -143,4 +145,28 @@ test('with a certificate it speaks TLS, to peers that know the authority', async
   );
   const plain = [peerOf({ ...about, port, access })];
   await expect(pullArtifact(await testNode('n04'), { artifact, from: plain })).rejects.toThrow(/no peer gave/);
+});
+
+test('a peer that goes before it is its turn, or before its token was looked up, takes nobody’s turn', async () => {
+  const { dataDir } = await testNode('n01');
+  await mkdir(join(dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(dataDir, 'datasets/k/prefix.bin'), '0123456789');
+  const { digest } = await sealArtifact(dataDir, 'datasets/k');
+  const { port, close } = await startFileService({ dataDir, host: '127.0.0.1', port: 0, name: 'n01' });
+  onTestFinished(close);
+  const authorization = `Bearer ${await grantAccess(dataDir, { run: 'r', series: 's' })}`;
+  const path = `/artifacts/${digest}/blocks/0`;
+  for (let i = 0; i < 20; i++) {
+    const socket = connect({ host: '127.0.0.1', port });
+    await once(socket, 'connect');
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: n01\r\nauthorization: ${authorization}\r\n\r\n`);
+    // Some before the service has read a word, some while it looks.
+    if (i % 2) await new Promise((done) => setImmediate(done));
+    socket.destroy();
+  }
+  const answer = fetch(`http://127.0.0.1:${port}${path}`, {
+    headers: { authorization },
+    signal: AbortSignal.timeout(5000),
+  });
+  expect(await (await answer).text()).toBe('0123456789');
 });

@@ -80,7 +80,7 @@ it.concurrent(
     const { type, message, nonRetryable } = await failure(await start(cluster, 'two', changed));
     expect([type, nonRetryable]).toEqual(['InvalidInput', true]);
     expect(message).toMatch(
-      /iteration 20 of series s-\S+ was trained with: parallel\.pp was 2 and is 1; dataset\.appendEod was false and is true; train\.iterations was 20 and is 40\. Give .*, or use another series\. Nothing was touched/,
+      /iteration 20 of series s-\S+ was trained with: parallel\.pp was 2 and is 1; dataset\.appendEod was false and is true; train\.iterations was 20 and is 40\. Give .*, or use another series\. No checkpoint was changed/,
     );
     expect(calls()).toEqual(before);
   },
