@@ -2,7 +2,7 @@
 import type { NodeActivities, NodeAnswer } from '../workflows/contract.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
-import { endOlder, fenceOff, newestToken } from './fence.js';
+import { endOlder, FenceDamaged, fenceOff, newestToken } from './fence.js';
 import { grantAccess } from './grants.js';
 import type { NodeDeps } from './node-deps.js';
 import { toFailure } from './step.js';
@@ -27,7 +27,9 @@ export const createFenceNode =
         );
       return { ...(await answer(deps)), access: await grantAccess(dataDir, { run, series }) };
     } catch (error) {
-      throw toFailure(error, { node, name: `fence below token ${token}` });
+      const name = `fence below token ${token}`;
+      if (!(error instanceof FenceDamaged)) throw toFailure(error, { node, name });
+      throw failure('EnvCheckFailed', `${node}: ${name}: ${error.message}`, { nonRetryable: true, details: { node } });
     }
   };
 

@@ -71,8 +71,27 @@ const isThere = async (dataDir: string): Promise<boolean> => (await readIfThere(
 
 export const newestToken = async (dataDir: string): Promise<number> => (await readFence(dataDir)).token;
 
-const readFence = async (dataDir: string): Promise<FenceFile> =>
-  (await readJson<FenceFile>(pathOf(dataDir))) ?? { token: 0, stopped: 0 };
+/** What a node has seen is known from nowhere else: a fence taken for empty would let an older launch in. */
+export class FenceDamaged extends Error {}
+
+async function readFence(dataDir: string): Promise<FenceFile> {
+  const path = pathOf(dataDir);
+  const fence: unknown = await readJson(path).catch((error: unknown) => {
+    throw damaged(path, error);
+  });
+  if (fence === undefined) return { token: 0, stopped: 0 };
+  if (!isFence(fence)) throw damaged(path, new Error(`${path} is no fence: ${JSON.stringify(fence).slice(0, 80)}`));
+  return fence;
+}
+
+const isFence = (value: unknown): value is FenceFile =>
+  [(value as FenceFile | null)?.token, (value as FenceFile | null)?.stopped].every(Number.isSafeInteger);
+
+const damaged = (path: string, cause: unknown): FenceDamaged =>
+  new FenceDamaged(
+    `${(cause as Error).message}. It says which launches are too old for this node, and until it is right none begins here: write {"token":N,"stopped":N} there, with N the last launch token on the page of the pool (its query "status")`,
+    { cause },
+  );
 
 async function writeFence(dataDir: string, fence: FenceFile): Promise<void> {
   await mkdir(join(dataDir, 'runs'), { recursive: true });

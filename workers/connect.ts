@@ -85,6 +85,8 @@ export async function connect(): Promise<Connected> {
         close: async () => void (await Promise.allSettled([native.close(), connection.close()])),
       };
     } catch (error) {
+      // What is no address will not become one.
+      if (error instanceof TypeError) throw new Error(`TEMPORAL_ADDRESS: ${error.message}`, { cause: error });
       process.stderr.write(
         `no Temporal server at ${connectionOptions.address ?? 'localhost:7233'} yet (${String((error as Error).message).split('\n')[0]}); trying again\n`,
       );

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { describePlan, planRun } from '../workflows/plan-page.js';
 import { describeProblems, parseRunSpec, runFileSchema } from '../workflows/spec.js';
 import { invokedFrom } from './config.js';
+import { program } from './program.js';
 
 const USAGE = 'usage: npm run plan -- run.json [--json] | --schema';
 
@@ -45,13 +46,4 @@ function placeOf(message: string, text: string): string {
   return `:${lines.length}:${lines.at(-1)!.length + 1}`;
 }
 
-// Whoever reads the page may have seen enough, as `head` has.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
-
-main().then(
-  (text) => process.stdout.write(`${text}\n`),
-  (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
-  },
-);
+program(async () => void process.stdout.write(`${await main()}\n`));

@@ -3,11 +3,11 @@
  * its bytes. `--json` prints what was measured as one object on the last line.
  */
 import { join } from 'node:path';
-import { reasonOf } from '../activities/failures.js';
 import { UsageError } from '../activities/preprocess/command-flags.js';
 import { runCommand } from '../activities/preprocess/run-command.js';
 import { runElsewhere } from '../activities/preprocess/run-elsewhere.js';
 import { cacheDir } from './config.js';
+import { program } from './program.js';
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
@@ -33,7 +33,7 @@ function cpuSeconds(): number {
   return (user + system) / 1e6;
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
-  say(`preprocess: error: ${reasonOf(error)}`);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+program(() => main(process.argv.slice(2)), {
+  prefix: 'preprocess: error: ',
+  isMisuse: (error) => error instanceof UsageError,
 });

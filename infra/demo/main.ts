@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import type { PretrainResult } from '../../workflows/status.js';
 import { onlyProcess } from '../../workers/agent-lock.js';
 import { root } from '../../workers/config.js';
+import { program } from '../../workers/program.js';
 import { makeCorpus } from './corpus.js';
 import { startHub } from './hub.js';
 import { killNode } from './kill-node.js';
@@ -35,7 +36,9 @@ function readOptions() {
       },
     }).values;
   } catch (error) {
-    process.stderr.write(`npm run demo -- [--kill-node] [--iterations 300] [--keep-open] [--json]: ${String(error)}\n`);
+    process.stderr.write(
+      `npm run demo -- [--kill-node] [--iterations 300] [--keep-open] [--json]: ${(error as Error).message}\n`,
+    );
     process.exit(2);
   }
 }
@@ -166,21 +169,17 @@ async function keepOpen(stack: Stack): Promise<void> {
   await new Promise<void>((done) => process.once('SIGINT', () => done()));
 }
 
-/** What the SDK's errors say lies below them. */
-function reasonsOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${reasonsOf(error.cause)}`;
-}
-
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-demo().then(
-  (result) => {
+program(
+  async () => {
+    const result = await demo().catch((error: unknown) => {
+      process.stderr.write(`\nlogs: ${join(root, 'demo-data/logs')}\n`);
+      throw error;
+    });
     if (options.json) say(JSON.stringify(result));
     process.exit(result.completed ? 0 : 1);
   },
-  (error: unknown) => {
-    process.stderr.write(`\nthe demo failed: ${reasonsOf(error)}\nlogs: ${join(root, 'demo-data/logs')}\n`);
-    process.exit(1);
-  },
+  // What trains is ended as on Ctrl-C: nobody would know that it goes on.
+  { prefix: 'the demo failed: ', onClosed: () => void process.kill(process.pid, 'SIGTERM') },
 );

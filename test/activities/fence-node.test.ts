@@ -1,4 +1,6 @@
 /** What stands between an old launch and a new one on a node: real process trees. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createPingNode } from '../../activities/fence-node.js';
 import { findLaunched } from '../../activities/process.js';
@@ -37,6 +39,30 @@ describe('a fence', () => {
     expect(await findLaunched(deps.dataDir)).toEqual(ranks);
     await expect(launch(deps, 8)).rejects.toThrow('refused: token 9 has been here');
   });
+});
+
+describe('a fence that cannot be read', () => {
+  it.each(['', '{"token":5', '{}', 'null'])(
+    'is no empty one: with %j nothing is let in, and a person is told',
+    async (text) => {
+      const deps = await fakeNode();
+      const path = join(deps.dataDir, 'runs/fence.json');
+      await mkdir(join(deps.dataDir, 'runs'), { recursive: true });
+      await writeFile(path, text);
+      const refused = await fence(deps, 9).catch((error: unknown) => error);
+      expect(refused).toMatchObject({ type: 'EnvCheckFailed', nonRetryable: true, details: [{ node: 'n1' }] });
+      expect((refused as Error).message).toMatch(/n1: .*runs\/fence\.json is .*write \{"token":N,"stopped":N\} there/);
+      await expect(launch(deps, 4)).rejects.toThrow('fence.json');
+      await expect(ping(deps)).rejects.toThrow('fence.json');
+      expect(await readFile(path, 'utf8')).toBe(text);
+
+      await writeFile(path, '{"token":8,"stopped":8}');
+      await expect(launch(deps, 4)).rejects.toThrow('token 8 was stopped here');
+      await fence(deps, 9);
+      await launch(deps, 9);
+      expect(await bothUp(deps)).toHaveLength(2);
+    },
+  );
 });
 
 describe('an answer', () => {

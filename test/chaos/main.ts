@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { root } from '../../workers/config.js';
+import { program } from '../../workers/program.js';
 import { cases, type Case } from './cases.js';
 import { openHardware } from './cluster.js';
 import { playMatrix, print } from './matrix.js';
@@ -21,19 +22,23 @@ import { makeNamespaces, namespaceOf, removeNamespaces, SWITCH, whyNot } from '.
 import { randomCases } from './random.js';
 import { openResults } from './results.js';
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    core: { type: 'boolean', default: false },
-    random: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    list: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    anew: { type: 'boolean', default: false },
-    keep: { type: 'boolean', default: false },
-    results: { type: 'string', default: join(root, '.cache/chaos') },
-  },
-});
+const readOptions = () =>
+  parseArgs({
+    options: {
+      only: { type: 'string' },
+      core: { type: 'boolean', default: false },
+      random: { type: 'string' },
+      seed: { type: 'string', default: '1' },
+      list: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      anew: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      results: { type: 'string', default: join(root, '.cache/chaos') },
+    },
+  }).values;
+
+/** Read before anything is done with them. */
+let options: ReturnType<typeof readOptions>;
 
 function chosen(): Case[] {
   if (options.random !== undefined) return randomCases(whole('random'), whole('seed'));
@@ -114,6 +119,7 @@ async function inside(prefix: string, dir: string): Promise<number> {
 }
 
 async function main(): Promise<number> {
+  options = readOptions();
   const [prefix, dir] = [process.env[PREFIX], process.env[DIR]];
   if (prefix !== undefined && dir !== undefined) return inside(prefix, dir);
   if (!options.list) {
@@ -124,10 +130,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-main().then(
-  (code) => process.exit(code),
-  (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exit(1);
-  },
-);
+program(async () => process.exit(await main()));
