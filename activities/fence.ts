@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
-import { readIfThere, readJson, writeJson } from './atomic.js';
+import { readJson, writeJson } from './atomic.js';
 
 interface FenceFile {
   /** Newest token that was launched or stopped here. */
@@ -50,8 +50,9 @@ export const endOlder = (dataDir: string, token: number): Promise<boolean> =>
 /** From now on no launch with this token or an older one begins here. */
 export const fenceOff = (dataDir: string, token: number): Promise<void> =>
   exclusive(pathOf(dataDir), async () => {
-    const fence = await readFence(dataDir);
-    if (token > fence.stopped || !(await isThere(dataDir)))
+    const noted = await notedFence(dataDir);
+    const fence = noted ?? NONE;
+    if (!noted || token > fence.stopped)
       await writeFence(dataDir, { ...fence, token: Math.max(fence.token, token), stopped: token });
   });
 
@@ -63,16 +64,17 @@ function refusedBy({ token: newest, launch: holder, stopped }: FenceFile, token:
 
 /** Whether a launch with this token may have been here: nodes are fenced for it before it begins, and so only those of the run. */
 export async function mayHaveSeen(dataDir: string, token: number): Promise<boolean> {
-  const fence = await readFence(dataDir);
-  return (await isThere(dataDir)) && (fence.stopped >= token - 1 || fence.token >= token);
+  const fence = await notedFence(dataDir);
+  return fence !== undefined && (fence.stopped >= token - 1 || fence.token >= token);
 }
-
-const isThere = async (dataDir: string): Promise<boolean> => (await readIfThere(pathOf(dataDir))) !== undefined;
 
 export const newestToken = async (dataDir: string): Promise<number> => (await readFence(dataDir)).token;
 
-const readFence = async (dataDir: string): Promise<FenceFile> =>
-  (await readJson<FenceFile>(pathOf(dataDir))) ?? { token: 0, stopped: 0 };
+const NONE: FenceFile = { token: 0, stopped: 0 };
+
+const notedFence = (dataDir: string): Promise<FenceFile | undefined> => readJson<FenceFile>(pathOf(dataDir));
+
+const readFence = async (dataDir: string): Promise<FenceFile> => (await notedFence(dataDir)) ?? NONE;
 
 async function writeFence(dataDir: string, fence: FenceFile): Promise<void> {
   await mkdir(join(dataDir, 'runs'), { recursive: true });

@@ -57,10 +57,10 @@ export async function proveAgain(
 }
 
 /** A full disk must not keep a node from using what is right. */
-export const noteProof = (dataDir: string, { dir, digest }: Artifact, proof: Omit<Proof, 'digest'>): Promise<void> =>
+const noteProof = (dataDir: string, { dir, digest }: Artifact, proof: Omit<Proof, 'digest'>): Promise<void> =>
   writeJson(proofAt(confined(dataDir, dir)), { digest, ...proof } satisfies Proof).catch(() => undefined);
 
-export async function stampsOf(root: string, { files }: Manifest): Promise<Record<string, string>> {
+async function stampsOf(root: string, { files }: Manifest): Promise<Record<string, string>> {
   const stamps: Record<string, string> = {};
   for (const { path } of files) {
     const { ino, size, mtimeMs, ctimeMs } = await stat(join(root, path));

@@ -2,10 +2,10 @@
 import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { parseManifest, readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { writeJson } from '../../activities/atomic.js';
 import { createFindArtifact } from '../../activities/find-artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
-import { noteProof, stampsOf } from '../../activities/proof.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
@@ -49,12 +49,21 @@ it('does not have what was changed since, though the time of writing was put bac
   expect(await find(deps)).toEqual({});
 });
 
-/** As a disk does it: other bytes, and nothing in the file system says so. `hours` ago they were still right. */
-async function rot({ deps, file, artifact }: Awaited<ReturnType<typeof sealed>>, hours: number): Promise<void> {
+/**
+ * As a disk does it: other bytes, and nothing in the file system says so. `hours` ago they were still right. No test can
+ * put the time of last change back, so the note of that is told the new one.
+ */
+async function rot({ deps, file }: Awaited<ReturnType<typeof sealed>>, hours: number): Promise<void> {
+  const later = new Date(Date.now() + 2_000);
+  await utimes(file, later, later);
+  await find(deps);
+  const before = await stat(file);
   await writeFile(file, 'tokEns');
-  const root = join(deps.dataDir, DIR);
-  const files = await stampsOf(root, parseManifest(await readFile(join(root, 'manifest.json')))!);
-  await noteProof(deps.dataDir, artifact, { at: Date.now() - hours * 3_600_000, files });
+  await utimes(file, later, later);
+  const after = await stat(file);
+  const path = join(deps.dataDir, DIR, '.proven.json');
+  const noted = (await readFile(path, 'utf8')).replace(String(before.ctimeMs), String(after.ctimeMs));
+  await writeJson(path, { ...(JSON.parse(noted) as object), at: Date.now() - hours * 3_600_000 });
 }
 
 it('is read again before a run begins when it was not for a day, so that what a disk has lost is noticed', async () => {
