@@ -179,7 +179,7 @@ const isFlat = (value: unknown): boolean =>
   value !== null &&
   Object.values(value).every((one) => one === null || ['string', 'number', 'boolean'].includes(typeof one));
 
-export const isDigest = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+const isDigest = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
 export interface HashOptions {
   signal?: AbortSignal;

@@ -5,7 +5,7 @@ import { confined, filesBelow, isTouched, readWhole, sealArtifact, type SealOpti
 import { readIfThere, syncPath } from './atomic.js';
 import type { Artifact, ShardHeld } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
-import { identityFor } from './series-file.js';
+import { identityFor } from './series-launch.js';
 
 /** Below a tree: iterations that were newer than the one restored, out of the trainer's sight. */
 export const SET_ASIDE = 'set-aside';
@@ -45,7 +45,7 @@ export async function sealShard(
   if (held && isAll && !(await isTouched(dataDir, dir, held.manifest))) return held.artifact;
   if (names.length === 0) throw Object.assign(new Error(`no files in ${root}`), { code: 'ENOENT' });
   for (const name of names) await syncPath(join(root, name));
-  const identity = await identityFor(dataDir, dir, token);
+  const identity = token === undefined ? undefined : await identityFor(dataDir, dir, token);
   return sealArtifact(dataDir, dir, names, {
     ...(signal && { signal }),
     ...(token !== undefined && { token }),

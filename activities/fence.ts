@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
-import { readIfThere, readJson, writeJson } from './atomic.js';
+import { readJson, writeJson } from './atomic.js';
 
 interface FenceFile {
   /** Newest token that was launched or stopped here. */
@@ -50,8 +50,9 @@ export const endOlder = (dataDir: string, token: number): Promise<boolean> =>
 /** From now on no launch with this token or an older one begins here. */
 export const fenceOff = (dataDir: string, token: number): Promise<void> =>
   exclusive(pathOf(dataDir), async () => {
-    const fence = await readFence(dataDir);
-    if (token > fence.stopped || !(await isThere(dataDir)))
+    const noted = await notedFence(dataDir);
+    const fence = noted ?? NONE;
+    if (!noted || token > fence.stopped)
       await writeFence(dataDir, { ...fence, token: Math.max(fence.token, token), stopped: token });
   });
 
@@ -63,25 +64,26 @@ function refusedBy({ token: newest, launch: holder, stopped }: FenceFile, token:
 
 /** Whether a launch with this token may have been here: nodes are fenced for it before it begins, and so only those of the run. */
 export async function mayHaveSeen(dataDir: string, token: number): Promise<boolean> {
-  const fence = await readFence(dataDir);
-  return (await isThere(dataDir)) && (fence.stopped >= token - 1 || fence.token >= token);
+  const fence = await notedFence(dataDir);
+  return fence !== undefined && (fence.stopped >= token - 1 || fence.token >= token);
 }
 
-const isThere = async (dataDir: string): Promise<boolean> => (await readIfThere(pathOf(dataDir))) !== undefined;
-
 export const newestToken = async (dataDir: string): Promise<number> => (await readFence(dataDir)).token;
+
+const NONE: FenceFile = { token: 0, stopped: 0 };
+
+const readFence = async (dataDir: string): Promise<FenceFile> => (await notedFence(dataDir)) ?? NONE;
 
 /** What a node has seen is known from nowhere else: a fence taken for empty would let an older launch in. */
 export class FenceDamaged extends Error {}
 
-async function readFence(dataDir: string): Promise<FenceFile> {
+async function notedFence(dataDir: string): Promise<FenceFile | undefined> {
   const path = pathOf(dataDir);
   const fence: unknown = await readJson(path).catch((error: unknown) => {
     throw damaged(path, error);
   });
-  if (fence === undefined) return { token: 0, stopped: 0 };
-  if (!isFence(fence)) throw damaged(path, new Error(`${path} is no fence: ${JSON.stringify(fence).slice(0, 80)}`));
-  return fence;
+  if (fence === undefined || isFence(fence)) return fence;
+  throw damaged(path, new Error(`${path} is no fence: ${JSON.stringify(fence).slice(0, 80)}`));
 }
 
 const isFence = (value: unknown): value is FenceFile =>

@@ -9,6 +9,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import parseRange, { type Range } from 'range-parser';
+import { checkpointsDir } from '../workflows/plan.js';
 import { confined, MANIFEST } from './artifact.js';
 import { readIfThere } from './atomic.js';
 import { shardDir, SHARD, TRACKER } from './checkpoint-files.js';
@@ -108,7 +109,7 @@ async function answerSeries(
   response: ServerResponse,
 ): Promise<void> {
   if (series !== grant.series || (!tracker && !SHARD.test(shard!))) return end(response, 404);
-  const dir = `series/${series}/checkpoints`;
+  const dir = checkpointsDir(series);
   const path = tracker ? `${dir}/${TRACKER}` : `${shardDir(dir, Number(iteration), shard!)}/${MANIFEST}`;
   const bytes = await readIfThere(confined(dataDir, path));
   return bytes ? text(response, bytes) : end(response, 404);

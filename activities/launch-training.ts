@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
+import { checkpointsDir } from '../workflows/plan.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
@@ -13,7 +14,6 @@ import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
 import { programOf } from './own-program.js';
 import { findLaunched, GUARD, isAlive, mark, ownerOf, pause, TOKEN, type ProcessId } from './process.js';
-import { noteIdentity } from './series-file.js';
 import { noteLaunch } from './series-launch.js';
 import { step } from './step.js';
 
@@ -40,8 +40,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
       details: { node, token },
     });
   await mkdir(dir, { recursive: true });
-  const checkpoints = `series/${series}/checkpoints`;
-  await mkdir(join(dataDir, checkpoints), { recursive: true });
+  await mkdir(join(dataDir, checkpointsDir(series)), { recursive: true });
   await renewLease(files.lease, token, leaseSeconds);
   const owner = await ownerOf(dataDir);
   if (!(await isStarted(node, dataDir, dir, token))) {
@@ -51,8 +50,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
         nonRetryable: true,
         details: { node, unsafe },
       });
-    if (input.identity) await noteIdentity(dataDir, series, { token, identity: input.identity });
-    await noteLaunch(dataDir, checkpoints, input);
+    await noteLaunch(dataDir, input);
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv: commandLine(deps, input),

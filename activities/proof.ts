@@ -12,16 +12,20 @@ interface Proof {
   digest: string;
   at: number;
   /** What the file system said of each file then. */
-  files: Record<string, string>;
+  files: Record<string, Stamp>;
 }
+
+/** Inode, size, time of last writing, time of last change of any kind. */
+type Stamp = [ino: number, size: number, mtimeMs: number, ctimeMs: number];
 
 const DAY_MS = 24 * 60 * 60_000;
 
 const proofAt = (root: string): string => join(root, '.proven.json');
 
 /**
- * Whether nothing has changed since these files were proven: by the time of last change too, which whoever puts the
- * time of last writing back cannot put back. With `prove` a proof holds for a day.
+ * Whether nothing has changed since these files were proven. With `prove` by the time of last change too, which whoever
+ * puts the time of last writing back cannot put back, and for a day. Without, as in the middle of a run, not by that
+ * one: it moves when another artifact links the same file, and to read a large dataset again takes hours.
  */
 export async function isProven(
   dataDir: string,
@@ -33,13 +37,13 @@ export async function isProven(
   const isFresh = (at: number) => !prove || Math.abs(Date.now() - at) < DAY_MS;
   if (proof?.digest === artifact.digest) {
     const now = await stampsOf(root, manifest);
-    return isFresh(proof.at) && Object.entries(now).every(([path, stamp]) => proof.files[path] === stamp);
+    return isFresh(proof.at) && Object.entries(now).every(([path, stamp]) => isSame(proof.files[path], stamp, prove));
   }
   // Never read again since its manifest was written, after each byte had been.
   const sealedAt = (await stat(join(root, MANIFEST))).mtimeMs;
   for (const { path } of manifest.files) {
     const { mtimeMs, ctimeMs } = await stat(join(root, path));
-    if (Math.max(mtimeMs, ctimeMs) > sealedAt) return false;
+    if ((prove ? Math.max(mtimeMs, ctimeMs) : mtimeMs) > sealedAt) return false;
   }
   return isFresh(sealedAt);
 }
@@ -57,14 +61,17 @@ export async function proveAgain(
 }
 
 /** A full disk must not keep a node from using what is right. */
-export const noteProof = (dataDir: string, { dir, digest }: Artifact, proof: Omit<Proof, 'digest'>): Promise<void> =>
+const noteProof = (dataDir: string, { dir, digest }: Artifact, proof: Omit<Proof, 'digest'>): Promise<void> =>
   writeJson(proofAt(confined(dataDir, dir)), { digest, ...proof } satisfies Proof).catch(() => undefined);
 
-export async function stampsOf(root: string, { files }: Manifest): Promise<Record<string, string>> {
-  const stamps: Record<string, string> = {};
+const isSame = (noted: Stamp | undefined, now: Stamp, byChange: boolean): boolean =>
+  noted?.length === now.length && now.slice(0, byChange ? 4 : 3).every((value, index) => value === noted[index]);
+
+async function stampsOf(root: string, { files }: Manifest): Promise<Record<string, Stamp>> {
+  const stamps: Record<string, Stamp> = {};
   for (const { path } of files) {
     const { ino, size, mtimeMs, ctimeMs } = await stat(join(root, path));
-    stamps[path] = [ino, size, mtimeMs, ctimeMs].join(' ');
+    stamps[path] = [ino, size, mtimeMs, ctimeMs];
   }
   return stamps;
 }

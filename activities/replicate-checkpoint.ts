@@ -8,6 +8,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { NodeActivities, ReplicateCheckpointInput } from '../workflows/contract.js';
 import type { CheckpointReplicated } from '../workflows/messages.js';
+import { checkpointsDir } from '../workflows/plan.js';
 import { confined, parseManifest, sha256 } from './artifact.js';
 import { createPatientAsk, type PatientAsk } from './ask-patiently.js';
 import {
@@ -38,7 +39,7 @@ export const createReplicateCheckpoint =
     let done = input.after;
     const options = { node: deps.name, name: `copies of checkpoints of ${input.series}`, details: () => ({ done }) };
     return step(options, async (signal) => {
-      const dir = `series/${input.series}/checkpoints`;
+      const dir = checkpointsDir(input.series);
       const ask = createPatientAsk(deps, input.patienceSeconds * 1000);
       for (let looks = LAST_LOOKS; ;) {
         const tracked = await trackerOf(deps, ask, input);
@@ -71,7 +72,7 @@ async function trackerOf(
   ask: PatientAsk,
   { series, master }: ReplicateCheckpointInput,
 ): Promise<number | undefined> {
-  if (master.name === deps.name) return readTracker(deps.dataDir, `series/${series}/checkpoints`);
+  if (master.name === deps.name) return readTracker(deps.dataDir, checkpointsDir(series));
   return parseTracker((await ask(master, `/series/${series}/tracker`))?.toString('utf8'));
 }
 

@@ -15,6 +15,7 @@
  */
 import { join } from 'node:path';
 import type { NodeActivities, SavesFound } from '../workflows/contract.js';
+import { checkpointsDir } from '../workflows/plan.js';
 import { confined, MANIFEST, sizeOf } from './artifact.js';
 import { iterationsIn, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { filesOf, generationDir } from './generation-files.js';
@@ -24,15 +25,13 @@ import { readLaunch, type SeriesLaunch } from './series-launch.js';
 import { step } from './step.js';
 import { readLogFile } from './tail.js';
 
-const dirOf = (series: string): string => `series/${series}/checkpoints`;
-
 export const createFindSaves =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['findSaves'] =>
   ({ series }) =>
     step({ node, name: `find saves of ${series}` }, async () => {
-      const dir = dirOf(series);
+      const dir = checkpointsDir(series);
       const iterations = await iterationsIn(dataDir, dir);
-      const launch = await readLaunch(dataDir, dir);
+      const launch = await readLaunch(dataDir, series);
       if (!launch) return { iterations };
       const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
       for (const iteration of iterations) {
@@ -55,8 +54,8 @@ export const createSealSaves =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['sealSaves'] =>
   ({ series, token, iteration }) =>
     step({ node, name: `seal iteration ${iteration} of ${series}` }, async (signal) => {
-      const dir = dirOf(series);
-      const launch = await readLaunch(dataDir, dir);
+      const dir = checkpointsDir(series);
+      const launch = await readLaunch(dataDir, series);
       if (launch?.token !== token || launch.bootId !== (await bootId())) return { sealed: [] };
       const shards = await unsealedShards(dataDir, dir, iteration, launch);
       for (const shard of shards) await sealShard(dataDir, shardDir(dir, iteration, shard), { signal, token });

@@ -1,40 +1,67 @@
 /**
- * The last launch that may have saved into a series' checkpoints on this node. It is forgotten before anything is
- * restored there: from then on nothing tells its files from others.
+ * The last launch that may have saved into a series' checkpoints on this node, and what it trains with. It is forgotten
+ * before anything is restored there: from then on nothing tells its files from others.
  */
+import { log } from '@temporalio/activity';
 import { rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
+import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { confined } from './artifact.js';
 import { isMissing, readJson, syncPath, writeJson } from './atomic.js';
 import { bootId } from './process.js';
 
-export interface SeriesLaunch extends Pick<LaunchTrainingInput, 'run' | 'generation' | 'token' | 'loads' | 'saves'> {
+export interface SeriesLaunch extends Pick<
+  LaunchTrainingInput,
+  'run' | 'generation' | 'token' | 'loads' | 'saves' | 'identity'
+> {
   /** Of the machine, when it launched. */
   bootId: string;
 }
 
 /** Not beside the checkpoints, which may lie on storage that other nodes share. */
-const pathOf = (dataDir: string, checkpoints: string): string =>
-  join(dataDir, 'launches', `${basename(dirname(confined(dataDir, checkpoints)))}.json`);
+const pathOf = (dataDir: string, series: string): string => confined(dataDir, `launches/${series}.json`);
 
-/** @param checkpoints `series/<series>/checkpoints` */
-export const readLaunch = (dataDir: string, checkpoints: string): Promise<SeriesLaunch | undefined> =>
-  readJson<SeriesLaunch>(pathOf(dataDir, checkpoints));
+/** Of anything in `series/<series>/checkpoints`, and of that itself. */
+const seriesOf = (dir: string): string | undefined => /^series\/([^/]+)\/checkpoints(\/|$)/.exec(dir)?.[1];
+
+export const readLaunch = (dataDir: string, series: string): Promise<SeriesLaunch | undefined> =>
+  readJson<SeriesLaunch>(pathOf(dataDir, series));
 
 /** Before anything of it runs. */
 export const noteLaunch = async (
   dataDir: string,
-  checkpoints: string,
-  { run, generation, token, loads, saves }: LaunchTrainingInput,
+  { series, run, generation, token, loads, saves, identity }: LaunchTrainingInput,
 ): Promise<void> =>
-  writeJson(pathOf(dataDir, checkpoints), {
+  writeJson(pathOf(dataDir, series), {
     ...{ run, generation, token, saves, bootId: await bootId() },
     ...(loads !== undefined && { loads }),
+    ...(identity && { identity }),
   } satisfies SeriesLaunch);
 
+/** To be sealed in with what the launch of this token saved; nothing where it is not the last one here. */
+export async function identityFor(
+  dataDir: string,
+  shardDir: string,
+  token: number,
+): Promise<SeriesIdentity | undefined> {
+  const series = seriesOf(shardDir);
+  if (series === undefined) return undefined;
+  try {
+    const launch = await readLaunch(dataDir, series);
+    return launch?.token === token ? launch.identity : undefined;
+  } catch (error) {
+    // A checkpoint without it is one that a changed run file is not compared with; without a seal it is none at all.
+    log.warn('what the series is trained with is not sealed in', { error: String(error) });
+    return undefined;
+  }
+}
+
+/** @param checkpoints the tree that something is restored into: of a series, or converted weights, which no launch saves */
 export async function forgetLaunch(dataDir: string, checkpoints: string): Promise<void> {
-  const path = pathOf(dataDir, checkpoints);
+  const series = seriesOf(checkpoints);
+  if (series === undefined) return;
+  const path = pathOf(dataDir, series);
   try {
     await rm(path);
     await syncPath(dirname(path));

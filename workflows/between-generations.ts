@@ -3,11 +3,9 @@ import { ApplicationFailure, condition } from '@temporalio/workflow';
 import { finish, leavingNow, wantedEnding } from './conversation.js';
 import { milliseconds } from './duration.js';
 import type { GenerationResult } from './generation-progress.js';
-import { targetOf } from './plan.js';
-import type { Gate, Settings } from './requests.js';
+import { applySettings } from './pause-settings.js';
+import type { Gate } from './requests.js';
 import { note, show, waitingOf, type Run } from './run-generation.js';
-import { describeSettings, withSettings } from './settings.js';
-import { parseRunSpec } from './spec.js';
 import { enterPhase } from './status.js';
 
 /** Returns when a launch may be prepared. */
@@ -65,8 +63,11 @@ async function stayPaused(run: Run): Promise<void> {
   state.waitsFor = 'resumeTraining';
   note(run, `paused at iteration ${state.replicated}`);
   finish(run, 'pauseTraining', `paused at iteration ${state.replicated}`);
+  finish(run, 'resumeTraining', 'paused again before the launch');
+  let pause = run.wishes.pause!;
   while (run.wishes.pause) {
-    if (run.wishes.pause.nodes === 'free' && crew.members.length > 0) {
+    pause = run.wishes.pause;
+    if (pause.nodes === 'free' && crew.members.length > 0) {
       await crew.release();
       note(run, 'the nodes are given back');
       continue;
@@ -77,25 +78,8 @@ async function stayPaused(run: Run): Promise<void> {
   delete state.waitsFor;
   const { settings, ...wishes } = run.wishes;
   run.wishes = wishes;
-  if (settings) await applySettings(run, settings);
-  finish(run, 'resumeTraining', `goes on from iteration ${state.replicated}`);
+  if (settings) await applySettings(run, settings, pause);
   note(run, 'goes on');
-}
-
-/** They were tried out before they were accepted. */
-async function applySettings(run: Run, settings: Settings): Promise<void> {
-  const { state, spec, crew } = run;
-  run.file = withSettings(run.file, settings, state.replicated);
-  const parsed = parseRunSpec(run.file, spec.series);
-  if (!('spec' in parsed)) throw ApplicationFailure.nonRetryable('the changed run file is wrong', 'InvalidInput');
-  Object.assign(spec, parsed.spec);
-  state.total = spec.train.iterations;
-  state.target = targetOf(spec, state.replicated);
-  note(run, `settings changed: ${describeSettings(settings)}`);
-  if (settings.spares === undefined || crew.members.length === 0) return;
-  const have = crew.spares.length + crew.newcomers.length + crew.sought;
-  if (settings.spares > have) crew.seek(settings.spares - have);
-  else await crew.shrink(settings.spares);
 }
 
 /** Waits at a gate that the run file sets, once. True when it waited: what was looked at before may have changed. */

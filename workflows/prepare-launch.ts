@@ -7,6 +7,7 @@ import { runChild } from './child.js';
 import { peerOf, type NodeInfo } from './contract.js';
 import { hangLimits } from './hang-limits.js';
 import { launchEnvironment } from './launch-environment.js';
+import { settingsTried } from './pause-settings.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
@@ -45,12 +46,12 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const all = [...crew.members, ...crew.spares];
   const { found: listings, silent } = await findCheckpoints(run, all, shards);
   const newest = newestComplete(listings, shards)?.iteration;
-  mayFollow(run, listings, newest);
   const done = newest ?? 0;
+  // A node may have been lost since this run first looked: what was seen then is not forgotten.
+  state.replicated = Math.max(done, state.replicated);
+  mayFollow(run, listings, newest);
   if (state.generation === 0) {
     state.iteration = done;
-    // A node may have been lost since this run first looked: what was seen then is not forgotten.
-    state.replicated = Math.max(done, state.replicated);
     state.target = targetOf(spec, state.replicated);
   }
   if (silent.length > 0 && done > 0)
@@ -106,6 +107,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   state.iteration = state.replicated = restored;
   if (isInterrupted(run)) return 'again';
   state.generation++;
+  settingsTried(run);
   // From now on these save and keep copies.
   run.empty.clear();
   const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas);

@@ -13,6 +13,7 @@ import { converse, finishAll, spareArrived, wantedEnding } from './conversation.
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
+import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
@@ -106,6 +107,7 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
       // Outside a generation a lost node is replaced and the phase begun again, and so is what may pass by itself,
       // such as a peer that died while it was copied from: the new beginning asks every node. The rest is for a person.
       if (isCancellation(error)) throw error;
+      if (settingsRefused(run, error)) continue;
       const lost = lostNode(error);
       if (lost !== undefined) {
         note(run, `${lost} was lost in phase ${state.phase}`);

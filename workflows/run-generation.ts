@@ -11,6 +11,7 @@ import {
 import { runChild } from './child.js';
 import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
+import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
 import { refillSpares } from './refill-spares.js';
@@ -39,6 +40,8 @@ export interface Run {
   wishes: Wishes;
   /** Gates that are behind the run. */
   passed: Gate[];
+  /** Settings of a pause that no launch has begun with. */
+  untried?: Untried;
   /** Spares that a generation has lost, to be replaced. */
   lostSpares: string[];
   /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */

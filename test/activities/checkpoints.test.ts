@@ -15,9 +15,10 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
 import { createReplicateCheckpoint } from '../../activities/replicate-checkpoint.js';
 import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
-import { noteIdentity } from '../../activities/series-file.js';
+import { noteLaunch } from '../../activities/series-launch.js';
 import type { Peer, ReplicateCheckpointInput, ShardHeld } from '../../workflows/contract.js';
 import type { CheckpointReplicated } from '../../workflows/messages.js';
+import { launchInput } from '../support/fake-training.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
 const DIR = 'series/s/checkpoints';
@@ -82,7 +83,7 @@ describe('a seal', () => {
     const { nodes, peers } = await ring();
     const identity = { 'parallel.pp': 2, 'train.extraArgs.--lr': '1e-3', 'parallel.noopLayers': null };
     for (const [index, node] of nodes.entries()) {
-      await noteIdentity(node.dataDir, 's', { token: 1, identity });
+      await noteLaunch(node.dataDir, { ...launchInput(1), identity });
       await save(node, 5, [FIRST, SECOND][index]!);
       await track(node, 5);
     }
@@ -102,7 +103,7 @@ describe('a seal', () => {
 
   it('says nothing of what another launch trains with', async () => {
     const deps = await testNode('n1');
-    await noteIdentity(deps.dataDir, 's', { token: 2, identity: { 'parallel.pp': 1 } });
+    await noteLaunch(deps.dataDir, { ...launchInput(2), identity: { 'parallel.pp': 1 } });
     await save(deps, 5, FIRST);
     await sealShard(deps.dataDir, shardDir(DIR, 5, FIRST), { token: 1 });
     expect((await list(deps))[0]).not.toHaveProperty('identity');

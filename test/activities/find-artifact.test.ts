@@ -1,11 +1,12 @@
 /** Whether a node has a file set whole: asked before every launch, so it must be cheap, and still never wrong. */
-import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { parseManifest, readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { readIfThere, writeJson } from '../../activities/atomic.js';
 import { createFindArtifact } from '../../activities/find-artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
-import { noteProof, stampsOf } from '../../activities/proof.js';
+import { pause } from '../../activities/process.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
@@ -41,20 +42,54 @@ it('has what was only touched, after reading it', async () => {
   expect(await find(deps)).toEqual({ artifact });
 });
 
-it('does not have what was changed since, though the time of writing was put back', async () => {
+it('does not have, before a run begins, what was changed since, though the time of writing was put back', async () => {
   const { deps, file } = await sealed();
   const { atime, mtime } = await stat(file);
+  // Times of a file system have their grain.
+  await pause(20);
   await writeFile(file, 'tokEns');
   await utimes(file, atime, mtime);
-  expect(await find(deps)).toEqual({});
+  expect(await find(deps, true)).toEqual({});
 });
 
-/** As a disk does it: other bytes, and nothing in the file system says so. `hours` ago they were still right. */
-async function rot({ deps, file, artifact }: Awaited<ReturnType<typeof sealed>>, hours: number): Promise<void> {
+it.each([
+  ['was never read since it was made', false],
+  ['was read again since', true],
+])('is not read in the middle of a run for a link from elsewhere to its file, where it %s', async (_, isNoted) => {
+  const made = await sealed();
+  const { deps, file, artifact } = made;
+  const note = join(deps.dataDir, DIR, '.proven.json');
+  if (isNoted) await rot(made, 0);
+  else {
+    const { atime, mtime } = await stat(file);
+    await writeFile(file, 'tokEns');
+    await utimes(file, atime, mtime);
+  }
+  const [before, noted] = [await stat(file), await readIfThere(note)];
+  await pause(20);
+  await link(file, join(deps.dataDir, 'another-artifact'));
+  expect((await stat(file)).ctimeMs).toBeGreaterThan(before.ctimeMs);
+  // Its bytes are wrong here, so that whoever reads them says so.
+  expect(await find(deps)).toEqual({ artifact });
+  expect(await readIfThere(note)).toEqual(noted);
+  expect(await find(deps, true)).toEqual({});
+});
+
+/**
+ * As a disk does it: other bytes, and nothing in the file system says so. `hours` ago they were still right. No test can
+ * put the time of last change back, so the note of that is told the new one.
+ */
+async function rot({ deps, file }: Awaited<ReturnType<typeof sealed>>, hours: number): Promise<void> {
+  const later = new Date(Date.now() + 2_000);
+  await utimes(file, later, later);
+  await find(deps);
+  const before = await stat(file);
   await writeFile(file, 'tokEns');
-  const root = join(deps.dataDir, DIR);
-  const files = await stampsOf(root, parseManifest(await readFile(join(root, 'manifest.json')))!);
-  await noteProof(deps.dataDir, artifact, { at: Date.now() - hours * 3_600_000, files });
+  await utimes(file, later, later);
+  const after = await stat(file);
+  const path = join(deps.dataDir, DIR, '.proven.json');
+  const noted = (await readFile(path, 'utf8')).replace(String(before.ctimeMs), String(after.ctimeMs));
+  await writeJson(path, { ...(JSON.parse(noted) as object), at: Date.now() - hours * 3_600_000 });
 }
 
 it('is read again before a run begins when it was not for a day, so that what a disk has lost is noticed', async () => {

@@ -24,6 +24,7 @@ async function save({ dataDir }: NodeDeps, iteration: number, shard: string = OW
 const track = ({ dataDir }: NodeDeps, iteration: number) => writeFile(join(dataDir, DIR, TRACKER), String(iteration));
 
 const TOKEN = 7;
+const identity = { 'parallel.pp': 2 };
 
 /** A node where a launch from iteration 50 has saved 100 and 107, as rank 0's node or as another. */
 async function saved({ isFirst = true, loads }: { isFirst?: boolean; loads?: number } = {}): Promise<NodeDeps> {
@@ -32,7 +33,7 @@ async function saved({ isFirst = true, loads }: { isFirst?: boolean; loads?: num
   for (const iteration of [50, 100, 107]) await save(deps, iteration);
   await track(deps, isFirst ? 107 : 50);
   const saves = { isFirst, shards: [OWN], after: 50 };
-  await noteLaunch(deps.dataDir, DIR, { ...launchInput(TOKEN), ...(loads !== undefined && { loads }), saves });
+  await noteLaunch(deps.dataDir, { ...launchInput(TOKEN), ...(loads !== undefined && { loads }), saves, identity });
   return deps;
 }
 
@@ -50,10 +51,10 @@ describe('saves that nobody has sealed', () => {
     expect(await find(await saved({ isFirst: false }))).toEqual({ iterations, launch });
   });
 
-  it('are sealed in the name of the launch that wrote them', async () => {
+  it('are sealed in the name of the launch that wrote them, with what it trains with', async () => {
     const deps = await saved();
     expect(await seal(deps, 107)).toEqual({ sealed: [OWN] });
-    expect(await list(deps)).toMatchObject([{ iteration: 107, shards: [{ shard: OWN, token: TOKEN }] }]);
+    expect(await list(deps)).toMatchObject([{ iteration: 107, identity, shards: [{ shard: OWN, token: TOKEN }] }]);
     expect((await find(deps)).launch?.unsealed).toEqual(unsealed(100));
   });
 

@@ -1,7 +1,6 @@
 /** Launch, watch and stop against real process trees: sessions of their own, kill -9, leases, tokens. */
 import { spawn } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -11,6 +10,7 @@ import { readJson } from '../../activities/atomic.js';
 import type { StateFile } from '../../activities/generation-files.js';
 import { bootSeconds, findLaunched, identify, isAlive, pause } from '../../activities/process.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
+import { readLaunch } from '../../activities/series-launch.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
 import { bothUp, fakeNode, fence, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
@@ -28,12 +28,11 @@ describe('a launch', () => {
     expect(metrics.map((line) => (JSON.parse(line) as { iteration: number }).iteration)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('leaves beside the checkpoints what they will have been trained with', async () => {
+  it('is noted on its node with what it trains with, for whoever seals what it saves', async () => {
     const deps = await fakeNode();
     const identity = { 'parallel.pp': 2 };
     await run(createLaunchTraining(deps), { ...launchInput(3), identity });
-    const series = join(deps.dataDir, 'series', 's', 'series.json');
-    expect(JSON.parse(await readFile(series, 'utf8'))).toEqual({ token: 3, identity });
+    expect(await readLaunch(deps.dataDir, 's')).toMatchObject({ run: 'r', generation: 3, token: 3, identity });
   });
 
   it('starts one torchrun however often it is asked for, one after the other or at once', async () => {

@@ -9,12 +9,17 @@ import { holding, startFakeCluster, type FakeCluster, type FakeNode } from '../s
 import { until } from '../support/until.js';
 
 const who = { who: 'ann', why: 'new fans' };
+const STAGES = ['mp_rank_00_000', 'mp_rank_00_001'];
 
 /**
  * A cluster whose ranks train until the test says that they are done, or until they are stopped: then each saves the
  * iteration that it is at, as on SIGTERM. One stage a node, so each has its shard of every checkpoint.
  */
-async function trainingCluster(test: Parameters<typeof startFakeCluster>[0], names: string[]) {
+async function trainingCluster(
+  test: Parameters<typeof startFakeCluster>[0],
+  names: string[],
+  changes: (name: string, launches: (LaunchTrainingInput & { node: string })[]) => Partial<NodeActivities> = () => ({}),
+) {
   const cluster = await startFakeCluster(test);
   const at = { iteration: 0, saved: [] as number[], done: false };
   const launches: (LaunchTrainingInput & { node: string })[] = [];
@@ -40,8 +45,8 @@ async function trainingCluster(test: Parameters<typeof startFakeCluster>[0], nam
         .signal('checkpointReplicated', { token, task, iteration, bytes: 1 });
       return { iteration };
     },
-    listCheckpoints: async () =>
-      ['mp_rank_00_000', 'mp_rank_00_001'].flatMap((shard) => holding(shard, ...at.saved.filter((n) => n > 0))),
+    listCheckpoints: async () => STAGES.flatMap((shard) => holding(shard, ...at.saved.filter((n) => n > 0))),
+    ...changes(name, launches),
   });
   const nodes: FakeNode[] = [];
   for (const name of names) nodes.push(await cluster.node(name, activities(name)));
@@ -108,6 +113,69 @@ it.concurrent('pauses now, gives its nodes to another run, and goes on with othe
   await handle.cancel();
   await expect(result(handle)).rejects.toThrow('cancelled');
 });
+
+it.concurrent(
+  'is paused again with what it had, when a save that is found only then cannot take the settings',
+  async (test) => {
+    // A whole save that nobody has sealed when the run pauses: it is sealed, and counts, before the next launch.
+    const sealed = new Map<string, number>();
+    const { handle, trains, launches, cluster } = await trainingCluster(test, ['a', 'b'], (name, launches) => {
+      const shard = () => STAGES[launches.find((launch) => launch.node === name)!.saves.isFirst ? 0 : 1]!;
+      const token = () => launches[0]!.token;
+      return {
+        listCheckpoints: async () => {
+          if (!sealed.has(name)) return [];
+          const [
+            {
+              shards: [held],
+            },
+          ] = holding(shard(), 4) as [ReturnType<typeof holding>[0]];
+          return [{ iteration: 4, shards: [{ ...held!, token: token() }], identity: launches[0]!.identity! }];
+        },
+        findSaves: async () =>
+          launches.length === 0 || sealed.has(name)
+            ? { iterations: [] }
+            : {
+                iterations: [4],
+                launch: { token: token(), tracked: 4, unsealed: [{ iteration: 4, shards: [shard()] }] },
+              },
+        sealSaves: async ({ iteration }) => {
+          sealed.set(name, iteration);
+          return { sealed: [shard()] };
+        },
+      };
+    });
+    await trains(1);
+    await update(handle, 'pauseTraining', { at: 'now', nodes: 'free' });
+    await isInPhase(handle, 'paused');
+    expect(await update(handle, 'resumeTraining', { settings: { iterations: 40, saveInterval: 5 } })).toContain(
+      'from the beginning, with saveInterval 5; iterations 40',
+    );
+    const back = 'the settings are taken back (saveInterval 5; iterations 40), and the run is paused again';
+    await until(async () => (await page(handle)).includes(back), 60);
+    await isInPhase(handle, 'paused');
+    expect(await page(handle)).toContain('waits for resumeTraining');
+    expect(await page(handle)).toContain('train.iterations was 20 and is 40. Give what is named');
+    expect(await page(handle)).toContain('iteration 0 of 20');
+    expect(await page(handle)).not.toMatch(/^asked /m);
+    const { requests } = await handle.query<{ requests: { update: string; ended?: { how: string } }[] }>('runState');
+    expect(requests.findLast(({ update }) => update === 'resumeTraining')!.ended!.how).toContain(back);
+    await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
+    // From now on settings are judged by what is there.
+    expect(await refusalOf(update(handle, 'resumeTraining', { settings: { iterations: 40 } }))).toContain(
+      'settings.schedule: expected "keep"',
+    );
+    await update(handle, 'resumeTraining', { settings: { iterations: 40, schedule: 'recompute' } });
+    await trains(2);
+    const { script, loads } = launches.at(-1)!;
+    const flag = (name: string) => script[script.indexOf(name) + 1];
+    expect([loads, flag('--save-interval'), flag('--train-iters')]).toEqual([4, '10', '40']);
+    expect(await page(handle)).not.toMatch(/^asked /m);
+    await handle.cancel();
+    await expect(result(handle)).rejects.toThrow('cancelled');
+  },
+  120_000,
+);
 
 it.concurrent('can be cancelled while it is paused, and what it held goes to others', async (test) => {
   const { handle, trains, cluster } = await trainingCluster(test, ['a', 'b']);
