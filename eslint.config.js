@@ -138,7 +138,6 @@ export default defineConfig(
     '.venv/',
     'coverage/',
     'test/fixtures/',
-    'test/histories/',
   ]),
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,

@@ -1,5 +1,5 @@
 /** One run: figures, curves, timeline, where the time went, nodes, failures, requests, events. Pure. */
-import { causesOf, ledgerOf } from '../workflows/ledger.js';
+import { causesOf, effectiveTime, ledgerOf } from '../workflows/ledger.js';
 import { duration, type RunState } from '../workflows/status.js';
 import { chartData, clock, table } from './html-page.js';
 import type { Chart } from './page-script.js';
@@ -8,6 +8,7 @@ import { escapeHtml, timeline } from './timeline.js';
 /** @param said a line under the title: how it came out, or what it waits for */
 export function runMain(state: RunState, said: string, now: number): string {
   const { failures, requests, curve } = state;
+  const share = effectiveTime(state, now);
   return `<h1>${escapeHtml(state.run)}</h1><p class="soft">series ${escapeHtml(state.series)} · ${escapeHtml(said)}</p>
 <dl>${figures(state)
     .map(([name, value]) => `<div><dt>${name}</dt><dd>${escapeHtml(value)}</dd></div>`)
@@ -16,7 +17,7 @@ export function runMain(state: RunState, said: string, now: number): string {
 ${(state.rates ?? []).length < 2 ? '' : '<h2>Throughput</h2><div class="chart" id="throughput"></div>'}
 ${chartData(charts(state))}
 <h2>Phases</h2>${timeline(state.phases, now)}
-<h2>Where the time went</h2>${table(['phase', 'cause', 'node-seconds', 'share'], ledger(state, now))}
+<h2>Where the time went</h2>${share === undefined ? '' : `<p class="soft">${(100 * share).toFixed(1)} % of the run's time went into iterations that count</p>`}${table(['phase', 'cause', 'node-seconds', 'share'], ledger(state, now))}
 <h2>Nodes</h2>${table(['node', 'part', 'keeps copies of'], nodes(state))}
 ${section(
   'What failures cost',

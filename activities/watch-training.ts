@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApplicationFailure } from '@temporalio/common';
-import type { WatchResult, WatchTrainingInput } from '../workflows/contract.js';
+import type { WatchHeartbeat, WatchResult, WatchTrainingInput } from '../workflows/contract.js';
 import { wrongStart, type WrongStart } from '../workflows/wrong-start.js';
 import { failure } from './failures.js';
 import { openErrorNotes } from './first-error.js';
@@ -31,7 +31,10 @@ export const createWatchTraining =
   (deps: NodeDeps) =>
   (input: WatchTrainingInput): Promise<WatchResult> => {
     const seen: Seen = { saved: false };
-    const details = () => ({ iteration: seen.last?.iteration, loss: seen.last?.loss, at: Date.now() });
+    const details = (): WatchHeartbeat => {
+      const { iteration, loss } = seen.last ?? {};
+      return { ...(iteration !== undefined && { iteration }), ...(loss !== undefined && { loss }), at: Date.now() };
+    };
     return step({ node: deps.name, name: `watch generation ${input.generation}`, details }, (signal) =>
       watch(deps, input, seen, signal),
     );

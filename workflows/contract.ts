@@ -334,6 +334,15 @@ export interface MemberEvidence {
   logPath: string;
 }
 
+/** What a watcher says of itself in every heartbeat. */
+export interface WatchHeartbeat {
+  /** The last one in its log; only the last rank's node prints them. */
+  iteration?: number;
+  loss?: number;
+  /** By the node's own clock. */
+  at?: number;
+}
+
 export interface ReplicateCheckpointInput {
   run: string;
   series: string;

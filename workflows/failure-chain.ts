@@ -1,5 +1,5 @@
 /** Errors arrive wrapped in the calls that they came through: child, activity, cause. What happened is further in. */
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, TimeoutFailure } from '@temporalio/common';
 
 /** The outermost ApplicationFailure of a chain of causes, or the outermost of one type. */
 export function failureIn(error: unknown, type?: string): ApplicationFailure | undefined {
@@ -16,6 +16,13 @@ export const lostNode = (error: unknown): string | undefined => nodeIn(error, 'N
 
 /** Name of the node that is not fit to train, if that is what an error says. */
 export const unfitNode = (error: unknown): string | undefined => nodeIn(error, 'EnvCheckFailed');
+
+/** What an activity that timed out last said of itself in a heartbeat. */
+export function lastHeartbeat(error: unknown): unknown {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (at instanceof TimeoutFailure && at.lastHeartbeatDetails !== undefined) return at.lastHeartbeatDetails;
+  return undefined;
+}
 
 /** What went wrong, in the words of whoever raised it. */
 export const messageOf = (error: unknown): string => failureIn(error)?.message ?? String(error);

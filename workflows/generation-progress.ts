@@ -53,6 +53,8 @@ export interface Reached {
   replicated: number;
   iteration: number;
   loss?: number;
+  /** When the last iteration was heard of, in milliseconds since the epoch. */
+  asOf?: number;
   /** It was asked to end, when nothing newer than `after` was replicated. */
   ending?: { at: Ending; after: number };
   /** How long its phases took. */
@@ -91,6 +93,7 @@ export function followProgress(input: GenerationInput) {
   const state = {
     iteration: input.attached?.iteration ?? input.startedFrom,
     loss: input.attached?.loss,
+    asOf: input.attached?.asOf,
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
     ending: input.attached?.ending,
@@ -111,6 +114,12 @@ export function followProgress(input: GenerationInput) {
   ];
   const copied = new Map<string, number>();
   let expected = copyingNodes(input).map(({ name }) => name);
+
+  const reached = (iteration: number, at?: number): void => {
+    if (iteration <= state.iteration) return;
+    state.iteration = iteration;
+    if (at !== undefined) state.asOf = at;
+  };
 
   const { parent, startTime } = workflowInfo();
   let points: GenerationNews['points'] = [];
@@ -154,7 +163,7 @@ export function followProgress(input: GenerationInput) {
     state.saved = Math.max(state.saved, saved ?? 0);
     state.pace = longer(state.pace, pace);
     state.slow = slow;
-    state.iteration = iteration;
+    reached(iteration, Date.now());
     state.loss = loss ?? state.loss;
     state.secondsPerIteration = secondsPerIteration ?? state.secondsPerIteration;
     points = thinned(points.concat(more), MAX_POINTS);
@@ -175,6 +184,8 @@ export function followProgress(input: GenerationInput) {
   });
   return {
     state,
+    /** Another trace of how far it trained, and when, if that is known. */
+    reached,
     /** Why one part of the copying does not get on; without a reason it does. */
     copies: (task: string, why?: string): void => {
       if (why === undefined) stuck.delete(task);
@@ -205,6 +216,7 @@ export function followProgress(input: GenerationInput) {
       replicated: state.replicated,
       iteration: state.iteration,
       ...(state.loss !== undefined && { loss: state.loss }),
+      ...(state.asOf !== undefined && { asOf: state.asOf }),
       ...(state.ending && { ending: state.ending }),
       ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
     }),

@@ -13,6 +13,7 @@ import { converse, finishAll, spareArrived, wantedEnding } from './conversation.
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
+import { noteTrained } from './ledger.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
@@ -88,7 +89,7 @@ async function trainToTarget(run: Run): Promise<PretrainResult> {
             : `nothing to do: ${state.iteration} of ${state.total} iterations are trained`,
         );
       again = 0;
-      enterPhase(state, 'train', Date.now());
+      enterPhase(state, 'train', Date.now(), launch.startedFrom);
       const generation = await runGeneration(run, launch, () => wantedEnding(run));
       // No ranks train any more, and an update that comes now is to be answered so.
       if (generation.outcome !== 'finished') enterPhase(state, 'nodes', Date.now());
@@ -162,6 +163,7 @@ function followNews(run: Run): void {
     if (secondsPerIteration !== undefined) state.secondsPerIteration = secondsPerIteration;
     addPoints(state, points);
     addRate(state);
+    noteTrained(state, Date.now(), { iteration, secondsPerIteration });
     run.lostSpares.push(...(news.lostSpares ?? []));
     show(run);
   });

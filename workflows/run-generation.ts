@@ -11,6 +11,7 @@ import {
 import { runChild } from './child.js';
 import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
+import { noteHeld, noteTrained } from './ledger.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
@@ -78,6 +79,9 @@ export async function runGeneration(
   await relaying;
   state.iteration = result.iteration;
   state.replicated = Math.max(state.replicated, result.replicated);
+  noteTrained(state, result.asOf ?? Date.now(), {
+    ...{ iteration: result.iteration, secondsPerIteration: state.secondsPerIteration },
+  });
   if (result.loss !== undefined) state.loss = result.loss;
   if (result.pace) state.pace = result.pace;
   delete state.slow;
@@ -133,5 +137,6 @@ export const waitingOf =
 export function show({ state, crew }: Run): void {
   state.nodes = crew.members.map(({ name }) => name);
   state.spares = crew.spares.map(({ name }) => name);
+  noteHeld(state, Date.now());
   setCurrentDetails(describeRun(state));
 }

@@ -1,6 +1,7 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
 import type { Pace } from './contract.js';
 import type { Slowdown } from './messages.js';
+import { effectiveTime, type Trained } from './ledger.js';
 import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
 
@@ -12,8 +13,8 @@ export interface Span {
   name: string;
   from: number;
   to?: number;
-  /** How it ended, where that is not plain. */
-  note?: string;
+  /** Of a generation. */
+  trained?: Trained;
 }
 
 export interface RunState {
@@ -45,6 +46,8 @@ export interface RunState {
   /** When the figures above were last heard of. */
   asOf?: number;
   phases: Span[];
+  /** How many nodes the run held, and since when; absent in runs that were started before anybody counted. */
+  held?: [at: number, nodes: number][];
   failures: FailedGeneration[];
   events: { at: number; text: string }[];
   /** What people asked of the run, the last one last. */
@@ -125,12 +128,16 @@ const RAREST_NEWS = 15 * 60_000;
  */
 export const isNewsDue = (age: number, silent: number): boolean => silent >= Math.min(RAREST_NEWS, age / 100);
 
-export function enterPhase(state: RunState, phase: RunState['phase'], at: number): void {
+/** @param from where a generation begins */
+export function enterPhase(state: RunState, phase: RunState['phase'], at: number, from?: number): void {
   const last = state.phases.at(-1);
   if (last && last.to === undefined) last.to = at;
   state.phase = phase;
   if (phase !== 'done' && phase !== 'failed')
-    state.phases.push({ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at });
+    state.phases.push({
+      ...{ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at },
+      ...(from !== undefined && { trained: { generation: state.generation, from, to: from, seconds: 0 } }),
+    });
 }
 
 const slowness = ({ since, was, is }: Slowdown): string =>
@@ -168,8 +175,14 @@ function progressLine(state: RunState): string {
     ...(loss === undefined ? [] : [`loss ${loss.toFixed(4)}`]),
     ...(trains && tokens ? [`${Math.round(tokens / pace).toLocaleString('en-US')} tokens/s`] : []),
     ...(trains ? [`about ${duration((target - iteration) * pace)} left`] : []),
-    ...(asOf ? [`as of ${clock(asOf)} UTC`] : []),
+    ...(asOf ? [`as of ${clock(asOf)} UTC`, ...effective(state, asOf)] : []),
   ].join(' · ');
+}
+
+/** Of the run's whole time. */
+function effective(state: RunState, at: number): string[] {
+  const share = effectiveTime(state, at);
+  return share === undefined ? [] : [`${(100 * share).toFixed(0)} % of the time trained`];
 }
 
 function copiesLine({ replicated, copies = {} }: RunState): string[] {

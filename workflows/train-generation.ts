@@ -69,6 +69,7 @@ async function stopAndKeep(
   unsaved = false,
 ): Promise<void> {
   await stopAll(input, progress, members, unsaved);
+  for (const { evidence } of members.values()) progress.reached(evidence?.lastIteration ?? 0);
   if (!unsaved) await keepLastSave(input, progress, [...members.values()]);
   await progress.tell();
 }

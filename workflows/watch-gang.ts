@@ -1,8 +1,8 @@
 /** Looking on while a gang trains. A watcher that is lost is not a host that is lost: the ranks may well train on. */
 import { CancellationScope, condition, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
-import { onNode, type NodeInfo, type WatchResult } from './contract.js';
+import { onNode, type NodeInfo, type WatchHeartbeat, type WatchResult } from './contract.js';
 import { copyAll, LAST_COPIES } from './copy-checkpoints.js';
-import { lostNode } from './failure-chain.js';
+import { lastHeartbeat, lostNode } from './failure-chain.js';
 import type { GenerationInput, Progress } from './generation-progress.js';
 import { milliseconds } from './duration.js';
 import { patienceWith } from './witnesses.js';
@@ -67,6 +67,8 @@ async function watchMember(
       });
     } catch (error) {
       if (lostNode(error) === undefined) throw error;
+      const { iteration = 0, at } = (lastHeartbeat(error) ?? {}) as WatchHeartbeat;
+      progress.reached(iteration, at);
       const { over, state } = await askAfter(began);
       if (over) throw error;
       log.warn('a watcher is lost, and is asked for again', { node: node.name, host: state });

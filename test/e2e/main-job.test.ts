@@ -2,8 +2,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { PretrainResult } from '../../workflows/status.js';
+import { causesOf, effectiveTime, ledgerOf } from '../../workflows/ledger.js';
+import type { PretrainResult, RunState } from '../../workflows/status.js';
 import { killNode } from '../../infra/demo/kill-node.js';
+import { ledgerOfHistory } from '../support/ledger-of-history.js';
 import { lossesOf, startCluster, until, type Cluster } from './cluster.js';
 
 const MINUTES = 60_000;
@@ -255,10 +257,24 @@ describe('when a node dies with its disk', () => {
       const metrics = await cluster.metrics('wounded');
       expect(metrics.find(({ generation }) => generation === 2)!.iteration).toBe(11);
       expect(lossesOf(metrics)).toEqual(lossesOf(await cluster.metrics('plain')));
+      await expectLedgerAsInHistory('wounded');
     },
     4 * MINUTES,
   );
 });
+
+/** What the run says of its time is what its history says, within what signals take to arrive. */
+async function expectLedgerAsInHistory(run: string): Promise<void> {
+  const state = await cluster.client.workflow.getHandle(run).query<RunState>('runState');
+  const history = await ledgerOfHistory(cluster.client, run);
+  const rows = ledgerOf(state, Date.now());
+  const of = (phase?: string) =>
+    rows.filter((row) => !phase || row.phase === phase).reduce((sum, { nodeSeconds }) => sum + nodeSeconds, 0);
+  expect(of() / history.nodeSeconds).toBeCloseTo(1, 1);
+  expect(effectiveTime(state, Date.now())! / (history.trained / history.seconds)).toBeCloseTo(1, 1);
+  expect(of('train again') / of('train')).toBeCloseTo(history.again / history.trained, 1);
+  expect(causesOf(state)).toMatchObject([{ cause: 'node', failures: 1, lostIterations: history.lostIterations }]);
+}
 
 async function activityTypes(workflowId: string): Promise<string[]> {
   const { events } = await cluster.client.workflow.getHandle(workflowId).fetchHistory();

@@ -1,10 +1,10 @@
 /** What a run decides, on a real server, with nodes that answer as they are told. */
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { sleep } from '@temporalio/activity';
+import { heartbeat, sleep } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
-import type { ReplicateCheckpointInput } from '../../workflows/contract.js';
-import type { PretrainResult } from '../../workflows/status.js';
+import type { ReplicateCheckpointInput, WatchHeartbeat } from '../../workflows/contract.js';
+import type { PretrainResult, RunState } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 
 const start = (cluster: FakeCluster, file: unknown, type = 'pretrain'): Promise<WorkflowHandle> =>
@@ -215,12 +215,20 @@ describe.concurrent('when a generation fails', () => {
       watchTraining: () => (launches++ === 0 ? endless.watchTraining() : Promise.resolve(done)),
     };
     const a = await cluster.node('a', first);
-    const b = await cluster.node('b', endless);
+    const b = await cluster.node('b', {
+      watchTraining: () => {
+        heartbeat({ iteration: 7, at: Date.now() } satisfies WatchHeartbeat);
+        return endless.watchTraining();
+      },
+    });
     const c = await cluster.node('c');
     const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 } }));
     while (!b.calls.includes('watchTraining')) await sleepFor(50);
     await b.switchOff();
     expect(await result(handle)).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
+    // Nobody but its watcher knew how far it was.
+    const [failed] = (await handle.query<RunState>('runState')).failures;
+    expect(failed).toMatchObject({ cause: 'node', culprit: b.info.name, iteration: 7, endedAt: 0 });
     expect(c.calls).toContain('launchTraining');
     expect(a.calls.filter((call) => /^(launch|stop)/.test(call))).toEqual([
       'launchTraining',
