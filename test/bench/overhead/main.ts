@@ -21,6 +21,7 @@ import { commandEnvironment, readNodeConfig, root } from '../../../workers/confi
 import { parseRunSpec, type RunSpec } from '../../../workflows/spec.js';
 import type { PretrainResult } from '../../../workflows/status.js';
 import { scriptByHand } from './by-hand.js';
+import { pyarrowFor } from './pyarrow.js';
 
 const IDLE_MS = 20_000;
 const MAX_RATIO = 1.1;
@@ -92,6 +93,7 @@ async function byHand(spec: RunSpec, dir: string, hub: string): Promise<Round> {
       ...(await filesOf(hub, 'models/demo/qwen3-tiny', /./, model)),
     },
     env: commandEnvironment(settings),
+    parquet: await pyarrowFor(settings.python),
   });
   const { stdout } = await promisify(execFile)('bash', ['-c', script]);
   const marks = stdout
