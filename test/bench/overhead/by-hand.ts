@@ -21,6 +21,8 @@ export interface ByHand {
   data: string;
   model: string;
   env: Record<string, string>;
+  /** On PYTHONPATH of what reads the text. */
+  parquet: string;
   port: number;
 }
 
@@ -66,19 +68,21 @@ export function scriptByHand(spec: RunSpec, hand: ByHand): string {
       ([path, url]) => `curl -fsSL --create-dirs -o ${shellLine([at(first!)(path), url])}`,
     ),
     'phase fetch',
-    run(
-      'preprocess_data.py',
-      ...['--input', input, '--output-prefix', at(first!)(PREFIX), '--tokenizer-type', 'PretrainedFromHF'],
-      ...[
-        '--tokenizer-name-or-path',
-        tokenizer,
-        '--handler-name',
-        spec.dataset.handler,
-        '--json-keys',
-        ...spec.dataset.keys,
-      ],
-      ...[...(spec.dataset.appendEod ? ['--append-eod'] : []), '--workers', '2'],
-    ) + ' > /dev/null',
+    `PYTHONPATH=${hand.parquet} ` +
+      run(
+        'preprocess_data.py',
+        ...['--input', input, '--output-prefix', at(first!)(PREFIX), '--tokenizer-type', 'PretrainedFromHF'],
+        ...[
+          '--tokenizer-name-or-path',
+          tokenizer,
+          '--handler-name',
+          spec.dataset.handler,
+          '--json-keys',
+          ...spec.dataset.keys,
+        ],
+        ...[...(spec.dataset.appendEod ? ['--append-eod'] : []), '--workers', '2'],
+      ) +
+      ' > /dev/null',
     'phase preprocess',
     // It wants to be started in its own directory.
     `cd ${hand.mindspeed} && ` +

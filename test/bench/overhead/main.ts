@@ -9,7 +9,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { freePort } from '../../../activities/free-port.js';
 import { makeCorpus } from '../../../infra/demo/corpus.js';
@@ -21,6 +21,8 @@ import { commandEnvironment, readNodeConfig, root } from '../../../workers/confi
 import { parseRunSpec, type RunSpec } from '../../../workflows/spec.js';
 import type { PretrainResult } from '../../../workflows/status.js';
 import { scriptByHand } from './by-hand.js';
+import { namesInOrder } from './in-order.js';
+import { pyarrowFor } from './pyarrow.js';
 
 const IDLE_MS = 20_000;
 const MAX_RATIO = 1.1;
@@ -88,10 +90,11 @@ async function byHand(spec: RunSpec, dir: string, hub: string): Promise<Round> {
   const script = scriptByHand(spec, {
     ...{ disks, data, model, python: settings.python, mindspeed: settings.mindspeed, port: await freePort(HOST) },
     files: {
-      ...(await filesOf(hub, 'datasets/demo/sotu', /\.parquet$/, data)),
+      ...(await inOrder(dir, await filesOf(hub, 'datasets/demo/sotu', /\.parquet$/, data))),
       ...(await filesOf(hub, 'models/demo/qwen3-tiny', /./, model)),
     },
     env: commandEnvironment(settings),
+    parquet: await pyarrowFor(settings.python),
   });
   const { stdout } = await promisify(execFile)('bash', ['-c', script]);
   const marks = stdout
@@ -103,6 +106,13 @@ async function byHand(spec: RunSpec, dir: string, hub: string): Promise<Round> {
   const log = await readFile(join(disks.at(-1)!, 'train.log'), 'utf8');
   const loss = [...log.matchAll(/lm loss: ([\d.E+-]+)/g)].at(-1)?.[1];
   return { seconds: at.at(-1)! - at[0]!, phases, loss: Number(loss) };
+}
+
+/** The same files under names that make the two sides read them in one order. */
+async function inOrder(dir: string, files: Record<string, string>): Promise<Record<string, string>> {
+  const sorted = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
+  const names = await namesInOrder(dir, sorted.length, '.parquet');
+  return Object.fromEntries(sorted.map(([path, url], index) => [join(dirname(path), names[index]!), url]));
 }
 
 /** The addresses of a repository's files, by where they go. */
