@@ -10,6 +10,7 @@ export const createListCheckpoints =
   ({ dir }) =>
     step({ node, name: `list ${dir}` }, async () => {
       const found: CheckpointHeld[] = [];
+      const told = new Map<string, number>();
       for (const iteration of await iterationsIn(dataDir, dir)) {
         const shards: CheckpointHeld['shards'] = [];
         let newest: { token: number; identity?: SeriesIdentity | undefined } | undefined;
@@ -21,7 +22,21 @@ export const createListCheckpoints =
           const { token = 0 } = held;
           if (!newest || token > newest.token) newest = { token, identity };
         }
-        if (shards.length) found.push({ iteration, shards, ...(newest?.identity && { identity: newest.identity }) });
+        if (shards.length) found.push({ iteration, shards, ...tell(newest?.identity, iteration, told) });
       }
       return found;
     });
+
+/** Each once, by the first iteration that has it. */
+function tell(
+  identity: SeriesIdentity | undefined,
+  iteration: number,
+  told: Map<string, number>,
+): Pick<CheckpointHeld, 'identity' | 'identityAs'> {
+  if (!identity) return {};
+  const key = JSON.stringify(identity);
+  const before = told.get(key);
+  if (before !== undefined) return { identityAs: before };
+  told.set(key, iteration);
+  return { identity };
+}

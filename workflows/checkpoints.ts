@@ -70,9 +70,10 @@ export function trainedWith(
   iteration?: number,
 ): { iteration: number; identity: SeriesIdentity } | undefined {
   const told = listings.flatMap(({ checkpoints }) =>
-    checkpoints.flatMap(({ iteration, shards, identity }) =>
-      identity ? [{ iteration, identity, token: Math.max(...shards.map(tokenOf)) }] : [],
-    ),
+    checkpoints.flatMap(({ iteration, shards, identityAs, ...told }) => {
+      const { identity } = checkpoints.find((other) => other.iteration === identityAs) ?? told;
+      return identity ? [{ iteration, identity, token: Math.max(...shards.map(tokenOf)) }] : [];
+    }),
   );
   return told
     .filter((one) => iteration === undefined || one.iteration === iteration)

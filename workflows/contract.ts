@@ -192,6 +192,8 @@ export interface CheckpointHeld {
   shards: ShardHeld[];
   /** What the newest launch that wrote one of them trained with; absent where nobody noted it. */
   identity?: SeriesIdentity;
+  /** Instead, where that is the same as of this older iteration of the listing: it is long, and an answer has its limit. */
+  identityAs?: number;
 }
 
 /** Iterations of a series on a node, sealed or not, and what its last launch left. */

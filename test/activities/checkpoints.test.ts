@@ -17,7 +17,10 @@ import { createReplicateCheckpoint } from '../../activities/replicate-checkpoint
 import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
 import { noteLaunch } from '../../activities/series-launch.js';
 import type { Peer, ReplicateCheckpointInput, ShardHeld } from '../../workflows/contract.js';
+import { trainedWith } from '../../workflows/checkpoints.js';
 import type { CheckpointReplicated } from '../../workflows/messages.js';
+import { identityOf } from '../../workflows/series-identity.js';
+import { recommended } from '../support/run-files.js';
 import { launchInput } from '../support/fake-training.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
@@ -68,6 +71,41 @@ describe('a listing', () => {
     await saveAndSeal(deps, 15, FIRST);
     await rm(fileOf(deps, 15, FIRST, 'distrib_optim.pt'));
     expect(await list(deps)).toEqual([]);
+  });
+});
+
+describe('what a series is trained with, in a listing', () => {
+  it('is told once for all iterations that share it, so that hundreds of them fit in one answer', async () => {
+    const deps = await testNode('n1');
+    const identity = identityOf(recommended('qwen3-8b', 'A2', '26.0.0'));
+    const sealed = async (iterations: number[], token: number, more: object) => {
+      await noteLaunch(deps.dataDir, { ...launchInput(token), identity: { ...identity, ...more } });
+      for (const iteration of iterations) {
+        await save(deps, iteration, FIRST);
+        await sealShard(deps.dataDir, shardDir(DIR, iteration, FIRST), { token });
+      }
+    };
+    await sealed([10, 20, 30, 40], 1, {});
+    await sealed([50, 60], 2, { 'train.extraArgs.--lr': '1e-4' });
+    await save(deps, 70, FIRST);
+    await sealShard(deps.dataDir, shardDir(DIR, 70, FIRST));
+    const listing = await list(deps);
+    expect(listing.map(({ identityAs }) => identityAs)).toEqual([
+      ...[undefined, 10, 10, 10],
+      ...[undefined, 50],
+      undefined,
+    ]);
+    expect(listing.map((held) => held.identity !== undefined)).toEqual([true, false, false, false, true, false, false]);
+    // The server takes answers of 2 MB; what each iteration adds is its shards.
+    const perIteration = JSON.stringify(listing[1]).length;
+    expect(JSON.stringify(identity).length).toBeGreaterThan(2_000);
+    expect(perIteration).toBeLessThan(250);
+    // And nothing of it is lost to whoever compares.
+    const told = (iteration: number) =>
+      trainedWith([{ peer: { name: 'n1', url: 'http://n1' }, checkpoints: listing }], iteration);
+    expect(told(30)).toMatchObject({ iteration: 30, identity });
+    expect(told(60)).toMatchObject({ iteration: 60, identity: { ...identity, 'train.extraArgs.--lr': '1e-4' } });
+    expect(told(70)).toBeUndefined();
   });
 });
 
