@@ -7,6 +7,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   'preprocess-encoder': () => import('./preprocess/encoder.js'),
   'preprocess-memory': () => import('./preprocess/memory.js'),
   'preprocess-merge': () => import('./preprocess/merge.js'),
+  recovery: () => import('./recovery/main.js'),
   overhead: () => import('./overhead/main.js'),
   transfer: () => import('./transfer.js'),
 };
