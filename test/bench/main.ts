@@ -10,6 +10,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   'preprocess-memory': () => import('./preprocess/memory.js'),
   'preprocess-merge': () => import('./preprocess/merge.js'),
   goodput: () => import('./goodput/main.js'),
+  recovery: () => import('./recovery/main.js'),
   overhead: () => import('./overhead/main.js'),
   transfer: () => import('./transfer.js'),
 };

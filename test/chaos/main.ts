@@ -7,9 +7,7 @@
  *     --keep                                           evidence of every case
  *     --anew                                           forgets the rows of a matrix that was broken off; else it goes on
  */
-import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { constants, tmpdir } from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -18,7 +16,7 @@ import { program } from '../../workers/program.js';
 import { cases, type Case } from './cases.js';
 import { openHardware } from './cluster.js';
 import { playMatrix, print } from './matrix.js';
-import { makeNamespaces, namespaceOf, removeNamespaces, SWITCH, whyNot } from './namespaces.js';
+import { onHosts } from './on-hosts.js';
 import { randomCases } from './random.js';
 import { openResults } from './results.js';
 
@@ -56,44 +54,7 @@ function whole(name: 'random' | 'seed'): number {
   throw new Error(`--${name}: expected a whole number from 1, got ${options[name]}`);
 }
 
-/** Variables by which the outer process tells the inner one where it is. */
-const [PREFIX, DIR] = ['CHAOS_PREFIX', 'CHAOS_DIR'];
-/** How long the inner process may take to end after it was told to. */
-const END_MS = 5_000;
-
-/** Makes the hosts, runs this program again inside the switch's namespace, and clears away however that ends. */
-async function outside(): Promise<number> {
-  const why = await whyNot();
-  if (why !== undefined) throw new Error(`no hosts can be simulated on this machine: ${why}`);
-  const prefix = await makeNamespaces();
-  const dir = await mkdtemp(join(tmpdir(), 'chaos-'));
-  const self = [process.execPath, '--import', 'tsx', fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  try {
-    const inner = spawn('ip', ['netns', 'exec', namespaceOf(prefix, SWITCH.name), ...self], {
-      env: { ...process.env, [PREFIX]: prefix, [DIR]: dir },
-      stdio: 'inherit',
-    });
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.on(signal, () => {
-        inner.kill('SIGTERM');
-        setTimeout(() => inner.kill('SIGKILL'), END_MS).unref();
-      });
-    return await new Promise((done, fail) =>
-      inner
-        .once('error', fail)
-        .once('exit', (code, signal) => done(code ?? 128 + (signal ? constants.signals[signal] : 0))),
-    );
-  } finally {
-    await removeNamespaces(prefix);
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
 async function inside(prefix: string, dir: string): Promise<number> {
-  // The outer process tells this one to end; a terminal would tell both.
-  process.on('SIGINT', () => undefined);
-  const outer = process.ppid;
-  setInterval(() => process.ppid !== outer && process.exit(1), 1000).unref();
   const began = Date.now();
   const kept = resolve(options.results);
   const selection = chosen();
@@ -120,14 +81,12 @@ async function inside(prefix: string, dir: string): Promise<number> {
 
 async function main(): Promise<number> {
   options = readOptions();
-  const [prefix, dir] = [process.env[PREFIX], process.env[DIR]];
-  if (prefix !== undefined && dir !== undefined) return inside(prefix, dir);
-  if (!options.list) {
-    chosen();
-    return outside();
+  if (options.list) {
+    for (const { name, core } of cases) print(core ? `${name} (core)` : name);
+    return 0;
   }
-  for (const { name, core } of cases) print(core ? `${name} (core)` : name);
-  return 0;
+  chosen();
+  return onHosts(fileURLToPath(import.meta.url), inside);
 }
 
 program(async () => process.exit(await main()));
