@@ -8,6 +8,7 @@ import { reasonOf } from '../activities/failures.js';
 import { readControlConfig, readMetricsConfig, type ControlConfig } from './config.js';
 import { connect, installRuntime } from './connect.js';
 import { startDashboard, type Dashboard } from './dashboard.js';
+import { measurePools } from './pool-metrics.js';
 import { measureRuns } from './run-metrics.js';
 
 /**
@@ -22,8 +23,9 @@ export async function runControl(): Promise<void> {
   const { native, client, namespace, close } = await connect();
   const page = dashboard && (await startPage(client, dashboard));
   const { metricMeter, logger } = Runtime.instance();
-  const warn = (reason: unknown) => void logger.warn(`a run was not measured: ${reasonOf(reason)}`);
-  const stopMeasuring = readMetricsConfig() && measureRuns(client, metricMeter, warn);
+  const warn = (reason: unknown) => void logger.warn(`a run or a pool was not measured: ${reasonOf(reason)}`);
+  const measured = readMetricsConfig() ? [measureRuns, measurePools] : [];
+  const stopMeasuring = measured.map((measure) => measure(client, metricMeter, warn));
   try {
     const worker = await Worker.create({
       connection: native,
@@ -40,7 +42,7 @@ export async function runControl(): Promise<void> {
     process.stdout.write(`control worker ${identity} is ready on task queue pretrain${look}\n`);
     await worker.run();
   } finally {
-    stopMeasuring?.();
+    for (const stop of stopMeasuring) stop();
     await page?.close();
     await close();
   }

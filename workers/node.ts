@@ -2,16 +2,18 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
+import { Runtime, Worker } from '@temporalio/worker';
 import { errorCode, writeFileAtomic } from '../activities/atomic.js';
 import { createNodeActivities } from '../activities/node.js';
+import { reasonOf } from '../activities/failures.js';
 import type { NodeDeps } from '../activities/node-deps.js';
 import { ascendEnvironment } from '../activities/npu/environment.js';
 import { startFileService, type FileService } from '../activities/file-service.js';
 import type { Recipient } from '../workflows/contract.js';
 import { onlyAgent } from './agent-lock.js';
-import { commandEnvironment, readNodeConfig, type NodeConfig } from './config.js';
+import { commandEnvironment, readMetricsConfig, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
+import { measureNode } from './node-metrics.js';
 import { identityOf, onlyOfName } from './one-name.js';
 import { onlyNodeOf } from './own-directory.js';
 import { joinPool } from './pool-member.js';
@@ -24,6 +26,9 @@ export async function runNode(): Promise<void> {
   const unlock = await onlyAgent(config.data);
   await onlyNodeOf(config.data, config.name);
   installRuntime({ node: config.name });
+  const { metricMeter, logger } = Runtime.instance();
+  const warn = (reason: unknown) => void logger.warn(`the node's disk was not measured: ${reasonOf(reason)}`);
+  const stopMeasuring = readMetricsConfig() && measureNode(config.data, metricMeter, warn);
   const files = await startFiles(config);
   const connected = await connect();
   try {
@@ -62,6 +67,7 @@ export async function runNode(): Promise<void> {
     process.stdout.write(`node worker ${name} (${address}:${files.port}, ${devices} × ${profile}) is ready\n`);
     await running.finally(leave);
   } finally {
+    stopMeasuring?.();
     await connected.close();
     await files.close();
     await unlock();

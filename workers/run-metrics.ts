@@ -2,13 +2,17 @@
 import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
 import type { RunState } from '../workflows/status.js';
+import { regularly } from './regularly.js';
 
 const LOOK_EVERY_MS = 15_000;
 
 /** Each with its help text. A name is for dashboards and alerts of others: change none. */
-const GAUGES = {
+export const RUN_GAUGES = {
   pretrain_run_active: 'Whether the run goes on',
   pretrain_run_waiting: 'Whether the run waits for something, such as nodes or an approval',
+  pretrain_run_waiting_for_person:
+    'Whether the run is paused or at a gate, where only a person or its time limit lets it go on',
+  pretrain_run_training: 'Whether a generation is launched, be it before its first iteration or after',
   pretrain_run_iteration: 'Last iteration heard of',
   pretrain_run_target_iteration: 'Iteration at which the run ends',
   pretrain_run_loss: 'Loss of the last iteration heard of',
@@ -24,7 +28,7 @@ const GAUGES = {
   pretrain_run_heard_timestamp_seconds: 'When the training was last heard of, in seconds since the epoch',
 } as const;
 
-type Name = keyof typeof GAUGES;
+type Name = keyof typeof RUN_GAUGES;
 export interface Figure {
   name: Name;
   value: number;
@@ -40,6 +44,8 @@ export function figuresOf(state: RunState, active: boolean): Figure[] {
   return [
     ...figure('pretrain_run_active', Number(active)),
     ...figure('pretrain_run_waiting', Number(active && state.waitsFor !== undefined)),
+    ...figure('pretrain_run_waiting_for_person', Number(active && ['paused', 'approval'].includes(state.phase))),
+    ...figure('pretrain_run_training', Number(trains)),
     ...figure('pretrain_run_iteration', iteration),
     ...figure('pretrain_run_target_iteration', state.target),
     ...figure('pretrain_run_loss', state.loss),
@@ -76,7 +82,7 @@ export function measureRuns(
   warn: (reason: unknown) => void,
   everyMs = LOOK_EVERY_MS,
 ): () => void {
-  const names = Object.entries(GAUGES) as [Name, string][];
+  const names = Object.entries(RUN_GAUGES) as [Name, string][];
   const gauges = new Map(names.map(([name, help]) => [name, meter.createGauge(name, 'float', undefined, help)]));
   let before = new Set<string>();
   const measure = async (run: string, active: boolean): Promise<void> => {
@@ -98,13 +104,5 @@ export function measureRuns(
     const untold = ended.filter((_, index) => measured[running.size + index]?.status === 'rejected');
     before = new Set([...running, ...untold]);
   };
-  let busy = false;
-  const timer = setInterval(() => {
-    if (busy) return;
-    busy = true;
-    look()
-      .catch(warn)
-      .finally(() => (busy = false));
-  }, everyMs);
-  return () => clearInterval(timer);
+  return regularly(everyMs, look, warn);
 }

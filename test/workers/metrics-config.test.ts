@@ -40,8 +40,21 @@ it('a run that has ended trains no tokens and has no nodes, whatever it did last
     { value: 1, labels: { cause: 'hang' } },
   ]);
   expect(of(true)).toMatchObject({
-    ...{ pretrain_run_active: 1, pretrain_run_tokens_per_second: 500, pretrain_run_nodes: 2 },
+    ...{ pretrain_run_active: 1, pretrain_run_training: 1, pretrain_run_tokens_per_second: 500, pretrain_run_nodes: 2 },
     ...{ pretrain_run_checkpoint_lag_iterations: 10, pretrain_run_checkpoint_copies: 1 },
   });
-  expect(of(false)).toMatchObject({ pretrain_run_active: 0, pretrain_run_tokens_per_second: 0, pretrain_run_nodes: 0 });
+  expect(of(false)).toMatchObject({
+    ...{ pretrain_run_active: 0, pretrain_run_training: 0, pretrain_run_tokens_per_second: 0, pretrain_run_nodes: 0 },
+  });
+});
+
+it.each([
+  ['paused', 1],
+  ['approval', 1],
+  ['nodes', 0],
+] as const)('a run in phase %s waits for a person: %i', (phase, expected) => {
+  const state = { ...newState('r', 's', 100), phase, waitsFor: 'something' };
+  const figures = figuresOf(state, true);
+  expect(figures).toContainEqual({ name: 'pretrain_run_waiting', value: 1 });
+  expect(figures).toContainEqual({ name: 'pretrain_run_waiting_for_person', value: expected });
 });

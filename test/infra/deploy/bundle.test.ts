@@ -1,0 +1,52 @@
+/** The archive for machines without a network, installed into an empty directory, and started there. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { root } from '../../../workers/config.js';
+
+const exec = promisify(execFile);
+let dir: string;
+let prefix: string;
+let archive: string;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'bundle-'));
+  prefix = join(dir, 'opt');
+  const { stdout } = await exec(process.execPath, ['infra/setup/bundle.mjs'], { cwd: root });
+  archive = stdout.trim().split('\n').at(-1)!;
+  await exec('tar', ['xzf', archive, '-C', dir]);
+}, 300_000);
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const unpacked = () => join(dir, archive.split('/').at(-1)!.replace('.tar.gz', ''));
+
+it('is installed without npm and without a network, twice over, and has one native bridge', async () => {
+  for (const _ of [1, 2]) await exec('sh', [join(unpacked(), 'install.sh'), prefix]);
+  expect(await readlink(join(prefix, 'current'))).toMatch(/^releases\/mindspeed-pretrain-workflow-.*-linux-/);
+  const bridges = join(prefix, 'current/node_modules/@temporalio/core-bridge/releases');
+  expect(await readdir(bridges)).toHaveLength(1);
+  expect(await readdir(join(prefix, 'current/node_modules'))).not.toContain('vitest');
+});
+
+it('a node worker of it starts, and says that it waits for a server', async () => {
+  const main = join(prefix, 'current/dist/workers/main.js');
+  // Port 9 of loopback is nobody's.
+  const env = {
+    ...{ PATH: process.env['PATH'], HOME: dir, TEMPORAL_ADDRESS: '127.0.0.1:9', PRETRAIN_DATA: join(dir, 'data') },
+    ...{ PRETRAIN_ADDRESS: '127.0.0.1', PRETRAIN_NODE: 'n1' },
+  };
+  const failed = await exec(process.execPath, [main, 'node'], { env, cwd: dir, timeout: 20_000 }).catch(
+    (error: unknown) => error as { stderr: string },
+  );
+  expect(failed.stderr).toMatch(/^no Temporal server at 127\.0\.0\.1:9 yet \(.*\); trying again$/m);
+}, 60_000);
+
+it('a setting that is missing is named', async () => {
+  const main = join(prefix, 'current/dist/workers/main.js');
+  await expect(
+    exec(process.execPath, [main, 'node'], { env: { PATH: process.env['PATH'] }, cwd: dir }),
+  ).rejects.toThrow(/PRETRAIN_DATA: an absolute path, got nothing/);
+});
