@@ -9,6 +9,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   'preprocess-merge': () => import('./preprocess/merge.js'),
   goodput: () => import('./goodput/main.js'),
   overhead: () => import('./overhead/main.js'),
+  scale: () => import('./scale/main.js'),
   transfer: () => import('./transfer.js'),
 };
 
