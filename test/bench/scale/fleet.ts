@@ -87,7 +87,8 @@ export async function startFleet({ address, client, pool, count, devices, iterat
     },
     finish: () => finish(),
     async close() {
-      for (const [name, { worker }] of workers) if (!off.has(name)) worker.shutdown();
+      for (const [name, { worker }] of workers)
+        if (!off.has(name) && worker.getState() === 'RUNNING') worker.shutdown();
       await Promise.all([...workers].filter(([name]) => !off.has(name)).map(([, { run }]) => run));
       // The worker that was switched off never lets go of it.
       if (off.size === 0) await connection.close();
