@@ -15,18 +15,19 @@ import { failedNode, tagged, watchAll, type Interrupted } from './watch-gang.js'
 
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
+/** At once: what they are told is several kB each, and all commands of a workflow task fit in 4 MB or the server ends the workflow. */
+const LAUNCHES = 250;
 /** Members whose log's end is kept. */
 const TAILS = 8;
 
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
-  const { nodes } = input;
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
   let results: WatchResult[] | Interrupted = [];
   let wrong = false;
 
   try {
-    if (!input.attached) await Promise.all(nodes.map((node, rank) => launch(input, node, rank)));
+    if (!input.attached) await launchAll(input);
     results = await watchAll(input, progress);
   } catch (error) {
     const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
@@ -83,6 +84,13 @@ function judge(input: GenerationInput, results: WatchResult[], members: Map<stri
   const message =
     end.end === 'failed' ? end.why : `stopped by somebody else after a save at iteration ${end.iteration}`;
   members.set(node, { node, kind: 'failed', message });
+}
+
+async function launchAll(input: GenerationInput): Promise<void> {
+  for (let first = 0; first < input.nodes.length; first += LAUNCHES) {
+    const group = input.nodes.slice(first, first + LAUNCHES);
+    await Promise.all(group.map((node, index) => launch(input, node, first + index)));
+  }
 }
 
 const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promise<void> =>

@@ -17,6 +17,8 @@ export interface StackOptions {
   hub: string;
   /** Serves Temporal's web interface. */
   ui?: boolean;
+  /** Settings of the Temporal server, `name=value`. */
+  settings?: string[];
   pool?: string;
   /** More environment for the node workers, for all that they run. */
   env?: Record<string, string>;
@@ -38,12 +40,13 @@ export interface Stack {
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { dir, nodes, hub, ui = false, pool = 'demo' } = options;
+  const { dir, nodes, hub, ui = false, settings = [], pool = 'demo' } = options;
   await mkdir(join(dir, 'logs'), { recursive: true });
   const server = await createTemporalServer({
     dbFile: join(dir, 'temporal.db'),
     log: join(dir, 'logs/temporal.log'),
     ui,
+    settings,
   });
   const { address, uiUrl } = server;
   const dashboard = `${HOST}:${await freePort(HOST)}`;

@@ -16,10 +16,12 @@ export async function createTemporalServer(options: {
   dbFile: string;
   log: string;
   ui?: boolean;
+  /** Settings of the server, `name=value`. */
+  settings?: string[];
   /** The machine it runs on, where that is not this one: its address, and how to run a command there. */
   on?: { address: string; command(argv: string[]): string[] };
 }): Promise<TemporalServer> {
-  const { dbFile, log, ui = false, on } = options;
+  const { dbFile, log, ui = false, settings = [], on } = options;
   const port = await freePort(HOST);
   const uiPort = ui ? await freePort(HOST) : undefined;
   const address = `${on?.address ?? HOST}:${port}`;
@@ -29,6 +31,7 @@ export async function createTemporalServer(options: {
     ...[await temporalBinary(), 'server', 'start-dev', '--ip', bind, '--port', String(port), '--log-level', 'error'],
     // SQLite's default journal stalls under a burst of activities.
     ...['--db-filename', dbFile, '--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=1'],
+    ...settings.flatMap((setting) => ['--dynamic-config-value', setting]),
     ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
   ];
   const part = createPart(log, {

@@ -12,6 +12,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   goodput: () => import('./goodput/main.js'),
   recovery: () => import('./recovery/main.js'),
   overhead: () => import('./overhead/main.js'),
+  scale: () => import('./scale/main.js'),
   transfer: () => import('./transfer.js'),
 };
 

@@ -5,6 +5,7 @@ import { inject, type TestContext } from 'vitest';
 import { createControlActivities } from '../../activities/control.js';
 import { workflowPatience } from '../../workers/control.js';
 import type { CheckpointHeld, ControlActivities, NodeActivities, NodeInfo } from '../../workflows/contract.js';
+import { quietNode } from './quiet-node.js';
 
 export interface FakeNode {
   info: NodeInfo;
@@ -106,40 +107,6 @@ export async function startFakeCluster(
       train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10, replicas: 0, ...train },
       recovery: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '6s', stopGrace: '1s' },
     }),
-  };
-}
-
-/** A node on which everything is there already and training ends at once, well. */
-function quietNode(info: NodeInfo): NodeActivities {
-  const artifact = (dir: string) => ({ dir, digest: 'd', files: 1, bytes: 1 });
-  return {
-    pingNode: () => Promise.resolve({ ...info, token: 0 }),
-    probePeer: () => Promise.resolve({ reachable: false }),
-    admitRun: () => Promise.resolve({ access: 'a' }),
-    fenceNode: ({ token }) => Promise.resolve({ ...info, token }),
-    checkNode: () =>
-      Promise.resolve({
-        ...{ name: info.name, hostname: info.name, versions: {}, freeBytes: 1e12 },
-        ...{ clock: Date.now(), fingerprint: 'f', freePort: 1 },
-      }),
-    listProbes: () => Promise.resolve([info.name]),
-    listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1 }] }),
-    fetchFiles: ({ dir }) => Promise.resolve(artifact(dir)),
-    preprocessShard: ({ key }) =>
-      Promise.resolve({ artifact: artifact(`datasets/${key}/shards/0`), documents: 1, tokens: 1 }),
-    mergeShards: ({ key }) => Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1 }),
-    findArtifact: ({ dir }) => Promise.resolve({ artifact: artifact(dir) }),
-    syncFiles: ({ artifact: wanted }) => Promise.resolve(wanted),
-    convertCheckpoint: () => Promise.resolve([]),
-    listCheckpoints: () => Promise.resolve([]),
-    findSaves: () => Promise.resolve({ iterations: [] }),
-    sealSaves: () => Promise.resolve({ sealed: [] }),
-    restoreCheckpoint: () => Promise.resolve(),
-    launchTraining: () => Promise.resolve(),
-    watchTraining: () =>
-      Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } }),
-    stopTraining: () => Promise.resolve({ node: info.name, confirmed: true, logPath: '/log' }),
-    replicateCheckpoint: ({ until }) => Promise.resolve({ iteration: until }),
   };
 }
 
