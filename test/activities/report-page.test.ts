@@ -13,6 +13,7 @@ import {
   type PretrainResult,
   type RunState,
 } from '../../workflows/status.js';
+import { noteTrained } from '../../workflows/ledger.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const result: PretrainResult = {
@@ -24,9 +25,11 @@ function finished(): RunState {
   const state = { ...newState('run', 's', 4), nodes: ['n1', 'n3'], replicated: 4 };
   enterPhase(state, 'check', 1000);
   state.generation = 1;
-  enterPhase(state, 'train', 3000);
+  enterPhase(state, 'train', 3000, 0);
+  noteTrained(state, 7000, { iteration: 3, secondsPerIteration: 1 });
   state.generation = 2;
-  enterPhase(state, 'train', 8000);
+  enterPhase(state, 'train', 8000, 2);
+  noteTrained(state, 9000, { iteration: 4, secondsPerIteration: 0.5 });
   enterPhase(state, 'done', 9000);
   addPoints(state, [
     [1, 4],
@@ -81,7 +84,11 @@ describe('the report', () => {
     const page = renderReport(finished(), result);
     for (const row of [
       '<td>check</td><td>work</td><td>4.0</td><td>25 %</td>',
-      '<td>train</td><td>work</td><td>12.0</td><td>75 %</td>',
+      '<td>start-up</td><td>work</td><td>2.0</td><td>13 %</td>',
+      '<td>train</td><td>work</td><td>6.0</td><td>38 %</td>',
+      '<td>train again</td><td>node</td><td>2.0</td><td>13 %</td>',
+      '<td>notice and stop</td><td>node</td><td>2.0</td><td>13 %</td>',
+      "37.5 % of the run's time went into iterations that count",
       '<td>node</td><td>1</td><td>1</td><td>0.5</td>',
     ])
       expect(page).toContain(row);
