@@ -5,6 +5,7 @@ import type { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type { LaunchTrainingInput, NodeActivities, StopTrainingInput } from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
+import { pause } from '../../activities/process.js';
 import { holding, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
 
@@ -219,12 +220,17 @@ it.concurrent('trains on until the pool has a node in place of one that is drain
       (await page(handle)).includes(`spares ${c.info.name}`) || (await page(handle)).includes('came as a spare'),
     40,
   );
-  at.iteration = 10;
-  at.saved.push(10);
-  for (const { info } of nodes)
-    await cluster.client.workflow.getHandle(`${handle.workflowId}/gen-1`).signal('checkpointReplicated', {
-      ...{ token: launches[0]!.token, task: info.name, iteration: 10, bytes: 1 },
-    });
+  // Whoever trains saves again and again: the generation may be told to end only after the first of these.
+  const generation = cluster.client.workflow.getHandle(`${handle.workflowId}/gen-1`);
+  for (let iteration = 10; launches.length === 2 && iteration < 20; iteration++) {
+    at.iteration = iteration;
+    at.saved.push(iteration);
+    for (const { info } of nodes)
+      await generation
+        .signal('checkpointReplicated', { token: launches[0]!.token, task: info.name, iteration, bytes: 1 })
+        .catch(() => undefined);
+    await pause(1500);
+  }
   await trains(2);
   expect(
     launches
