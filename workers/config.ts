@@ -35,6 +35,11 @@ const nodeConfig = z
     python: z.string().min(1),
     /** Where the host's file system begins, for a worker in a container that has it mounted. */
     root: z.string().startsWith('/', 'an absolute path'),
+    /** Directories that runs may read through `file://`, with ":" between them; `<data>` always. */
+    sources: z
+      .string('absolute paths')
+      .regex(/^\/[^:]*(:\/[^:]*)*$/, 'absolute paths with ":" between them')
+      .optional(),
     hfEndpoint: z.url().optional(),
     hfToken: z.string('expected a text').optional(),
     /** Files in PEM. With certificate and key the file service speaks TLS; the authority is that of the other nodes'. */
@@ -63,6 +68,7 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   pool: 'PRETRAIN_POOL',
   python: 'PRETRAIN_PYTHON',
   root: 'PRETRAIN_HOST_ROOT',
+  sources: 'PRETRAIN_SOURCES',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
   tlsCert: 'PRETRAIN_TLS_CERT',

@@ -40,6 +40,7 @@ export async function runNode(): Promise<void> {
       python: config.python,
       root: config.root,
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
+      ...(config.sources && { sourceRoots: config.sources.split(':') }),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
       ...(config.tlsCert && { tls: true }),
