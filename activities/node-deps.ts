@@ -11,6 +11,8 @@ export interface NodeDeps {
   dataDir: string;
   /** A checkout of MindSpeed-LLM, or the reference backend. */
   mindspeedDir: string;
+  /** Digest of the checkout's programs that the operator approves; without it any will do. */
+  checkout?: string;
   /** The Python that runs its entry points. */
   python: string;
   profile: 'npu' | 'cpu';

@@ -29,6 +29,11 @@ const nodeConfig = z
     port: z.coerce.number().int().min(0).max(65535),
     data: z.string('an absolute path').startsWith('/', 'an absolute path'),
     mindspeed: z.string().startsWith('/', 'an absolute path'),
+    /** SHA-256 of the programs in `mindspeed` that may run here, as a node check tells it. */
+    checkout: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits')
+      .optional(),
     profile: z.enum(['npu', 'cpu']),
     devices: z.coerce.number().int().min(1).max(64),
     pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
@@ -63,6 +68,7 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   port: 'PRETRAIN_PORT',
   data: 'PRETRAIN_DATA',
   mindspeed: 'MINDSPEED_LLM',
+  checkout: 'PRETRAIN_CHECKOUT',
   profile: 'PRETRAIN_PROFILE',
   devices: 'PRETRAIN_DEVICES',
   pool: 'PRETRAIN_POOL',

@@ -37,6 +37,7 @@ export async function runNode(): Promise<void> {
       ...{ name, address, port: files.port, devices, profile },
       dataDir: config.data,
       mindspeedDir: config.mindspeed,
+      ...(config.checkout && { checkout: config.checkout }),
       python: config.python,
       root: config.root,
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
