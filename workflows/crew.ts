@@ -1,9 +1,8 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
 import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
-import { onNode, type NodeInfo } from './contract.js';
+import type { NodeInfo } from './contract.js';
 import { cordonNode, release, reportFault, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
 import { createPoolRequests, type Waiting } from './pool-requests.js';
-import { infoOf } from './roster.js';
 import type { RunSpec } from './spec.js';
 import type { Move } from './wishes.js';
 
@@ -34,11 +33,10 @@ export interface Crew {
    * A node whose hardware failed is not to come back at once.
    */
   replace(lost: string[], reason: string, hardware?: boolean): Promise<void>;
-  /**
-   * A fresh token, with which every node of the run has ended what older launches left, and refuses such from now on.
-   * Also takes the nodes' present addresses: a worker may have come back on another port.
-   */
-  fence(): Promise<number>;
+  /** A fresh token for a launch of members and spares, those that came meanwhile among them. */
+  newToken(): Promise<number>;
+  /** Takes the present addresses of some of its nodes. */
+  refresh(present: NodeInfo[]): void;
   /** Gives everything back. */
   release(): Promise<void>;
 }
@@ -147,17 +145,14 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       await giveUp(lost);
     },
 
-    async fence() {
+    newToken() {
       crew.welcome();
-      const token = await pool.newToken();
-      const input = { token, run: holder.workflowId, series: spec.series };
-      const fenced = async ({ name }: NodeInfo) => {
-        const answer = await onNode(name, spec.recovery).fenceNode(input);
-        return { ...infoOf(answer), ...(answer.access !== undefined && { access: answer.access }) };
-      };
-      const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
-      [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
-      return token;
+      return pool.newToken();
+    },
+
+    refresh(present) {
+      const now = (node: NodeInfo) => present.find(({ name }) => name === node.name) ?? node;
+      [crew.members, crew.spares] = [crew.members.map(now), crew.spares.map(now)];
     },
 
     async release() {
