@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import { newestComplete, type NodeListing } from './checkpoints.js';
 import { checkpointsDir } from './plan.js';
 import type { PreparationInput } from './preparation.js';
-import { listCheckpoints, listKeepers } from './restore.js';
+import { listKeepers } from './restore.js';
 import { findSaves, sealLeft, type Sealing } from './seal-saves.js';
 import type { NodeSaves } from './unsealed.js';
 
@@ -18,19 +18,20 @@ export interface FoundCheckpoints {
 }
 
 /**
- * What the run's nodes hold, with what nobody had sealed; at first, and where that is less than the run had, also what
+ * What the run's nodes hold, `there`, with what nobody had sealed; at first, and where that is less than the run had, also what
  * other nodes hold that served the series: it may have moved since it was trained last.
  */
 export async function findCheckpoints(
-  { run, spec, members, spares, keepers, generation, replicated }: PreparationInput,
+  { run, spec, keepers, generation, replicated }: PreparationInput,
+  there: NodeSaves[],
   shards: string[],
   note: (text: string) => Promise<void>,
 ): Promise<FoundCheckpoints> {
   const dir = checkpointsDir(spec.series);
   const timing = spec.recovery;
-  const all = [...members, ...spares];
-  const sealing: Sealing = { series: spec.series, shards, timing, own: new Set(all.map(({ name }) => name)), note };
-  const own = await sealLeft(await findSaves(await listCheckpoints(dir, all, timing), sealing), sealing);
+  const names = new Set(there.map(({ peer }) => peer.name));
+  const sealing: Sealing = { series: spec.series, shards, timing, own: names, note };
+  const own = await sealLeft(there, sealing);
   const empty = own
     .filter(({ checkpoints, saves }) => checkpoints.length + (saves?.iterations.length ?? 0) === 0)
     .map(({ peer }) => peer.name);

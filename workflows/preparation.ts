@@ -22,6 +22,8 @@ export interface PreparationInput {
   replicated: number;
   /** Where the run ends; absent before its first launch, when that is still to be found out. */
   target?: number;
+  /** What was brought to the nodes before the launch before this one. */
+  data?: PreparedData;
   /** Somebody is to approve, once the data is there. */
   gate: boolean;
 }

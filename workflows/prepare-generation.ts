@@ -26,11 +26,11 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   });
 
   // Before anything is looked at: what an earlier run of the series left may still be saving.
-  const { members, spares, present } = await fenceAll(told);
+  const { members, spares, present, listings } = await fenceAll(told);
   const all = [...members, ...spares];
   const shards = allShards(spec.parallel, spec.cluster.nodes * spec.cluster.devicesPerNode);
   const looked: PreparationInput = { ...told, members, spares };
-  const found = await findCheckpoints(looked, shards, (note) => tell({ note }));
+  const found = await findCheckpoints(looked, listings, shards, (note) => tell({ note }));
   const done = found.newest ?? 0;
   // A node may have been lost since the run first looked: what was seen then is not forgotten.
   const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
@@ -41,10 +41,11 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
       note: `${found.silent.join(', ')} served this series and did not answer: what is newer there than iteration ${done} is not used`,
     });
   if (done >= (input.target ?? targetOf(spec, input.replicated))) return { outcome: 'reached', present };
-  const { reports, shared } = await checkNodes(spec, name, all, spec.recovery);
+  const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
+  const { reports, shared } = await checkNodes(spec, name, all, spec.recovery, brought);
 
-  await tell({ phase: 'data' });
-  const data = await bringData(input, tell);
+  const isThere = reports.every(({ lacks }) => lacks.length === 0);
+  const data = input.data && isThere ? input.data : await bringData(input, tell);
   const identity = await follow(input, found, tell, data);
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
@@ -80,6 +81,7 @@ async function follow(
 
 async function bringData({ run, spec, members, spares, generation }: PreparationInput, tell: Tell) {
   const input = { spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 };
+  await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
   const { warnings = [], ...data } = await runChild(
     prepareData,

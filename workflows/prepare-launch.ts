@@ -38,6 +38,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   if (isInterrupted(run)) return 'again';
   state.generation++;
   settingsTried(run);
+  run.data = prepared.data;
   // From now on these save and keep copies.
   run.empty.clear();
   return generationOf(run, token, prepared);
@@ -53,6 +54,7 @@ async function prepare(run: Run, token: number): Promise<Prepared> {
     keepers: crew.keepers.filter((node) => !run.empty.has(node.name)),
     ...{ generation: state.generation, replicated: state.replicated },
     ...(state.generation > 0 && { target: state.target }),
+    ...(run.data && { data: run.data }),
     gate: spec.gates.train !== undefined && !run.passed.includes('train'),
   };
   followPreparation(run, token);

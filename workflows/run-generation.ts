@@ -14,6 +14,7 @@ import { blame } from './failure-cause.js';
 import { noteHeld, noteTrained } from './ledger.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
+import type { PreparedData } from './prepare-data.js';
 import { decide } from './recovery.js';
 import { refillSpares } from './refill-spares.js';
 import { relayEnding } from './relay-ending.js';
@@ -47,6 +48,8 @@ export interface Run {
   lostSpares: string[];
   /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */
   empty: Set<string>;
+  /** What the last launch found on every node: the next ones do not ask the hub again what the dataset is. */
+  data?: PreparedData;
 }
 
 export async function runGeneration(

@@ -72,8 +72,8 @@ describe.concurrent('a run', () => {
   it('asks again for a quick step that a worker took and never answered, as one that was killed', async (test) => {
     const cluster = await startFakeCluster(test);
     let asked = 0;
-    const listProbes = (): Promise<string[]> => (asked++ === 0 ? sleepFor(12_000).then(() => []) : Promise.resolve([]));
-    await cluster.node('a', { listProbes });
+    const launchTraining = (): Promise<void> => (asked++ === 0 ? sleepFor(12_000) : Promise.resolve());
+    await cluster.node('a', { launchTraining });
     await cluster.node('b');
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
     expect(asked).toBe(2);
