@@ -1,8 +1,16 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
 import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
 import type { NodeInfo } from './contract.js';
-import { cordonNode, release, reportFault, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
-import { createPoolRequests, type Waiting } from './pool-requests.js';
+import {
+  cordonNode,
+  release,
+  reportFault,
+  reportLost,
+  type AcquireNodes,
+  type NodesGranted,
+  type NodeWanted,
+} from './messages.js';
+import { createPoolRequests, type OpenRequests, type Waiting } from './pool-requests.js';
 import type { RunSpec } from './spec.js';
 import type { Move } from './wishes.js';
 
@@ -37,16 +45,27 @@ export interface Crew {
   newToken(): Promise<number>;
   /** Takes the present addresses of some of its nodes. */
   refresh(present: NodeInfo[]): void;
+  /** What goes on where this run continues as new. */
+  keep(): CrewKept;
   /** Gives everything back. */
   release(): Promise<void>;
+}
+
+/** Of a run that continues as new. */
+export interface CrewKept {
+  members: NodeInfo[];
+  spares: NodeInfo[];
+  keepers: NodeInfo[];
+  newcomers: NodeInfo[];
+  open: OpenRequests;
 }
 
 /**
  * @param spec read each time anew: a paused run may go on with another
  * @param arrived hears of each spare that was asked for and came
  */
-export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void): Crew {
-  const pool = createPoolRequests(spec, waiting);
+export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void, kept?: CrewKept): Crew {
+  const pool = createPoolRequests(spec, waiting, kept?.open);
   const { holder } = pool;
 
   function taken({ nodes, keepers }: NodesGranted): NodeInfo[] {
@@ -54,12 +73,20 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     return nodes;
   }
 
-  async function seekOne(): Promise<void> {
-    const grant = await pool.seek();
-    if (!grant) return;
-    const [node] = taken(grant);
-    crew.newcomers.push(node!);
-    arrived(node!.name);
+  /** Not waited for. */
+  function seekOne(again?: AcquireNodes): void {
+    const came = (grant: NodesGranted | undefined): void => {
+      if (!grant) return;
+      const [node] = taken(grant);
+      crew.newcomers.push(node!);
+      arrived(node!.name);
+    };
+    pool
+      .seek(again)
+      .then(came)
+      .catch((error: unknown) => {
+        if (!isCancellation(error)) log.warn('a spare was asked for in vain', { error: String(error) });
+      });
   }
 
   /** A spare, else the one that is asked for already, else a new one. */
@@ -83,10 +110,10 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
   }
 
   const crew: Crew = {
-    members: [],
-    spares: [],
-    keepers: [],
-    newcomers: [],
+    members: kept?.members ?? [],
+    spares: kept?.spares ?? [],
+    keepers: kept?.keepers ?? [],
+    newcomers: kept?.newcomers ?? [],
     get sought() {
       return pool.sought;
     },
@@ -99,10 +126,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     },
 
     seek(count) {
-      for (let more = count; more > 0; more--)
-        seekOne().catch((error: unknown) => {
-          if (!isCancellation(error)) log.warn('a spare was asked for in vain', { error: String(error) });
-        });
+      for (let more = count; more > 0; more--) seekOne();
     },
 
     welcome() {
@@ -155,6 +179,11 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       [crew.members, crew.spares] = [crew.members.map(now), crew.spares.map(now)];
     },
 
+    keep: () => ({
+      ...{ members: crew.members, spares: crew.spares, keepers: crew.keepers, newcomers: crew.newcomers },
+      open: pool.open(),
+    }),
+
     async release() {
       pool.forget();
       [crew.members, crew.spares, crew.newcomers] = [[], [], []];
@@ -166,5 +195,6 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       }
     },
   };
+  for (const request of kept?.open.seeking ?? []) seekOne(request);
   return crew;
 }

@@ -50,6 +50,8 @@ export interface Run {
   empty: Set<string>;
   /** What the last launch found on every node: the next ones do not ask the hub again what the dataset is. */
   data?: PreparedData;
+  /** Spares are being replaced or made ready; also for a while after the generation that needed them. */
+  isRefilling: boolean;
 }
 
 export async function runGeneration(
@@ -70,11 +72,13 @@ export async function runGeneration(
   // When the run is cancelled nobody waits for it.
   relaying.catch(() => undefined);
   const refilling = new CancellationScope({ cancellable: true });
+  run.isRefilling = true;
   refilling
     .run(() => refillSpares(run, input))
     .catch((error: unknown) => {
       if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
-    });
+    })
+    .finally(() => (run.isRefilling = false));
   const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
     isOver = true;
     refilling.cancel();
