@@ -7,6 +7,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { errorCode } from '../../../activities/atomic.js';
 import { sizeOf } from '../../../activities/artifact.js';
 import { root } from '../../../workers/config.js';
+import { patiently } from '../scale/fleet.js';
 
 const VERSION = '1.31.0';
 const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
@@ -19,7 +20,10 @@ export async function startTimeSkipping(): Promise<TestWorkflowEnvironment> {
   const dir = join(root, `.cache/temporal-test-server-${VERSION}`);
   const path = join(dir, 'start.sh');
   if ((await sizeOf(path)) === undefined) await fetchServer(dir, path);
-  return TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
+  const start = () =>
+    TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
+  // The SDK gives it 5 s, and a virtual machine on a busy one takes more: the next one starts from warm files.
+  return patiently(start, 5);
 }
 
 async function fetchServer(dir: string, path: string): Promise<void> {

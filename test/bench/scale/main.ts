@@ -11,11 +11,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { pause } from '../../../infra/demo/part.js';
 import { startStack, type Stack } from '../../../infra/demo/stack.js';
-import { startFleet, type Fleet } from './fleet.js';
+import { patiently, startFleet, type Fleet } from './fleet.js';
 import { heartbeatLoad } from './heartbeats.js';
 import { historyOf, type History } from './history.js';
 
@@ -75,6 +75,10 @@ async function measure(nodes: number): Promise<Row> {
     });
     const bare = await fanOuts(stack, fleet.names.slice(0, nodes));
     return await oneRun(stack, fleet, nodes, bare);
+  } catch (error) {
+    // At once: a call that is still being repeated when the connection closes ends the process.
+    process.stderr.write(`bench scale: ${nodes} nodes: ${inspect(error)}\n`);
+    throw error;
   } finally {
     await Promise.race([fleet?.close(), pause(20_000)]);
     await stack.stop();
@@ -94,7 +98,8 @@ async function fanOuts({ address, client }: Stack, nodes: string[]): Promise<num
     for (let round = 0; round < Number(values['fan-outs']); round++) {
       const began = Date.now();
       const workflowId = `bare-${round}`;
-      await client.workflow.execute('bareFanOut', { workflowId, taskQueue: 'bare', args: [{ nodes }] });
+      const handle = await client.workflow.start('bareFanOut', { workflowId, taskQueue: 'bare', args: [{ nodes }] });
+      await patiently(() => handle.result());
       seconds.push((Date.now() - began) / 1000);
     }
   });
@@ -116,9 +121,11 @@ async function oneRun({ client, server, control }: Stack, fleet: Fleet, nodes: n
   await launched(() => historyOf(client, 'run/gen-2'), nodes);
   const memoryMb = { server: await residentMb(server.pid!), control: await residentMb(control.pid!) };
   fleet.finish();
-  await run.result();
+  await patiently(() => run.result());
   const [first, second, whole, prepared, again, data] = (await Promise.all(
-    ['run/gen-1', 'run/gen-2', 'run', 'run/prepare-1', 'run/prepare-2', 'run/data'].map((id) => historyOf(client, id)),
+    ['run/gen-1', 'run/gen-2', 'run', 'run/prepare-1', 'run/prepare-2', 'run/data'].map((id) =>
+      patiently(() => historyOf(client, id)),
+    ),
   )) as [History, History, History, History, History, History];
   const knewAt = first.scheduled('stopTraining') - EVIDENCE_MS;
   return {
@@ -199,7 +206,8 @@ function describe(row: Row): string {
 }
 
 async function scale(): Promise<boolean> {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  // Each worker's own heartbeat to the server, which here all come from one process.
+  Runtime.install({ logger: new DefaultLogger('ERROR'), workerHeartbeatInterval: 0 });
   const rows: Row[] = [];
   for (const nodes of values.nodes.split(',').map(Number)) {
     if (!Number.isInteger(nodes) || nodes < 2)
