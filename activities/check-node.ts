@@ -1,25 +1,21 @@
 /** Is this node fit to train: its tools, its disk, its copy of the programs, and whether its storage is also another's. */
-import { mkdir, readdir, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
-import type { CheckNodeInput, NodeActivities, NodeReport } from '../workflows/contract.js';
+import type { Artifact, CheckNodeInput, NodeActivities, NodeReport } from '../workflows/contract.js';
 import { entryPointsOf } from '../workflows/releases.js';
-import { bytewise, confined } from './artifact.js';
-import { readIfThere, writeFileAtomic } from './atomic.js';
+import { readWhole } from './artifact.js';
 import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
 import { fingerprint } from './fingerprint.js';
 import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
+import { isProven } from './proof.js';
 import { run } from './shell.js';
 import { gigabytes, step } from './step.js';
+import { seesProbe } from './storage-probe.js';
 
-/** Where trainers keep their index cache, whether one may rely on another's being the question. */
-const PROBES = 'datasets/.probes';
 const PROBE_TIMEOUT_MS = 120_000;
-/** Other runs may be looking at theirs. */
-const PROBE_KEPT_MS = 3_600_000;
 
 export const createCheckNode =
   (deps: NodeDeps): NodeActivities['checkNode'] =>
@@ -53,7 +49,6 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
       nonRetryable: true,
       details: { node: name, problems, findings },
     });
-  await writeFileAtomic(join(probesDir(deps, input), name), dataDir);
   return {
     name,
     hostname: hostname(),
@@ -63,33 +58,20 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
     clock: Date.now(),
     fingerprint: programs!,
     freePort: await freePort(deps.address),
+    seesFirst: await seesProbe(deps, input.run, input.first),
+    lacks: await lacking(deps, input.artifacts),
   };
 }
 
-/** Also takes away this node's probes of other runs: what they had to tell is told. */
-export const createListProbes =
-  (deps: NodeDeps): NodeActivities['listProbes'] =>
-  (input) =>
-    step({ node: deps.name, name: 'list probes' }, async () => {
-      const { dataDir } = deps;
-      const names = await readdir(probesDir(deps, input)).catch(() => []);
-      const runs = await readdir(join(dataDir, PROBES)).catch(() => []);
-      for (const other of runs.filter((run) => run !== input.run)) await removeOld(join(dataDir, PROBES, other), deps);
-      const probes = names.filter((name) => !name.startsWith('.')).sort(bytewise);
-      const paths = await Promise.all(probes.map((name) => readIfThere(join(probesDir(deps, input), name))));
-      return probes.filter((_, index) => paths[index]?.toString('utf8') === dataDir);
-    });
-
-async function removeOld(dir: string, { name }: NodeDeps): Promise<void> {
-  const about = await stat(join(dir, name)).catch(() => undefined);
-  if (!about || Date.now() - about.mtimeMs < PROBE_KEPT_MS) return;
-  await rm(join(dir, name), { force: true });
-  // The last one to go takes the directory along.
-  await rmdir(dir).catch(() => undefined);
+/** Of these, what is not here as it was when it was proven. */
+async function lacking({ dataDir }: NodeDeps, artifacts: Artifact[]): Promise<string[]> {
+  const lacks: string[] = [];
+  for (const { dir, digest } of artifacts) {
+    const found = await readWhole(dataDir, dir);
+    if (found?.artifact.digest !== digest || !(await isProven(dataDir, found, false))) lacks.push(dir);
+  }
+  return lacks;
 }
-
-const probesDir = ({ dataDir }: NodeDeps, { run: name }: Pick<CheckNodeInput, 'run'>): string =>
-  confined(dataDir, `${PROBES}/${name}`);
 
 async function freeSpace(dir: string): Promise<number> {
   await mkdir(dir, { recursive: true });

@@ -1,11 +1,15 @@
-/** Who this node is and which launch token it has seen last, and how a run makes sure that nothing older trains here. */
+/** Who this node is and which launch token it has seen last, and how a run makes sure that nothing older trains here, and what is left then. */
 import type { NodeActivities, NodeAnswer } from '../workflows/contract.js';
+import { checkpointsDir } from '../workflows/plan.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { endOlder, FenceDamaged, fenceOff, newestToken } from './fence.js';
 import { grantAccess } from './grants.js';
+import { checkpointsIn } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
-import { toFailure } from './step.js';
+import { savesOf } from './seal-saves.js';
+import { step } from './step.js';
+import { leaveProbe } from './storage-probe.js';
 
 export const createPingNode =
   (deps: NodeDeps): NodeActivities['pingNode'] =>
@@ -14,24 +18,35 @@ export const createPingNode =
 
 export const createFenceNode =
   (deps: NodeDeps): NodeActivities['fenceNode'] =>
-  async ({ token, run, series }) => {
+  ({ token, run, series, probe, access }) => {
     const { name: node, dataDir } = deps;
-    try {
-      await fenceOff(dataDir, token - 1);
-      const ended = await exclusive(`${dataDir}/launch`, () => endOlder(dataDir, token));
-      if (!ended)
-        throw failure(
-          'CommandFailed',
-          'processes of an older launch do not end, not on SIGKILL either: they hang in the kernel. Restart the node',
-          { details: { node, token } },
-        );
-      return { ...(await answer(deps)), access: await grantAccess(dataDir, { run, series }) };
-    } catch (error) {
-      const name = `fence below token ${token}`;
-      if (!(error instanceof FenceDamaged)) throw toFailure(error, { node, name });
-      throw failure('EnvCheckFailed', `${node}: ${name}: ${error.message}`, { nonRetryable: true, details: { node } });
-    }
+    return step({ node, name: `fence below token ${token}` }, async () => {
+      await endWhatIsOlder(deps, token);
+      await leaveProbe(deps, probe);
+      return {
+        ...(await answer(deps)),
+        access: await grantAccess(dataDir, { run, series, ...(access !== undefined && { access }) }),
+        // Only now: what has ended writes no more.
+        checkpoints: await checkpointsIn(dataDir, checkpointsDir(series)),
+        saves: await savesOf(dataDir, series),
+      };
+    });
   };
+
+async function endWhatIsOlder({ name: node, dataDir }: NodeDeps, token: number): Promise<void> {
+  try {
+    await fenceOff(dataDir, token - 1);
+  } catch (error) {
+    if (!(error instanceof FenceDamaged)) throw error;
+    throw failure('EnvCheckFailed', error.message, { nonRetryable: true, details: { node } });
+  }
+  if (await exclusive(`${dataDir}/launch`, () => endOlder(dataDir, token))) return;
+  throw failure(
+    'CommandFailed',
+    'processes of an older launch do not end, not on SIGKILL either: they hang in the kernel. Restart the node',
+    { details: { node, token } },
+  );
+}
 
 async function answer({ name, address, port, devices, profile, tls, dataDir }: NodeDeps): Promise<NodeAnswer> {
   return { ...{ name, address, port, devices, profile }, ...(tls && { tls }), token: await newestToken(dataDir) };

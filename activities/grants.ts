@@ -23,13 +23,17 @@ const NOTED_EVERY_MS = 3_600_000;
 const grantsDir = (dataDir: string): string => join(dataDir, 'access');
 const grantFile = (dataDir: string, token: string): string => join(grantsDir(dataDir), `${sha256(token)}.json`);
 
-/** Returns the token, which is nowhere else. */
+/** Returns the token, which is nowhere else: the one that the run holds already while that is good. */
 export async function grantAccess(
   dataDir: string,
-  { run, series }: Pick<Grant, 'run' | 'series'>,
+  { run, series, access }: Pick<Grant, 'run' | 'series'> & { access?: string },
   now = Date.now(),
 ): Promise<string> {
   await dropExpired(dataDir, now);
+  if (access !== undefined) {
+    const held = await grantOf(dataDir, `Bearer ${access}`, now);
+    if (held?.run === run && held.series === series) return access;
+  }
   const token = randomBytes(32).toString('base64url');
   await writeJson(grantFile(dataDir, token), { run, series, expires: now + LASTS_MS } satisfies Grant);
   return token;

@@ -1,7 +1,7 @@
 /** Activities that run programs and keep checkpoints. */
 import type { NodeActivities } from '../workflows/contract.js';
 import { createAdmitRun } from './admit-run.js';
-import { createCheckNode, createListProbes } from './check-node.js';
+import { createCheckNode } from './check-node.js';
 import { createConvertCheckpoint } from './convert-checkpoint.js';
 import { createFenceNode, createPingNode } from './fence-node.js';
 import { createLaunchTraining } from './launch-training.js';
@@ -21,7 +21,6 @@ export const createProcessActivities = (deps: NodeDeps) =>
     admitRun: createAdmitRun(deps),
     probePeer: createProbePeer(),
     checkNode: createCheckNode(deps),
-    listProbes: createListProbes(deps),
     convertCheckpoint: createConvertCheckpoint(deps),
     launchTraining: createLaunchTraining(deps),
     watchTraining: createWatchTraining(deps),

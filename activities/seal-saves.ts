@@ -28,27 +28,29 @@ import { readLogFile } from './tail.js';
 export const createFindSaves =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['findSaves'] =>
   ({ series }) =>
-    step({ node, name: `find saves of ${series}` }, async () => {
-      const dir = checkpointsDir(series);
-      const iterations = await iterationsIn(dataDir, dir);
-      const launch = await readLaunch(dataDir, series);
-      if (!launch) return { iterations };
-      const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
-      for (const iteration of iterations) {
-        const shards = await unsealedShards(dataDir, dir, iteration, launch);
-        if (shards.length > 0) unsealed.push({ iteration, shards });
-      }
-      const vouches = launch.saves.isFirst && (await beganRight(dataDir, launch));
-      const tracked = vouches ? await readTracker(dataDir, dir) : undefined;
-      return {
-        iterations,
-        launch: {
-          ...{ token: launch.token, unsealed },
-          ...(tracked !== undefined && tracked > launch.saves.after && { tracked }),
-          ...(launch.bootId !== (await bootId()) && { restarted: true as const }),
-        },
-      };
-    });
+    step({ node, name: `find saves of ${series}` }, () => savesOf(dataDir, series));
+
+export async function savesOf(dataDir: string, series: string): Promise<SavesFound> {
+  const dir = checkpointsDir(series);
+  const iterations = await iterationsIn(dataDir, dir);
+  const launch = await readLaunch(dataDir, series);
+  if (!launch) return { iterations };
+  const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
+  for (const iteration of iterations) {
+    const shards = await unsealedShards(dataDir, dir, iteration, launch);
+    if (shards.length > 0) unsealed.push({ iteration, shards });
+  }
+  const vouches = launch.saves.isFirst && (await beganRight(dataDir, launch));
+  const tracked = vouches ? await readTracker(dataDir, dir) : undefined;
+  return {
+    iterations,
+    launch: {
+      ...{ token: launch.token, unsealed },
+      ...(tracked !== undefined && tracked > launch.saves.after && { tracked }),
+      ...(launch.bootId !== (await bootId()) && { restarted: true as const }),
+    },
+  };
+}
 
 export const createSealSaves =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['sealSaves'] =>

@@ -61,10 +61,10 @@ const exporterOf = (metrics: MetricsConfig): MetricsExporterConfig =>
     ? { prometheus: { bindAddress: metrics.scrapedAt, countersTotalSuffix: true, unitSuffix: true } }
     : { otel: { url: metrics.sentTo, http: new URL(metrics.sentTo).pathname !== '/' } };
 
-/** Children of a run are called `<run>/data` and `<run>/gen-<n>`. */
+/** Children of a run are called `<run>/data`, `<run>/prepare-<n>` and `<run>/gen-<n>`. */
 export function runOf(workflowId: unknown): { run?: string; generation?: number } {
   if (typeof workflowId !== 'string' || workflowId.startsWith('pool-')) return {};
-  const [, run, generation] = /^(.*?)(?:\/(?:data|gen-(\d+)))?$/s.exec(workflowId)!;
+  const [, run, generation] = /^(.*?)(?:\/(?:data|prepare-\d+|gen-(\d+)))?$/s.exec(workflowId)!;
   return { ...(run && { run }), ...(generation && { generation: Number(generation) }) };
 }
 

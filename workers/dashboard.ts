@@ -102,7 +102,9 @@ async function refuseStrangers(c: Context, token: string): Promise<Response | un
 
 async function listRuns(client: Client): Promise<RunLine[]> {
   const found: RunLine[] = [];
-  for await (const { workflowId, status, startTime } of client.workflow.list({ query: 'WorkflowType = "pretrain"' })) {
+  // Of a run that continued as new, the execution that it is now.
+  const query = 'WorkflowType = "pretrain" AND ExecutionStatus != "ContinuedAsNew"';
+  for await (const { workflowId, status, startTime } of client.workflow.list({ query })) {
     found.push({ id: workflowId, status: status.name.toLowerCase(), startedAt: startTime.getTime() });
     if (found.length === RUNS) break;
   }

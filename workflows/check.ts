@@ -1,6 +1,6 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
-import { onNode, type NodeInfo, type NodeReport, type Timing } from './contract.js';
+import { onNode, type Artifact, type NodeInfo, type NodeReport, type Timing } from './contract.js';
 import { launchEnvironment } from './launch-environment.js';
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
@@ -16,9 +16,17 @@ export interface Checked {
 /** Clocks that are further apart than this make logs of a failure impossible to put in order. */
 const MAX_SKEW = 30_000;
 
-export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], timing: Timing): Promise<Checked> {
+/** @param artifacts what was brought to the nodes before a launch that came earlier */
+export async function checkNodes(
+  spec: RunSpec,
+  run: string,
+  nodes: NodeInfo[],
+  timing: Timing,
+  artifacts: Artifact[],
+): Promise<Checked> {
   const input = {
     ...{ run, diskBytes: diskNeed(spec), devices: spec.cluster.devicesPerNode, nodes: spec.cluster.nodes },
+    ...{ first: nodes[0]!.name, artifacts },
     release: spec.mindspeed.release,
     hcclPort: Number(launchEnvironment(spec)['HCCL_IF_BASE_PORT'] ?? 60_000),
   };
@@ -30,12 +38,11 @@ export async function checkNodes(spec: RunSpec, run: string, nodes: NodeInfo[], 
   // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
   if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });
 
-  const seen = await Promise.all(nodes.map((node) => onNode(node.name, timing).listProbes({ run })));
-  const shared = nodes.length > 1 && seen.every((names) => nodes.every(({ name }) => names.includes(name)));
-  const claim = spec.cluster.sharedStorage;
-  if (claim === true && !shared)
+  const apart = reports.filter(({ seesFirst }) => !seesFirst).map(({ name }) => name);
+  const shared = nodes.length > 1 && apart.length === 0;
+  if (spec.cluster.sharedStorage === true && !shared)
     throw ApplicationFailure.nonRetryable(
-      `cluster.sharedStorage is true, but not every node sees what the others wrote, at the same path (PRETRAIN_DATA): ${seen.map((names, i) => `${nodes[i]!.name} sees ${names.join(', ')}`).join('; ')}. Set it to "auto"`,
+      `cluster.sharedStorage is true, but ${apart.join(', ') || 'there is one node, and nobody else'}${apart.length === 1 ? ' does' : ' do'} not see what ${input.first} wrote, at the same path (PRETRAIN_DATA). Set it to "auto"`,
       'EnvCheckFailed',
     );
   return { reports, shared };

@@ -61,6 +61,10 @@ export interface CheckNodeInput {
   release: Release;
   /** First of HCCL's 32 ports on the host. */
   hcclPort: number;
+  /** Name of the first node of all: do we see what it left when it was fenced? */
+  first: string;
+  /** What the run has brought here before: is it here, as it was? */
+  artifacts: Artifact[];
 }
 
 /** One thing that is wrong with a node. Errors stop a run before it starts, warnings do not. */
@@ -86,6 +90,10 @@ export interface NodeReport {
   fingerprint: string;
   /** A free TCP port, for `--master_port` should this node be rank 0's. */
   freePort: number;
+  /** The first node's storage is this one's, at the same path. */
+  seesFirst: boolean;
+  /** Directories of the artifacts that were asked after and are not here, or not as they were. */
+  lacks: string[];
 }
 
 export interface SourceFile {
@@ -367,6 +375,23 @@ export interface ReplicateCheckpointInput {
   reportTo: Recipient;
 }
 
+export interface FenceNodeInput {
+  /** Of the launch that is prepared. */
+  token: number;
+  /** Workflow id of the run, and its series. */
+  run: string;
+  series: string;
+  /** Name of the run, fit for paths: what is left for other nodes to see lies under it. */
+  probe: string;
+  /** What opens the node's files to the run already, if something does. */
+  access?: string;
+}
+
+export interface NodeFenced extends NodeAnswer {
+  checkpoints: CheckpointHeld[];
+  saves: SavesFound;
+}
+
 export interface ReportInput {
   run: string;
   state: RunState;
@@ -376,18 +401,16 @@ export interface ReportInput {
 /** Activities of a node worker, on the task queue `node-<name>`. */
 export interface NodeActivities {
   pingNode(): Promise<NodeAnswer>;
-  /** Ends what launches with older tokens left here, refuses such launches from now on, and admits the run to its files. */
-  fenceNode(input: { token: number; run: string; series: string }): Promise<NodeAnswer>;
+  /**
+   * Ends what launches with older tokens left here, refuses such launches from now on, and admits the run to its files.
+   * Then tells what the node holds of the series, and leaves a trace by which others know its storage.
+   */
+  fenceNode(input: FenceNodeInput): Promise<NodeFenced>;
   /** Opens the node's files to a run that does not hold the node. */
   admitRun(input: { run: string; series: string }): Promise<{ access: string }>;
   /** Whether a peer's machine answers this node, be it by refusing: its worker may be away while its ranks train. */
   probePeer(input: { peer: Peer }): Promise<{ reachable: boolean }>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
-  /**
-   * Names of the nodes whose probe of this run can be read here, and whose data directory has the same path: the names
-   * of trainers' index caches come from absolute paths. More than our own means shared storage.
-   */
-  listProbes(input: { run: string }): Promise<string[]>;
   listSource(input: { source: string }): Promise<SourceListing>;
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
@@ -482,12 +505,11 @@ export function onNode(name: string, timing: Timing): NodeActivities {
   return naming(name, {
     pingNode: onProbe(name).pingNode,
     probePeer: onProbe(name).probePeer,
+    fenceNode: quick.fenceNode,
     checkNode: quick.checkNode,
-    listProbes: quick.listProbes,
     admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,
-    fenceNode: stop.fenceNode,
     stopTraining: stop.stopTraining,
     listCheckpoints: step.listCheckpoints,
     findSaves: step.findSaves,

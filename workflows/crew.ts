@@ -1,9 +1,16 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
 import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
-import { onNode, type NodeInfo } from './contract.js';
-import { cordonNode, release, reportFault, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
-import { createPoolRequests, type Waiting } from './pool-requests.js';
-import { infoOf } from './roster.js';
+import type { NodeInfo } from './contract.js';
+import {
+  cordonNode,
+  release,
+  reportFault,
+  reportLost,
+  type AcquireNodes,
+  type NodesGranted,
+  type NodeWanted,
+} from './messages.js';
+import { createPoolRequests, type OpenRequests, type Waiting } from './pool-requests.js';
 import type { RunSpec } from './spec.js';
 import type { Move } from './wishes.js';
 
@@ -34,21 +41,31 @@ export interface Crew {
    * A node whose hardware failed is not to come back at once.
    */
   replace(lost: string[], reason: string, hardware?: boolean): Promise<void>;
-  /**
-   * A fresh token, with which every node of the run has ended what older launches left, and refuses such from now on.
-   * Also takes the nodes' present addresses: a worker may have come back on another port.
-   */
-  fence(): Promise<number>;
+  /** A fresh token for a launch of members and spares, those that came meanwhile among them. */
+  newToken(): Promise<number>;
+  /** Takes the present addresses of some of its nodes. */
+  refresh(present: NodeInfo[]): void;
+  /** What goes on where this run continues as new. */
+  keep(): CrewKept;
   /** Gives everything back. */
   release(): Promise<void>;
+}
+
+/** Of a run that continues as new. */
+export interface CrewKept {
+  members: NodeInfo[];
+  spares: NodeInfo[];
+  keepers: NodeInfo[];
+  newcomers: NodeInfo[];
+  open: OpenRequests;
 }
 
 /**
  * @param spec read each time anew: a paused run may go on with another
  * @param arrived hears of each spare that was asked for and came
  */
-export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void): Crew {
-  const pool = createPoolRequests(spec, waiting);
+export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void, kept?: CrewKept): Crew {
+  const pool = createPoolRequests(spec, waiting, kept?.open);
   const { holder } = pool;
 
   function taken({ nodes, keepers }: NodesGranted): NodeInfo[] {
@@ -56,12 +73,20 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     return nodes;
   }
 
-  async function seekOne(): Promise<void> {
-    const grant = await pool.seek();
-    if (!grant) return;
-    const [node] = taken(grant);
-    crew.newcomers.push(node!);
-    arrived(node!.name);
+  /** Not waited for. */
+  function seekOne(again?: AcquireNodes): void {
+    const came = (grant: NodesGranted | undefined): void => {
+      if (!grant) return;
+      const [node] = taken(grant);
+      crew.newcomers.push(node!);
+      arrived(node!.name);
+    };
+    pool
+      .seek(again)
+      .then(came)
+      .catch((error: unknown) => {
+        if (!isCancellation(error)) log.warn('a spare was asked for in vain', { error: String(error) });
+      });
   }
 
   /** A spare, else the one that is asked for already, else a new one. */
@@ -85,10 +110,10 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
   }
 
   const crew: Crew = {
-    members: [],
-    spares: [],
-    keepers: [],
-    newcomers: [],
+    members: kept?.members ?? [],
+    spares: kept?.spares ?? [],
+    keepers: kept?.keepers ?? [],
+    newcomers: kept?.newcomers ?? [],
     get sought() {
       return pool.sought;
     },
@@ -101,10 +126,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     },
 
     seek(count) {
-      for (let more = count; more > 0; more--)
-        seekOne().catch((error: unknown) => {
-          if (!isCancellation(error)) log.warn('a spare was asked for in vain', { error: String(error) });
-        });
+      for (let more = count; more > 0; more--) seekOne();
     },
 
     welcome() {
@@ -147,18 +169,20 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       await giveUp(lost);
     },
 
-    async fence() {
+    newToken() {
       crew.welcome();
-      const token = await pool.newToken();
-      const input = { token, run: holder.workflowId, series: spec.series };
-      const fenced = async ({ name }: NodeInfo) => {
-        const answer = await onNode(name, spec.recovery).fenceNode(input);
-        return { ...infoOf(answer), ...(answer.access !== undefined && { access: answer.access }) };
-      };
-      const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
-      [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
-      return token;
+      return pool.newToken();
     },
+
+    refresh(present) {
+      const now = (node: NodeInfo) => present.find(({ name }) => name === node.name) ?? node;
+      [crew.members, crew.spares] = [crew.members.map(now), crew.spares.map(now)];
+    },
+
+    keep: () => ({
+      ...{ members: crew.members, spares: crew.spares, keepers: crew.keepers, newcomers: crew.newcomers },
+      open: pool.open(),
+    }),
 
     async release() {
       pool.forget();
@@ -171,5 +195,6 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       }
     },
   };
+  for (const request of kept?.open.seeking ?? []) seekOne(request);
   return crew;
 }

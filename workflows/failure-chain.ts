@@ -30,3 +30,7 @@ export const messageOf = (error: unknown): string => failureIn(error)?.message ?
 /** Whether ranks loaded something else than was planned. */
 export const startedWrong = (error: unknown): boolean =>
   (failureIn(error, 'CommandFailed')?.details?.[0] as { wrongStart?: string } | undefined)?.wrongStart !== undefined;
+
+/** Whether the run file was refused for what the series has. */
+export const cannotFollow = (error: unknown): boolean =>
+  (failureIn(error, 'InvalidInput')?.details?.[0] as { runFile?: string } | undefined)?.runFile === 'does not follow';

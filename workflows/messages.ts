@@ -75,7 +75,7 @@ export interface NodeWanted {
   why: string;
 }
 
-/** From a run to its generation: when to end, or not to after all. The last word holds. */
+/** From a run to its generation, or to the preparation of one: when to end, or not to after all. The last word holds. */
 export interface EndGeneration {
   token: number;
   ending?: Ending;
@@ -108,6 +108,21 @@ export interface GenerationNews {
   troubles?: string[];
 }
 
+/** From the preparation of a launch to its run, one thing at a time. */
+export interface PreparationNews {
+  token: number;
+  /** It begins with this phase. */
+  phase?: 'data' | 'restore' | 'weights';
+  /** Newest complete checkpoint, or 0, and the nodes of the run that hold nothing of the series. */
+  found?: { iteration: number; empty: string[] };
+  /** For the run's page; what `isKnown` was told before each launch, and is worth one line. */
+  note?: string;
+  isKnown?: true;
+  /** `null` when it no longer waits. */
+  waitsFor?: string | null;
+}
+
+export const preparationNews = defineSignal<[PreparationNews]>('preparationNews');
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
 export const checkpointReplicated = defineSignal<[CheckpointReplicated]>('checkpointReplicated');
 export const generationNews = defineSignal<[GenerationNews]>('generationNews');

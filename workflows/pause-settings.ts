@@ -4,6 +4,7 @@
  */
 import { ApplicationFailure } from '@temporalio/workflow';
 import { finish } from './conversation.js';
+import { cannotFollow, messageOf } from './failure-chain.js';
 import { targetOf } from './plan.js';
 import type { Settings } from './requests.js';
 import { note, type Run } from './run-generation.js';
@@ -46,14 +47,13 @@ export function settingsTried(run: Run): void {
 /** Whether this error refuses the settings of the last pause: then the run is paused again without them. */
 export function settingsRefused(run: Run, error: unknown): boolean {
   const { untried, state } = run;
-  // What an activity or a child raises comes wrapped: this is the workflow's own word on the run file.
-  if (!untried || !(error instanceof ApplicationFailure) || error.type !== 'InvalidInput') return false;
+  if (!untried || !cannotFollow(error)) return false;
   const { train, target, pause, told } = untried;
   delete run.untried;
   takeFile(run, { ...(run.file as object), train });
   state.target = target;
   run.wishes = { ...run.wishes, pause: run.wishes.pause ?? pause };
-  const how = `the settings are taken back (${told.join('; ')}), and the run is paused again: ${error.message}`;
+  const how = `the settings are taken back (${told.join('; ')}), and the run is paused again: ${messageOf(error)}`;
   note(run, how);
   finish(run, 'resumeTraining', how);
   return true;

@@ -27,19 +27,28 @@ const SILENT: Waiting = () => undefined;
 
 export type PoolRequests = ReturnType<typeof createPoolRequests>;
 
+/** What a run that continues as new has asked for and not got, or been told and not used. */
+export interface OpenRequests {
+  /** How many it has numbered. */
+  requests: number;
+  except: string[];
+  seeking: AcquireNodes[];
+  granted: NodesGranted[];
+}
+
 /** @param spec read each time anew: a paused run may go on with another */
-export function createPoolRequests(spec: RunSpec, waiting: Waiting) {
+export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenRequests) {
   const { workflowId, firstExecutionRunId: firstRunId } = workflowInfo();
   const holder: Holder = { workflowId, firstRunId };
-  const granted = new Map<string, NodesGranted>();
+  const granted = new Map(open?.granted.map((grant) => [grant.requestId, grant]));
   const tokens = new Map<string, number>();
   const places = new Map<string, string>();
   /** Requests for spares that are open. */
   const seeking = new Map<string, AcquireNodes>();
   /** Nodes that people told this run to do without. */
-  const except = new Set<string>();
+  const except = new Set<string>(open?.except);
   let waitsFor: AcquireNodes | undefined;
-  let requests = 0;
+  let requests = open?.requests ?? 0;
   const newId = (what: string) => `${firstRunId}/${what}-${++requests}`;
 
   setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
@@ -101,9 +110,11 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting) {
       await waitFor(request, () => granted.get(request.requestId));
       return take(request.requestId);
     },
-    /** One node when it is its turn; `undefined` when the run gave everything back meanwhile. */
-    async seek(): Promise<NodesGranted | undefined> {
-      const request: AcquireNodes = { ...newAcquire('spare', 1), spare: true };
+    /**
+     * One node when it is its turn; `undefined` when the run gave everything back meanwhile.
+     * @param request that was made before, and may not have arrived
+     */
+    async seek(request: AcquireNodes = { ...newAcquire('spare', 1), spare: true }): Promise<NodesGranted | undefined> {
       const { requestId } = request;
       seeking.set(requestId, request);
       await tell((pool) => pool.signal(acquire, request), SILENT);
@@ -119,6 +130,10 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting) {
       const [open] = seeking.values();
       if (open) await waitFor({ ...open, spare: false }, first);
     },
+    /** For whoever continues this run. */
+    open: (): OpenRequests => ({
+      ...{ requests, except: [...except], seeking: [...seeking.values()], granted: [...granted.values()] },
+    }),
     doWithout: (node: string): void => void except.add(node),
     /** What comes from now on has been given back already. */
     forget: (): void => seeking.clear(),

@@ -2,12 +2,14 @@
 import {
   ApplicationFailure,
   CancellationScope,
+  continueAsNew,
   isCancellation,
   log,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
 import { afterStop, betweenGenerations, ended } from './between-generations.js';
+import { isToContinue, keep, type Kept } from './continued.js';
 import { onControl } from './contract.js';
 import { converse, finishAll, spareArrived, wantedEnding } from './conversation.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
@@ -21,8 +23,41 @@ import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js
 import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
 
-export async function pretrain(input: unknown): Promise<PretrainResult> {
-  const parsed = parseRunSpec(input, seriesDefault());
+/** @param told by the execution that this one continues; a person tells nothing */
+export async function pretrain(input: unknown, told?: Kept): Promise<PretrainResult> {
+  const kept = workflowInfo().continuedFromExecutionRunId === undefined ? undefined : told;
+  const run = begin(input, kept);
+  const { state, crew } = run;
+  let goesOn = false;
+  try {
+    if (!kept) await crew.lease();
+    const trained = await trainToTarget(run);
+    if (trained === 'history full') {
+      goesOn = true;
+      return await continueAsNew<typeof pretrain>(run.file, keep(run));
+    }
+    enterPhase(state, 'report', Date.now());
+    finishAll(run, trained.message);
+    const report = await writeReport(state, trained);
+    enterPhase(state, 'done', Date.now());
+    show(run);
+    return { ...trained, ...(report && { report }) };
+  } catch (error) {
+    if (goesOn) throw error;
+    enterPhase(state, 'failed', Date.now());
+    const how = isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`;
+    finishAll(run, how);
+    note(run, how);
+    // The failure that says what happened, not the layers of calls that it came through.
+    throw isCancellation(error) ? error : (failureIn(error) ?? error);
+  } finally {
+    if (!goesOn) await CancellationScope.nonCancellable(() => crew.release());
+  }
+}
+
+/** Reads the run file, and hears from now on what is asked and told. */
+function begin(input: unknown, kept?: Kept): Run {
+  const parsed = parseRunSpec(input, kept?.state.series ?? seriesDefault());
   if ('problems' in parsed)
     throw ApplicationFailure.nonRetryable(describeProblems(parsed.problems), 'InvalidInput', parsed.problems);
   const { spec } = parsed;
@@ -33,17 +68,20 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
       `this workflow id cannot name a run: expected at most ${MAX_RUN_NAME} characters and more than dots`,
       'InvalidInput',
     );
-  const state = newState(name, spec.series, spec.train.iterations);
+  const state = kept?.state ?? newState(name, spec.series, spec.train.iterations);
   state.tokensPerIteration = spec.train.globalBatch * spec.train.seqLength;
   state.devices = spec.cluster.devicesPerNode;
   const crew = createCrew(
     spec,
     (what) => waitingOf(run)(what),
     (node) => spareArrived(run, node),
+    kept?.crew,
   );
   const run: Run = {
-    ...{ spec, name, state, crew, file: input },
-    ...{ wishes: noWishes(), passed: [], lostSpares: [], empty: new Set() },
+    ...{ spec, name, crew, file: input, isRefilling: false },
+    ...{ state, wishes: noWishes(), passed: [], lostSpares: [] },
+    ...kept,
+    ...{ empty: new Set(kept?.empty), crew },
   };
   setHandler(status, () => describeRun(state), {
     description: "The run's page: phase, nodes, iteration, loss, pace, checkpoint, what it waits for, what was asked",
@@ -51,32 +89,16 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   setHandler(runState, () => state, { description: 'The same as JSON, with curves, timeline and requests' });
   followNews(run);
   converse(run);
-  try {
-    await crew.lease();
-    const trained = await trainToTarget(run);
-    enterPhase(state, 'report', Date.now());
-    finishAll(run, trained.message);
-    const report = await writeReport(state, trained);
-    enterPhase(state, 'done', Date.now());
-    show(run);
-    return { ...trained, ...(report && { report }) };
-  } catch (error) {
-    enterPhase(state, 'failed', Date.now());
-    const how = isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`;
-    finishAll(run, how);
-    note(run, how);
-    // The failure that says what happened, not the layers of calls that it came through.
-    throw isCancellation(error) ? error : (failureIn(error) ?? error);
-  } finally {
-    await CancellationScope.nonCancellable(() => crew.release());
-  }
+  if (kept) show(run);
+  return run;
 }
 
 /** Prepares and trains, generation after generation, until this run's last iteration is saved and copied. */
-async function trainToTarget(run: Run): Promise<PretrainResult> {
+async function trainToTarget(run: Run): Promise<PretrainResult | 'history full'> {
   const { state, crew } = run;
   let again = 0;
   for (;;) {
+    if (isToContinue(run)) return 'history full';
     try {
       await betweenGenerations(run);
       const launch = await prepareLaunch(run);

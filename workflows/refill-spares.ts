@@ -46,7 +46,7 @@ async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
   const { token, run, series } = input;
-  const { access } = await own.fenceNode({ token, run, series });
+  const { access } = await own.fenceNode({ token, run, series, probe: run });
   await runChild(
     prepareData,
     {

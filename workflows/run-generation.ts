@@ -14,6 +14,7 @@ import { blame } from './failure-cause.js';
 import { noteHeld, noteTrained } from './ledger.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
+import type { PreparedData } from './prepare-data.js';
 import { decide } from './recovery.js';
 import { refillSpares } from './refill-spares.js';
 import { relayEnding } from './relay-ending.js';
@@ -47,6 +48,10 @@ export interface Run {
   lostSpares: string[];
   /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */
   empty: Set<string>;
+  /** What the last launch found on every node: the next ones do not ask the hub again what the dataset is. */
+  data?: PreparedData;
+  /** Spares are being replaced or made ready; also for a while after the generation that needed them. */
+  isRefilling: boolean;
 }
 
 export async function runGeneration(
@@ -67,11 +72,13 @@ export async function runGeneration(
   // When the run is cancelled nobody waits for it.
   relaying.catch(() => undefined);
   const refilling = new CancellationScope({ cancellable: true });
+  run.isRefilling = true;
   refilling
     .run(() => refillSpares(run, input))
     .catch((error: unknown) => {
       if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
-    });
+    })
+    .finally(() => (run.isRefilling = false));
   const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
     isOver = true;
     refilling.cancel();

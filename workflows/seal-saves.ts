@@ -12,7 +12,7 @@ export interface Sealing {
   timing: Timing;
   /** Nodes of the run: one of them that is lost is to be replaced. Of others there is just less. */
   own: Set<string>;
-  note: (text: string) => void;
+  note: (text: string) => Promise<void>;
 }
 
 export const findSaves = (listings: NodeSaves[], sealing: Sealing): Promise<NodeSaves[]> =>
@@ -41,7 +41,7 @@ export async function sealLeft(found: NodeSaves[], sealing: Sealing): Promise<No
       }),
     );
     if ((newestComplete(now, shards)?.iteration ?? 0) < iteration) continue;
-    sealing.note(`iteration ${iteration} was saved, and is sealed only now on ${nodes.join(', ')}`);
+    await sealing.note(`iteration ${iteration} was saved, and is sealed only now on ${nodes.join(', ')}`);
     break;
   }
   return now;
@@ -53,7 +53,7 @@ async function orLess<T>({ own, note }: Sealing, node: string, ask: () => Promis
   } catch (error) {
     if (isCancellation(error) || (lostNode(error) !== undefined && own.has(node))) throw error;
     log.warn('saves that nobody has sealed are left', { node, error: String(error) });
-    note(`what ${node} has not sealed is not used: ${messageOf(error)}`);
+    await note(`what ${node} has not sealed is not used: ${messageOf(error)}`);
     return undefined;
   }
 }

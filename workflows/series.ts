@@ -2,17 +2,19 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { trainedWith, type NodeListing } from './checkpoints.js';
 import type { Artifact } from './contract.js';
-import { note, type Run } from './run-generation.js';
 import { followOn, identityOf, type SeriesIdentity } from './series-identity.js';
+import type { RunSpec } from './spec.js';
 
-/** What the series is trained with from here on. Throws where this run file cannot follow on the newest checkpoint. */
+/**
+ * What the series is trained with from here on, and what of that has changed. Throws where this run file cannot follow
+ * on the newest checkpoint: `InvalidInput`, whose details say that it is the run file's fault.
+ */
 export function mayFollow(
-  run: Run,
+  spec: RunSpec,
   listings: NodeListing[],
   newest: number | undefined,
   dataset?: Artifact,
-): SeriesIdentity {
-  const { spec, state } = run;
+): { identity: SeriesIdentity; notes: string[] } {
   const before = trainedWith(listings, newest);
   const now = { ...identityOf(spec), ...(dataset && { 'dataset content': dataset.digest.slice(0, 12) }) };
   const { identity, refusal, notes } = followOn(before?.identity, now, spec, newest !== undefined);
@@ -21,8 +23,7 @@ export function mayFollow(
     throw ApplicationFailure.nonRetryable(
       `the run file does not fit what ${since} was trained with: ${refusal}. No checkpoint was changed`,
       'InvalidInput',
+      { runFile: 'does not follow' },
     );
-  for (const text of notes.map((what) => `since ${since}: ${what}`))
-    if (!state.events.some((event) => event.text === text)) note(run, text);
-  return identity;
+  return { identity, notes: notes.map((what) => `since ${since}: ${what}`) };
 }

@@ -123,10 +123,10 @@ export function thinned(points: RunState['curve'], max: number): RunState['curve
 const RAREST_NEWS = 15 * 60_000;
 
 /**
- * Whether a generation that is `age` old and last spoke `silent` ago tells its run something again. Rarer with age:
- * a run takes 10,000 signals and 51,200 events in its life, and a word a minute would use them up in a week.
+ * Whether a generation that is `age` old and last spoke `silent` ago tells its run something again. Rarer with age: each
+ * word is four events of the run, which continues as new only between generations.
  */
-export const isNewsDue = (age: number, silent: number): boolean => silent >= Math.min(RAREST_NEWS, age / 100);
+export const isNewsDue = (age: number, silent: number): boolean => silent >= Math.min(RAREST_NEWS, age / 40);
 
 /** @param from where a generation begins */
 export function enterPhase(state: RunState, phase: RunState['phase'], at: number, from?: number): void {

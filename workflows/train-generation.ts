@@ -25,15 +25,16 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   const members = new Map<string, MemberFailure>();
   let results: WatchResult[] | Interrupted = [];
   let wrong = false;
+  const watching = new CancellationScope({ cancellable: true });
 
   try {
     if (!input.attached) await launchAll(input);
-    results = await watchAll(input, progress);
+    results = await watchAll(input, progress, watching);
   } catch (error) {
     const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
     if (node === undefined) {
       await CancellationScope.nonCancellable(async () => {
-        await stopAll(input, progress, members);
+        await stopAll(input, progress, members, watching);
         await keepLastSave(input, progress, [...members.values()]);
       });
       throw error;
@@ -45,14 +46,14 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   if (results === 'history full')
     return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
   if (results === 'asked') {
-    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members));
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, watching));
     return { outcome: 'stopped', ...progress.summary(), members: brief([...members.values()]) };
   }
   if (results.length > 0) judge(input, results, members);
   if (results.length === 0 || members.size > 0) {
     await CancellationScope.nonCancellable(async () => {
       await sleep(EVIDENCE);
-      await stopAndKeep(input, progress, members, wrong);
+      await stopAndKeep(input, progress, members, watching, wrong);
     });
     return { outcome: 'failed', ...progress.summary(), members: brief([...members.values()]) };
   }
@@ -67,9 +68,10 @@ async function stopAndKeep(
   input: GenerationInput,
   progress: Progress,
   members: Map<string, MemberFailure>,
+  watching: CancellationScope,
   unsaved = false,
 ): Promise<void> {
-  await stopAll(input, progress, members, unsaved);
+  await stopAll(input, progress, members, watching, unsaved);
   for (const { evidence } of members.values()) progress.reached(evidence?.lastIteration ?? 0);
   if (!unsaved) await keepLastSave(input, progress, [...members.values()]);
   await progress.tell();
@@ -115,13 +117,18 @@ async function stopAll(
   input: GenerationInput,
   progress: Progress,
   members: Map<string, MemberFailure>,
+  watching: CancellationScope,
   unsaved = false,
 ): Promise<void> {
   const { timing } = input;
-  const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
-  const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
+  let over: number | undefined;
   for (let wait = 2_000; ; wait = Math.min(wait * 2, 60_000)) {
     const unconfirmed = await stopEach(input, members, unsaved);
+    // Not before: those whose ranks have ended end by themselves, which is an event less of each. The lease of the others
+    // lasts as long as they are watched.
+    watching.cancel();
+    over ??= Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
+    const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
     const left = over - Date.now();
     if (unconfirmed.length < input.nodes.length || left <= 0) return progress.stopping();
     progress.stopping(`no node confirms that its ranks have ended: asked again until ${until}; ${few(unconfirmed)}`);

@@ -10,11 +10,17 @@ import { patienceWith } from './witnesses.js';
 /** Why watching ended before the ranks did: somebody asked for it, or the history is to be continued as new. */
 export type Interrupted = 'asked' | 'history full';
 
-/** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
-export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | Interrupted> {
+/**
+ * Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw.
+ * @param scope in which the others are still watched then, for whoever stops them to cancel: most end with their ranks
+ */
+export async function watchAll(
+  input: GenerationInput,
+  progress: Progress,
+  scope: CancellationScope,
+): Promise<WatchResult[] | Interrupted> {
   let results: WatchResult[] = [];
   let interrupted: Interrupted | undefined;
-  const scope = new CancellationScope({ cancellable: true });
   try {
     await scope.run(async () => {
       const watches = input.nodes.map((node, rank) =>
@@ -37,7 +43,6 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
   } catch (error) {
     // Unless the run is cancelled at this very moment: the next execution would not hear of it.
     if (interrupted && isCancellation(error) && !CancellationScope.current().consideredCancelled) return interrupted;
-    scope.cancel();
     throw error;
   }
   scope.cancel();

@@ -1,12 +1,19 @@
 import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createCheckNode, createListProbes } from '../../activities/check-node.js';
+import { createCheckNode } from '../../activities/check-node.js';
+import { sealArtifact } from '../../activities/artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { pause } from '../../activities/process.js';
+import { leaveProbe } from '../../activities/storage-probe.js';
+import type { Artifact } from '../../workflows/contract.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
 
-const input = { run: 'r', diskBytes: 1, devices: 1, nodes: 2, release: '26.0.0' as const, hcclPort: 60_000 };
+const input = {
+  ...{ run: 'r', diskBytes: 1, devices: 1, nodes: 2, release: '26.0.0' as const, hcclPort: 60_000 },
+  ...{ first: 'n1', artifacts: [] },
+};
 const check = (deps: NodeDeps, more = {}) => run(createCheckNode(deps), { ...input, ...more });
 
 async function program(path: string, script: string): Promise<string> {
@@ -117,26 +124,47 @@ describe('a node that is not fit says what is missing and what to do', () => {
   });
 });
 
-describe('probes', () => {
-  it('show on shared storage all nodes, on a disk of its own one', async () => {
+describe('storage', () => {
+  const seen = async (nodes: NodeDeps[]) => {
+    for (const node of nodes) await leaveProbe(node, 'r');
+    return (await Promise.all(nodes.map((node) => check(node)))).map(({ seesFirst }) => seesFirst);
+  };
+
+  it('is shared by those that see what the first one left', async () => {
     const shared = await tempDir();
     const nodes = [
       await fitNode('n1', { dataDir: shared }),
       await fitNode('n2', { dataDir: shared }),
       await fitNode('n3'),
     ];
-    for (const node of nodes) await check(node);
-    const seen = await Promise.all(nodes.map((node) => run(createListProbes(node), { run: 'r' })));
-    expect(seen).toEqual([['n1', 'n2'], ['n1', 'n2'], ['n3']]);
+    expect(await seen(nodes)).toEqual([true, true, false]);
   });
 
-  it('show nodes apart that have the same storage under other paths: their trainers name index caches otherwise', async () => {
+  it('is not, where it has another path: trainers name index caches by that', async () => {
     const shared = await tempDir();
     const nodes = [await fitNode('n1'), await fitNode('n2')];
     for (const { dataDir } of nodes) await symlink(shared, join(dataDir, 'datasets'));
-    for (const node of nodes) await check(node);
-    const seen = await Promise.all(nodes.map((node) => run(createListProbes(node), { run: 'r' })));
-    expect(seen).toEqual([['n1'], ['n2']]);
+    expect(await seen(nodes)).toEqual([true, false]);
     expect(await readdir(join(shared, '.probes/r'))).toEqual(['n1', 'n2']);
+  });
+});
+
+describe('what the run brought here before', () => {
+  it('is asked after, and missed when it is not there, is another, or was written to since', async () => {
+    const deps = await fitNode();
+    const dirs = ['datasets/a', 'datasets/b', 'datasets/c'];
+    const artifacts: Artifact[] = [];
+    for (const dir of dirs) {
+      await mkdir(join(deps.dataDir, dir), { recursive: true });
+      await writeFile(join(deps.dataDir, dir, 'x.bin'), dir);
+      artifacts.push(await sealArtifact(deps.dataDir, dir));
+    }
+    const lacks = async (asked: Artifact[]) => (await check(deps, { artifacts: asked })).lacks;
+    expect(await lacks(artifacts)).toEqual([]);
+    await pause(20);
+    await writeFile(join(deps.dataDir, dirs[1]!, 'x.bin'), 'datasets/d');
+    const other = { ...artifacts[2]!, digest: artifacts[0]!.digest };
+    const never = { ...artifacts[0]!, dir: 'datasets/never' };
+    expect(await lacks([artifacts[0]!, artifacts[1]!, other, never])).toEqual([dirs[1], dirs[2], never.dir]);
   });
 });

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createPingNode } from '../../activities/fence-node.js';
+import { createFenceNode, createPingNode } from '../../activities/fence-node.js';
 import { findLaunched } from '../../activities/process.js';
 import { bothUp, fakeNode, fence, launch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
@@ -87,6 +87,27 @@ describe('an answer', () => {
     expect(await ping(deps)).toEqual({ ...info, token: 0 });
     await launch(deps, 7);
     expect(await ping(deps)).toEqual({ ...info, token: 7 });
-    expect(await fence(deps, 9)).toEqual({ ...info, token: 8, access: expect.any(String) as string });
+    const nothing = { checkpoints: [], saves: { iterations: [], launch: expect.any(Object) as object } };
+    expect(await fence(deps, 9)).toEqual({ ...info, token: 8, access: expect.any(String) as string, ...nothing });
+  });
+
+  it('tells what ranks had saved when they were ended, and not before', async () => {
+    const deps = await fakeNode();
+    await launch(deps, 3);
+    await bothUp(deps);
+    await mkdir(join(deps.dataDir, 'series/s/checkpoints/iter_0000005/mp_rank_00'), { recursive: true });
+    expect((await fence(deps, 5)).saves).toMatchObject({ iterations: [5], launch: { token: 3 } });
+    expect(await findLaunched(deps.dataDir)).toEqual([]);
+  });
+
+  it('gives the run no other token for the files while the one that it has is good', async () => {
+    const deps = await fakeNode();
+    const { access } = await fence(deps, 5);
+    const again = (more: object) =>
+      run(createFenceNode(deps), { token: 6, run: 'r', series: 's', probe: 'r', ...more }).then((it) => it.access);
+    expect(await again({ access })).toBe(access);
+    expect(await again({ access, series: 'other' })).not.toBe(access);
+    expect(await again({ access: 'x'.repeat(43) })).not.toBe('x'.repeat(43));
+    expect(await again({})).not.toBe(access);
   });
 });

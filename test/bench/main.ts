@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   recovery: () => import('./recovery/main.js'),
   overhead: () => import('./overhead/main.js'),
   scale: () => import('./scale/main.js'),
+  month: () => import('./month/main.js'),
   transfer: () => import('./transfer.js'),
 };
 

@@ -77,7 +77,7 @@ export async function startFakeCluster(
     async node(name, changes = {}) {
       const calls: string[] = [];
       const info: NodeInfo = { name: `${name}-${id}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' };
-      const activities = recorded({ ...quietNode(info), ...changes }, calls);
+      const activities = recorded(quietNode(info, changes), calls);
       const begin = async () => {
         const end = running(await Worker.create({ connection: native, taskQueue: `node-${info.name}`, activities }));
         ending.push(end);

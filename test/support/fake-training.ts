@@ -28,7 +28,8 @@ export const launchInput = (token: number, leaseSeconds = 60): LaunchTrainingInp
 export const idOf = (token: number) => ({ run: 'r', generation: token, token });
 
 /** As a run does before each launch. */
-export const fence = (deps: NodeDeps, token: number) => run(createFenceNode(deps), { token, run: 'r', series: 's' });
+export const fence = (deps: NodeDeps, token: number) =>
+  run(createFenceNode(deps), { token, run: 'r', series: 's', probe: 'r' });
 
 export const launch = (deps: NodeDeps, token: number, leaseSeconds?: number) =>
   run(createLaunchTraining(deps), launchInput(token, leaseSeconds));

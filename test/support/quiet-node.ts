@@ -1,20 +1,25 @@
 /** What a node answers that has nothing to do. */
+import { checkpointsDir } from '../../workflows/plan.js';
 import type { NodeActivities, NodeInfo } from '../../workflows/contract.js';
 
-/** A node on which everything is there already and training ends at once, well. */
-export function quietNode(info: NodeInfo): NodeActivities {
+/** A node on which everything is there already and training ends at once, well, but for what it is told to do otherwise. */
+export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {}): NodeActivities {
   const artifact = (dir: string) => ({ dir, digest: 'd', files: 1, bytes: 1 });
-  return {
+  const node: NodeActivities = {
     pingNode: () => Promise.resolve({ ...info, token: 0 }),
     probePeer: () => Promise.resolve({ reachable: false }),
     admitRun: () => Promise.resolve({ access: 'a' }),
-    fenceNode: ({ token }) => Promise.resolve({ ...info, token }),
-    checkNode: () =>
+    fenceNode: async ({ token, series }) => ({
+      ...{ ...info, token },
+      checkpoints: await node.listCheckpoints({ dir: checkpointsDir(series) }),
+      saves: await node.findSaves({ series }),
+    }),
+    checkNode: ({ first }) =>
       Promise.resolve({
         ...{ name: info.name, hostname: info.name, versions: {}, freeBytes: 1e12 },
         ...{ clock: Date.now(), fingerprint: 'f', freePort: 1 },
+        ...{ seesFirst: first === info.name, lacks: [] },
       }),
-    listProbes: () => Promise.resolve([info.name]),
     listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1 }] }),
     fetchFiles: ({ dir }) => Promise.resolve(artifact(dir)),
     preprocessShard: ({ key }) =>
@@ -32,5 +37,7 @@ export function quietNode(info: NodeInfo): NodeActivities {
       Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } }),
     stopTraining: () => Promise.resolve({ node: info.name, confirmed: true, logPath: '/log' }),
     replicateCheckpoint: ({ until }) => Promise.resolve({ iteration: until }),
+    ...changes,
   };
+  return node;
 }

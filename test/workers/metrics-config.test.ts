@@ -22,6 +22,7 @@ it.each(['9464', 'somewhere:9464', '127.0.0.1:99999', '1.2:80'])('PRETRAIN_METRI
 it.each([
   ['qwen/gen-3', { run: 'qwen', generation: 3 }],
   ['a/b/data', { run: 'a/b' }],
+  ['a/b/prepare-2', { run: 'a/b' }],
   ['qwen', { run: 'qwen' }],
   ['pool-default', {}],
   [undefined, {}],

@@ -58,11 +58,22 @@ describe.concurrent('a run', () => {
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
   });
 
+  it('asks nothing of a node by itself, so that its own history does not grow with them', async (test) => {
+    const cluster = await startFakeCluster(test);
+    for (const name of ['a', 'b', 'c']) await cluster.node(name);
+    const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 } }));
+    await result(handle);
+    const { events } = await handle.fetchHistory();
+    const queues = events!.flatMap(({ activityTaskScheduledEventAttributes: of }) => of?.taskQueue?.name ?? []);
+    // The report.
+    expect(queues).toEqual([cluster.taskQueue]);
+  });
+
   it('asks again for a quick step that a worker took and never answered, as one that was killed', async (test) => {
     const cluster = await startFakeCluster(test);
     let asked = 0;
-    const listProbes = (): Promise<string[]> => (asked++ === 0 ? sleepFor(12_000).then(() => []) : Promise.resolve([]));
-    await cluster.node('a', { listProbes });
+    const launchTraining = (): Promise<void> => (asked++ === 0 ? sleepFor(12_000) : Promise.resolve());
+    await cluster.node('a', { launchTraining });
     await cluster.node('b');
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
     expect(asked).toBe(2);

@@ -15,7 +15,10 @@ import { machineText, npuNode } from '../../support/npu-machine.js';
 import { tempDir } from '../../support/temp-dir.js';
 import { run } from '../../support/test-node.js';
 
-const input = { run: 'r', diskBytes: 1, nodes: 2, release: '26.0.0' as const, hcclPort: 60_000 };
+const input = {
+  ...{ run: 'r', diskBytes: 1, nodes: 2, release: '26.0.0' as const, hcclPort: 60_000 },
+  ...{ first: 'n1', artifacts: [] },
+};
 const check = (deps: NodeDeps, more = {}) => run(createCheckNode(deps), { ...input, devices: deps.devices, ...more });
 
 describe('a machine that is well', () => {

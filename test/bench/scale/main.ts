@@ -11,12 +11,13 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { pause } from '../../../infra/demo/part.js';
 import { startStack, type Stack } from '../../../infra/demo/stack.js';
-import { startFleet, type Fleet } from './fleet.js';
-import { historyOf } from './history.js';
+import { patiently, startFleet, type Fleet } from './fleet.js';
+import { heartbeatLoad } from './heartbeats.js';
+import { historyOf, type History } from './history.js';
 
 const { values } = parseArgs({
   options: {
@@ -31,13 +32,15 @@ const SERVER = ['frontend.namespaceCount=20000', 'frontend.namespaceRPS=20000'];
 const DEVICES = 8;
 const ITERATIONS = 20;
 /**
- * A launch and a relaunch as multiples of a bare fan-out; events of a gang's launch, watch and stop, and of everything, a
- * node; payloads. The first two hold for many nodes: few are launched in less time than a run waits on purpose.
+ * A launch and a relaunch as multiples of a bare fan-out; events of a gang's launch, watch and stop, and of everything
+ * from a loss to the end of the gang after it, a node; payloads. The first two hold for many nodes: few are launched in
+ * less time than a run waits on purpose.
  */
 const MANY = 1000;
 const BARS = { launch: 3, relaunch: 6, gangEvents: 10, allEvents: 20, payload: 200_000 };
+const GANG = ['launchTraining', 'watchTraining', 'stopTraining'];
 /** A launch takes at most that long, or never comes. */
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 600_000;
 /** Room that a generation gives its members' logs before the stop. */
 const EVIDENCE_MS = 2_000;
 /** With no more than that: every node answers at once, and the machine is busy only with the messages. */
@@ -53,9 +56,9 @@ interface Row {
   /** From the switching off until the generation knew; from there until the next is launched everywhere. */
   noticed: number;
   relaunch: number;
-  /** Of one generation: its own history, and what it adds to its run's. */
-  events: { generation: number; run: number };
-  bytes: { generation: number; run: number };
+  /** Of the first generation, that a loss ended; of what its launch, watch and stop took of that; of the second's preparation. */
+  events: { generation: number; gang: number; preparation: number; first: number; run: number };
+  bytes: { generation: number; preparation: number; run: number };
   largestPayload: number;
   memoryMb: { server: number; control: number };
 }
@@ -72,6 +75,10 @@ async function measure(nodes: number): Promise<Row> {
     });
     const bare = await fanOuts(stack, fleet.names.slice(0, nodes));
     return await oneRun(stack, fleet, nodes, bare);
+  } catch (error) {
+    // At once: a call that is still being repeated when the connection closes ends the process.
+    process.stderr.write(`bench scale: ${nodes} nodes: ${inspect(error)}\n`);
+    throw error;
   } finally {
     await Promise.race([fleet?.close(), pause(20_000)]);
     await stack.stop();
@@ -91,7 +98,8 @@ async function fanOuts({ address, client }: Stack, nodes: string[]): Promise<num
     for (let round = 0; round < Number(values['fan-outs']); round++) {
       const began = Date.now();
       const workflowId = `bare-${round}`;
-      await client.workflow.execute('bareFanOut', { workflowId, taskQueue: 'bare', args: [{ nodes }] });
+      const handle = await client.workflow.start('bareFanOut', { workflowId, taskQueue: 'bare', args: [{ nodes }] });
+      await patiently(() => handle.result());
       seconds.push((Date.now() - began) / 1000);
     }
   });
@@ -113,20 +121,27 @@ async function oneRun({ client, server, control }: Stack, fleet: Fleet, nodes: n
   await launched(() => historyOf(client, 'run/gen-2'), nodes);
   const memoryMb = { server: await residentMb(server.pid!), control: await residentMb(control.pid!) };
   fleet.finish();
-  await run.result();
-  const [first, second, whole] = await Promise.all(
-    ['run/gen-1', 'run/gen-2', 'run'].map((id) => historyOf(client, id)),
-  );
-  const knewAt = first!.scheduled('stopTraining') - EVIDENCE_MS;
+  await patiently(() => run.result());
+  const [first, second, whole, prepared, again, data] = (await Promise.all(
+    ['run/gen-1', 'run/gen-2', 'run', 'run/prepare-1', 'run/prepare-2', 'run/data'].map((id) =>
+      patiently(() => historyOf(client, id)),
+    ),
+  )) as [History, History, History, History, History, History];
+  const knewAt = first.scheduled('stopTraining') - EVIDENCE_MS;
   return {
     ...{ nodes, bare, memoryMb },
-    firstLaunch: (first!.completed('launchTraining') - began) / 1000,
-    launch: (first!.completed('launchTraining') - first!.scheduled('launchTraining')) / 1000,
+    firstLaunch: (first.completed('launchTraining') - began) / 1000,
+    launch: (first.completed('launchTraining') - first.scheduled('launchTraining')) / 1000,
     noticed: (knewAt - struck) / 1000,
-    relaunch: (second!.completed('launchTraining') - knewAt) / 1000,
-    events: { generation: first!.events, run: whole!.events - before.events },
-    bytes: { generation: first!.bytes, run: whole!.bytes - before.bytes },
-    largestPayload: Math.max(...[first!, second!, whole!].map(({ largestPayload }) => largestPayload)),
+    relaunch: (second.completed('launchTraining') - knewAt) / 1000,
+    events: {
+      ...{ generation: first.events, gang: first.eventsOf(GANG), preparation: again.events },
+      ...{ first: prepared.events + data.events, run: whole.events - before.events },
+    },
+    bytes: { generation: first.bytes, preparation: again.bytes, run: whole.bytes - before.bytes },
+    largestPayload: Math.max(
+      ...[first, second, whole, prepared, again, data].map(({ largestPayload }) => largestPayload),
+    ),
   };
 }
 
@@ -161,12 +176,12 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 /** Each bar with its figure, and whether it holds. */
 const judged = (row: Row) => {
   const bare = median(row.bare);
-  const { generation, run } = row.events;
+  const { generation, gang, preparation, run } = row.events;
   const figures = {
     launch: row.launch / bare,
     relaunch: row.relaunch / bare,
-    gangEvents: generation / row.nodes,
-    allEvents: (generation + run) / row.nodes,
+    gangEvents: gang / row.nodes,
+    allEvents: (generation + preparation + run) / row.nodes,
     payload: row.largestPayload,
   };
   return (Object.keys(BARS) as (keyof typeof BARS)[]).map((name) => ({
@@ -181,7 +196,8 @@ function describe(row: Row): string {
   return [
     `${nodes} nodes: bare fan-out ${row.bare.map((seconds) => seconds.toFixed(1)).join(', ')} s; from the run's start to its launch everywhere ${row.firstLaunch.toFixed(1)} s, of which the launch ${row.launch.toFixed(1)} s`,
     `  a lost node noticed after ${row.noticed.toFixed(1)} s, launched again ${row.relaunch.toFixed(1)} s later (2 s for members' logs, and a pause of 1 s, included)`,
-    `  a generation: ${events.generation} events, ${kb(bytes.generation)}; in its run ${events.run} events, ${kb(bytes.run)}; server ${memoryMb.server.toFixed(0)} MB, control worker ${memoryMb.control.toFixed(0)} MB`,
+    `  a generation: ${events.generation} events, ${kb(bytes.generation)}, of which launch, watch and stop ${events.gang}; its preparation ${events.preparation}, ${kb(bytes.preparation)}; in its run ${events.run}, ${kb(bytes.run)}; before the first launch ${events.first}`,
+    `  server ${memoryMb.server.toFixed(0)} MB, control worker ${memoryMb.control.toFixed(0)} MB`,
     ...judged(row).map(
       ({ name, figure, bar, holds, judged }) =>
         `  ${name.padEnd(12)} ${figure.toFixed(figure < 100 ? 1 : 0).padStart(8)}   bar ${bar}   ${judged ? (holds ? 'holds' : 'FAILS') : `at ${MANY} nodes`}`,
@@ -190,7 +206,8 @@ function describe(row: Row): string {
 }
 
 async function scale(): Promise<boolean> {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  // Each worker's own heartbeat to the server, which here all come from one process.
+  Runtime.install({ logger: new DefaultLogger('ERROR'), workerHeartbeatInterval: 0 });
   const rows: Row[] = [];
   for (const nodes of values.nodes.split(',').map(Number)) {
     if (!Number.isInteger(nodes) || nodes < 2)
@@ -198,6 +215,7 @@ async function scale(): Promise<boolean> {
     rows.push(await measure(nodes));
     say(describe(rows.at(-1)!));
   }
+  for (const { nodes } of rows) say(heartbeatLoad(nodes));
   const bars = rows.map((row) => ({ nodes: row.nodes, bars: judged(row) }));
   if (values.json) say(JSON.stringify({ rows, bars }));
   return bars.every(({ bars: each }) => each.every(({ judged, holds }) => holds || !judged));

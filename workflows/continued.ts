@@ -1,0 +1,31 @@
+/**
+ * A run's own history is kept short: it continues as new between generations, with all that it knows, so that a run of
+ * months never comes near the server's limits of 51,200 events, 10,000 signals and 2,000 updates.
+ */
+import { allHandlersFinished, CancellationScope, workflowInfo } from '@temporalio/workflow';
+import type { CrewKept } from './crew.js';
+import type { Run } from './run-generation.js';
+
+/** One generation of six hours takes some 600 events more. */
+const MANY_EVENTS = 1_000;
+
+/** What a run that continues is told beside its run file: plain JSON. */
+export type Kept = Pick<Run, 'state' | 'wishes' | 'passed' | 'untried' | 'lostSpares' | 'data'> & {
+  empty: string[];
+  crew: CrewKept;
+};
+
+/** Whether this is the time to continue as new. Between generations only: nothing else is under way then. */
+export function isToContinue({ isRefilling }: Run): boolean {
+  const { historyLength, continueAsNewSuggested } = workflowInfo();
+  const isLong = historyLength > MANY_EVENTS || continueAsNewSuggested;
+  // Whoever continues would not hear of a cancellation.
+  const isFree = !isRefilling && allHandlersFinished() && !CancellationScope.current().consideredCancelled;
+  return isLong && isFree;
+}
+
+export const keep = ({ state, wishes, passed, untried, lostSpares, data, empty, crew }: Run): Kept => ({
+  ...{ state, wishes, passed, lostSpares, empty: [...empty], crew: crew.keep() },
+  ...(untried && { untried }),
+  ...(data && { data }),
+});

@@ -1,0 +1,122 @@
+/**
+ * Everything before a launch that asks each node: fenced, looked through, checked, given data and weights, the newest
+ * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
+ */
+import { getExternalWorkflowHandle, log, setHandler } from '@temporalio/workflow';
+import { checkNodes } from './check.js';
+import { runChild } from './child.js';
+import { fenceAll } from './fence-all.js';
+import { findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
+import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
+import { checkpointsDir, targetOf, type Start } from './plan.js';
+import type { PreparationInput, Prepared } from './preparation.js';
+import { prepareData, type PreparedData } from './prepare-data.js';
+import { prepareWeights } from './prepare-weights.js';
+import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
+import { mayFollow } from './series.js';
+import { allShards, placeNodes } from './topology.js';
+import { setAside } from './unsealed.js';
+
+export async function prepareGeneration(told: PreparationInput): Promise<Prepared> {
+  const { name, spec, token } = told;
+  const tell = teller(told);
+  let isAskedFor = false;
+  setHandler(endGeneration, (asked) => {
+    if (asked.token === token) isAskedFor = asked.ending !== undefined;
+  });
+
+  // Before anything is looked at: what an earlier run of the series left may still be saving.
+  const { members, spares, present, listings } = await fenceAll(told);
+  const all = [...members, ...spares];
+  const shards = allShards(spec.parallel, spec.cluster.nodes * spec.cluster.devicesPerNode);
+  const looked: PreparationInput = { ...told, members, spares };
+  const found = await findCheckpoints(looked, listings, shards, (note) => tell({ note }));
+  const done = found.newest ?? 0;
+  // A node may have been lost since the run first looked: what was seen then is not forgotten.
+  const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
+  await tell({ found: { iteration: done, empty: found.empty } });
+  await follow(input, found, tell);
+  if (found.silent.length > 0 && done > 0)
+    await tell({
+      note: `${found.silent.join(', ')} served this series and did not answer: what is newer there than iteration ${done} is not used`,
+    });
+  if (done >= (input.target ?? targetOf(spec, input.replicated))) return { outcome: 'reached', present };
+  const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
+  const { reports, shared } = await checkNodes(spec, name, all, spec.recovery, brought);
+
+  const isThere = reports.every(({ lacks }) => lacks.length === 0);
+  const data = input.data && isThere ? input.data : await bringData(input, tell);
+  const identity = await follow(input, found, tell, data);
+  if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
+
+  await tell({ phase: 'restore' });
+  const start = await bringCheckpoint(input, found, shards, tell);
+  return { outcome: 'ready', present, start, shared, masterPort: reports[0]!.freePort, identity, data };
+}
+
+type Tell = (news: Omit<PreparationNews, 'token'>) => Promise<void>;
+
+/** What is told has arrived before the preparation goes on: the run must not hear of its end first. */
+function teller({ run, token }: PreparationInput): Tell {
+  return async (news) => {
+    try {
+      await getExternalWorkflowHandle(run).signal(preparationNews, { token, ...news });
+    } catch (error) {
+      log.warn('the run did not take the news', { error: String(error) });
+    }
+  };
+}
+
+/** What the series is trained with from here on. Throws where the run file cannot follow on the newest checkpoint. */
+async function follow(
+  { spec }: PreparationInput,
+  { listings, newest }: FoundCheckpoints,
+  tell: Tell,
+  data?: PreparedData,
+) {
+  const { identity, notes } = mayFollow(spec, listings, newest, data?.dataset);
+  for (const note of notes) await tell({ note, isKnown: true });
+  return identity;
+}
+
+async function bringData({ run, spec, members, spares, generation }: PreparationInput, tell: Tell) {
+  const input = { spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 };
+  await tell({ phase: 'data' });
+  const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
+  const { warnings = [], ...data } = await runChild(
+    prepareData,
+    child,
+    (what) => void tell({ waitsFor: what ?? null }),
+  );
+  for (const warning of warnings) await tell({ note: `dataset: ${warning}` });
+  return data;
+}
+
+/** Every member has what it loads afterwards, and nothing newer beside it. */
+async function bringCheckpoint(
+  input: PreparationInput,
+  found: FoundCheckpoints,
+  shards: string[],
+  tell: Tell,
+): Promise<Start> {
+  const { spec, members, spares, generation, replicated } = input;
+  const { series, recovery: timing } = spec;
+  const all = [...members, ...spares];
+  const places = placeNodes(spec.parallel, spec.cluster.nodes, spec.cluster.devicesPerNode);
+  const target: RestoreTarget = {
+    dir: checkpointsDir(series),
+    ...{ members, spares, places, timing, setAsideNewer: true },
+  };
+  const restored = await restoreNewest(target, found.listings, shards);
+  const own = found.listings.filter(({ peer }) => all.some(({ name }) => name === peer.name));
+  const aside = setAside(own, restored);
+  if (aside) await tell({ note: aside });
+  if (restored > 0) return { from: 'checkpoint', iteration: restored };
+  refuseToStartOver({ series, generation, replicated }, found);
+  await clearCheckpoints(target);
+  if (spec.model.init !== 'pretrained') return { from: 'random' };
+  await tell({ phase: 'weights' });
+  const { dir, weights } = await prepareWeights(spec, shards, all, timing);
+  await restore({ ...target, dir, setAsideNewer: false }, weights);
+  return { from: 'pretrained', dir };
+}
