@@ -7,7 +7,11 @@ import type { Stack } from './stack.js';
 
 const VICTIM = 'n2';
 
+export type FaultName = 'kill-node' | 'kill-server' | 'restore-server';
+
 interface Fault {
+  /** Enough iterations for it to be done while the run trains. */
+  iterations?: number;
   /** What is done before, when a third of the iterations is trained. */
   before?: (stack: Stack) => Promise<string>;
   /** @returns what was done, for a person */
@@ -19,7 +23,7 @@ interface Fault {
 /** Training does not notice. */
 const costsNothing = (generations: number, lost: number): boolean => generations === 1 && lost === 0;
 
-export const faults = {
+export const faults: Record<FaultName, Fault> = {
   'kill-node': {
     async strike(stack) {
       await killNode(stack.node(VICTIM), stack.dataOf(VICTIM));
@@ -36,6 +40,7 @@ export const faults = {
     isAsExpected: costsNothing,
   },
   'restore-server': {
+    iterations: 900,
     async before(stack) {
       await stack.onPostgres!.backUp(backupOf(stack));
       return 'dumped the databases of the Temporal server';
@@ -46,14 +51,12 @@ export const faults = {
       await stack.onPostgres!.restore(backupOf(stack));
       await stack.control.start();
       // A node that joins tells its pool of the newest launch that it has seen, which the backup may not know.
-      for (const worker of stack.nodes.map(stack.node)) await worker.kill().then(() => worker.start());
+      await Promise.all(stack.nodes.map(stack.node).map((worker) => worker.kill().then(() => worker.start())));
       return 'threw PostgreSQL away with all that it had, and restored the dump into a fresh one';
     },
     isAsExpected: costsNothing,
   },
-} satisfies Record<string, Fault>;
-
-export type FaultName = keyof typeof faults;
+};
 
 const backupOf = (stack: Stack): string => join(stack.dir, 'backup');
 
@@ -85,7 +88,7 @@ export async function strike(
       await pause(200);
     }
   };
-  const { before, strike: doIt, isAsExpected }: Fault = faults[name];
+  const { before, strike: doIt, isAsExpected } = faults[name];
   if (before) {
     const { iteration } = await reached(1 / 3);
     say(`\n✂ ${await before(stack)}, at iteration ${iteration}\n`);
@@ -94,6 +97,7 @@ export async function strike(
   const at = Date.now();
   const what = await doIt(stack);
   const { iteration } = (await metrics()).findLast((metric) => metric.generation === generation)!;
+  if (iteration >= iterations) throw new Error(`all was trained before --${name} was done: more --iterations`);
   say(`\n✂ ${what}, at iteration ${iteration} (${((Date.now() - at) / 1000).toFixed(1)} s)\n`);
   return { at, iteration, generation, isAsExpected };
 }

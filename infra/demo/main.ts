@@ -33,7 +33,7 @@ function readOptions() {
         'kill-node': { type: 'boolean', default: false },
         'kill-server': { type: 'boolean', default: false },
         'restore-server': { type: 'boolean', default: false },
-        iterations: { type: 'string', default: '300' },
+        iterations: { type: 'string' },
         'keep-open': { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
       },
@@ -41,7 +41,8 @@ function readOptions() {
     const [fault, another] = (Object.keys(faults) as FaultName[]).filter((name) => values[name]);
     if (another) throw new Error(`--${fault} and --${another}: expected one of them`);
     if (fault === 'restore-server' && !values.postgres) throw new Error('--restore-server: expected with --postgres');
-    return { ...values, fault };
+    const enough = String((fault && faults[fault].iterations) ?? 300);
+    return { ...values, iterations: values.iterations ?? enough, fault };
   } catch (error) {
     process.stderr.write(
       `npm run demo -- [--postgres] [--kill-node | --kill-server | --restore-server] [--iterations 300] [--keep-open] [--json]: ${(error as Error).message}\n`,
