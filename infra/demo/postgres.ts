@@ -1,6 +1,7 @@
 /** A private PostgreSQL cluster on loopback, which can be killed and started again, thrown away, and restored. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +34,8 @@ export async function createPostgres({ bin, log }: { bin: string; log: string })
   const owner = process.getuid?.() === 0 ? await unprivileged() : undefined;
   // Not below the checkout: the user that stands in for root might not get there.
   const home = await mkdtemp(join(tmpdir(), 'pretrain-postgres-'));
+  // Also where this program ends otherwise than it was meant to.
+  process.once('exit', () => rmSync(home, { recursive: true, force: true }));
   if (owner) await chown(home, owner.uid, owner.gid);
   const data = join(home, 'data');
   const at = ['-h', HOST, '-p', String(port)];
