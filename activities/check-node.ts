@@ -1,6 +1,5 @@
 /** Is this node fit to train: its tools, its disk, its copy of the programs, and whether its storage is also another's. */
-import { mkdir, readdir, readFile, realpath, rm, rmdir, stat, statfs } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
+import { mkdir, readdir, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { CheckNodeInput, NodeActivities, NodeReport } from '../workflows/contract.js';
@@ -9,6 +8,7 @@ import { bytewise, confined } from './artifact.js';
 import { readIfThere, writeFileAtomic } from './atomic.js';
 import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
+import { fingerprint } from './fingerprint.js';
 import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
@@ -38,6 +38,8 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
       : []),
     ...(await missingEntryPoints(deps, input)),
   ];
+  const programs = await fingerprint(deps.mindspeedDir).catch((error: unknown) => void problems.push(reasonOf(error)));
+  if (programs && deps.checkout && deps.checkout !== programs) problems.push(notApproved(deps, programs));
   const python = await toolVersions(deps).catch((error: unknown) => {
     problems.push(reasonOf(error));
     return {};
@@ -59,7 +61,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
     warnings: findings.filter(({ severity }) => severity === 'warning'),
     freeBytes,
     clock: Date.now(),
-    fingerprint: await fingerprint(deps.mindspeedDir),
+    fingerprint: programs!,
     freePort: await freePort(deps.address),
   };
 }
@@ -104,6 +106,9 @@ async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: Check
     : [];
 }
 
+const notApproved = ({ mindspeedDir, checkout }: NodeDeps, programs: string): string =>
+  `the programs in ${mindspeedDir} are ${programs}, and PRETRAIN_CHECKOUT approves ${checkout}: bring that checkout back, or approve what is there`;
+
 const VERSIONS = `
 import json, platform, sys
 found = {"python": platform.python_version()}
@@ -124,30 +129,4 @@ async function toolVersions({ name, python, profile, env, dataDir }: NodeDeps): 
         `${python} cannot import ${module} (${versions[module].slice(9)}): install it, or set PRETRAIN_PYTHON`,
       );
   return { ...versions, node: process.versions.node };
-}
-
-/** Not programs, though they may lie in a checkout: data, weights and what runs have left there. */
-const NO_SOURCES = /^(\..*|node_modules|__pycache__|logs|dataset|ckpt|model_from_hf|model_weights|kernel_meta)$/;
-const LARGEST_SOURCE = 2 ** 20;
-
-/** SHA-256 over names and bytes of all Python sources, so that two checkouts that differ in a line differ here. */
-async function fingerprint(dir: string): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of (await sourcesIn(dir, '', new Set())).sort(bytewise))
-    hash.update(`${file}\0`).update(await readFile(join(dir, file)));
-  return hash.digest('hex');
-}
-
-/** Links are followed, since Megatron's folder may be linked into the checkout; but none in a circle. */
-async function sourcesIn(root: string, below: string, seen: Set<string>): Promise<string[]> {
-  const real = await realpath(join(root, below));
-  if (seen.has(real)) return [];
-  const found: string[] = [];
-  for (const name of await readdir(real)) {
-    const path = below === '' ? name : `${below}/${name}`;
-    const about = NO_SOURCES.test(name) ? undefined : await stat(join(root, path)).catch(() => undefined);
-    if (about?.isDirectory()) found.push(...(await sourcesIn(root, path, new Set([...seen, real]))));
-    else if (about?.isFile() && /\.(py|json)$/.test(name) && about.size <= LARGEST_SOURCE) found.push(path);
-  }
-  return found;
 }

@@ -6,17 +6,18 @@ import { hashFile, sizeOf } from './artifact.js';
 import { commitFile } from './atomic.js';
 import { failure } from './failures.js';
 import { baseOf } from './list-source.js';
+import { allowed, type Readable } from './source-roots.js';
 
 /** A copy and not a link: whoever owns the original may change it. */
 export async function copyLocal(
-  node: string,
+  node: Readable,
   path: string,
   { path: name, size, sha256 }: SourceFile,
   to: string,
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
 ): Promise<string> {
-  const from = join(await baseOf(node, path), name);
+  const from = await allowed(node, join(await baseOf(node, path), name));
   await mkdir(dirname(to), { recursive: true });
   const part = await open(`${to}.part`, 'w');
   try {
@@ -32,7 +33,7 @@ export async function copyLocal(
     await rm(`${to}.part`);
     throw failure(
       'DataCorrupt',
-      `${node}: ${from} is not the file that was listed. Start the run again, with the file left alone`,
+      `${node.name}: ${from} is not the file that was listed. Start the run again, with the file left alone`,
       {
         nonRetryable: true,
       },

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
 import { readJson, writeJson } from './atomic.js';
+import { launchesIn, launchName } from './generation-files.js';
 
 interface FenceFile {
   /** Newest token that was launched or stopped here. */
@@ -51,7 +52,7 @@ export const endOlder = (dataDir: string, token: number): Promise<boolean> =>
 export const fenceOff = (dataDir: string, token: number): Promise<void> =>
   exclusive(pathOf(dataDir), async () => {
     const noted = await notedFence(dataDir);
-    const fence = noted ?? NONE;
+    const fence = noted ?? (await readFence(dataDir));
     if (!noted || token > fence.stopped)
       await writeFence(dataDir, { ...fence, token: Math.max(fence.token, token), stopped: token });
   });
@@ -72,7 +73,15 @@ export const newestToken = async (dataDir: string): Promise<number> => (await re
 
 const NONE: FenceFile = { token: 0, stopped: 0 };
 
-const readFence = async (dataDir: string): Promise<FenceFile> => (await notedFence(dataDir)) ?? NONE;
+const readFence = async (dataDir: string): Promise<FenceFile> =>
+  (await notedFence(dataDir)) ?? (await fenceOfLaunches(dataDir)) ?? NONE;
+
+/** Where the note was lost, what launches left tells the least that a token must be. */
+async function fenceOfLaunches(dataDir: string): Promise<FenceFile | undefined> {
+  const launches = await launchesIn(dataDir);
+  const newest = launches.sort((a, b) => b.token - a.token)[0];
+  return newest && { token: newest.token, launch: launchName(newest), stopped: 0 };
+}
 
 /** What a node has seen is known from nowhere else: a fence taken for empty would let an older launch in. */
 export class FenceDamaged extends Error {}

@@ -31,7 +31,7 @@ export async function fetchFile(
       return sha256;
     }
   }
-  if (source.kind === 'file') return copyLocal(node, source.path, file, to, signal, onBytes);
+  if (source.kind === 'file') return copyLocal(deps, source.path, file, to, signal, onBytes);
 
   const url =
     source.kind === 'hf'

@@ -40,6 +40,16 @@ const PATIENCE_EVERY_MS = 5000;
 /** How long a question for news of a copy is held back while there are none. */
 const NEWS_WITHIN_MS = 5000;
 
+/** Requests here are one line and a token: who takes longer to ask holds a connection for something else. */
+const LIMITS = {
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 8192,
+};
+/** More than a thousand nodes that fetch at once, and fewer than there are file descriptors. */
+const MOST_CONNECTIONS = 4096;
+
 interface Service extends FileServiceOptions {
   slots: UploadSlots;
 }
@@ -50,7 +60,10 @@ export async function startFileService(options: FileServiceOptions): Promise<Fil
     answer(service, request, response).catch(() => end(response, 500));
   };
   const { tls } = options;
-  const server = tls ? createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, listener) : createServer(listener);
+  const server = tls
+    ? createTlsServer({ ...tls, ...LIMITS, minVersion: 'TLSv1.2' }, listener)
+    : createServer(LIMITS, listener);
+  server.maxConnections = MOST_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);

@@ -1,4 +1,5 @@
 /** The files of one launch on one node, `<data>/runs/<run>/gen-<n>-<token>/`, and who may write which. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessId } from './process.js';
 
@@ -50,6 +51,29 @@ export function generationDir(dataDir: string, id: LaunchId): string {
   // Workflow ids are the users'; this module is the guard's too, and stays clear of Temporal's.
   if (/[/\\\0]|^\.*$/.test(id.run)) throw new Error(`the run id ${JSON.stringify(id.run)} cannot name a directory`);
   return join(dataDir, 'runs', launchName(id));
+}
+
+/** The launches that have left a directory on this node. */
+export async function launchesIn(dataDir: string): Promise<LaunchId[]> {
+  const under = async (dir: string): Promise<string[]> =>
+    (await readdir(dir, { withFileTypes: true }).catch(noDirectory)).flatMap((entry) =>
+      entry.isDirectory() ? [entry.name] : [],
+    );
+  const runs = await under(join(dataDir, 'runs'));
+  const launches = await Promise.all(
+    runs.map(async (run) => (await under(join(dataDir, 'runs', run))).flatMap((name) => launchIn(run, name))),
+  );
+  return launches.flat();
+}
+
+function launchIn(run: string, name: string): LaunchId[] {
+  const [, generation, token] = /^gen-(\d+)-(\d+)$/.exec(name) ?? [];
+  return generation === undefined ? [] : [{ run, generation: Number(generation), token: Number(token) }];
+}
+
+function noDirectory(error: NodeJS.ErrnoException): [] {
+  if (error.code === 'ENOENT') return [];
+  throw error;
 }
 
 export const filesOf = (dir: string) => ({

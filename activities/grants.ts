@@ -45,16 +45,22 @@ export async function grantOf(
   if (!token) return undefined;
   // Looked up by digest: the time that it takes tells nothing about other tokens.
   const path = grantFile(dataDir, token);
-  const grant = await readJson<Grant>(path).catch(() => undefined);
-  if (!grant || grant.expires <= now) return undefined;
+  const grant: unknown = await readJson(path).catch(() => undefined);
+  if (!isGrant(grant) || grant.expires <= now) return undefined;
   if (grant.expires < now + LASTS_MS - NOTED_EVERY_MS) await writeJson(path, { ...grant, expires: now + LASTS_MS });
   return grant;
 }
 
+/** What a crash left of the file grants nothing. */
+const isGrant = (value: unknown): value is Grant => {
+  const { run, series, expires } = (value ?? {}) as Partial<Grant>;
+  return typeof run === 'string' && typeof series === 'string' && Number.isFinite(expires);
+};
+
 async function dropExpired(dataDir: string, now: number): Promise<void> {
   for (const name of await readdir(grantsDir(dataDir)).catch(() => [])) {
     const path = join(grantsDir(dataDir), name);
-    const grant = await readJson<Grant>(path).catch(() => undefined);
-    if (!grant || grant.expires <= now) await rm(path, { force: true });
+    const grant: unknown = await readJson(path).catch(() => undefined);
+    if (!isGrant(grant) || grant.expires <= now) await rm(path, { force: true });
   }
 }

@@ -1,4 +1,5 @@
 /** The parts of the Hugging Face hub's HTTP interface that are needed to pin, list and fetch a repository. */
+import { z } from 'zod';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
 import { DownloadError, refusal } from './download.js';
 import { failure } from './failures.js';
@@ -11,13 +12,19 @@ type HubDeps = Pick<NodeDeps, 'name' | 'hfEndpoint' | 'hfToken'>;
 type HubSource = Source & { kind: 'hf' };
 type RepoType = 'datasets' | 'models';
 
-interface TreeEntry {
-  type: 'file' | 'directory';
-  path: string;
-  size: number;
-  oid: string;
-  lfs?: { oid: string; size: number };
-}
+const size = z.number().int().nonnegative();
+const commit = z.object({ sha: z.string().regex(/^[\w.-]{1,100}$/) });
+const tree = z.array(
+  z.object({
+    type: z.string(),
+    path: z.string().min(1),
+    size,
+    oid: z.string(),
+    lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size }).optional(),
+  }),
+);
+/** A listing that does not end is no listing; the hub's own pages have a thousand files. */
+const MOST_PAGES = 100_000;
 
 const endpointOf = ({ hfEndpoint }: HubDeps): string => (hfEndpoint ?? 'https://huggingface.co').replace(/\/$/, '');
 
@@ -33,9 +40,10 @@ export async function listRepo(deps: HubDeps, source: HubSource, signal?: AbortS
   const wanted = matching(glob);
   const files: SourceFile[] = [];
   let url: string | undefined = `${endpointOf(deps)}/api/${type}/${id}/tree/${sha}?recursive=true`;
-  while (url) {
+  for (let page = 0; url; page++) {
+    if (page === MOST_PAGES) throw new DownloadError('wrong', `${url}: the listing of ${id} does not end`);
     const response: Response = await ask(deps, url, signal);
-    for (const entry of (await response.json()) as TreeEntry[])
+    for (const entry of await answered(url, response, tree))
       if (entry.type === 'file' && wanted(entry.path) && !/(^|\/)\./.test(entry.path))
         files.push({
           path: entry.path,
@@ -65,7 +73,7 @@ async function resolveRepo(
   for (const candidate of types) {
     const url = `${endpointOf(deps)}/api/${candidate}/${id}/revision/${encodeURIComponent(revision)}`;
     try {
-      const { sha } = (await (await ask(deps, url, signal)).json()) as { sha: string };
+      const { sha } = await answered(url, await ask(deps, url, signal), commit);
       return { type: candidate, sha };
     } catch (error) {
       if (!(error instanceof DownloadError && [401, 403, 404].includes(error.status ?? 0))) throw error;
@@ -73,6 +81,24 @@ async function resolveRepo(
     }
   }
   throw notThere(deps, `${id}@${revision}`, refusals);
+}
+
+/** @throws DownloadError for what no hub answers: a proxy's own page, or a mirror that is broken */
+async function answered<T>(url: string, response: Response, schema: z.ZodType<T>): Promise<T> {
+  const text = await response.text();
+  const parsed = schema.safeParse(jsonIn(text));
+  if (parsed.success) return parsed.data;
+  const [first] = parsed.error.issues;
+  const where = first?.path.length ? ` (${first.path.join('.')}: ${first.message})` : '';
+  throw new DownloadError('wrong', `${url} answered what no hub does${where}: ${text.slice(0, 200)}`);
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function ask(deps: HubDeps, url: string, signal?: AbortSignal): Promise<Response> {

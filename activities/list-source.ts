@@ -3,7 +3,6 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { NodeActivities, SourceFile, SourceListing } from '../workflows/contract.js';
 import { bytewise, hashFile } from './artifact.js';
-import { isMissing } from './atomic.js';
 import { refusal } from './download.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
@@ -11,6 +10,7 @@ import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
 import { listBucket } from './s3.js';
 import { invalid, parseSource, type Source } from './source.js';
+import { allowed, type Readable } from './source-roots.js';
 import { step } from './step.js';
 
 /** More than this is not hashed just to be listed; its newest change then stands for the content. */
@@ -28,7 +28,7 @@ export const createListSource =
             ? await listUrl(parsed, signal)
             : parsed.kind === 's3'
               ? await listBucket(deps.name, parsed, signal)
-              : await listPath(deps.name, parsed.path, signal);
+              : await listPath(deps, parsed.path, signal);
       if (listing.files.length === 0) throw invalid(source, `nothing there has that name (${deps.name} looked)`);
       return { ...listing, files: listing.files.sort((a, b) => bytewise(a.path, b.path)) };
     });
@@ -52,14 +52,15 @@ async function listUrl(source: Source & { kind: 'http' }, signal: AbortSignal): 
   return { resolved: url + pin, files: [{ path, size: Number(length), ...(sha256 && { sha256 }) }] };
 }
 
-async function listPath(node: string, path: string, signal: AbortSignal): Promise<SourceListing> {
+async function listPath(node: Readable, path: string, signal: AbortSignal): Promise<SourceListing> {
   const base = await baseOf(node, path);
+  await allowed(node, base);
   const names = base === dirname(path) && !isGlob(path) ? [basename(path)] : await readdir(base, { recursive: true });
   const wanted = matching(isGlob(path) ? path.slice(base.length + 1) : undefined);
   const found = await Promise.all(
     names
       .filter((name) => wanted(name) && !/(^|\/)\./.test(name))
-      .map(async (name) => ({ name, stats: await stat(join(base, name)) })),
+      .map(async (name) => ({ name, stats: await stat(await allowed(node, join(base, name))) })),
   );
   const regular = found.filter(({ stats }) => stats.isFile());
   const total = regular.reduce((sum, { stats }) => sum + stats.size, 0);
@@ -73,12 +74,8 @@ async function listPath(node: string, path: string, signal: AbortSignal): Promis
 }
 
 /** The directory that names in a listing are relative to. */
-export async function baseOf(node: string, path: string): Promise<string> {
+export async function baseOf(node: Readable, path: string): Promise<string> {
   if (isGlob(path)) return globBase(path);
-  try {
-    return (await stat(path)).isDirectory() ? path.replace(/\/$/, '') : dirname(path);
-  } catch (error) {
-    if (isMissing(error)) throw invalid(`file://${path}`, `there is no such file on ${node}`);
-    throw error;
-  }
+  const found = await allowed(node, path);
+  return (await stat(found)).isDirectory() ? path.replace(/\/$/, '') : dirname(path);
 }

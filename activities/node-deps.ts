@@ -11,6 +11,8 @@ export interface NodeDeps {
   dataDir: string;
   /** A checkout of MindSpeed-LLM, or the reference backend. */
   mindspeedDir: string;
+  /** Digest of the checkout's programs that the operator approves; without it any will do. */
+  checkout?: string;
   /** The Python that runs its entry points. */
   python: string;
   profile: 'npu' | 'cpu';
@@ -19,6 +21,8 @@ export interface NodeDeps {
   root?: string;
   /** Environment of commands. */
   env: Record<string, string>;
+  /** Directories beside `<data>` that `file://` sources of run files may name. */
+  sourceRoots?: string[];
   /** Base URL of a Hugging Face hub or mirror of it (`HF_ENDPOINT`). */
   hfEndpoint?: string;
   /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */

@@ -29,12 +29,22 @@ const nodeConfig = z
     port: z.coerce.number().int().min(0).max(65535),
     data: z.string('an absolute path').startsWith('/', 'an absolute path'),
     mindspeed: z.string().startsWith('/', 'an absolute path'),
+    /** SHA-256 of the programs in `mindspeed` that may run here, as a node check tells it. */
+    checkout: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits')
+      .optional(),
     profile: z.enum(['npu', 'cpu']),
     devices: z.coerce.number().int().min(1).max(64),
     pool: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$/),
     python: z.string().min(1),
     /** Where the host's file system begins, for a worker in a container that has it mounted. */
     root: z.string().startsWith('/', 'an absolute path'),
+    /** Directories that runs may read through `file://`, with ":" between them; `<data>` always. */
+    sources: z
+      .string('absolute paths')
+      .regex(/^\/[^:]*(:\/[^:]*)*$/, 'absolute paths with ":" between them')
+      .optional(),
     hfEndpoint: z.url().optional(),
     hfToken: z.string('expected a text').optional(),
     /** Files in PEM. With certificate and key the file service speaks TLS; the authority is that of the other nodes'. */
@@ -58,11 +68,13 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   port: 'PRETRAIN_PORT',
   data: 'PRETRAIN_DATA',
   mindspeed: 'MINDSPEED_LLM',
+  checkout: 'PRETRAIN_CHECKOUT',
   profile: 'PRETRAIN_PROFILE',
   devices: 'PRETRAIN_DEVICES',
   pool: 'PRETRAIN_POOL',
   python: 'PRETRAIN_PYTHON',
   root: 'PRETRAIN_HOST_ROOT',
+  sources: 'PRETRAIN_SOURCES',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
   tlsCert: 'PRETRAIN_TLS_CERT',

@@ -32,13 +32,23 @@ export async function placeEverywhere(
   return artifact;
 }
 
-/** Runs a step on the first of the nodes that answers; only a lost node passes it on to the next. */
-export async function onFirst<T>(nodes: NodeInfo[], step: (node: NodeInfo) => Promise<T>): Promise<T> {
-  for (const [index, node] of nodes.entries()) {
+/**
+ * Runs a step on the first of the nodes that answers; only a lost node passes it on to the next. Steps that share
+ * `lost` ask a node that another has found lost after all others, since each would wait for it as long.
+ */
+export async function onFirst<T>(
+  nodes: NodeInfo[],
+  step: (node: NodeInfo) => Promise<T>,
+  lost = new Set<string>(),
+): Promise<T> {
+  const isLost = ({ name }: NodeInfo) => lost.has(name);
+  const order = [...nodes.filter((node) => !isLost(node)), ...nodes.filter(isLost)];
+  for (const [index, node] of order.entries()) {
     try {
       return await step(node);
     } catch (error) {
-      if (!lostNode(error) || index === nodes.length - 1) throw error;
+      if (!lostNode(error) || index === order.length - 1) throw error;
+      lost.add(node.name);
     }
   }
   throw ApplicationFailure.nonRetryable('no node to run a step on', 'OutOfNodes');

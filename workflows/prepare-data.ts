@@ -180,11 +180,12 @@ async function makeMissing(
   shards: (Shard | undefined)[],
 ): Promise<void> {
   const missing = [...shards.keys()].filter((index) => !shards[index]);
+  const lost = new Set<string>();
   const lane = async (first: number) => {
     const order = nodes.map((_, offset) => nodes[(first + offset) % nodes.length]!);
     for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
       const mine = index;
-      shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine));
+      shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine), lost);
     }
   };
   await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));

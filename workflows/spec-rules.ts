@@ -1,5 +1,6 @@
 /** Rules over more than one field. Each is judged as soon as the fields that it reads are right by themselves. */
 import { milliseconds } from './duration.js';
+import { flagComplaints } from './flag-complaints.js';
 import {
   LAYOUT_RULES,
   MODEL_RULES,
@@ -86,9 +87,12 @@ const RULES: Rule[] = [
   }),
 ];
 
-/** All that is wrong between fields, one complaint a path. */
-export function complaintsAbout(file: RunFile): NonNullable<Complaint>[] {
-  const found = RULES.flatMap((rule) => unlessWrong(() => rule(file)) ?? []);
+/** All that is wrong between fields, one complaint a path. Of `extraArgs` each flag is judged, though others are wrong. */
+export function complaintsAbout(file: RunFile, extraArgs: object): NonNullable<Complaint>[] {
+  const found = [
+    ...RULES.flatMap((rule) => unlessWrong(() => rule(file)) ?? []),
+    ...(unlessWrong(() => flagComplaints(extraArgs, file.mindspeed)) ?? []),
+  ];
   return found.filter(({ path }, index) => found.findIndex((other) => other.path === path) === index);
 }
 

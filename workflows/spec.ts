@@ -38,7 +38,7 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
   const result = runFile.safeParse(input);
   const found = [
     ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, input)),
-    ...complaintsAbout(rightFields(runFile, input)).map(({ path, expected }) => ({
+    ...complaintsAbout(rightFields(runFile, input), extraArgsIn(input)).map(({ path, expected }) => ({
       ...{ path, expected },
       value: show(valueAt(input, path.split('.'))),
     })),
@@ -64,6 +64,11 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
       train: { ...file.train, microBatch: microBatchOf(file) },
     },
   };
+}
+
+function extraArgsIn(input: object): object {
+  const flags = valueAt(input, ['train', 'extraArgs']);
+  return typeof flags === 'object' && flags !== null && !Array.isArray(flags) ? flags : {};
 }
 
 /**

@@ -60,6 +60,7 @@ export function setAside(found: NodeSaves[], restored: number): string | undefin
   const on = held.filter(({ iteration }) => iteration === newest).map(({ node }) => node);
   const restarted = found.filter(({ saves }) => saves?.launch?.restarted).map(({ peer }) => peer.name);
   const older = newer.length === 1 ? '' : ` (and ${newer.length - 1} older)`;
-  const why = restarted.length > 0 ? `; ${restarted.join(', ')} restarted before it was sealed there` : '';
-  return `iteration ${newest}${older} on ${on.join(', ')} is not whole: set aside${why}`;
+  const why =
+    restarted.length > 0 ? `; the machine of ${restarted.join(', ')} restarted before what it saved was proven` : '';
+  return `iteration ${newest}${older} on ${on.join(', ')} is set aside: not all of its parts are here and proven${why}`;
 }

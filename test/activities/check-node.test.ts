@@ -45,6 +45,18 @@ describe('the fingerprint', () => {
   const print = async () => (await check(deps)).fingerprint;
   beforeEach(async () => void (deps = await fitNode()));
 
+  it('is approved by the operator or not: other programs are not run', async () => {
+    const checkout = await print();
+    const approving = { ...deps, checkout };
+    expect((await check(approving)).fingerprint).toBe(checkout);
+    await writeFile(join(deps.mindspeedDir, 'pretrain_gpt.py'), '# another\n');
+    const why = new RegExp(
+      `n1: not fit to train: the programs in ${deps.mindspeedDir} are [0-9a-f]{64}, and PRETRAIN_CHECKOUT approves ${checkout}`,
+    );
+    await expect(check(approving)).rejects.toThrow(why);
+    await expect(check(approving)).rejects.toMatchObject({ type: 'EnvCheckFailed', nonRetryable: true });
+  });
+
   it('changes with any source, by name or by content, also behind a link', async () => {
     const seen = [await print()];
     await mkdir(join(deps.mindspeedDir, 'tasks'));

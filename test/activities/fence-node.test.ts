@@ -1,5 +1,5 @@
 /** What stands between an old launch and a new one on a node: real process trees. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createPingNode } from '../../activities/fence-node.js';
@@ -38,6 +38,21 @@ describe('a fence', () => {
     await fence(deps, 5);
     expect(await findLaunched(deps.dataDir)).toEqual(ranks);
     await expect(launch(deps, 8)).rejects.toThrow('refused: token 9 has been here');
+  });
+});
+
+describe('a fence that is gone', () => {
+  it('is known again from what launches left: an older one stays out, the newest goes on', async () => {
+    const deps = await fakeNode();
+    await launch(deps, 9);
+    const ranks = await bothUp(deps);
+    await rm(join(deps.dataDir, 'runs/fence.json'));
+    expect(await ping(deps)).toMatchObject({ token: 9 });
+    await expect(launch(deps, 8)).rejects.toThrow('refused: token 9 has been here');
+    await launch(deps, 9);
+    expect(await findLaunched(deps.dataDir)).toEqual(ranks);
+    await fence(deps, 5);
+    await expect(launch(deps, 6)).rejects.toThrow('refused: token 9 has been here');
   });
 });
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact } from '../../activities/artifact.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
@@ -237,7 +237,7 @@ test('local files are taken by path, directory or glob, in byte order, as copies
   const from = await tempDir();
   await mkdir(join(from, 'sub'));
   for (const name of ['b.txt', 'B.txt', 'sub/c.txt', '.hidden', 'x.csv']) await writeFile(join(from, name), name);
-  const node = await testNode('n01');
+  const node = await testNode('n01', { sourceRoots: [from] });
   const names = async (source: string) => (await list(node, source)).files.map(({ path }) => path);
   expect(await names(`file://${from}`)).toEqual(['B.txt', 'b.txt', 'sub/c.txt', 'x.csv']);
   expect(await names(`file://${from}/**/*.txt`)).toEqual(['B.txt', 'b.txt', 'sub/c.txt']);
@@ -250,11 +250,49 @@ test('local files are taken by path, directory or glob, in byte order, as copies
 test('a local file that changes after it was listed is not taken for the one listed', async () => {
   const from = await tempDir();
   await writeFile(join(from, 'x.txt'), 'one');
-  const node = await testNode('n01');
+  const node = await testNode('n01', { sourceRoots: [from] });
   const { resolved, files } = await list(node, `file://${from}/x.txt`);
   await writeFile(join(from, 'x.txt'), 'two');
   const fetching = run(createFetchFiles(node), { source: resolved, files, dir });
   await expect(fetching).rejects.toMatchObject({ type: 'DataCorrupt', nonRetryable: true });
+});
+
+test('local files are read under the data directory and the roots of the node, wherever their links lead', async () => {
+  const [from, elsewhere] = [await tempDir(), await tempDir()];
+  await writeFile(join(elsewhere, 'secret.txt'), 'secret');
+  await symlink(join(elsewhere, 'secret.txt'), join(from, 'link.txt'));
+  await symlink(elsewhere, join(from, 'sub'));
+  const node = await testNode('n01', { sourceRoots: [from] });
+  const named = (why: string) => ({
+    type: 'InvalidInput',
+    nonRetryable: true,
+    message: expect.stringContaining(why) as string,
+  });
+  for (const source of [
+    `${elsewhere}/secret.txt`,
+    `${elsewhere}/*.txt`,
+    `${from}/../${basename(elsewhere)}/*`,
+    '/etc/passwd',
+  ])
+    await expect(list(node, `file://${source}`)).rejects.toMatchObject(named('PRETRAIN_SOURCES'));
+  for (const source of [`${from}/link.txt`, `${from}/*.txt`, `${from}/sub/*`])
+    await expect(list(node, `file://${source}`)).rejects.toMatchObject(named(`leads to ${elsewhere}`));
+
+  await rm(join(from, 'link.txt'));
+  await writeFile(join(from, 'x.txt'), 'x');
+  const { resolved, files } = await list(node, `file://${from}/*.txt`);
+  await rm(join(from, 'x.txt'));
+  await symlink(join(elsewhere, 'secret.txt'), join(from, 'x.txt'));
+  const fetching = run(createFetchFiles(node), {
+    source: resolved,
+    files: files.map(({ path, size }) => ({ path, size })),
+    dir,
+  });
+  await expect(fetching).rejects.toMatchObject(named('PRETRAIN_SOURCES'));
+
+  await mkdir(join(node.dataDir, 'own'));
+  await writeFile(join(node.dataDir, 'own/y.txt'), 'y');
+  expect((await list(node, `file://${node.dataDir}/own`)).files).toMatchObject([{ path: 'y.txt' }]);
 });
 
 test('names that would leave the data directory are refused', async () => {

@@ -50,7 +50,7 @@ async function nodeWithData() {
     });
   /** Of the file `prefix.bin`: blocks 0 to … belong to the link before it. */
   const first = Math.max(1, Math.ceil((await linked()) / 4));
-  return { raw, clock, grant, token: await grant('s'), data: data.digest, shard: shard.digest, first };
+  return { raw, port, clock, grant, token: await grant('s'), data: data.digest, shard: shard.digest, first };
 }
 
 const linked = async () => (await stat('/etc/passwd')).size;
@@ -104,6 +104,18 @@ test('without a token, and with a wrong one, there is nothing', async () => {
     for (const bearer of [undefined, wrong, token.slice(1), `${token}x`, '../access', ''])
       expect([path, bearer, (await raw(path, bearer)).status]).toEqual([path, bearer, 401]);
 });
+
+test('who does not finish asking loses the connection, and headers that are too long are refused', async () => {
+  const { raw, port } = await nodeWithData();
+  const long = await raw('/health', undefined, 'GET', { 'x-long': 'x'.repeat(10_000) });
+  expect(long.status).toBe(431);
+  const began = performance.now();
+  const slow = connect(port, '127.0.0.1', () => slow.write('GET /health HTTP/1.1\r\nHost: n01\r\n'));
+  slow.resume();
+  await once(slow, 'close');
+  expect(performance.now() - began).toBeLessThan(60_000);
+  expect((await raw('/health')).body).toBe('n01');
+}, 90_000);
 
 test('a token ends when it has not been used for a week, and lasts as long as it is', async () => {
   const { raw, token, data, clock } = await nodeWithData();

@@ -66,7 +66,7 @@ test.runIf(canMount)(
 );
 
 async function withTokenizer(dataDir: string): Promise<NodeDeps> {
-  const node = await testNode('n01', { dataDir });
+  const node = await testNode('n01', { dataDir, sourceRoots: [root] });
   const model = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
   const { listSource, fetchFiles } = createDataActivities(node);
   const { resolved, files } = await run(listSource, { source: `file://${model}/tokenizer*.json` });

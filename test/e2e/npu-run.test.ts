@@ -22,6 +22,7 @@ beforeAll(async () => {
     // The third machine is sick, and has a pool of its own.
     nodeEnv: (node) => ({
       ...npuEnvironment(node === 'n3' ? 'isolated-rows' : 'a2', checkout),
+      PRETRAIN_SOURCES: checkouts,
       ...(node === 'n3' && { PRETRAIN_POOL: 'sick' }),
     }),
   });

@@ -157,7 +157,12 @@ describe('a run file that trains with another layout than it converts for', () =
         extraArgs: { [flag]: 2 },
       },
     });
-    const accepted = flags.filter((flag) => !('problems' in parseRunSpec(file(flag), 'run')));
+    const accepted = flags.filter((flag) => {
+      const parsed = parseRunSpec(file(flag), 'run');
+      return !(
+        'problems' in parsed && parsed.problems.some(({ expected }) => expected.startsWith('no such flag here'))
+      );
+    });
     expect(accepted).toEqual([]);
     expect(parseRunSpec(file('--log-interval'), 'run')).not.toHaveProperty('problems');
   });

@@ -1,5 +1,6 @@
 /** Which changes of a run file its series cannot take, which it can, and what a person is told. */
 import { describe, expect, it } from 'vitest';
+import { factsAbout } from '../../workflows/release-flags.js';
 import { FIXED_FLAGS, followOn, identityOf, PLAN_CHOICE, PLAN_FLAGS } from '../../workflows/series-identity.js';
 import { refusalOf, withSettings } from '../../workflows/settings.js';
 import { specOf } from '../support/run-files.js';
@@ -158,7 +159,8 @@ describe('checkpoints and settings', () => {
   });
 
   it.each(PLAN_FLAGS)('%s needs a choice there, and with it goes on', (flag) => {
-    const settings = { extraArgs: { [flag]: '0.5' } };
+    const { type, choices } = factsAbout(flag)!;
+    const settings = { extraArgs: { [flag]: choices?.at(-1) ?? (type === 'int' ? 5 : '0.5') } };
     expect(refusalOf(settings, file, 10)).toContain('settings.schedule');
     const spec = specOf(withSettings(file, { ...settings, schedule: 'recompute' }, 10));
     expect(followOn(identityOf(specOf(file)), identityOf(spec), spec).refusal).toBeUndefined();

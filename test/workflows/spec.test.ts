@@ -133,6 +133,11 @@ describe('a bad run file is answered with every bad field', () => {
     ['a flag that a field owns', changed({ 'train/extraArgs': { '--save': '/tmp' } }), ['train.extraArgs.--save']],
     ['a flag that is none', changed({ 'train/extraArgs': { 'lr; rm': 1 } }), ['train.extraArgs.lr; rm']],
     [
+      'flags that the release does not have, one beside one that is none',
+      changed({ 'train/extraArgs': { '--recompute-granularty': 'full', '--seed': 'x', 'lr; rm': 1 } }),
+      ['train.extraArgs.lr; rm', 'train.extraArgs.--recompute-granularty', 'train.extraArgs.--seed'],
+    ],
+    [
       'a second flag among the values',
       changed({ 'train/extraArgs': { '--lr': ['1', '--save', '/etc'] } }),
       ['train.extraArgs.--lr'],

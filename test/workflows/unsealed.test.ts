@@ -73,9 +73,9 @@ describe('what is set aside', () => {
   it('is told with its nodes, and why it is not used where that is known', () => {
     const found = [node('n1', first()), node('n2', second({ restarted: true }))];
     expect(setAside(found, 0)).toBe(
-      'iteration 107 (and 1 older) on n1, n2 is not whole: set aside; n2 restarted before it was sealed there',
+      'iteration 107 (and 1 older) on n1, n2 is set aside: not all of its parts are here and proven; the machine of n2 restarted before what it saved was proven',
     );
-    expect(setAside(found, 100)).toContain('iteration 107 on n1, n2 is not whole');
+    expect(setAside(found, 100)).toContain('iteration 107 on n1, n2 is set aside: not all');
     expect(setAside(found, 107)).toBeUndefined();
   });
 });

@@ -1,0 +1,978 @@
+/**
+ * The flags of pretrain_gpt.py in each release of MindSpeed-LLM, with its MindSpeed and Megatron, as the recorded
+ * parsers have them. Written by test/workflows/release-flags.test.ts; do not edit.
+ *
+ * A line is a flag, the type of its values ("+" for one or more, "*" for any number; nothing for a switch), its choices
+ * in 2.3.0 or 26.0.0, and the releases where not all have it.
+ */
+export const RELEASE_FLAGS = `
+--account-for-embedding-in-pipeline-split @2.2.0,2.3.0,26.0.0,26.1.0
+--account-for-loss-in-pipeline-split @2.2.0,2.3.0,26.0.0,26.1.0
+--accumulate-allreduce-grads-in-fp32
+--adam-beta1 float
+--adam-beta2 float
+--adam-eps float
+--adaptive-cp-dynamic-attn-mask @2.1.0,2.2.0,26.1.0
+--adaptive-cp-manually-set-mask-list @2.1.0,2.2.0,26.1.0
+--adaptive-cp-only-reschedule @2.1.0,2.2.0,26.1.0
+--adaptive-cp-without-coarse @2.1.0,2.2.0,26.1.0
+--adaptive-memory-optimization @2.1.0,2.2.0,26.1.0
+--adaptive-recompute-device-size int @2.1.0,2.2.0,26.1.0
+--adaptive-recompute-device-swap @2.1.0,2.2.0,26.1.0
+--adaptive-recompute-profiling-step int @2.1.0,2.2.0,26.1.0
+--add-dense-bias
+--add-eos-token str+
+--add-output-layer-bias
+--add-qkv-bias
+--add-rmsnorm-offset
+--additional-config str @2.1.0,2.2.0,26.1.0
+--adlr-autoresume
+--adlr-autoresume-interval int
+--advantage-whiten str @2.1.0,2.2.0
+--ai-framework str
+--aiqos @26.1.0
+--aiqos-enable-roce @26.1.0
+--aiqos-mode str @26.1.0
+--aiqos-schedule str @26.1.0
+--alibi-diagonal-opposite @2.1.0,2.2.0,26.1.0
+--alibi-fusion-attn-type int
+--alternative-prompt @2.2.0,2.3.0,26.0.0,26.1.0
+--ampipe-degree int @2.1.0,2.2.0,26.1.0
+--ampipe-tp-sp-comm-overlap @2.1.0,2.2.0,26.1.0
+--app-tag-run-name str
+--app-tag-run-version str
+--append-eod @2.3.0,26.0.0,26.1.0
+--apply-layernorm-1p
+--apply-query-key-layer-scaling
+--apply-residual-connection-post-layernorm
+--apply-rope-no-in-complex @26.1.0
+--apply-wd-to-qk-layernorm @26.1.0
+--async-log-allreduce @2.1.0,2.2.0,26.1.0
+--async-save
+--attention-backend str flash|fused|unfused|local|auto @2.2.0,2.3.0,26.0.0,26.1.0
+--attention-dropout float
+--attention-mask-on-cpu @2.1.0,2.2.0,26.1.0
+--attention-mask-type str causal|general
+--attention-softmax-in-fp32
+--attn-logit-softcapping float
+--auto-detect-ckpt-format
+--auto-parallel @2.1.0
+--auto-parallel-mm @2.1.0
+--auto-parallel-profile @2.1.0
+--auto-settings @2.2.0,26.1.0
+--auto-settings-log-level str @2.2.0,26.1.0
+--auto-settings-ranks int @2.2.0,26.1.0
+--auto-settings-type str @2.2.0,26.1.0
+--auto-settings-work-dir str @2.2.0,26.1.0
+--auto-tuning @2.1.0
+--auto-tuning-log-level str @2.1.0
+--auto-tuning-ranks int @2.1.0
+--auto-tuning-work-dir str @2.1.0
+--autocast-dtype str @2.1.0
+--automated-pipeline @2.1.0,2.2.0,26.1.0
+--automated-pipeline-perf @2.1.0,2.2.0,26.1.0
+--balanced-moe-experts @2.2.0,26.1.0
+--balanced-moe-hot-expert-num int @2.2.0,26.1.0
+--batch-size int
+--bert-embedder-type str megatron|huggingface
+--bert-load str
+--bert-no-binary-head
+--beta-fast int @2.2.0,2.3.0,26.0.0,26.1.0
+--beta-slow int @2.2.0,2.3.0,26.0.0,26.1.0
+--bf16
+--biencoder-projection-dim int
+--biencoder-shared-query-context-model
+--block-data-path str
+--broadcast @2.2.0,2.3.0,26.0.0,26.1.0
+--cache-dir str @2.3.0,26.0.0,26.1.0
+--calc-ft-timeouts @2.2.0,2.3.0,26.0.0,26.1.0
+--calculate-per-token-loss
+--chain-of-thought @2.2.0,2.3.0,26.0.0,26.1.0
+--check-for-large-grads @2.2.0,2.3.0,26.0.0,26.1.0
+--check-for-spiky-loss @2.2.0,2.3.0,26.0.0,26.1.0
+--check-weight-hash-across-dp-replicas-interval int
+--checkpoint-activations
+--ckpt-assume-constant-structure
+--ckpt-convert-format str torch|torch_dist|zarr @2.2.0,2.3.0,26.0.0,26.1.0
+--ckpt-convert-save str @2.2.0,2.3.0,26.0.0,26.1.0
+--ckpt-convert-update-legacy-dist-opt-format @2.2.0,2.3.0,26.0.0,26.1.0
+--ckpt-format str torch|torch_dist|zarr|torch_dcp @2.2.0,2.3.0,26.0.0,26.1.0
+--ckpt-fully-parallel-load
+--ckpt-fully-parallel-save
+--ckpt-step int
+--cla-share-factor int
+--classes-fraction float
+--clip-grad float
+--clip-ratio float @2.1.0,2.2.0
+--cliprange-value float @2.1.0,2.2.0
+--coc-fused-kernel
+--coc-mode int
+--coc-parallel-num int
+--compress-activation str @26.1.0
+--compress-dense str @2.1.0,2.2.0,26.1.0
+--compress-optimizer @26.1.0
+--compress-ratios int+ @26.1.0
+--compress-rope-theta float @26.1.0
+--config-logger-dir str @2.2.0,2.3.0,26.0.0,26.1.0
+--context-parallel-algo str megatron_cp_algo|hybrid_cp_algo|ulysses_cp_algo|mamba_cp_algo|kvallgather_cp_algo
+--context-parallel-cache-interval int
+--context-parallel-kv-cache-policy str full|half
+--context-parallel-size int
+--cp-attention-mask-type str causal|general
+--cp-comm-type str+ @2.2.0,2.3.0,26.0.0,26.1.0
+--cp-window-size int
+--critic-mini-batch-size int @2.1.0,2.2.0
+--critic-update-epochs int @2.1.0,2.2.0
+--cross-entropy-fusion-impl str native|te @2.2.0,2.3.0,26.0.0,26.1.0
+--cross-entropy-loss-fusion
+--cuda-graph-scope str full|attn @2.2.0,2.3.0,26.0.0,26.1.0
+--cuda-graph-warmup-steps int @2.2.0,2.3.0,26.0.0,26.1.0
+--cut-max-seqlen
+--data-args-path str @2.2.0,2.3.0,26.0.0,26.1.0
+--data-cache-path str
+--data-parallel-random-init
+--data-parallel-sharding-strategy str no_shard|optim|optim_grads|optim_grads_params @2.2.0,2.3.0,26.0.0,26.1.0
+--data-path str*
+--data-per-class-fraction float
+--dataloader-type str single|cyclic|external
+--dataset-additional-keys str*
+--dataset-category str @2.1.0,2.2.0
+--dataset-dir str @2.3.0,26.0.0,26.1.0
+--dataset-impl str lazy|cached|mmap @2.3.0,26.0.0,26.1.0
+--datasets str+ @2.3.0,26.0.0,26.1.0
+--ddp-average-in-collective
+--ddp-bucket-size int
+--ddp-num-buckets int @2.2.0,2.3.0,26.0.0,26.1.0
+--ddp-pad-buckets-for-high-nccl-busbw @2.2.0,2.3.0,26.0.0,26.1.0
+--decoder-first-pipeline-num-layers int @2.2.0,2.3.0,26.0.0,26.1.0
+--decoder-last-pipeline-num-layers int @2.2.0,2.3.0,26.0.0,26.1.0
+--decoder-num-layers int
+--decoder-seq-length int
+--decoupled-lr float
+--decoupled-min-lr float
+--decrease-batch-size-if-needed @2.2.0,2.3.0,26.0.0,26.1.0
+--defer-embedding-wgrad-compute
+--delay-param-gather @2.1.0
+--deterministic-mode
+--dim-model-base float
+--dino-bottleneck-size int
+--dino-freeze-last-layer float
+--dino-head-hidden-size int
+--dino-local-crops-number int
+--dino-local-img-size int
+--dino-norm-last-layer
+--dino-teacher-temp float
+--dino-warmup-teacher-temp float
+--dino-warmup-teacher-temp-epochs int
+--disable-bf16-reduced-precision-matmul @2.2.0,2.3.0,26.0.0,26.1.0
+--disable-bias-linear
+--disable-gloo-group
+--disable-gloo-process-groups @2.2.0,2.3.0,26.0.0,26.1.0
+--disable-straggler-on-startup
+--disable-tp-comm-bulk-dgrad
+--disable-tp-comm-bulk-wgrad
+--disable-tp-comm-overlap-ag
+--disable-tp-comm-overlap-rs
+--disable-tp-comm-split-ag
+--disable-tp-comm-split-rs
+--dist-ckpt-format str
+--dist-ckpt-strictness str assume_ok_unexpected|log_unexpected|log_all|raise_unexpected|raise_all|return_unexpected|return_all|ignore_all
+--dist-train @2.1.0,2.2.0,26.1.0
+--distribute-saved-activations
+--distributed-backend str nccl|gloo
+--distributed-optimizer-no-replica @2.2.0,2.3.0,26.0.0,26.1.0
+--distributed-timeout-minutes int
+--do-sample @2.1.0,2.2.0
+--dpo-beta float
+--dpo-label-smoothing float
+--dpo-loss-type str sigmoid|hinge|ipo
+--drop-thinking str @26.1.0
+--dualpipev-dw-detach
+--dynamic-factor float
+--ema-decay float
+--ema_model @2.1.0,2.2.0,26.1.0
+--embed-layernorm @2.1.0,2.2.0
+--embedding-multiplier-scale float
+--embedding-path str
+--empty-unused-memory-level int 0|1|2
+--enable-autocast @2.1.0
+--enable-backward-overlap-ag-with-matmul
+--enable-cuda-graph @2.2.0,2.3.0,26.0.0,26.1.0
+--enable-dsa-indexer @2.3.0,26.0.0,26.1.0
+--enable-elastic-training @2.2.0,2.3.0,26.0.0,26.1.0
+--enable-expert-placement @26.1.0
+--enable-fine-grained-expert-placement @26.1.0
+--enable-ft-package @2.2.0,2.3.0,26.0.0,26.1.0
+--enable-hbmfault-repair
+--enable-hf2mg-convert @2.3.0,26.0.0,26.1.0
+--enable-high-availability
+--enable-mg2hf-convert @26.0.0,26.1.0
+--enable-mhc @26.1.0
+--enable-mla-absorb @26.0.0,26.1.0
+--enable-mla-scale-kv-lora @26.0.0,26.1.0
+--enable-mla-scale-q-lora @26.0.0,26.1.0
+--enable-optimizer-state-local-copy @2.1.0
+--enable-overlap-ag-with-matmul
+--enable-overlap-matmul-with-rs
+--enable-recompute-layers-per-pp-rank
+--enable-share-memory @2.1.0,2.2.0,26.1.0
+--enable-thinking str @2.2.0,2.3.0,26.0.0,26.1.0
+--enable-token-rearrange-opt @2.1.0,2.2.0,26.1.0
+--enable-worker-reboot @2.2.0,2.3.0,26.0.0,26.1.0
+--enable-zero3 @2.1.0,2.2.0,26.1.0
+--encoder-num-layers int
+--encoder-pipeline-model-parallel-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--encoder-seq-length int
+--encoder-tensor-model-parallel-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--end-weight-decay float
+--entropy-coeff float @2.1.0,2.2.0
+--eod-mask-loss
+--error-injection-rate int @2.2.0,2.3.0,26.0.0,26.1.0
+--error-injection-type str correct_result|transient_error|persistent_error @2.2.0,2.3.0,26.0.0,26.1.0
+--eval-interval int
+--eval-iters int
+--eval-language str en|zh @2.2.0,2.3.0,26.0.0,26.1.0
+--evaluation-batch-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--evidence-data-path str
+--exit-duration-in-mins int
+--exit-interval int
+--exit-on-missing-checkpoint
+--exit-signal-handler
+--exp-avg-dtype str fp32|fp16|fp8 @2.2.0,2.3.0,26.0.0,26.1.0
+--exp-avg-sq-dtype str fp32|fp16|fp8 @2.2.0,2.3.0,26.0.0,26.1.0
+--experimental-attention-variant str @26.1.0
+--expert-interval int @2.1.0,2.2.0,26.1.0
+--expert-model-parallel-size int
+--expert-placement-freq int @26.1.0
+--expert-tensor-parallel-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--external-cuda-graph @2.2.0,2.3.0,26.0.0,26.1.0
+--extract-content-for-reward str @2.1.0,2.2.0
+--fc-type str @2.3.0,26.0.0,26.1.0
+--ffn-hidden-size int
+--fill-neg-inf
+--fine-grained-expert-placement-thre float @26.1.0
+--finetune
+--first-k-dense-replace int
+--first-last-layers-bf16 @2.2.0,2.3.0,26.0.0,26.1.0
+--fix-router
+--fix-sub-seq-length int @26.0.0,26.1.0
+--flash-decode @2.2.0,2.3.0,26.0.0,26.1.0
+--for_release @2.1.0,2.2.0,26.1.0
+--fp16
+--fp16-lm-cross-entropy
+--fp32-residual-connection
+--fp8-amax-compute-algo str most_recent|max
+--fp8-amax-history-len int
+--fp8-format str e4m3|hybrid|hif8
+--fp8-interval int
+--fp8-margin int
+--fp8-param-gather @2.2.0,2.3.0,26.0.0,26.1.0
+--fp8-recipe str tensorwise|delayed|mxfp8|groupwise|blockwise @2.2.0,2.3.0,26.0.0,26.1.0
+--fp8-reuse-quantized-weight @26.1.0
+--fsdp2-config-path str @2.2.0,2.3.0,26.0.0,26.1.0
+--full-attention-interval int @2.2.0,2.3.0,26.0.0,26.1.0
+--full-shuffle-instruction-dataset
+--gamma float @2.1.0,2.2.0
+--gamma-beta-ratio float @2.1.0,2.2.0
+--geglu
+--gelu-tanh
+--gemm-gradient-accumulation-fusion
+--global-batch-size int
+--grad-reduce-in-bf16 @2.2.0,2.3.0,26.0.0,26.1.0
+--greedy @2.2.0,2.3.0,26.0.0,26.1.0
+--group-query-attention
+--handler-name str @2.3.0,26.0.0,26.1.0
+--hc-eps float @26.1.0
+--hc-mult int @26.1.0
+--hc-sinkhorn-iters int @26.1.0
+--hccl-ep-group-buffer-adaptive-factor float
+--hccl-group-buffer str
+--hccl-group-buffer-adaptive
+--hccl-op-mode str @26.1.0
+--hccl-slice-size int
+--head-lr-mult float
+--heterogeneous-layers-config-encoded-json str @2.2.0,2.3.0,26.0.0,26.1.0
+--heterogeneous-layers-config-path str @2.2.0,2.3.0,26.0.0,26.1.0
+--hf-cfg-dir str @26.0.0,26.1.0
+--hf-chat-template
+--hf-datasets-params str @2.3.0,26.0.0,26.1.0
+--hf-save-dir str @26.0.0,26.1.0
+--hidden-dropout float
+--hidden-size int
+--hierarchical-context-parallel-sizes int+ @2.2.0,2.3.0,26.0.0,26.1.0
+--high-freq-factor float
+--history-turns int
+--hybrid-attention-ratio float
+--hybrid-mlp-ratio float
+--hybrid-override-pattern str
+--hysteresis int
+--ict-head-size int
+--ict-load str
+--img-h int
+--img-w int
+--index-head-dim int @2.3.0,26.0.0,26.1.0
+--index-n-heads int @2.3.0,26.0.0,26.1.0
+--index-share-for-mtp-iteration @26.1.0
+--index-skip-topk-offset int @26.1.0
+--index-topk int @2.3.0,26.0.0,26.1.0
+--index-topk-freq int @26.1.0
+--index-topk-pattern str @26.1.0
+--indexer-batch-size int
+--indexer-log-interval int
+--indexer-loss-coeff float @26.0.0,26.1.0
+--inference-batch-times-seqlen-threshold int
+--inference-dynamic-batching @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-dynamic-batching-buffer-guaranteed-fraction float @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-dynamic-batching-buffer-overflow-factor float @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-dynamic-batching-buffer-size-gb float @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-dynamic-batching-max-requests-override int @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-dynamic-batching-max-tokens-override int @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-max-requests int @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-max-seq-length int @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-rng-tracker @2.2.0,2.3.0,26.0.0,26.1.0
+--inference-tensor-model-parallel-size int @2.1.0,2.2.0
+--init-method-std float
+--init-method-xavier-uniform
+--init-model-with-meta-device @2.2.0,2.3.0,26.0.0,26.1.0
+--init-norm-weight-in-fp32 @26.0.0,26.1.0
+--initial-loss-scale float
+--input-embeds-norm
+--input-jitter
+--input-layernorm-in-fp32
+--input_folder str @2.1.0,2.2.0,26.1.0
+--instruction-template str @2.2.0,2.3.0,26.0.0,26.1.0
+--interleave-probs str @2.3.0,26.0.0,26.1.0
+--interleave-sliding-window int
+--is-hybrid-model @2.2.0,2.3.0,26.0.0,26.1.0
+--is-instruction-dataset
+--is-pairwise-dataset
+--iter-per-epoch int
+--iterations-to-skip int+ @2.2.0,2.3.0,26.0.0,26.1.0
+--jit-compile
+--json-keys str+ @2.3.0,26.0.0,26.1.0
+--keep-fp8-transpose-cache-when-using-custom-fsdp @2.2.0,2.3.0,26.0.0,26.1.0
+--keep-newlines @2.3.0,26.0.0,26.1.0
+--kl-coef float @2.1.0,2.2.0
+--kv-channels int
+--kv-compress @26.1.0
+--kv-head-repeat-before-uly-alltoall
+--kv-lora-rank int
+--lam float @2.1.0,2.2.0
+--layerwise-disaggregated-training @26.0.0,26.1.0
+--layerzero @2.1.0,2.2.0,26.1.0
+--layerzero-config str @2.1.0,2.2.0,26.1.0
+--lazy-mpu-init str
+--linear-key-head-dim int @2.2.0,2.3.0,26.0.0,26.1.0
+--linear-num-key-heads int @2.2.0,2.3.0,26.0.0,26.1.0
+--linear-num-value-heads int @2.2.0,2.3.0,26.0.0,26.1.0
+--linear-value-head-dim int @2.2.0,2.3.0,26.0.0,26.1.0
+--load str
+--load-checkpoint-loosely
+--local-rank int
+--local_rank int @2.1.0
+--log-batch-size-to-tensorboard @2.1.0
+--log-interval int
+--log-memory-to-tensorboard
+--log-num-zeros-in-grad
+--log-params-norm
+--log-progress
+--log-straggler
+--log-throughput
+--log-timers-to-tensorboard
+--log-validation-ppl-to-tensorboard
+--log-world-size-to-tensorboard
+--logging-level int
+--long-factor str
+--long-mscale float
+--longrope-freqs-type str mul|outer
+--lora-alpha int
+--lora-ckpt-filter
+--lora-fusion
+--lora-load str
+--lora-modules-to-save str+
+--lora-r int
+--lora-register-forward-hook str+
+--lora-target-modules str+
+--loss-chunk-size int @26.0.0,26.1.0
+--loss-compute-mode str default|chunk @26.0.0,26.1.0
+--loss-scale float
+--loss-scale-window float
+--low-freq-factor float
+--lr float
+--lr-decay-iters int
+--lr-decay-samples int
+--lr-decay-style str constant|linear|cosine|inverse-square-root|WSD
+--lr-warmup-fraction float
+--lr-warmup-init float
+--lr-warmup-iters int
+--lr-warmup-samples int
+--lr-wsd-decay-iters int
+--lr-wsd-decay-samples int
+--lr-wsd-decay-style str exponential|linear|cosine
+--lu-lora-final-layer-index int @2.2.0,2.3.0,26.0.0,26.1.0
+--lu-lora-lr float @2.2.0,2.3.0,26.0.0,26.1.0
+--lu-lora-lr-ratio float @2.2.0,2.3.0,26.0.0,26.1.0
+--main-grads-dtype str fp32|bf16 @2.2.0,2.3.0,26.0.0,26.1.0
+--main-params-dtype str fp32|fp16 @2.2.0,2.3.0,26.0.0,26.1.0
+--make-vocab-size-divisible-by int
+--mamba-chunk-size int
+--mamba-d-conv int
+--mamba-d-ssm int
+--mamba-d-state int @2.1.0
+--mamba-expand int
+--mamba-head-dim int @2.2.0,2.3.0,26.0.0,26.1.0
+--mamba-headdim int @2.1.0
+--mamba-ngroups int @2.1.0
+--mamba-num-groups int @2.2.0,2.3.0,26.0.0,26.1.0
+--mamba-state-dim int @2.2.0,2.3.0,26.0.0,26.1.0
+--manual-gc
+--manual-gc-interval int
+--map-keys str @2.3.0,26.0.0,26.1.0
+--mask-factor float
+--mask-prob float
+--mask-type str random|row
+--master-addr str @2.1.0,2.2.0,26.1.0
+--master-port str @2.1.0,2.2.0,26.1.0
+--max-batch-size int @26.1.0
+--max-eval-samples int @2.2.0,2.3.0,26.0.0,26.1.0
+--max-length int
+--max-new-tokens int
+--max-position-embeddings int
+--max-prompt-length int @2.1.0,2.2.0
+--max-samples int @2.3.0,26.0.0,26.1.0
+--max-tokens-to-oom int
+--mbs-idx int @2.1.0,2.2.0,26.1.0
+--md5-validate @2.1.0,2.2.0
+--megatron-cp-in-bnsd
+--memory-snapshot-path str @2.2.0,2.3.0,26.0.0,26.1.0
+--merge-file str
+--merge-group-keys str+ @2.3.0,26.0.0,26.1.0
+--mg-save-dir str @2.3.0,26.0.0,26.1.0
+--micro-batch-size int
+--microbatch-group-size-per-virtual-pipeline-stage int @2.2.0,2.3.0,26.0.0,26.1.0
+--min-loss-scale float
+--min-lr float
+--missing-eos-penalty float @2.1.0,2.2.0
+--mix-strategy str concat|interleave_under|interleave_over @2.3.0,26.0.0,26.1.0
+--mla-fa-divide-qk
+--mla-fa-without-pad
+--mla-mm-split
+--mla-swap-core-attn-out
+--mla-up-proj-tp-overlap
+--mla-zero-memory
+--mock-data
+--model-parallel-size int
+--model-type-hf str qwen3|qwen3-moe|deepseek3|glm45-moe|bailing_mini|qwen3-next|seed-oss|baichuan|baichuan2|llama2|mixtral|chatglm3|gemma|gemma2|bloom|bloom_3b|qwen|internlm2|deepseek2|minicpm|minicpm3|minicpm-moe|deepseek2-lite|qwen2-moe|phi3.5|phi3.5-moe|hunyuan|glm4|magistral|deepseek32|mamba2|plm|longcat|glm5 @2.3.0,26.0.0,26.1.0
+--moe-adaptive-recompute-activation @2.1.0,2.2.0,26.1.0
+--moe-adaptive-recompute-activation-scale float @2.1.0,2.2.0,26.1.0
+--moe-allgather-overlap-comm
+--moe-alltoall-mc2 @26.0.0,26.1.0
+--moe-alltoall-overlap-comm
+--moe-aux-loss-coeff float
+--moe-bmm-mc2 @2.1.0,2.2.0,26.1.0
+--moe-comm-aux-loss-coeff float
+--moe-device-level-aux-loss-coeff float
+--moe-dynamic-padding @2.1.0,2.2.0,26.1.0
+--moe-enable-deepep @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-expert-capacity-factor float
+--moe-experts-pipeline-degree int @2.1.0
+--moe-extended-tp
+--moe-fb-overlap
+--moe-ffn-hidden-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-grouped-gemm
+--moe-hierarchical-alltoallv @2.1.0
+--moe-input-jitter-eps float
+--moe-intermediate-size int
+--moe-layer-freq str
+--moe-layer-recompute
+--moe-model-type str @2.1.0,2.2.0,26.1.0
+--moe-no-drop @2.1.0,2.2.0,26.1.0
+--moe-pad-expert-input-to-capacity
+--moe-per-layer-logging
+--moe-permutation-async-comm
+--moe-permute-fusion @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-revert-type-after-topk
+--moe-router-bias-update-rate float
+--moe-router-dtype str fp32|fp64|fp8 @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-router-enable-expert-bias
+--moe-router-group-topk int @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-router-load-balancing-type str aux_loss|seq_aux_loss|sinkhorn|none|group_limited_greedy|softmax_topk|pai_megatron_aux_loss|sparsemixer_topk
+--moe-router-num-groups int @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-router-pre-softmax
+--moe-router-score-function str softmax|sigmoid
+--moe-router-topk int
+--moe-router-topk-scaling-factor float @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-shared-expert-intermediate-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-shared-expert-overlap @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-token-dispatcher-type str allgather|alltoall|flex|alltoall_seq
+--moe-token-drop-policy str probs|position
+--moe-tp-extend-ep
+--moe-train-capacity-factor float @2.1.0,2.2.0,26.1.0
+--moe-unperm2-mem-optim @2.1.0,2.2.0
+--moe-unperm2-mem-optim-swap
+--moe-use-legacy-grouped-gemm @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-use-sinkhorn @2.1.0,2.2.0,26.1.0
+--moe-use-upcycling @2.2.0,2.3.0,26.0.0,26.1.0
+--moe-z-loss-coeff float
+--moe-zerc @2.1.0,2.2.0
+--moe-zero-memory str disable|level0|level1
+--moe-zero-memory-num-layers int
+--mrope-section int+ @2.2.0,2.3.0,26.0.0,26.1.0
+--mscale float @2.2.0,2.3.0,26.0.0,26.1.0
+--mscale-all-dim float @2.2.0,2.3.0,26.0.0,26.1.0
+--mtp-after-norm @2.2.0,2.3.0
+--mtp-loss-scaling-factor float
+--mtp-mem-efficient-logits
+--mtp-num-layers int
+--mtp-spec str* @26.1.0
+--multi-head-latent-attention
+--multi-latent-attention @2.2.0,2.3.0,26.0.0,26.1.0
+--muon-coefficient-type str @26.1.0
+--muon-extra-scale-factor float @26.1.0
+--muon-fp32-matmul-prec str @26.1.0
+--muon-momentum float @26.1.0
+--muon-nesterov @26.1.0
+--muon-no-split-qkv @26.1.0
+--muon-num-ns-steps int @26.1.0
+--muon-scalar-optimizer str @26.1.0
+--muon-scale-mode str @26.1.0
+--muon-tp-mode str @26.1.0
+--n-group int
+--n-hash-layers int @26.1.0
+--n-samples-per-prompt int @2.1.0,2.2.0
+--n-shared-experts int
+--n-subs int @2.3.0,26.0.0,26.1.0
+--nccl-communicator-config-path str
+--nd1-dim1-size int @2.1.0,2.2.0,26.1.0
+--nd2-dim1-size int @2.1.0,2.2.0,26.1.0
+--neat-pack
+--next-tockens int
+--nnodes int @2.1.0,2.2.0,26.1.0
+--no-align-grad-reduce @2.2.0,2.3.0,26.0.0,26.1.0
+--no-align-param-gather @2.2.0,2.3.0,26.0.0,26.1.0
+--no-async-tensor-model-parallel-allreduce
+--no-barrier-with-level-1-timing
+--no-bias-dropout-fusion
+--no-bias-gelu-fusion
+--no-bias-swiglu-fusion
+--no-chat-template @2.2.0,2.3.0,26.0.0,26.1.0
+--no-check-for-nan-in-loss-and-grad
+--no-ckpt-fully-parallel-save
+--no-clone-scatter-output-in-embedding
+--no-create-attention-mask-in-dataloader
+--no-cut-token
+--no-data-sharding
+--no-delay-grad-reduce @2.1.0
+--no-enable-linear-qkv @2.2.0,2.3.0,26.0.0,26.1.0
+--no-fp8-wgrad
+--no-gradient-accumulation-fusion
+--no-gradient-reduce-div-fusion @2.2.0,2.3.0,26.0.0,26.1.0
+--no-initialization
+--no-load-optim
+--no-load-rng
+--no-log-learnig-rate-to-tensorboard @2.1.0
+--no-log-loss-scale-to-tensorboard
+--no-manual-gc-eval
+--no-masked-softmax-fusion
+--no-mmap-bin-files
+--no-one-logger
+--no-overlap-p2p-communication
+--no-pad-to-seq-lengths @2.3.0,26.0.0,26.1.0
+--no-persist-layer-norm
+--no-pin-cpu-grads @2.2.0,2.3.0,26.0.0,26.1.0
+--no-pin-cpu-params @2.2.0,2.3.0,26.0.0,26.1.0
+--no-position-embedding
+--no-post-layer-norm
+--no-rope-fusion
+--no-save-optim
+--no-save-rng
+--no-scatter-gather-tensors-in-pipeline
+--no-shared-storage
+--no-shuffle
+--no-use-gmm-fp8 @26.0.0,26.1.0
+--no-use-rts @2.1.0,2.2.0,26.1.0
+--no-use-sparse-c8-indexer @26.1.0
+--no-use-tokenizer-model-from-checkpoint-args @2.2.0,2.3.0,26.0.0,26.1.0
+--node-rank int @2.1.0,2.2.0,26.1.0
+--noisy-gate-policy str @2.1.0,2.2.0,26.1.0
+--non-persistent-ckpt-type str global|local|in_memory|null @2.2.0,2.3.0,26.0.0,26.1.0
+--non-persistent-global-ckpt-dir str @2.2.0,2.3.0,26.0.0,26.1.0
+--non-persistent-local-ckpt-algo str fully_parallel|atomic @2.2.0,2.3.0,26.0.0,26.1.0
+--non-persistent-local-ckpt-dir str @2.2.0,2.3.0,26.0.0,26.1.0
+--non-persistent-save-interval int @2.2.0,2.3.0,26.0.0,26.1.0
+--noop-layers str
+--norm-epsilon float
+--norm-topk-prob
+--normalization str LayerNorm|RMSNorm
+--nproc-per-node int @2.1.0,2.2.0,26.1.0
+--npu-datadump @26.1.0
+--npu-deterministic
+--num-attention-heads int
+--num-channels int
+--num-classes int
+--num-dataset-builder-threads int
+--num-distributed-optimizer-instances int @2.2.0,2.3.0,26.0.0,26.1.0
+--num-experts int
+--num-gpus-for-infer int @2.1.0,2.2.0
+--num-gpus-for-train int @2.1.0,2.2.0
+--num-layer-list str
+--num-layers int
+--num-layers-at-end-in-bf16 int @2.2.0,2.3.0,26.0.0,26.1.0
+--num-layers-at-start-in-bf16 int @2.2.0,2.3.0,26.0.0,26.1.0
+--num-layers-per-virtual-pipeline-stage int
+--num-query-groups int
+--num-samples-per-step int @2.1.0,2.2.0
+--num-virtual-stages-per-pipeline-rank int @2.2.0,2.3.0,26.0.0,26.1.0
+--num-workers int
+--num-zero-experts int @26.0.0,26.1.0
+--o-groups int @26.1.0
+--o-lora-rank int @26.1.0
+--o2-gradient
+--o2-optimizer
+--one-logger-async
+--one-logger-project str
+--one-logger-run-name str
+--only-convert-last-checkpoint @26.0.0,26.1.0
+--onnx-safe str
+--op-cal-tflops @2.1.0,2.2.0,26.1.0
+--openai-gelu
+--optimization-level int 0|1|2
+--optimize-send-recv-comm
+--optimize-vpp-send-recv-comm @2.1.0,2.2.0,26.1.0
+--optimized-mbs-list str @2.1.0,2.2.0,26.1.0
+--optimized-mbs-mode @2.1.0,2.2.0,26.1.0
+--optimizer str adam|sgd
+--optimizer-cpu-offload @2.2.0,2.3.0,26.0.0,26.1.0
+--optimizer-offload-fraction float @2.2.0,2.3.0,26.0.0,26.1.0
+--optimizer-selection str fused_adamw|fused_torch_adamw|fused_ema_adamw
+--origin-postprocess @2.2.0,2.3.0,26.0.0,26.1.0
+--original-max-position-embeddings float
+--original-seq-len int @26.1.0
+--output-bert-embeddings
+--output-layer-slice-num int
+--output-logit-softcapping float
+--output-multiplier-scale float
+--output-prefix str @2.3.0,26.0.0,26.1.0
+--output_folder str @2.1.0,2.2.0,26.1.0
+--overlap-cpu-optimizer-d2h-h2d @2.2.0,2.3.0,26.0.0,26.1.0
+--overlap-grad-reduce
+--overlap-p2p-communication-warmup-flush @2.2.0,2.3.0,26.0.0,26.1.0
+--overlap-param-gather
+--overlap-param-gather-with-optimizer-step @2.2.0,2.3.0,26.0.0,26.1.0
+--override-opt_param-scheduler
+--overwrite-cache @2.3.0,26.0.0,26.1.0
+--pack @2.3.0,26.0.0,26.1.0
+--pad-to-multiple-of int
+--pad-vocab-size-to int @2.3.0,26.0.0,26.1.0
+--padded-base-length int
+--padded-samples
+--padded-vocab-size int
+--param-and-grad-buffer-pad int @2.1.0,2.2.0,26.1.0
+--partial-rotary-factor float @2.2.0,2.3.0,26.0.0,26.1.0
+--patch-dim int
+--per-split-data-args-path str @2.2.0,2.3.0,26.0.0,26.1.0
+--persistent-save-interval int @2.2.0,2.3.0,26.0.0,26.1.0
+--pipe-experts-multi-data int @2.1.0,2.2.0,26.1.0
+--pipe-experts-multi-stream @2.1.0,2.2.0,26.1.0
+--pipeline-model-parallel-comm-backend str nccl|ucc @2.2.0,2.3.0,26.0.0,26.1.0
+--pipeline-model-parallel-layout str @26.1.0
+--pipeline-model-parallel-size int
+--pipeline-model-parallel-split-rank int
+--pipeline-num-transformer-layers str @2.2.0,2.3.0,26.0.0,26.1.0
+--placeholder-token str @2.1.0,2.2.0
+--position-embedding-type str learned_absolute|rope|mrope|relative|none|alibi
+--post-norm
+--pp-schedule-list str @2.1.0,2.2.0,26.1.0
+--ppo-epochs int @2.1.0,2.2.0
+--ppo-mini-batch-size int @2.1.0,2.2.0
+--pre-tockens int
+--pref-ftx float
+--prefix str @2.1.0,2.2.0,26.1.0
+--pretrained-checkpoint str
+--print-expert-load @26.1.0
+--prof-file str @2.1.0,2.2.0,26.1.0
+--profile
+--profile-data-simplification
+--profile-export-type str text|db
+--profile-level str level_none|level0|level1|level2
+--profile-memory @2.1.0
+--profile-operator @2.1.0
+--profile-ranks int+
+--profile-record-shapes
+--profile-save-path str
+--profile-step-end int
+--profile-step-start int
+--profile-with-cpu
+--profile-with-memory
+--profile-with-stack
+--prompt-type str default|empty|trl|chatglm2|chatglm3|chatglm3_system|glm4|chatml|bailing_mini|chatml_de|qwen|qwen_r1|qwen_math_r1|llama3|llama2|mistral|mixtral|gemma|alpaca|deepseek2|deepseek2-lite|minicpm3|cpm|baichuan2|deepseek3|intern2|hunyuan|qwen3|magistral|plm|qwen_lf|glm4_moe|gpt_oss
+--prompt-type-path str
+--q-lora-rank int
+--qat-scheme str @26.1.0
+--qk-head-dim int @2.2.0,2.3.0,26.0.0,26.1.0
+--qk-layernorm
+--qk-nope-head-dim int
+--qk-pos-emb-head-dim int @2.2.0,2.3.0,26.0.0,26.1.0
+--qk-rope-head-dim int
+--qlora @2.1.0,2.2.0,2.3.0,26.0.0
+--qlora-save-dequantize @2.1.0,2.2.0,2.3.0,26.0.0
+--quant-grads @26.0.0,26.1.0
+--quant-states str fp8|hif8|mxfp8 @26.0.0,26.1.0
+--query-in-block-prob float
+--query-pre-attn-scalar int
+--rampup-batch-size str*
+--reasoning-effort str @26.1.0
+--recompute-activation-function
+--recompute-activation-function-num-layers int
+--recompute-activations
+--recompute-granularity str full|selective
+--recompute-in-advance
+--recompute-in-bubble
+--recompute-method str uniform|block
+--recompute-mla-up-proj
+--recompute-module-list str @2.1.0,2.2.0,26.1.0
+--recompute-modules str* @2.2.0,2.3.0,26.0.0,26.1.0
+--recompute-mtp-layer @2.1.0
+--recompute-mtp-norm @2.1.0
+--recompute-norm
+--recompute-norm-num-layers int
+--recompute-num-layers int
+--recompute-type int @2.1.0,2.2.0,26.1.0
+--record-memory-history @2.2.0,2.3.0,26.0.0,26.1.0
+--ref-model str
+--refer-model-iter int
+--relative-attention-max-distance int @2.2.0,2.3.0,26.0.0,26.1.0
+--relative-attention-num-buckets int @2.2.0,2.3.0,26.0.0,26.1.0
+--replication @2.2.0,2.3.0,26.0.0,26.1.0
+--replication-factor int @2.2.0,2.3.0,26.0.0,26.1.0
+--replication-jump int @2.2.0,2.3.0,26.0.0,26.1.0
+--rerun-mode str disabled|validate_results|report_stats @2.2.0,2.3.0,26.0.0,26.1.0
+--reset-attention-mask
+--reset-bucket-group-order @26.1.0
+--reset-position-ids
+--result-rejected-tracker-filename str @2.2.0,2.3.0,26.0.0,26.1.0
+--retriever-report-topk-accuracies int+
+--retriever-score-scaling
+--retriever-seq-length int
+--retro-add-retriever
+--retro-attention-gate float
+--retro-cyclic-train-iters int
+--retro-encoder-attention-dropout float
+--retro-encoder-hidden-dropout float
+--retro-encoder-layers int
+--retro-no-verify-neighbor-count
+--retro-num-neighbors int
+--retro-num-retrieved-chunks int
+--retro-project-dir str
+--return-document-ids @2.1.0,2.2.0
+--reuse-fp32-param
+--reward-model str @2.1.0,2.2.0
+--reward-tokens str+
+--rmsnorm-weight-in-fp32 @2.2.0,2.3.0,26.0.0,26.1.0
+--rollout-batch-size int @2.1.0,2.2.0
+--rope-factor float @26.1.0
+--rope-scaling-beta-fast int
+--rope-scaling-beta-slow int
+--rope-scaling-factor float
+--rope-scaling-mscale float
+--rope-scaling-mscale-all-dim float
+--rope-scaling-original-max-position-embeddings int
+--rope-scaling-type str llama3|yarn|longrope|plm
+--rope-theta float @26.1.0
+--rotary-base int
+--rotary-interleaved
+--rotary-percent float
+--rotary-scaling-factor float @2.2.0,2.3.0,26.0.0,26.1.0
+--rotary-seq-len-interpolation-factor int
+--routed-scaling-factor float
+--router-gating-in-fp32
+--run-workload-inspector-server @2.2.0,2.3.0,26.0.0,26.1.0
+--s3-cache-path str
+--sample-rate float
+--save str
+--save-interval int
+--save-layer-by-layer @26.0.0,26.1.0
+--save-lora-to-hf @26.0.0,26.1.0
+--save-memory-ratio float @2.1.0,2.2.0,26.1.0
+--scale-depth float
+--scale-emb float
+--scale-fmt str @2.3.0,26.0.0,26.1.0
+--schedules-method str dualpipev
+--script-data-dir str @2.3.0,26.0.0,26.1.0
+--seed int
+--seq-aux
+--seq-length int
+--sequence-parallel
+--sgd-momentum float
+--shape-order str SBH|BSH|BSND|BNSD
+--share-kvstates
+--shared-expert-gate
+--shared-expert-gate-output-dimension int
+--short-factor str
+--short-mscale float
+--short-seq-prob float
+--shuffle-minibatch @2.1.0,2.2.0
+--simpo-beta float @2.1.0,2.2.0
+--simpo-label-smoothing float @2.1.0,2.2.0
+--simpo-loss-type str @2.1.0,2.2.0
+--skip-bias-add
+--skip-train
+--sliding-window int
+--sliding-window-size int @26.1.0
+--smart-swap
+--sparse-mode int
+--spec str*
+--split str
+--split-sentences @2.3.0,26.0.0,26.1.0
+--square-alibi-mask
+--squared-relu
+--stage str sft|dpo|ray_ppo|ray_online_dpo|ray_grpo
+--standalone-embedding-stage @2.1.0
+--start-weight-decay float
+--straggler-ctrlr-port int
+--straggler-minmax-count int
+--streaming @2.3.0,26.0.0,26.1.0
+--suggested-communication-unit-size int @2.2.0,2.3.0,26.0.0,26.1.0
+--swap-attention
+--swap-layer-input @26.1.0
+--swap-modules str
+--swap-optimizer
+--swap-optimizer-times int
+--swiglu
+--swiglu-limit float @26.1.0
+--swin-backbone-type str tiny|base|h3
+--target-nnodes int @2.2.0,26.1.0
+--target_pp int @2.1.0,2.2.0,26.1.0
+--target_tp int @2.1.0,2.2.0,26.1.0
+--task str*
+--task-data-path str* @2.2.0,2.3.0,26.0.0,26.1.0
+--te-comparison-with-bf16 @26.0.0,26.1.0
+--te-comparison-with-cpu @26.0.0,26.1.0
+--te-gmm-mode str performance|compatible @26.0.0,26.1.0
+--te-rng-tracker @2.2.0,2.3.0,26.0.0,26.1.0
+--temperature float
+--tensor-model-parallel-size int
+--tensorboard-dir str
+--tensorboard-log-interval int
+--tensorboard-queue-size int
+--test-data-path str*
+--test-mode
+--tiktoken-num-special-tokens int
+--tiktoken-pattern str
+--tiktoken-special-tokens str+
+--timing-log-level int 0|1|2
+--timing-log-option str max|minmax|all
+--titles-data-path str
+--tokenizer-kwargs str+ @2.1.0,2.2.0
+--tokenizer-model str
+--tokenizer-name-or-path str
+--tokenizer-not-use-fast
+--tokenizer-padding-side str
+--tokenizer-type str BertWordPieceLowerCase|BertWordPieceCase|GPT2BPETokenizer|SentencePieceTokenizer|GPTSentencePieceTokenizer|HuggingFaceTokenizer|Llama2Tokenizer|TikTokenizer|MultimodalTokenizer|NullTokenizer|NullMultimodalTokenizer|PretrainedFromHF|MagistralTokenizer
+--top-k int
+--top-p float
+--topk-group int
+--topk-softmax-in-fp32 @2.2.0,2.3.0,26.0.0,26.1.0
+--tp-2d
+--tp-comm-bootstrap-backend str nccl|mpi|gloo @2.2.0,2.3.0,26.0.0,26.1.0
+--tp-comm-overlap
+--tp-comm-overlap-cfg str
+--tp-comm-overlap-rs-dgrad
+--tp-x int
+--tp-y int
+--train-data-path str*
+--train-iters int
+--train-samples int
+--train-sync-interval int @2.2.0,2.3.0,26.0.0,26.1.0
+--trans-hot-expert-group-num int @2.2.0,26.1.0
+--transformer-impl str local|transformer_engine
+--trust-remote-code @2.1.0
+--ttp-dump-dir str @26.1.0
+--ttp-dump-timeout-seconds int @26.1.0
+--ttp-enabled @26.1.0
+--ttp-heartbeat-interval-ms int @26.1.0
+--ttp-heartbeat-timeout-ms int @26.1.0
+--ttp-max-dump-ckpt-to-keep int @26.1.0
+--ttp-max-missed-count int @26.1.0
+--ttp-save-optimizer @26.1.0
+--ttp-save-rng @26.1.0
+--ttp-server-ip str @26.1.0
+--ttp-server-port int @26.1.0
+--ttp-wait-dump-file-timeout int @26.1.0
+--ulysses-degree-in-cp int
+--unaligned-linear @2.1.0,2.2.0,26.1.0
+--untie-embeddings-and-output-weights
+--use-ascend-coc
+--use-ascend-mc2
+--use-checkpoint-args
+--use-checkpoint-opt_param-scheduler
+--use-cp-send-recv-overlap
+--use-cpu-initialization
+--use-custom-fsdp @2.2.0,2.3.0,26.0.0,26.1.0
+--use-deter-comp
+--use-dist-ckpt
+--use-distributed-optimizer
+--use-dsa-absorb @26.1.0
+--use-ema @2.1.0,2.2.0,26.1.0
+--use-flash-attn
+--use-fused-lightning-indexer @26.0.0,26.1.0
+--use-fused-lightning-indexer-kl-loss @26.1.0
+--use-fused-lightning-indexer-loss @26.0.0,26.1.0
+--use-fused-mhc @26.1.0
+--use-fused-mlp @2.1.0,2.2.0
+--use-fused-moe-token-permute-and-unpermute
+--use-fused-ring-attention-update
+--use-fused-rmsnorm
+--use-fused-rotary-pos-emb
+--use-fused-sparse-flash-attention @26.1.0
+--use-fused-swiglu
+--use-fusion-attn-v2
+--use-glm-rope
+--use-global-aux-loss @26.0.0,26.1.0
+--use-kv-cache
+--use-legacy-models
+--use-mc2
+--use-mcore-models
+--use-mp-args-from-checkpoint-args @2.2.0,2.3.0,26.0.0,26.1.0
+--use-multiparameter-pipeline-model-parallel @2.1.0,2.2.0,26.1.0
+--use-nanopipe @2.1.0,2.2.0,26.1.0
+--use-nanopipe-swap @2.1.0,2.2.0,26.1.0
+--use-nd-matmul @2.1.0,2.2.0,26.1.0
+--use-one-sent-docs
+--use-persistent-ckpt-worker @2.2.0,2.3.0,26.0.0,26.1.0
+--use-pipe-experts @2.1.0,2.2.0,26.1.0
+--use-precision-aware-optimizer @2.2.0,2.3.0,26.0.0,26.1.0
+--use-pytorch-profiler @2.2.0,2.3.0,26.0.0,26.1.0
+--use-ring-exchange-p2p
+--use-rope-scaling @2.2.0,2.3.0,26.0.0,26.1.0
+--use-rotary-position-embeddings
+--use-sparse-flash-attn @26.0.0,26.1.0
+--use-torch-fsdp2 @2.2.0,2.3.0,26.0.0,26.1.0
+--use-torch-optimizer-for-cpu-offload @2.2.0,2.3.0,26.0.0,26.1.0
+--use-tp-pp-dp-mapping
+--use-triton-gdn @2.3.0,26.0.0,26.1.0
+--use-triton-mhc @26.1.0
+--use-ulysses-allgather-kv
+--use-wandb @2.2.0,2.3.0,26.0.0,26.1.0
+--v-head-dim int
+--valid-data-path str*
+--variable-seq-lengths
+--verifier @2.1.0,2.2.0
+--virtual-optimizer str+
+--vision-backbone-type str vit|mit|swin
+--vision-pretraining
+--vision-pretraining-type str classify|inpaint|dino
+--vocab-extra-ids int
+--vocab-file str
+--vocab-size int
+--wandb-exp-name str
+--wandb-project str
+--wandb-save-dir str
+--warmup int
+--weight-decay float
+--weight-decay-incr-style str constant|linear|cosine
+--wgrad-deferral-limit int
+--workers int @2.3.0,26.0.0,26.1.0
+--yaml-cfg str
+--yarn-scaling-factor float @2.2.0,26.1.0
+`;
