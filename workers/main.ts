@@ -1,4 +1,4 @@
-/** `npm run worker -- control` and `npm run worker -- node`: the two processes of a cluster. */
+/** `npm run worker -- control` and `npm run worker -- node`: the two processes of a cluster; `drain` is said on a node before it goes. */
 import { setFlagsFromString } from 'node:v8';
 import { program } from './program.js';
 
@@ -9,12 +9,13 @@ const roles: Record<string, () => Promise<void>> = {
     setFlagsFromString('--optimize-for-size');
     await (await import('./node.js')).runNode();
   },
+  drain: async () => (await import('./drain.js')).runDrain(),
 };
 
 const role = process.argv[2] ?? '';
 const run = Object.hasOwn(roles, role) ? roles[role] : undefined;
 if (!run) {
-  process.stderr.write(`usage: npm run worker -- control | node${role ? `; there is no "${role}"` : ''}\n`);
+  process.stderr.write(`usage: npm run worker -- control | node | drain${role ? `; there is no "${role}"` : ''}\n`);
   process.exit(2);
 }
 // A worker is not for its output: it works on where nobody reads that any more.

@@ -1,6 +1,7 @@
 /**
  * `npm run demo`: the main job on the embedded default. Three node workers without a shared disk pretrain a small
- * Qwen3 on real text; with `--kill-node` one of them dies half-way and the run finishes on the spare.
+ * Qwen3 on real text. Half-way, `--kill-node` takes one of them away, `--kill-server` the Temporal server, and
+ * `--restore-server` puts a backup in the server's place; `--postgres` has the server on PostgreSQL.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { constants } from 'node:os';
@@ -12,32 +13,39 @@ import { root } from '../../workers/config.js';
 import { program } from '../../workers/program.js';
 import { makeCorpus } from './corpus.js';
 import { startHub } from './hub.js';
+import { faults, lossOf, strike, type FaultName } from './faults.js';
 import { killNode } from './kill-node.js';
-import { readMetrics, type Metric } from './metrics.js';
+import { readMetrics } from './metrics.js';
 import { demoRunFile } from './run-file.js';
 import { showProgress } from './progress.js';
-import { pause } from './part.js';
 import { startStack, type Stack } from './stack.js';
 
 const NODES = ['n1', 'n2', 'n3'];
-const VICTIM = 'n2';
 const RUN = 'demo';
 
 const options = readOptions();
 
 function readOptions() {
   try {
-    return parseArgs({
+    const { values } = parseArgs({
       options: {
+        postgres: { type: 'boolean', default: false },
         'kill-node': { type: 'boolean', default: false },
-        iterations: { type: 'string', default: '300' },
+        'kill-server': { type: 'boolean', default: false },
+        'restore-server': { type: 'boolean', default: false },
+        iterations: { type: 'string' },
         'keep-open': { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
       },
-    }).values;
+    });
+    const [fault, another] = (Object.keys(faults) as FaultName[]).filter((name) => values[name]);
+    if (another) throw new Error(`--${fault} and --${another}: expected one of them`);
+    if (fault === 'restore-server' && !values.postgres) throw new Error('--restore-server: expected with --postgres');
+    const enough = String((fault && faults[fault].iterations) ?? 300);
+    return { ...values, iterations: values.iterations ?? enough, fault };
   } catch (error) {
     process.stderr.write(
-      `npm run demo -- [--kill-node] [--iterations 300] [--keep-open] [--json]: ${(error as Error).message}\n`,
+      `npm run demo -- [--postgres] [--kill-node | --kill-server | --restore-server] [--iterations 300] [--keep-open] [--json]: ${(error as Error).message}\n`,
     );
     process.exit(2);
   }
@@ -65,10 +73,11 @@ async function demo(): Promise<DemoResult> {
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir);
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
-  const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true });
+  const { postgres, fault } = options;
+  const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true, postgres });
   const signalsAsUsual = endOnSignal(stack);
   try {
-    say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
+    if (stack.uiUrl) say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
     say(`Dashboard:    ${stack.dashboardUrl}runs/${RUN}`);
     say(`Everything is kept in ${dir}\n`);
     const file = demoRunFile('demo', { iterations, saveInterval: Math.max(5, Math.floor(iterations / 12)) });
@@ -81,12 +90,12 @@ async function demo(): Promise<DemoResult> {
     const done = { yet: false };
     const ended = (handle.result() as Promise<PretrainResult>).finally(() => (done.yet = true));
     ended.catch(() => undefined);
-    const killing = options['kill-node'] ? killHalfWay(stack, metrics, iterations, done) : undefined;
+    const striking = fault && strike(fault, { stack, metrics, iterations, done, say });
+    striking?.catch(() => undefined);
     await showProgress({ handle, metrics, done, target: iterations });
     const result = await ended;
-    const kill = await killing;
-    const all = await metrics();
-    const recovery = kill && recoveryOf(all, kill);
+    const struck = await striking;
+    const recovery = struck && lossOf(await metrics(), struck);
     say(
       `\n${result.message}; final loss ${result.loss?.toFixed(4)}, ${result.generations} generation(s), ${result.failures} failure(s)`,
     );
@@ -96,7 +105,8 @@ async function demo(): Promise<DemoResult> {
     signalsAsUsual();
     if (options['keep-open']) await keepOpen(stack);
     return {
-      completed: result.iteration === iterations && (!kill || result.generations > 1),
+      completed:
+        result.iteration === iterations && (!struck || struck.isAsExpected(result.generations, recovery!.lost)),
       finalLoss: result.loss,
       iterations: result.iteration,
       iterationsLost: recovery?.lost ?? 0,
@@ -109,39 +119,6 @@ async function demo(): Promise<DemoResult> {
     await stack.stop();
     await hub.close();
   }
-}
-
-interface Kill {
-  at: number;
-  /** Iterations finished when the node died. */
-  iteration: number;
-  generation: number;
-}
-
-async function killHalfWay(
-  stack: Stack,
-  metrics: () => Promise<Metric[]>,
-  iterations: number,
-  done: { yet: boolean },
-): Promise<Kill> {
-  for (;;) {
-    if (done.yet) throw new Error('the run ended before half of its iterations were trained: no node was killed');
-    const last = (await metrics()).at(-1);
-    if (last && last.iteration >= iterations / 2) break;
-    await pause(200);
-  }
-  const at = Date.now();
-  await killNode(stack.node(VICTIM), stack.dataOf(VICTIM));
-  const last = (await metrics()).at(-1)!;
-  say(`\n✂ killed node ${VICTIM}, its worker and its ranks, at iteration ${last.iteration}\n`);
-  return { at, iteration: last.iteration, generation: last.generation };
-}
-
-/** How many iterations had to be trained again, and how long it took until the next generation had one. */
-function recoveryOf(metrics: Metric[], kill: Kill): { lost: number; seconds: number } {
-  const first = metrics.find(({ generation }) => generation > kill.generation);
-  if (!first) throw new Error('no generation trained on after the kill');
-  return { lost: kill.iteration - first.iteration + 1, seconds: (first.at - kill.at) / 1000 };
 }
 
 /**
@@ -165,7 +142,7 @@ function endOnSignal(stack: Stack): () => void {
 }
 
 async function keepOpen(stack: Stack): Promise<void> {
-  say(`\nThe cluster stays up for a look around (${stack.uiUrl}); Ctrl-C ends it.`);
+  say(`\nThe cluster stays up for a look around (${stack.uiUrl ?? stack.dashboardUrl}); Ctrl-C ends it.`);
   await new Promise<void>((done) => process.once('SIGINT', () => done()));
 }
 

@@ -18,6 +18,8 @@ process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 export interface Program {
   command: string[];
   env: NodeJS.ProcessEnv;
+  /** Whom it runs as, where that is not this program's own user. */
+  owner?: { uid: number; gid: number };
   /** A line on stdout, or a question to ask until it is answered with true. */
   ready: RegExp | (() => Promise<boolean>);
 }
@@ -26,14 +28,14 @@ export interface Program {
 const READY_MS = 60_000;
 const END_MS = 20_000;
 
-export function createPart(log: string, { command, env, ready }: Program): Part {
+export function createPart(log: string, { command, env, owner, ready }: Program): Part {
   let child: ChildProcess | undefined;
   return {
     get pid() {
       return child?.pid;
     },
     async start() {
-      const started = spawn(command[0]!, command.slice(1), { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      const started = spawn(command[0]!, command.slice(1), { env, ...owner, stdio: ['ignore', 'pipe', 'pipe'] });
       child = started;
       running.add(started);
       const file = createWriteStream(log, { flags: 'a' });

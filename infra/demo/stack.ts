@@ -1,6 +1,6 @@
 /**
- * A whole cluster on one machine, each part a process of its own: Temporal server on a SQLite file, control
- * worker, node workers with private data directories, and a hub. The demo and the end-to-end tests run on it.
+ * A whole cluster on one machine, each part a process of its own: Temporal server on a SQLite file (or on
+ * PostgreSQL), control worker, node workers with private data directories, and a hub. The demo and the end-to-end tests run on it.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { Client, Connection } from '@temporalio/client';
 import { freePort } from '../../activities/free-port.js';
 import { root } from '../../workers/config.js';
 import { createPart, HOST, type Part } from './part.js';
+import { createTemporalOnPostgres, type TemporalOnPostgres } from './temporal-on-postgres.js';
 import { createTemporalServer } from './temporal-server.js';
 
 export interface StackOptions {
@@ -15,8 +16,10 @@ export interface StackOptions {
   dir: string;
   nodes: string[];
   hub: string;
-  /** Serves Temporal's web interface. */
+  /** Serves Temporal's web interface, which the development server alone has. */
   ui?: boolean;
+  /** Temporal's server as clusters run it, on a PostgreSQL of its own, instead of the development server. */
+  postgres?: boolean;
   /** Settings of the Temporal server, `name=value`. */
   settings?: string[];
   pool?: string;
@@ -27,13 +30,17 @@ export interface StackOptions {
 }
 
 export interface Stack {
+  dir: string;
+  nodes: string[];
   address: string;
   uiUrl?: string;
   /** The page to look at, of the control worker. */
   dashboardUrl: string;
   client: Client;
   dataOf(node: string): string;
+  /** With the database that it is on. */
   server: Part;
+  onPostgres?: TemporalOnPostgres;
   control: Part;
   node(name: string): Part;
   stop(): Promise<void>;
@@ -41,13 +48,11 @@ export interface Stack {
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { dir, nodes, hub, ui = false, settings = [], pool = 'demo' } = options;
-  await mkdir(join(dir, 'logs'), { recursive: true });
-  const server = await createTemporalServer({
-    dbFile: join(dir, 'temporal.db'),
-    log: join(dir, 'logs/temporal.log'),
-    ui,
-    settings,
-  });
+  const logs = join(dir, 'logs');
+  await mkdir(logs, { recursive: true });
+  const onPostgres = options.postgres ? await createTemporalOnPostgres({ dir, logs, settings }) : undefined;
+  const dbFile = join(dir, 'temporal.db');
+  const server = onPostgres ?? (await createTemporalServer({ dbFile, log: join(logs, 'temporal.log'), ui, settings }));
   const { address, uiUrl } = server;
   const dashboard = `${HOST}:${await freePort(HOST)}`;
   const env = {
@@ -63,12 +68,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   });
   const dataOf = (name: string) => join(dir, 'nodes', name);
 
-  const control = createPart(join(dir, 'logs/control.log'), worker('control'));
+  const control = createPart(join(logs, 'control.log'), worker('control'));
   const workers = new Map(
     nodes.map((name) => [
       name,
       createPart(
-        join(dir, `logs/${name}.log`),
+        join(logs, `${name}.log`),
         worker('node', {
           PRETRAIN_NODE: name,
           PRETRAIN_ADDRESS: HOST,
@@ -87,22 +92,25 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await Promise.all([control, ...workers.values()].map((part) => part.start()));
   } catch (error) {
     await Promise.all(parts.map((part) => part.kill('SIGKILL')));
+    await onPostgres?.remove();
     throw error;
   }
   const connection = await Connection.connect({ address });
   return {
-    address,
+    ...{ dir, nodes, address },
     ...(uiUrl && { uiUrl }),
     dashboardUrl: `http://${dashboard}/`,
     client: new Client({ connection }),
     dataOf,
     server,
+    ...(onPostgres && { onPostgres }),
     control,
     node: (name) => workers.get(name)!,
     async stop() {
       await connection.close();
       await Promise.all(parts.slice(0, -1).map((part) => part.kill()));
       await server.kill();
+      await onPostgres?.remove();
     },
   };
 }
