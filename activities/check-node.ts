@@ -9,11 +9,12 @@ import { bytewise, confined } from './artifact.js';
 import { readIfThere, writeFileAtomic } from './atomic.js';
 import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
+import { gigabytes } from '../workflows/gigabytes.js';
 import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { run } from './shell.js';
-import { gigabytes, step } from './step.js';
+import { step } from './step.js';
 
 /** Where trainers keep their index cache, whether one may rely on another's being the question. */
 const PROBES = 'datasets/.probes';

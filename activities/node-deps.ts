@@ -1,5 +1,6 @@
 /** What the activities of a node are given: the only way in for settings and for the world outside the node. */
 import type { Recipient } from '../workflows/contract.js';
+import type { Retention } from '../workflows/retention.js';
 
 export interface NodeDeps {
   name: string;
@@ -31,6 +32,6 @@ export interface NodeDeps {
   tls?: boolean;
   /** Signals a workflow run through the node's client. */
   signal(to: Recipient, name: string, payload: unknown): Promise<void>;
-  /** The newest iteration that a generation knows to be sealed and copied on all nodes; `undefined` when nobody answers. */
-  replicated(of: Recipient): Promise<number | undefined>;
+  /** Which old checkpoints a generation has no use for any more; `undefined` when nobody answers. */
+  retention(of: Recipient): Promise<Retention | undefined>;
 }

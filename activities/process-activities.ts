@@ -8,6 +8,7 @@ import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
 import { createProbePeer } from './probe-peer.js';
+import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
@@ -30,5 +31,6 @@ export const createProcessActivities = (deps: NodeDeps) =>
     findSaves: createFindSaves(deps),
     sealSaves: createSealSaves(deps),
     restoreCheckpoint: createRestoreCheckpoint(deps),
+    removeCheckpoints: createRemoveCheckpoints(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
   }) satisfies Partial<NodeActivities>;

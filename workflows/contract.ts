@@ -6,6 +6,7 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
+import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
 
@@ -220,6 +221,14 @@ export interface RestoreCheckpointInput {
   setAsideNewer: boolean;
 }
 
+export interface CheckpointsRemoved {
+  removed: number[];
+  /** What could not be removed, and why; a few. */
+  failed?: string[];
+  /** What was set aside by restores and lies there still. */
+  aside?: { iterations: number[]; bytes: number };
+}
+
 export interface LaunchTrainingInput {
   run: string;
   series: string;
@@ -359,7 +368,6 @@ export interface ReplicateCheckpointInput {
   /** Shards that this node writes, and those that it copies from their writers. */
   seals: string[];
   copies: { shard: string; from: Peer }[];
-  keep: number;
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
   /** How long the master, or one that is copied from, may not answer: its address may be another one by now. */
@@ -403,7 +411,10 @@ export interface NodeActivities {
   findSaves(input: { series: string }): Promise<SavesFound>;
   /** Seals what the launch with this token saved here of an iteration that is known to be whole. */
   sealSaves(input: { series: string; token: number; iteration: number }): Promise<{ sealed: string[] }>;
-  restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
+  /** @returns what lies set aside there, newly or before */
+  restoreCheckpoint(input: RestoreCheckpointInput): Promise<Pick<CheckpointsRemoved, 'aside'>>;
+  /** Never fails for what cannot be removed. */
+  removeCheckpoints(input: { series: string; retention: Retention }): Promise<CheckpointsRemoved>;
   launchTraining(input: LaunchTrainingInput): Promise<void>;
   watchTraining(input: WatchTrainingInput): Promise<WatchResult>;
   stopTraining(input: StopTrainingInput): Promise<MemberEvidence>;
@@ -499,6 +510,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     syncFiles: step.syncFiles,
     convertCheckpoint: step.convertCheckpoint,
     restoreCheckpoint: step.restoreCheckpoint,
+    removeCheckpoints: step.removeCheckpoints,
     watchTraining: lasting.watchTraining,
     replicateCheckpoint: lasting.replicateCheckpoint,
   });

@@ -7,6 +7,7 @@ import { runChild } from './child.js';
 import { peerOf, type NodeInfo } from './contract.js';
 import { hangLimits } from './hang-limits.js';
 import { launchEnvironment } from './launch-environment.js';
+import { noteAside, noteComplete, removeListed } from './old-checkpoints.js';
 import { settingsTried } from './pause-settings.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
@@ -47,6 +48,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const { found: listings, silent } = await findCheckpoints(run, all, shards);
   const newest = newestComplete(listings, shards)?.iteration;
   const done = newest ?? 0;
+  noteComplete(run, listings, done);
   // A node may have been lost since this run first looked: what was seen then is not forgotten.
   state.replicated = Math.max(done, state.replicated);
   mayFollow(run, listings, newest);
@@ -84,6 +86,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     places,
     timing,
     setAsideNewer: true,
+    onAside: (node, aside) => noteAside(run, node, aside),
   };
   const restored = await restoreNewest(target, listings, shards);
   const aside = setAside(
@@ -105,6 +108,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   }
 
   state.iteration = state.replicated = restored;
+  noteComplete(run, listings, restored);
+  await removeListed(run, listings);
   if (isInterrupted(run)) return 'again';
   state.generation++;
   settingsTried(run);
@@ -135,6 +140,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     target: state.target,
     ...(hang && { hang }),
     keepCheckpoints: spec.train.keepCheckpoints,
+    ...(spec.train.keepEvery !== undefined && { keepEvery: spec.train.keepEvery }),
+    complete: run.complete,
     timing,
   };
 }

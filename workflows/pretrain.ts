@@ -14,6 +14,7 @@ import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
+import { removeEverywhere } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
@@ -43,7 +44,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   );
   const run: Run = {
     ...{ spec, name, state, crew, file: input },
-    ...{ wishes: noWishes(), passed: [], lostSpares: [], empty: new Set() },
+    ...{ wishes: noWishes(), passed: [], lostSpares: [], empty: new Set(), complete: [] },
   };
   setHandler(status, () => describeRun(state), {
     description: "The run's page: phase, nodes, iteration, loss, pace, checkpoint, what it waits for, what was asked",
@@ -54,6 +55,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   try {
     await crew.lease();
     const trained = await trainToTarget(run);
+    await removeEverywhere(run);
     enterPhase(state, 'report', Date.now());
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);

@@ -15,6 +15,7 @@ import { noteHeld, noteTrained } from './ledger.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
+import type { Complete } from './retention.js';
 import { refillSpares } from './refill-spares.js';
 import { relayEnding } from './relay-ending.js';
 import type { Gate } from './requests.js';
@@ -47,6 +48,8 @@ export interface Run {
   lostSpares: string[];
   /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */
   empty: Set<string>;
+  /** Complete checkpoints that are known of. */
+  complete: Complete[];
 }
 
 export async function runGeneration(
@@ -84,6 +87,7 @@ export async function runGeneration(
   });
   if (result.loss !== undefined) state.loss = result.loss;
   if (result.pace) state.pace = result.pace;
+  if (result.complete) run.complete = result.complete;
   delete state.slow;
   delete state.troubles;
   return result;

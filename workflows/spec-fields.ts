@@ -213,6 +213,9 @@ export const runFile = z.strictObject({
     seqLength: count(1),
     saveInterval: count(1),
     keepCheckpoints: count(1, 10_000).default(2),
+    keepEvery: count(1)
+      .optional()
+      .describe('Iterations divisible by this are never removed; a multiple of saveInterval'),
     replicas: count(0, 10).default(1),
     extraArgs: extraArgs.default({}),
   }),

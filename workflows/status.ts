@@ -1,5 +1,6 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
 import type { Pace } from './contract.js';
+import { gigabytes } from './gigabytes.js';
 import type { Slowdown } from './messages.js';
 import { effectiveTime, type Trained } from './ledger.js';
 import type { FailedGeneration } from './recovery.js';
@@ -36,6 +37,8 @@ export interface RunState {
   devices?: number;
   /** Whose checkpoint shards each node keeps copies of. */
   copies?: Record<string, string[]>;
+  /** Iterations that restores have set aside on each node: they stay until a person removes them. */
+  aside?: Record<string, { iterations: number[]; bytes: number }>;
   slow?: Slowdown;
   /** What the generation says that a person should know at this moment. */
   troubles?: string[];
@@ -155,6 +158,7 @@ export function describeRun(state: RunState): string {
     progressLine(state),
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
     ...copiesLine(state),
+    ...asideLine(state),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
     ...rolesLine(state),
     ...(state.slow ? [slowness(state.slow)] : []),
@@ -195,6 +199,16 @@ function copiesLine({ replicated, copies = {} }: RunState): string[] {
         )}`,
       ]
     : [];
+}
+
+/** Nobody removes them, and they are as large as checkpoints are. */
+function asideLine({ series, aside = {} }: RunState): string[] {
+  const on = Object.entries(aside).map(
+    ([node, { iterations, bytes }]) => `${gigabytes(bytes)} on ${node} (${listed(iterations.map(String), ', ')})`,
+  );
+  return on.length === 0
+    ? []
+    : [`set aside: ${listed(on, ', ')}, below <data>/series/${series}/checkpoints/set-aside until somebody removes it`];
 }
 
 /** Which ranks are where; the first node is where they meet, and the last one prints iterations. */

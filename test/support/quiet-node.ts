@@ -26,7 +26,8 @@ export function quietNode(info: NodeInfo): NodeActivities {
     listCheckpoints: () => Promise.resolve([]),
     findSaves: () => Promise.resolve({ iterations: [] }),
     sealSaves: () => Promise.resolve({ sealed: [] }),
-    restoreCheckpoint: () => Promise.resolve(),
+    restoreCheckpoint: () => Promise.resolve({}),
+    removeCheckpoints: () => Promise.resolve({ removed: [] }),
     launchTraining: () => Promise.resolve(),
     watchTraining: () =>
       Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } }),

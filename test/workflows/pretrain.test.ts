@@ -122,7 +122,7 @@ describe.concurrent('a run', () => {
       ...listing('mp_rank_00_000'),
       restoreCheckpoint: ({ iteration }) => {
         restored.push(iteration);
-        if (iteration !== 10) return Promise.resolve();
+        if (iteration !== 10) return Promise.resolve({});
         const details = [{ iteration, shard: 'mp_rank_00_000', digest: 'mp_rank_00_000@10', node: 'a' }];
         return Promise.reject(ApplicationFailure.create({ type: 'DataCorrupt', nonRetryable: true, details }));
       },

@@ -3,7 +3,12 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { WorkflowHandle } from '@temporalio/client';
 import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
-import type { LaunchTrainingInput, NodeActivities, RestoreCheckpointInput } from '../../workflows/contract.js';
+import type {
+  CheckpointsRemoved,
+  LaunchTrainingInput,
+  NodeActivities,
+  RestoreCheckpointInput,
+} from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
@@ -128,13 +133,15 @@ it.concurrent('a run on other nodes than the one before it goes on from the chec
   const other = await start(cluster, 'other', { ...file, series: 'other' });
   await until(() => a.calls.filter((call) => call === 'watchTraining').length === 2);
   const restored: RestoreCheckpointInput[] = [];
-  const restoreCheckpoint = async (input: RestoreCheckpointInput) => void restored.push(input);
+  const restoreCheckpoint = (input: RestoreCheckpointInput) => Promise.resolve((restored.push(input), {}));
   await cluster.node('c', { ...disk(STAGES[0]!), restoreCheckpoint });
   await cluster.node('d', { ...disk(STAGES[1]!), restoreCheckpoint });
   expect(await result(await start(cluster, 'two', file))).toMatchObject({ iteration: 20, generations: 1 });
   expect(restored.map(({ iteration }) => iteration)).toEqual([10, 10]);
   const sources = restored.flatMap(({ shards }) => shards.flatMap(({ from }) => from.map(({ name }) => name[0])));
   expect(sources.sort()).toEqual(['a', 'b']);
+  // What the series has no use for goes from them too, though the run does not hold them.
+  expect(a.calls).toContain('removeCheckpoints');
   isOver = true;
   await other.result();
 });
@@ -174,6 +181,36 @@ it.concurrent('says so when a node that served the series is away, and an older 
     /a-\S+ served this series and did not answer: what is newer there than iteration 5 is not used/,
   );
 });
+
+it.concurrent(
+  'old checkpoints go before a launch and at the end, and those that do not go are a warning',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const asked: object[] = [];
+    const removing = (shard: string, answer: CheckpointsRemoved): Partial<NodeActivities> => ({
+      listCheckpoints: () => Promise.resolve(holding(shard, 2, 4, 6, 8, 10)),
+      removeCheckpoints: (input) => Promise.resolve((asked.push(input.retention), answer)),
+    });
+    const aside = { iterations: [12], bytes: 345e9 };
+    const a = await cluster.node('a', removing(STAGES[0]!, { removed: [], failed: ['iteration 2: busy'], aside }));
+    const b = await cluster.node('b', {
+      ...removing(STAGES[1]!, { removed: [2] }),
+      removeCheckpoints: () => Promise.reject(ApplicationFailure.nonRetryable('no such activity', 'CommandFailed')),
+    });
+    const run = await start(cluster, 'run', cluster.runFile({ train: { keepCheckpoints: 3, keepEvery: 20 } }));
+    expect(await result(run)).toMatchObject({ iteration: 20, generations: 1, failures: 0 });
+    for (const { calls } of [a, b]) {
+      expect(calls.filter((call) => call === 'removeCheckpoints')).toHaveLength(2);
+      expect(calls.indexOf('removeCheckpoints')).toBeGreaterThan(calls.indexOf('restoreCheckpoint'));
+      expect(calls.indexOf('removeCheckpoints')).toBeLessThan(calls.indexOf('launchTraining'));
+    }
+    const kept = { before: 10, keep: [8, 6], every: 20 };
+    expect(asked).toEqual([kept, kept]);
+    const page = await run.query<string>('status');
+    expect(page).toMatch(/old checkpoints are not removed: (a-\S+: iteration 2: busy|no such activity); /);
+    expect(page).toMatch(/set aside: 345\.0 GB on a-\S+ \(12\), below <data>\/series\/s-\S+\/checkpoints\/set-aside/);
+  },
+);
 
 /** A node whose last launch left these iterations unsealed, and which holds what is sealed of them. */
 function unsealedDisk(shard: string, left: number[], tracked?: number): Partial<NodeActivities> {
@@ -281,7 +318,9 @@ it.concurrent(
     let tries = 0;
     await cluster.node('a', {
       restoreCheckpoint: () =>
-        tries++ < 5 ? Promise.reject(ApplicationFailure.retryable('fetch failed', 'CommandFailed')) : Promise.resolve(),
+        tries++ < 5
+          ? Promise.reject(ApplicationFailure.retryable('fetch failed', 'CommandFailed'))
+          : Promise.resolve({}),
     });
     await cluster.node('b');
     expect(await result(await start(cluster, 'run', cluster.runFile()))).toMatchObject({
