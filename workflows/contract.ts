@@ -402,10 +402,12 @@ export interface NodeActivities {
   mergeShards(input: MergeShardsInput): Promise<ShardResult>;
   /**
    * The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. What was changed
-   * is read again; with `prove` also what was not read for a day.
+   * is read again; with `prove` also what was not read for a day. `parts`: what a dataset was made of is here as well.
    */
-  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact }>;
+  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact; parts?: true }>;
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
+  /** Removes what the dataset in `dir` was made of, if it is whole here. Never fails for what cannot be removed. */
+  removeParts(input: { dir: string }): Promise<{ bytes: number; failed?: string }>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
   listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
   findSaves(input: { series: string }): Promise<SavesFound>;
@@ -508,6 +510,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     preprocessShard: step.preprocessShard,
     mergeShards: step.mergeShards,
     syncFiles: step.syncFiles,
+    removeParts: step.removeParts,
     convertCheckpoint: step.convertCheckpoint,
     restoreCheckpoint: step.restoreCheckpoint,
     removeCheckpoints: step.removeCheckpoints,

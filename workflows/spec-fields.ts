@@ -191,8 +191,12 @@ export const runFile = z.strictObject({
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
       compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
       skipBadRows: count(0).default(0),
+      keepShards: z
+        .boolean()
+        .default(false)
+        .describe('Keep the fetched text and the shards on the nodes, beside the dataset that is made of them'),
     })
-    .default({ engine: 'native', shards: 'auto', skipBadRows: 0 }),
+    .prefault({}),
   cluster: z.strictObject({
     pool: name.default('default'),
     nodes: count(1, 2000),
