@@ -3,6 +3,7 @@ import type { NodeActivities } from '../workflows/contract.js';
 import { createAdmitRun } from './admit-run.js';
 import { createCheckNode, createListProbes } from './check-node.js';
 import { createConvertCheckpoint } from './convert-checkpoint.js';
+import { createExportCheckpoint } from './export-checkpoint.js';
 import { createFenceNode, createPingNode } from './fence-node.js';
 import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
@@ -32,5 +33,6 @@ export const createProcessActivities = (deps: NodeDeps) =>
     sealSaves: createSealSaves(deps),
     restoreCheckpoint: createRestoreCheckpoint(deps),
     removeCheckpoints: createRemoveCheckpoints(deps),
+    exportCheckpoint: createExportCheckpoint(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
   }) satisfies Partial<NodeActivities>;

@@ -221,6 +221,35 @@ export interface RestoreCheckpointInput {
   setAsideNewer: boolean;
 }
 
+export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'script' | 'args' | 'paths'> {
+  series: string;
+  iteration: number;
+  /** Every shard of the layout. */
+  shards: (ShardHeld & { from: Peer[] })[];
+  /** Directory that is made, below the data directory; shards are gathered in `paths['--load-dir']`. */
+  dir: string;
+  /** Directory of the tokenizer, below the data directory. */
+  tokenizer: string;
+  /** Of the model by its sizes, where none of this model came with the tokenizer. */
+  config: Record<string, unknown>;
+  /** How many there are to be. */
+  tensors: number;
+  /** `file:///directory` or `s3://bucket/prefix`; absent: it stays on the node. */
+  to?: string;
+}
+
+/** A model in Hugging Face format. */
+export interface ExportedModel {
+  node: string;
+  /** On that node. */
+  path: string;
+  iteration: number;
+  tensors: number;
+  dtypes: string[];
+  bytes: number;
+  to?: string;
+}
+
 export interface CheckpointsRemoved {
   removed: number[];
   /** What could not be removed, and why; a few. */
@@ -415,6 +444,7 @@ export interface NodeActivities {
   sealSaves(input: { series: string; token: number; iteration: number }): Promise<{ sealed: string[] }>;
   /** @returns what lies set aside there, newly or before */
   restoreCheckpoint(input: RestoreCheckpointInput): Promise<Pick<CheckpointsRemoved, 'aside'>>;
+  exportCheckpoint(input: ExportCheckpointInput): Promise<ExportedModel>;
   /** Never fails for what cannot be removed. */
   removeCheckpoints(input: { series: string; retention: Retention }): Promise<CheckpointsRemoved>;
   launchTraining(input: LaunchTrainingInput): Promise<void>;
@@ -514,6 +544,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     convertCheckpoint: step.convertCheckpoint,
     restoreCheckpoint: step.restoreCheckpoint,
     removeCheckpoints: step.removeCheckpoints,
+    exportCheckpoint: step.exportCheckpoint,
     watchTraining: lasting.watchTraining,
     replicateCheckpoint: lasting.replicateCheckpoint,
   });

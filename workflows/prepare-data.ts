@@ -39,10 +39,8 @@ const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
 export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInput): Promise<PreparedData> {
-  const tokenizerListing = await listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) =>
-    TOKENIZER_FILES.test(path),
-  );
-  const tokenizerDir = `models/${contentKey(tokenizerListing)}/tokenizer`;
+  const tokenizerListing = await listTokenizer(spec, nodes, timing);
+  const tokenizerDir = tokenizerAt(tokenizerListing);
   const { artifact: tokenizer } = await placeEverywhere(
     tokenizerDir,
     nodes,
@@ -88,6 +86,30 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
     ...(warnings.length && { warnings }),
     prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
   };
+}
+
+const listTokenizer = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
+  listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));
+
+const tokenizerAt = (listing: SourceListing): string => `models/${contentKey(listing)}/tokenizer`;
+
+/**
+ * The tokenizer on one node, where a run has it already or from its source.
+ *
+ * @param known where it is on the nodes that trained; its source, perhaps gone by now, need not be asked then
+ */
+export async function bringTokenizer(
+  spec: RunSpec,
+  node: NodeInfo,
+  timing: Timing,
+  known?: string,
+): Promise<{ dir: string }> {
+  if (known !== undefined && (await onNode(node.name, timing).findArtifact({ dir: known })).artifact)
+    return { dir: known };
+  const listing = await listTokenizer(spec, [node], timing);
+  const dir = tokenizerAt(listing);
+  await fetchOnce(listing, dir, [node], timing);
+  return { dir };
 }
 
 /** Only now, that every node has the whole: what it was made of would be made again from the network. */

@@ -74,6 +74,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     summary: `dataset ${spec.dataset.source}`,
   };
   const data = await runChild(prepareData, child, waitingOf(run));
+  run.tokenizer = data.tokenizer.dir;
   for (const warning of data.warnings ?? []) note(run, `dataset: ${warning}`);
   const identity = mayFollow(run, listings, newest, data.dataset);
   if ((await passGate(run, 'train')) || isInterrupted(run)) return 'again';

@@ -8,8 +8,9 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { afterStop, betweenGenerations, ended } from './between-generations.js';
-import { onControl } from './contract.js';
+import { onControl, type ExportedModel } from './contract.js';
 import { converse, finishAll, spareArrived, wantedEnding } from './conversation.js';
+import { exportModel } from './export-model.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
@@ -56,12 +57,13 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
     await crew.lease();
     const trained = await trainToTarget(run);
     await removeEverywhere(run);
+    const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());
     show(run);
-    return { ...trained, ...(report && { report }) };
+    return { ...trained, ...(exported && { exported: placeOf(exported) }), ...(report && { report }) };
   } catch (error) {
     enterPhase(state, 'failed', Date.now());
     const how = isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`;
@@ -170,6 +172,8 @@ function followNews(run: Run): void {
     show(run);
   });
 }
+
+const placeOf = ({ node, path, to }: ExportedModel) => ({ node, path, ...(to !== undefined && { to }) });
 
 /** A report that cannot be written is a pity, not a failed run. */
 async function writeReport(state: RunState, ended: PretrainResult): Promise<string | undefined> {

@@ -50,6 +50,8 @@ export interface Run {
   empty: Set<string>;
   /** Complete checkpoints that are known of. */
   complete: Complete[];
+  /** Directory of the tokenizer, once it is on the nodes. */
+  tokenizer?: string;
 }
 
 export async function runGeneration(

@@ -44,6 +44,14 @@ const source = z.string().superRefine((value, context) => {
   });
 });
 
+const destination = z
+  .string()
+  .regex(
+    /^(s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s*?[{]+)?|file:\/\/\/[^\s*?[{]+)$/,
+    'file:///directory or s3://bucket/prefix, without a pattern',
+  )
+  .refine((value) => !value.split('/').includes('..'), 'an address without ".."');
+
 /** Weights are converted, placed and copied for `parallel` alone: whatever else says which rank has which would differ. */
 const LAYOUT = Object.fromEntries(
   [
@@ -226,6 +234,18 @@ export const runFile = z.strictObject({
   mindspeed: z
     .strictObject({ release: z.enum(RELEASES, `one of ${RELEASES.join(', ')}`).default('26.0.0') })
     .prefault({}),
+  /** The trained model in Hugging Face format, when the last iteration of the series is trained. */
+  export: z
+    .strictObject({
+      huggingface: z.literal(true, 'true').default(true),
+      to: destination
+        .optional()
+        .describe(
+          'file:///directory on the node that exports, or s3://bucket/prefix; without it the model stays there',
+        ),
+      at: z.literal('end', '"end"').default('end').describe('When the last iteration of the series is trained'),
+    })
+    .optional(),
   /** Where the run waits for somebody's `approve`. */
   gates: z.strictObject({ train: gate.optional() }).default({}),
   recovery: z

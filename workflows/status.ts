@@ -1,5 +1,5 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
-import type { Pace } from './contract.js';
+import type { ExportedModel, Pace } from './contract.js';
 import { gigabytes } from './gigabytes.js';
 import type { Slowdown } from './messages.js';
 import { effectiveTime, type Trained } from './ledger.js';
@@ -7,7 +7,7 @@ import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
 
 export type Phase =
-  'check' | 'data' | 'weights' | 'restore' | 'approval' | 'train' | 'paused' | 'report' | 'done' | 'failed';
+  'check' | 'data' | 'weights' | 'restore' | 'approval' | 'train' | 'paused' | 'export' | 'report' | 'done' | 'failed';
 
 /** A stretch of the run's time, for the ledger and the report's timeline. Milliseconds since the epoch. */
 export interface Span {
@@ -39,6 +39,8 @@ export interface RunState {
   copies?: Record<string, string[]>;
   /** Iterations that restores have set aside on each node: they stay until a person removes them. */
   aside?: Record<string, { iterations: number[]; bytes: number }>;
+  /** The trained model in Hugging Face format. */
+  exported?: ExportedModel;
   slow?: Slowdown;
   /** What the generation says that a person should know at this moment. */
   troubles?: string[];
@@ -70,6 +72,8 @@ export interface PretrainResult {
   generations: number;
   failures: number;
   report?: string;
+  /** Where the model is in Hugging Face format: on a node, and where it was asked for. */
+  exported?: { node: string; path: string; to?: string };
   /** One line for the person who asked. */
   message: string;
 }
@@ -159,6 +163,7 @@ export function describeRun(state: RunState): string {
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
     ...copiesLine(state),
     ...asideLine(state),
+    ...(state.exported ? [`exported: ${describeExport(state.exported)}`] : []),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
     ...rolesLine(state),
     ...(state.slow ? [slowness(state.slow)] : []),
@@ -200,6 +205,9 @@ function copiesLine({ replicated, copies = {} }: RunState): string[] {
       ]
     : [];
 }
+
+export const describeExport = ({ iteration, node, path, to, tensors, bytes, dtypes }: ExportedModel): string =>
+  `iteration ${iteration} in Hugging Face format, ${tensors} tensors (${dtypes.join(', ')}), ${gigabytes(bytes)}: ${path} on ${node}${to === undefined ? '' : `, and ${to}`}`;
 
 /** Nobody removes them, and they are as large as checkpoints are. */
 function asideLine({ series, aside = {} }: RunState): string[] {

@@ -5,6 +5,7 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
 import type {
   CheckpointsRemoved,
+  ExportCheckpointInput,
   LaunchTrainingInput,
   NodeActivities,
   RestoreCheckpointInput,
@@ -209,6 +210,46 @@ it.concurrent(
     const page = await run.query<string>('status');
     expect(page).toMatch(/old checkpoints are not removed: (a-\S+: iteration 2: busy|no such activity); /);
     expect(page).toMatch(/set aside: 345\.0 GB on a-\S+ \(12\), below <data>\/series\/s-\S+\/checkpoints\/set-aside/);
+  },
+);
+
+it.concurrent(
+  'the run that trains the last iteration exports, and one that finds it trained does so again',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const exports: ExportCheckpointInput[] = [];
+    // Exports are found where they were made, datasets everywhere.
+    const made = new Set<string>();
+    const exporting = (name: string): Partial<NodeActivities> => ({
+      findArtifact: async ({ dir }) =>
+        !dir.startsWith('exports/') || made.has(name) ? { artifact: { dir, digest: 'd', files: 1, bytes: 1 } } : {},
+      exportCheckpoint: async (input) => {
+        exports.push(input);
+        made.add(name);
+        const { dir, iteration, tensors, to } = input;
+        return { ...{ node: name, path: `/data/${dir}`, iteration, tensors, dtypes: ['BF16'], bytes: 3e9 }, to: to! };
+      },
+    });
+    await cluster.node('a', { ...disk(STAGES[0]!), ...exporting('a') });
+    await cluster.node('b', { ...disk(STAGES[1]!), ...exporting('b') });
+    const to = 's3://models/mine';
+    const file = { ...cluster.runFile({ train: { iterationsPerRun: 10 } }), export: { to } };
+    expect(await result(await start(cluster, 'one', file))).not.toHaveProperty('exported');
+    expect(exports).toEqual([]);
+    const two = await start(cluster, 'two', file);
+    const dir = `exports/s-${cluster.pool}/iter_0000020`;
+    expect(await result(two)).toMatchObject({ iteration: 20, exported: { node: 'a', path: `/data/${dir}`, to } });
+    expect(await two.query('status')).toContain(
+      `exported: iteration 20 in Hugging Face format, 47 tensors (BF16), 3.0 GB: /data/${dir} on a, and ${to}`,
+    );
+    const [{ shards, paths, config }] = exports as [ExportCheckpointInput];
+    expect(shards.map(({ shard }) => shard)).toEqual(STAGES);
+    expect(paths).toMatchObject({ '--load-dir': `${dir}.gathered` });
+    expect(config).toMatchObject({ model_type: 'qwen3', num_hidden_layers: 4, hidden_size: 64 });
+    expect(await result(await start(cluster, 'three', file))).toMatchObject({
+      generations: 0,
+      exported: { node: 'a' },
+    });
   },
 );
 

@@ -128,6 +128,7 @@ describe('a bad run file is answered with every bad field', () => {
     ],
     ['longer sequences than positions', changed({ 'train/seqLength': 4096 }), ['train.seqLength']],
     ['no save before the end', changed({ 'train/saveInterval': 21 }), ['train.saveInterval']],
+    ['an export to a pattern', changed({ export: { to: 's3://models/*' } }), ['export.to']],
     ['a kept iteration that is never saved', changed({ 'train/keepEvery': 15 }), ['train.keepEvery']],
     ['a run longer than its series', changed({ 'train/iterationsPerRun': 30 }), ['train.iterationsPerRun']],
     ['more copies than other nodes', changed({ 'train/replicas': 2 }), ['train.replicas']],
