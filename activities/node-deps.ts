@@ -24,6 +24,9 @@ export interface NodeDeps {
   hfEndpoint?: string;
   /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */
   hfToken?: string;
+  /** Base URL of ModelScope or a mirror of it (`MODELSCOPE_ENDPOINT`, `MODELSCOPE_DOMAIN`), and a token for it (`MODELSCOPE_API_TOKEN`). */
+  modelscopeEndpoint?: string;
+  modelscopeToken?: string;
   /** Certificate authority of other nodes' file services, in PEM, where the cluster has one of its own. */
   peerCa?: string;
   /** Bytes a second that copies from other nodes may take together; no limit where it is absent. */

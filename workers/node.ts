@@ -43,6 +43,8 @@ export async function runNode(): Promise<void> {
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
+      ...(config.modelscopeEndpoint && { modelscopeEndpoint: config.modelscopeEndpoint }),
+      ...(config.modelscopeToken && { modelscopeToken: config.modelscopeToken }),
       ...(config.tlsCert && { tls: true }),
       ...(config.tlsCa && { peerCa: await readFile(config.tlsCa, 'utf8') }),
       ...(config.copyRate && { copyRate: config.copyRate * 1e6 }),

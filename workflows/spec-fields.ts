@@ -20,7 +20,7 @@ const name = z
 const count = (min: number, max = 1_000_000_000) =>
   z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
 
-/** `hf://owner/name@revision/glob`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
+/** `hf://owner/name@revision/glob`, `modelscope://…`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
   // A run file is kept in histories and shown to everybody who may look.
   if (/^\w+:\/\/[^/]*@/.test(value) || /[?&](access_)?token=/i.test(value))
@@ -34,13 +34,14 @@ const source = z.string().superRefine((value, context) => {
   const problem = !value.startsWith('http') && isGlob(value) ? globProblem(value) : undefined;
   if (problem !== undefined)
     return context.addIssue({ code: 'custom', message: `a pattern that can be matched: this has a ${problem}` });
-  if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
+  if (/^(hf|modelscope):\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
   if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
   if (/^file:\/\/\/[^\s]+$/.test(value)) return;
   context.addIssue({
     code: 'custom',
-    message: 'hf://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path',
+    message:
+      'hf://owner/name[@revision][/glob], modelscope://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path',
   });
 });
 

@@ -63,6 +63,7 @@ describe('a good run file', () => {
       { tokenizer: undefined, 'model/weights': 'hf://a/b', 'model/init': 'pretrained' },
     ],
     ['a file as source', { 'dataset/source': 'file:///data/wiki.jsonl' }],
+    ['ModelScope as a source', { 'dataset/source': 'modelscope://a/b@master/data/*.parquet' }],
     ['patterns as a source', { 'dataset/source': 's3://bucket/{one,two}/**/[a-z]?.jsonl' }],
     [
       'flags of the trainer',
