@@ -7,7 +7,7 @@ import { runChild } from './child.js';
 import { peerOf, type NodeInfo } from './contract.js';
 import { hangLimits } from './hang-limits.js';
 import { launchEnvironment } from './launch-environment.js';
-import { noteAside, noteComplete, removeListed } from './old-checkpoints.js';
+import { completeUpTo, removeListed } from './old-checkpoints.js';
 import { settingsTried } from './pause-settings.js';
 import { checkpointsDir, targetOf, trainingScript, type Start } from './plan.js';
 import { prepareData } from './prepare-data.js';
@@ -20,7 +20,7 @@ import {
   restoreNewest,
   type RestoreTarget,
 } from './restore.js';
-import { note, show, waitingOf, type Run } from './run-generation.js';
+import { note, removalOf, show, waitingOf, type Run } from './run-generation.js';
 import { mayFollow } from './series.js';
 import { findSaves, sealLeft, type Sealing } from './seal-saves.js';
 import { enterPhase, type RunState } from './status.js';
@@ -48,7 +48,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   const { found: listings, silent } = await findCheckpoints(run, all, shards);
   const newest = newestComplete(listings, shards)?.iteration;
   const done = newest ?? 0;
-  noteComplete(run, listings, done);
+  run.complete = completeUpTo(spec, listings, done);
   // A node may have been lost since this run first looked: what was seen then is not forgotten.
   state.replicated = Math.max(done, state.replicated);
   mayFollow(run, listings, newest);
@@ -87,7 +87,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     places,
     timing,
     setAsideNewer: true,
-    onAside: (node, aside) => noteAside(run, node, aside),
+    onAside: removalOf(run).onAside,
   };
   const restored = await restoreNewest(target, listings, shards);
   const aside = setAside(
@@ -109,8 +109,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   }
 
   state.iteration = state.replicated = restored;
-  noteComplete(run, listings, restored);
-  await removeListed(run, listings);
+  run.complete = completeUpTo(spec, listings, restored);
+  await removeListed(removalOf(run), listings);
   if (isInterrupted(run)) return 'again';
   state.generation++;
   settingsTried(run);

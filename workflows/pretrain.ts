@@ -15,10 +15,10 @@ import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
-import { removeEverywhere } from './old-checkpoints.js';
+import { removeFrom } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
-import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
+import { afterFailure, note, removalOf, runGeneration, servedBy, show, waitingOf, type Run } from './run-generation.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
@@ -56,9 +56,9 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   try {
     await crew.lease();
     const trained = await trainToTarget(run);
-    await removeEverywhere(run);
     const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
+    await removeFrom(removalOf(run), servedBy(run));
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());

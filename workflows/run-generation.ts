@@ -12,6 +12,7 @@ import { runChild } from './child.js';
 import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
 import { noteHeld, noteTrained } from './ledger.js';
+import { noteAside, type Removal } from './old-checkpoints.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
 import { decide } from './recovery.js';
@@ -130,6 +131,19 @@ export function note(run: Run, text: string): void {
   addEvent(run.state, Date.now(), text);
   show(run);
 }
+
+/** How old checkpoints of the run's series are removed. */
+export const removalOf = (run: Run): Removal => ({
+  ...{ spec: run.spec, complete: run.complete },
+  note: (text) => note(run, text),
+  onAside: (node, aside) => noteAside(run.state, node, aside),
+});
+
+/** Nodes that may hold something of the series: the run's own, and those that served it before. */
+export const servedBy = ({ crew, empty }: Run): string[] => {
+  const before = crew.keepers.filter(({ name }) => !empty.has(name));
+  return [...new Set([...crew.members, ...crew.spares, ...before].map(({ name }) => name))];
+};
 
 /** Says on the run's page what it waits for. */
 export const waitingOf =

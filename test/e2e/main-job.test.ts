@@ -108,10 +108,9 @@ async function expectTidy(dataDirs: string[]): Promise<void> {
   for (const dir of dataDirs) {
     const kept = await readdir(join(dir, 'series/plain/checkpoints')).catch(() => []);
     expect(kept.filter((name) => name.startsWith('iter_')).sort()).toEqual(['iter_0000025', 'iter_0000030']);
-    const [key, ...others] = await readdir(join(dir, 'datasets'));
-    expect(others).toEqual([]);
-    for (const part of ['input', 'shards'])
-      expect(await readdir(join(dir, 'datasets', key!, part)).catch(() => [])).toEqual([]);
+    for (const name of await readdir(join(dir, 'datasets')))
+      for (const part of ['input', 'shards'])
+        expect(await readdir(join(dir, 'datasets', name, part)).catch(() => [])).toEqual([]);
   }
 }
 
