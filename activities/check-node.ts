@@ -7,13 +7,14 @@ import { readWhole } from './artifact.js';
 import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
 import { fingerprint } from './fingerprint.js';
+import { gigabytes } from '../workflows/gigabytes.js';
 import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { isProven } from './proof.js';
 import { run } from './shell.js';
-import { gigabytes, step } from './step.js';
 import { seesProbe } from './storage-probe.js';
+import { step } from './step.js';
 
 const PROBE_TIMEOUT_MS = 120_000;
 

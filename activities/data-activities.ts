@@ -8,13 +8,14 @@ import { createMindspeedMerge } from './preprocess/mindspeed-merge.js';
 import { createMindspeedShard } from './preprocess/mindspeed-shard.js';
 import { createMergeShards } from './preprocess/merge-shards.js';
 import { createPreprocessShard } from './preprocess/preprocess-shard.js';
+import { createRemoveParts } from './remove-parts.js';
 import { createSyncFiles } from './sync-files.js';
 
 export const createDataActivities = (
   deps: NodeDeps,
 ): Pick<
   NodeActivities,
-  'listSource' | 'fetchFiles' | 'preprocessShard' | 'mergeShards' | 'findArtifact' | 'syncFiles'
+  'listSource' | 'fetchFiles' | 'preprocessShard' | 'mergeShards' | 'findArtifact' | 'syncFiles' | 'removeParts'
 > => ({
   listSource: createListSource(deps),
   fetchFiles: createFetchFiles(deps),
@@ -22,6 +23,7 @@ export const createDataActivities = (
   mergeShards: byEngine(createMergeShards(deps), createMindspeedMerge(deps)),
   findArtifact: createFindArtifact(deps),
   syncFiles: createSyncFiles(deps),
+  removeParts: createRemoveParts(deps),
 });
 
 const byEngine =

@@ -5,6 +5,7 @@ import { copyLocal } from './copy-local.js';
 import { download, DownloadError } from './download.js';
 import { failure } from './failures.js';
 import { hubHeaders, repoFileUrl } from './hub.js';
+import { modelscopeFileUrl, modelscopeHeaders } from './modelscope.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
 import { signedUrl } from './s3.js';
@@ -33,14 +34,8 @@ export async function fetchFile(
   }
   if (source.kind === 'file') return copyLocal(deps, source.path, file, to, signal, onBytes);
 
-  const url =
-    source.kind === 'hf'
-      ? repoFileUrl(deps, source, path)
-      : source.kind === 's3'
-        ? await signedUrl(source, path)
-        : source.url;
+  const { url, headers = {} } = await addressOf(deps, source, path);
   const etag = source.kind === 'http' && !sha256 ? source.etag : file.etag;
-  const headers = source.kind === 'hf' ? hubHeaders(deps) : {};
   let counted = 0;
   const count = (bytes: number) => onBytes(((counted += bytes), bytes));
   try {
@@ -57,6 +52,23 @@ export async function fetchFile(
     return digest;
   } catch (error) {
     throw error instanceof DownloadError ? explain(node, file, error) : error;
+  }
+}
+
+async function addressOf(
+  deps: NodeDeps,
+  source: Exclude<Source, { kind: 'file' }>,
+  path: string,
+): Promise<{ url: string; headers?: Record<string, string> }> {
+  switch (source.kind) {
+    case 'hf':
+      return { url: repoFileUrl(deps, source, path), headers: hubHeaders(deps) };
+    case 'modelscope':
+      return { url: modelscopeFileUrl(deps, source, path), headers: modelscopeHeaders(deps) };
+    case 's3':
+      return { url: await signedUrl(source, path) };
+    case 'http':
+      return { url: source.url };
   }
 }
 

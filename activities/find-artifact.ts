@@ -7,6 +7,7 @@ import type { NodeActivities } from '../workflows/contract.js';
 import { readWhole, unseal } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
 import { isProven, proveAgain } from './proof.js';
+import { partsOf } from './remove-parts.js';
 import { step } from './step.js';
 
 export const createFindArtifact =
@@ -15,15 +16,16 @@ export const createFindArtifact =
     let read = 0;
     const options = { node, name: `look for ${dir}`, details: () => ({ bytes: read }) };
     return step(options, async (signal) => {
+      const parts = (await partsOf(dataDir, dir)).length > 0 ? { parts: true as const } : {};
       const found = await readWhole(dataDir, dir);
-      if (!found) return {};
-      const { artifact } = found;
-      if (await isProven(dataDir, found, prove)) return { artifact };
+      if (!found) return parts;
+      const answer = { artifact: found.artifact, ...parts };
+      if (await isProven(dataDir, found, prove)) return answer;
       const bad = await proveAgain(dataDir, found, { signal, onBytes: (bytes) => void (read += bytes) });
-      if (bad.length === 0) return { artifact };
+      if (bad.length === 0) return answer;
       log.warn('files here are not what their manifest says: they are fetched or made again', { dir, bad });
       // Else whoever makes it again would find it made, as every file has its size.
       await unseal(dataDir, dir);
-      return {};
+      return parts;
     });
   };

@@ -6,6 +6,7 @@ import { bytewise, hashFile } from './artifact.js';
 import { refusal } from './download.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
+import { listModelScope } from './modelscope.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
 import { listBucket } from './s3.js';
@@ -24,11 +25,13 @@ export const createListSource =
       const listing =
         parsed.kind === 'hf'
           ? await listRepo(deps, parsed, signal)
-          : parsed.kind === 'http'
-            ? await listUrl(parsed, signal)
-            : parsed.kind === 's3'
-              ? await listBucket(deps.name, parsed, signal)
-              : await listPath(deps, parsed.path, signal);
+          : parsed.kind === 'modelscope'
+            ? await listModelScope(deps, parsed, signal)
+            : parsed.kind === 'http'
+              ? await listUrl(parsed, signal)
+              : parsed.kind === 's3'
+                ? await listBucket(deps.name, parsed, signal)
+                : await listPath(deps, parsed.path, signal);
       if (listing.files.length === 0) throw invalid(source, `nothing there has that name (${deps.name} looked)`);
       return { ...listing, files: listing.files.sort((a, b) => bytewise(a.path, b.path)) };
     });

@@ -1,5 +1,6 @@
 /** What the activities of a node are given: the only way in for settings and for the world outside the node. */
 import type { Recipient } from '../workflows/contract.js';
+import type { Retention } from '../workflows/retention.js';
 
 export interface NodeDeps {
   name: string;
@@ -27,6 +28,9 @@ export interface NodeDeps {
   hfEndpoint?: string;
   /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */
   hfToken?: string;
+  /** Base URL of ModelScope or a mirror of it (`MODELSCOPE_ENDPOINT`, `MODELSCOPE_DOMAIN`), and a token for it (`MODELSCOPE_API_TOKEN`). */
+  modelscopeEndpoint?: string;
+  modelscopeToken?: string;
   /** Certificate authority of other nodes' file services, in PEM, where the cluster has one of its own. */
   peerCa?: string;
   /** Bytes a second that copies from other nodes may take together; no limit where it is absent. */
@@ -35,6 +39,6 @@ export interface NodeDeps {
   tls?: boolean;
   /** Signals a workflow run through the node's client. */
   signal(to: Recipient, name: string, payload: unknown): Promise<void>;
-  /** The newest iteration that a generation knows to be sealed and copied on all nodes; `undefined` when nobody answers. */
-  replicated(of: Recipient): Promise<number | undefined>;
+  /** Which old checkpoints a generation has no use for any more; `undefined` when nobody answers. */
+  retention(of: Recipient): Promise<Retention | undefined>;
 }

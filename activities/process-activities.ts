@@ -3,11 +3,13 @@ import type { NodeActivities } from '../workflows/contract.js';
 import { createAdmitRun } from './admit-run.js';
 import { createCheckNode } from './check-node.js';
 import { createConvertCheckpoint } from './convert-checkpoint.js';
+import { createExportCheckpoint } from './export-checkpoint.js';
 import { createFenceNode, createPingNode } from './fence-node.js';
 import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
 import { createProbePeer } from './probe-peer.js';
+import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
@@ -29,5 +31,7 @@ export const createProcessActivities = (deps: NodeDeps) =>
     findSaves: createFindSaves(deps),
     sealSaves: createSealSaves(deps),
     restoreCheckpoint: createRestoreCheckpoint(deps),
+    removeCheckpoints: createRemoveCheckpoints(deps),
+    exportCheckpoint: createExportCheckpoint(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
   }) satisfies Partial<NodeActivities>;

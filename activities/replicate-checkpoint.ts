@@ -2,28 +2,18 @@
  * Follows the saves of one generation: seals what this node writes, and keeps proven copies of what others write.
  * When an iteration is sealed and copied here, the generation hears of it.
  */
-import { randomUUID } from 'node:crypto';
 import { log, sleep } from '@temporalio/activity';
-import { readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import type { NodeActivities, ReplicateCheckpointInput } from '../workflows/contract.js';
 import type { CheckpointReplicated } from '../workflows/messages.js';
 import { checkpointsDir } from '../workflows/plan.js';
-import { confined, parseManifest, sha256 } from './artifact.js';
+import { parseManifest, sha256 } from './artifact.js';
 import { createPatientAsk, type PatientAsk } from './ask-patiently.js';
-import {
-  iterationDir,
-  iterationsIn,
-  parseTracker,
-  readTracker,
-  sealShard,
-  SET_ASIDE,
-  shardDir,
-} from './checkpoint-files.js';
+import { parseTracker, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
-import { isMissing, readJson } from './atomic.js';
+import { readJson } from './atomic.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
+import { removeOld } from './remove-checkpoints.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 
@@ -41,15 +31,18 @@ export const createReplicateCheckpoint =
     return step(options, async (signal) => {
       const dir = checkpointsDir(input.series);
       const ask = createPatientAsk(deps, input.patienceSeconds * 1000);
+      let unremoved: string | undefined;
       for (let looks = LAST_LOOKS; ;) {
         const tracked = await trackerOf(deps, ask, input);
         if (tracked !== undefined && tracked > done) {
-          if (!(await follow(deps, ask, input, dir, tracked, signal))) {
+          if (!(await follow(deps, ask, { ...input, unremoved }, dir, tracked, signal))) {
             await sleep(NOT_READY_MS);
             continue;
           }
           done = tracked;
-          await prune(deps, dir, await deps.replicated(input.reportTo), input.keep);
+          // Only what the generation knows to be whole on all nodes makes older ones superfluous.
+          const retention = await deps.retention(input.reportTo);
+          unremoved = retention && (await removeOld(deps.dataDir, dir, retention, tracked)).failed?.join('; ');
           if (done >= input.until) return { iteration: done };
           continue;
         }
@@ -80,7 +73,7 @@ async function trackerOf(
 async function follow(
   deps: NodeDeps,
   ask: PatientAsk,
-  input: ReplicateCheckpointInput,
+  input: ReplicateCheckpointInput & { unremoved: string | undefined },
   dir: string,
   iteration: number,
   signal: AbortSignal,
@@ -110,7 +103,8 @@ async function follow(
     }
     bytes += artifact.bytes;
   }
-  const news: CheckpointReplicated = { token: input.token, task: input.task, iteration, bytes };
+  const { token, task, unremoved } = input;
+  const news: CheckpointReplicated = { token, task, iteration, bytes, ...(unremoved && { unremoved }) };
   try {
     await deps.signal(input.reportTo, 'checkpointReplicated', news);
   } catch (error) {
@@ -118,44 +112,4 @@ async function follow(
     return false;
   }
   return true;
-}
-
-/**
- * Keeps the newest `keep` iterations of those that are replicated everywhere, and all newer ones: this node may be
- * ahead of a copier that is stuck, and then the older iteration is the one to go on from.
- */
-async function prune({ dataDir }: NodeDeps, dir: string, done: number | undefined, keep: number): Promise<void> {
-  if (done === undefined) return;
-  const old = (await iterationsIn(dataDir, dir)).filter((iteration) => iteration <= done).slice(0, -Math.max(1, keep));
-  const root = confined(dataDir, dir);
-  for (const iteration of old) await remove(join(root, iterationDir(iteration)));
-  for (const name of await readdir(root).catch(() => []))
-    if (name.startsWith(REMOVED)) await rm(join(root, name), { recursive: true, force: true });
-
-  // What a restore has set aside is kept as long as it is newer than anything else there is.
-  const aside = `${dir}/${SET_ASIDE}`;
-  for (const batch of await readdir(confined(dataDir, aside)).catch(() => [])) {
-    const iterations = await iterationsIn(dataDir, `${aside}/${batch}`);
-    const trained = iterations.filter((iteration) => iteration <= done);
-    for (const iteration of trained)
-      await remove(join(confined(dataDir, `${aside}/${batch}`), iterationDir(iteration)));
-    if (trained.length === iterations.length) await remove(confined(dataDir, `${aside}/${batch}`));
-  }
-}
-
-const REMOVED = '.removed-';
-
-/**
- * Out of its place first: half of an iteration must not be taken for one that nobody has sealed yet. Where storage is
- * shared, or a node copies for another, somebody else may remove it at the same time.
- */
-async function remove(path: string): Promise<void> {
-  const removed = join(dirname(path), `${REMOVED}${basename(path)}-${randomUUID()}`);
-  try {
-    await rename(path, removed);
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw error;
-  }
-  await rm(removed, { recursive: true, force: true });
 }

@@ -9,6 +9,7 @@ import { syncPath, writeFileAtomic } from './atomic.js';
 import { iterationDir, iterationsIn, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
+import { asideIn } from './remove-checkpoints.js';
 import { forgetLaunch } from './series-launch.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
@@ -32,6 +33,8 @@ export const createRestoreCheckpoint =
       for (const shard of input.shards)
         await bringShard(deps, input, shard, signal, (done) => (progress = { shard: shard.shard, ...done }));
       if (input.iteration > 0) await writeFileAtomic(join(root, TRACKER), String(input.iteration));
+      const aside = await asideIn(deps.dataDir, input.dir);
+      return aside ? { aside } : {};
     });
   };
 

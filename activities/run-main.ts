@@ -1,6 +1,6 @@
 /** One run: figures, curves, timeline, where the time went, nodes, failures, requests, events. Pure. */
 import { causesOf, effectiveTime, ledgerOf } from '../workflows/ledger.js';
-import { duration, type RunState } from '../workflows/status.js';
+import { describeExport, duration, type RunState } from '../workflows/status.js';
 import { chartData, clock, table } from './html-page.js';
 import type { Chart } from './page-script.js';
 import { escapeHtml, timeline } from './timeline.js';
@@ -58,6 +58,7 @@ function figures(state: RunState): [string, string][] {
     ['generations', String(state.generation)],
     ['failures', String(state.failures.length)],
     ['checkpoint', state.replicated ? `iteration ${state.replicated}` : 'none'],
+    ...(state.exported ? [['exported', describeExport(state.exported)] as [string, string]] : []),
   ];
 }
 

@@ -17,7 +17,7 @@ type S3Source = Source & { kind: 's3' };
 const SIGNED_FOR_SECONDS = 24 * 3600;
 
 let client: S3Client | undefined;
-const s3 = (): S3Client => (client ??= new S3Client({ forcePathStyle: true }));
+export const s3 = (): S3Client => (client ??= new S3Client({ forcePathStyle: true }));
 
 /** Lists by the part of the name before any pattern. A prefix without one is a file or a directory. */
 export async function listBucket(
@@ -50,7 +50,8 @@ export async function listBucket(
 export const signedUrl = ({ bucket }: S3Source, path: string): Promise<string> =>
   getSignedUrl(s3(), new GetObjectCommand({ Bucket: bucket, Key: path }), { expiresIn: SIGNED_FOR_SECONDS });
 
-async function asked<T>(node: string, source: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+/** What a bucket refuses is told with what to check; what may pass is asked again. */
+export async function asked<T>(node: string, source: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   try {
     return await retrying(
       () =>

@@ -3,19 +3,22 @@ import { failure } from './failures.js';
 
 export type Source =
   | { kind: 'hf'; type?: 'datasets' | 'models'; id: string; revision: string; glob?: string }
+  | { kind: 'modelscope'; type?: 'datasets' | 'models'; id: string; revision: string; glob?: string }
   | { kind: 'http'; url: string; sha256?: string; etag?: string }
   | { kind: 's3'; bucket: string; key?: string }
   | { kind: 'file'; path: string };
 
 /**
  * - `hf://owner/name@revision/glob`, optionally `hf://datasets/…` or `hf://models/…`; without `@`, `main`
+ * - `modelscope://owner/name@revision/glob`, in the same way; without `@`, `master`
  * - `https://…`, one file, optionally `#sha256=…`
  * - `s3://bucket/glob`
  * - `file:///absolute/path`: a file, a directory or a glob, on the node that fetches
  */
 export function parseSource(source: string): Source {
   const scheme = /^([a-z0-9]+):\/\//.exec(source)?.[1];
-  if (scheme === 'hf') return parseHub(source);
+  if (scheme === 'hf') return { kind: 'hf', ...parseHub(source, 'hf', 'main') };
+  if (scheme === 'modelscope') return { kind: 'modelscope', ...parseHub(source, 'modelscope', 'master') };
   if (scheme === 'http' || scheme === 'https') return parseHttp(source);
   if (scheme === 's3') {
     const [, bucket, key] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.+))?$/.exec(source) ?? [];
@@ -27,20 +30,26 @@ export function parseSource(source: string): Source {
     if (path.startsWith('/')) return { kind: 'file', path };
     throw invalid(source, 'expected file:// and an absolute path');
   }
-  throw invalid(source, 'expected hf://, https://, http://, s3:// or file:// (modelscope:// is not there yet)');
+  throw invalid(source, 'expected hf://, modelscope://, https://, http://, s3:// or file://');
 }
 
-function parseHub(source: string): Source {
-  const found = /^hf:\/\/(?:(datasets|models)\/(?=[^/@]+\/[^/@]))?([^/@]+(?:\/[^/@]+)?)(?:@([^/]+))?(?:\/(.+))?$/.exec(
-    source,
-  );
-  if (!found) throw invalid(source, 'expected hf://owner/name@revision/glob');
+const REPO = /^(?:(datasets|models)\/(?=[^/@]+\/[^/@]))?([^/@]+(?:\/[^/@]+)?)(?:@([^/]+))?(?:\/(.+))?$/;
+
+interface Repo {
+  type?: 'datasets' | 'models';
+  id: string;
+  revision: string;
+  glob?: string;
+}
+
+function parseHub(source: string, scheme: string, branch: string): Repo {
+  const found = REPO.exec(source.slice(`${scheme}://`.length));
+  if (!found) throw invalid(source, `expected ${scheme}://owner/name@revision/glob`);
   const [, type, id, revision, glob] = found;
   return {
-    kind: 'hf',
     ...(type && { type: type as 'datasets' | 'models' }),
     id: id!,
-    revision: revision ? decodeURIComponent(revision) : 'main',
+    revision: revision ? decodeURIComponent(revision) : branch,
     ...(glob && { glob }),
   };
 }

@@ -1,6 +1,7 @@
 /** What every long step of a node shares: it heartbeats, ends on cancellation as Temporal wants it, and fails in words. */
 import { statfs } from 'node:fs/promises';
 import { ApplicationFailure, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { gigabytes } from '../workflows/gigabytes.js';
 import { errorCode } from './atomic.js';
 import { failure, reasonOf } from './failures.js';
 
@@ -57,5 +58,3 @@ export async function requireSpace(path: string, bytes: number, { node, name }: 
     { nonRetryable: true, details: { node, bytes, free } },
   );
 }
-
-export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 1)} GB`;

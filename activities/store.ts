@@ -3,10 +3,10 @@
  * runs that need one file hold it once. Only for files that nobody writes again: a checkpoint is written in
  * place by the trainer and must never share its blocks with anything.
  */
-import { chmod, copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isFile, type HashOptions, type ManifestFile } from './artifact.js';
-import { besides, commitFile, errorCode } from './atomic.js';
+import { besides, commitFile, errorCode, isMissing } from './atomic.js';
 
 const storedAt = (dataDir: string, sha256: string): string => join(dataDir, 'files', 'sha256', sha256);
 
@@ -29,9 +29,24 @@ export async function placeFromStore(
     await rename(temporary, to);
   } catch (error) {
     await rm(temporary, { force: true });
+    // Nobody used it, and it was removed meanwhile.
+    if (isMissing(error)) return false;
     throw error;
   }
   return true;
+}
+
+/** Removes what nothing links to but the store itself. */
+export async function removeUnused(dataDir: string): Promise<void> {
+  const root = join(dataDir, 'files', 'sha256');
+  const names = await readdir(root).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
+  for (const name of names) {
+    const { nlink } = await stat(join(root, name));
+    if (nlink === 1) await rm(join(root, name), { force: true });
+  }
 }
 
 /** Lets the store hold a proven file too. Where links are not to be had there is nothing to gain, and it does not. */

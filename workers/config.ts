@@ -47,6 +47,8 @@ const nodeConfig = z
       .optional(),
     hfEndpoint: z.url().optional(),
     hfToken: z.string('expected a text').optional(),
+    modelscopeEndpoint: z.url().optional(),
+    modelscopeToken: z.string('expected a text').optional(),
     /** Files in PEM. With certificate and key the file service speaks TLS; the authority is that of the other nodes'. */
     tlsCert: z.string().startsWith('/', 'an absolute path').optional(),
     tlsKey: z.string().startsWith('/', 'an absolute path').optional(),
@@ -77,6 +79,8 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   sources: 'PRETRAIN_SOURCES',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
+  modelscopeEndpoint: 'MODELSCOPE_ENDPOINT',
+  modelscopeToken: 'MODELSCOPE_API_TOKEN',
   tlsCert: 'PRETRAIN_TLS_CERT',
   tlsKey: 'PRETRAIN_TLS_KEY',
   tlsCa: 'PRETRAIN_TLS_CA',
@@ -101,6 +105,7 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     address: firstAddress(),
     port: 0,
     pool: 'default',
+    ...modelscopeDomain(env),
     mindspeed: referenceBackend,
     devices: profile === 'npu' ? 8 : 1,
     python: profile === 'npu' ? 'python3' : resolve(root, '.venv/bin/python'),
@@ -115,11 +120,15 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     const variable = key && VARIABLES[key] ? VARIABLES[key] : issue.path.join('.');
     if (issue.code === 'unrecognized_keys') return `  PRETRAIN_CONFIG: no setting is called ${issue.keys.join(', ')}`;
     const value = key ? JSON.stringify((settings as Record<string, unknown>)[key]) : undefined;
-    const said = key === 'hfToken' ? 'something else' : (value ?? 'nothing');
+    const said = key === 'hfToken' || key === 'modelscopeToken' ? 'something else' : (value ?? 'nothing');
     return `  ${variable}: ${issue.message}, got ${said}`;
   });
   throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
 }
+
+/** ModelScope's own SDK takes a host's name, with or without a scheme. */
+const modelscopeDomain = ({ MODELSCOPE_DOMAIN: domain }: Environment): object =>
+  domain ? { modelscopeEndpoint: /^https?:\/\//.test(domain) ? domain : `https://${domain}` } : {};
 
 function readConfigFile(path: string): object {
   try {

@@ -10,6 +10,7 @@ import type { NodeDeps } from '../activities/node-deps.js';
 import { ascendEnvironment } from '../activities/npu/environment.js';
 import { startFileService, type FileService } from '../activities/file-service.js';
 import type { Recipient } from '../workflows/contract.js';
+import type { Retention } from '../workflows/retention.js';
 import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readMetricsConfig, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
@@ -44,11 +45,13 @@ export async function runNode(): Promise<void> {
       ...(config.sources && { sourceRoots: config.sources.split(':') }),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
+      ...(config.modelscopeEndpoint && { modelscopeEndpoint: config.modelscopeEndpoint }),
+      ...(config.modelscopeToken && { modelscopeToken: config.modelscopeToken }),
       ...(config.tlsCert && { tls: true }),
       ...(config.tlsCa && { peerCa: await readFile(config.tlsCa, 'utf8') }),
       ...(config.copyRate && { copyRate: config.copyRate * 1e6 }),
       signal: (to, signalName, payload) => signal(connected, to, signalName, payload),
-      replicated: (of) => replicated(connected, of),
+      retention: (of) => retention(connected, of),
     };
     await onlyOfName(connected.client, deps);
     const activities = createNodeActivities(deps);
@@ -115,8 +118,8 @@ async function signal(
 }
 
 /** No answer is an answer here: without a control worker there is nobody to ask, and nothing is thrown away meanwhile. */
-const replicated = ({ client }: Connected, { workflowId, runId }: Recipient): Promise<number | undefined> =>
+const retention = ({ client }: Connected, { workflowId, runId }: Recipient): Promise<Retention | undefined> =>
   client.workflow
     .getHandle(workflowId, runId)
-    .query<number>('replicated')
+    .query<Retention>('retained')
     .catch(() => undefined);

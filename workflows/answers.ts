@@ -29,7 +29,7 @@ export type Answer = { refuse: string } | { say: string; wishes: Wishes };
 
 export function answerTo(request: RunRequest, view: View): Answer {
   const { phase } = view.state;
-  if (phase === 'report' || phase === 'done' || phase === 'failed')
+  if (phase === 'export' || phase === 'report' || phase === 'done' || phase === 'failed')
     return refuse(`the run is ending (phase ${phase}); start another one of series ${view.state.series} to train on`);
   const answer = answers[request.name] as (request: RunRequest, view: View) => Answer;
   return answer(request, view);

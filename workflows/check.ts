@@ -48,9 +48,10 @@ export async function checkNodes(
   return { reports, shared };
 }
 
-/** Two copies of every checkpoint that is kept. */
+/** What is kept, and the one that is being written. */
 function diskNeed({ sizes, train }: RunSpec): number {
-  return parametersOf(sizes).total * CHECKPOINT_BYTES_A_PARAMETER * (train.keepCheckpoints + 1);
+  const forEver = train.keepEvery === undefined ? 0 : Math.floor(train.iterations / train.keepEvery);
+  return parametersOf(sizes).total * CHECKPOINT_BYTES_A_PARAMETER * (train.keepCheckpoints + 1 + forEver);
 }
 
 function requireAlike(reports: NodeReport[]): void {

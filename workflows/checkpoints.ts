@@ -30,11 +30,18 @@ export interface BadShard {
  * iteration that was trained again after a failure is there twice, and halves of the two are no checkpoint: the
  * newer launch's wins where it is whole.
  */
-export function newestComplete(
+export const newestComplete = (
   listings: NodeListing[],
   shards: string[],
   bad: BadShard[] = [],
-): CompleteCheckpoint | undefined {
+): CompleteCheckpoint | undefined => completeCheckpoints(listings, shards, bad).next().value;
+
+/** All such iterations, newest first. */
+export function* completeCheckpoints(
+  listings: NodeListing[],
+  shards: string[],
+  bad: BadShard[] = [],
+): Generator<CompleteCheckpoint, undefined> {
   const held = listings.flatMap(({ peer, checkpoints }) =>
     checkpoints.flatMap(({ iteration, shards: there }) => there.map((shard) => ({ ...shard, iteration, peer }))),
   );
@@ -43,8 +50,9 @@ export function newestComplete(
     const saved = good.filter((h) => h.iteration === iteration);
     for (const token of newestFirst(saved.map(tokenOf))) {
       const found = shards.map((shard) => sourceOf(saved.filter((h) => h.shard === shard && tokenOf(h) === token)));
-      if (found.every((source) => source !== undefined))
-        return { iteration, shards: Object.fromEntries(found.map((source) => [source.shard, source])) };
+      if (!found.every((source) => source !== undefined)) continue;
+      yield { iteration, shards: Object.fromEntries(found.map((source) => [source.shard, source])) };
+      break;
     }
   }
   return undefined;

@@ -6,6 +6,7 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
+import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
 
@@ -228,6 +229,43 @@ export interface RestoreCheckpointInput {
   setAsideNewer: boolean;
 }
 
+export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'script' | 'args' | 'paths'> {
+  series: string;
+  iteration: number;
+  /** Every shard of the layout. */
+  shards: (ShardHeld & { from: Peer[] })[];
+  /** Directory that is made, below the data directory; shards are gathered in `paths['--load-dir']`. */
+  dir: string;
+  /** Directory of the tokenizer, below the data directory. */
+  tokenizer: string;
+  /** Of the model by its sizes, where none of this model came with the tokenizer. */
+  config: Record<string, unknown>;
+  /** How many there are to be. */
+  tensors: number;
+  /** `file:///directory` or `s3://bucket/prefix`; absent: it stays on the node. */
+  to?: string;
+}
+
+/** A model in Hugging Face format. */
+export interface ExportedModel {
+  node: string;
+  /** On that node. */
+  path: string;
+  iteration: number;
+  tensors: number;
+  dtypes: string[];
+  bytes: number;
+  to?: string;
+}
+
+export interface CheckpointsRemoved {
+  removed: number[];
+  /** What could not be removed, and why; a few. */
+  failed?: string[];
+  /** What was set aside by restores and lies there still. */
+  aside?: { iterations: number[]; bytes: number };
+}
+
 export interface LaunchTrainingInput {
   run: string;
   series: string;
@@ -367,7 +405,6 @@ export interface ReplicateCheckpointInput {
   /** Shards that this node writes, and those that it copies from their writers. */
   seals: string[];
   copies: { shard: string; from: Peer }[];
-  keep: number;
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
   /** How long the master, or one that is copied from, may not answer: its address may be another one by now. */
@@ -417,16 +454,22 @@ export interface NodeActivities {
   mergeShards(input: MergeShardsInput): Promise<ShardResult>;
   /**
    * The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. What was changed
-   * is read again; with `prove` also what was not read for a day.
+   * is read again; with `prove` also what was not read for a day. `parts`: what a dataset was made of is here as well.
    */
-  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact }>;
+  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact; parts?: true }>;
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
+  /** Removes what the dataset in `dir` was made of, if it is whole here. Never fails for what cannot be removed. */
+  removeParts(input: { dir: string }): Promise<{ bytes: number; failed?: string }>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
   listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
   findSaves(input: { series: string }): Promise<SavesFound>;
   /** Seals what the launch with this token saved here of an iteration that is known to be whole. */
   sealSaves(input: { series: string; token: number; iteration: number }): Promise<{ sealed: string[] }>;
-  restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
+  /** @returns what lies set aside there, newly or before */
+  restoreCheckpoint(input: RestoreCheckpointInput): Promise<Pick<CheckpointsRemoved, 'aside'>>;
+  exportCheckpoint(input: ExportCheckpointInput): Promise<ExportedModel>;
+  /** Never fails for what cannot be removed. */
+  removeCheckpoints(input: { series: string; retention: Retention }): Promise<CheckpointsRemoved>;
   launchTraining(input: LaunchTrainingInput): Promise<void>;
   watchTraining(input: WatchTrainingInput): Promise<WatchResult>;
   stopTraining(input: StopTrainingInput): Promise<MemberEvidence>;
@@ -519,8 +562,11 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     preprocessShard: step.preprocessShard,
     mergeShards: step.mergeShards,
     syncFiles: step.syncFiles,
+    removeParts: step.removeParts,
     convertCheckpoint: step.convertCheckpoint,
     restoreCheckpoint: step.restoreCheckpoint,
+    removeCheckpoints: step.removeCheckpoints,
+    exportCheckpoint: step.exportCheckpoint,
     watchTraining: lasting.watchTraining,
     replicateCheckpoint: lasting.replicateCheckpoint,
   });

@@ -108,7 +108,6 @@ const replicate = (
     after: progress.state.replicated,
     master: present(peerOf(input.nodes[0]!)),
     patienceSeconds: milliseconds(timing.heartbeat) / 1000,
-    keep: input.keepCheckpoints,
     reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },
   });
 };

@@ -8,10 +8,12 @@ import {
   endGeneration,
   generationNews,
   replicated,
+  retained,
   trainingProgress,
   type GenerationNews,
   type Slowdown,
 } from './messages.js';
+import { inAll, newerThan, remembered, retention, type Complete, type KeepRule } from './retention.js';
 import type { MemberFailure } from './failure-cause.js';
 import type { SeriesIdentity } from './series-identity.js';
 import { isNewsDue, thinned } from './status.js';
@@ -42,6 +44,9 @@ export interface GenerationInput {
   /** When training counts as hung; absent where nobody looks for that. */
   hang?: HangLimits;
   keepCheckpoints: number;
+  keepEvery?: number;
+  /** Checkpoints that were complete before it began; absent in generations that were started before anybody counted them. */
+  complete?: Complete[];
   timing: Timing;
   /** Set when this execution continues one that had launched already. */
   attached?: Reached;
@@ -59,6 +64,8 @@ export interface Reached {
   ending?: { at: Ending; after: number };
   /** How long its phases took. */
   pace?: Pace;
+  /** Checkpoints that are complete, as far as older ones have to be kept for them. */
+  complete?: Complete[];
 }
 
 export interface GenerationResult extends Reached {
@@ -69,6 +76,8 @@ export interface GenerationResult extends Reached {
 
 /** Points of the loss curve in one message to the run. */
 const MAX_POINTS = 60;
+/** Saves that a part is ahead of others, and that are remembered. */
+const MAX_AHEAD = 50;
 
 /** One node's part in every checkpoint of a generation. */
 export interface CopyTask {
@@ -111,8 +120,14 @@ export function followProgress(input: GenerationInput) {
       ? []
       : [`copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${trouble()}`]),
     ...(unconfirmed === undefined ? [] : [unconfirmed]),
+    ...[...unremoved].slice(0, 1).map(([task, why]) => `old checkpoints are not removed on ${task}: ${why}`),
   ];
   const copied = new Map<string, number>();
+  /** Iterations that each part has done and not every other. A part that is behind leaves some out. */
+  const done = new Map<string, number[]>();
+  const rule: KeepRule = { keep: input.keepCheckpoints, ...(input.keepEvery && { every: input.keepEvery }) };
+  let complete = input.attached?.complete ?? input.complete ?? [];
+  const unremoved = new Map<string, string>();
   let expected = copyingNodes(input).map(({ name }) => name);
 
   const reached = (iteration: number, at?: number): void => {
@@ -154,6 +169,7 @@ export function followProgress(input: GenerationInput) {
   };
 
   setHandler(replicated, () => state.replicated);
+  setHandler(retained, () => retention(complete, rule));
   setHandler(endGeneration, ({ token, ending }) => {
     if (token !== input.token) return;
     state.ending = ending && { at: ending, after: state.ending?.after ?? state.replicated };
@@ -175,8 +191,17 @@ export function followProgress(input: GenerationInput) {
     state.replicated = everywhere;
     tellIfDue();
   };
-  setHandler(checkpointReplicated, ({ token, task, iteration }) => {
+  const noteWhole = (): void => {
+    const whole = inAll(expected.map((name) => done.get(name) ?? []));
+    complete = remembered([...complete, ...whole.map((iteration) => ({ iteration, copied: true }))], rule);
+    for (const [name, own] of done) done.set(name, newerThan(own, Math.max(0, ...whole)));
+  };
+  setHandler(checkpointReplicated, ({ token, task, iteration, unremoved: left }) => {
     if (token !== input.token) return;
+    if (left === undefined) unremoved.delete(task);
+    else unremoved.set(task, left);
+    done.set(task, [...(done.get(task) ?? []).filter((other) => other !== iteration), iteration].slice(-MAX_AHEAD));
+    noteWhole();
     copied.set(task, Math.max(iteration, copied.get(task) ?? 0));
     stuck.delete(task);
     count();
@@ -210,6 +235,7 @@ export function followProgress(input: GenerationInput) {
         void tell();
       }
       expected = [...expected.filter((other) => other !== task), ...others];
+      noteWhole();
       count();
     },
     summary: () => ({
@@ -219,6 +245,7 @@ export function followProgress(input: GenerationInput) {
       ...(state.asOf !== undefined && { asOf: state.asOf }),
       ...(state.ending && { ending: state.ending }),
       ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
+      ...(complete.length > 0 && { complete }),
     }),
   };
 }

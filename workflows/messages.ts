@@ -2,6 +2,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Holder, NodeAnswer, NodeInfo, Pace } from './contract.js';
 import type { PoolRequest, RunRequest } from './requests.js';
+import type { Complete, Retention } from './retention.js';
 import type { PoolState } from './roster.js';
 import type { RunState } from './status.js';
 import type { Ending } from './wishes.js';
@@ -36,6 +37,8 @@ export interface CheckpointReplicated {
   task: string;
   iteration: number;
   bytes: number;
+  /** Old checkpoints that could not be removed there, and why. */
+  unremoved?: string;
 }
 
 export interface AcquireNodes {
@@ -113,8 +116,8 @@ export interface PreparationNews {
   token: number;
   /** It begins with this phase. */
   phase?: 'data' | 'restore' | 'weights';
-  /** Newest complete checkpoint, or 0, and the nodes of the run that hold nothing of the series. */
-  found?: { iteration: number; empty: string[] };
+  /** Newest complete checkpoint, or 0, all that are, and the nodes of the run that hold nothing of the series. */
+  found?: { iteration: number; complete: Complete[]; empty: string[] };
   /** For the run's page; what `isKnown` was told before each launch, and is worth one line. */
   note?: string;
   isKnown?: true;
@@ -142,8 +145,10 @@ export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('rel
 /** From a run that drains a node: as the update `cordon`, which a workflow cannot send. */
 export const cordonNode = defineSignal<[NodeWanted]>('cordonNode');
 
-/** Of a generation: its newest replicated iteration. Nodes ask before they throw an older one away. */
+/** Of a generation: its newest replicated iteration. */
 export const replicated = defineQuery<number>('replicated');
+/** Of a generation: which checkpoints it needs no more. Nodes ask before they throw any away. */
+export const retained = defineQuery<Retention>('retained');
 export const status = defineQuery<string>('status');
 /** The same as `status`, for pages: what a run, and what a pool, knows of itself. */
 export const runState = defineQuery<RunState>('runState');

@@ -3,6 +3,12 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import { onNode, peerOf, type Artifact, type NodeInfo, type Timing } from './contract.js';
 import { lostNode } from './failure-chain.js';
 
+export interface Placed {
+  artifact: Artifact;
+  /** Nodes that hold what it was made of as well: those that were found to, or all where it was made just now. */
+  withParts: NodeInfo[];
+}
+
 /**
  * Brings the artifact in `dir` to all nodes. `make` runs only if no node has it; it is given the nodes in order
  * of preference and says which node made it. With `prove`, nodes read again what they have not read for a day.
@@ -13,23 +19,20 @@ export async function placeEverywhere(
   timing: Timing,
   make: () => Promise<{ artifact: Artifact; at: NodeInfo }>,
   prove = false,
-): Promise<Artifact> {
+): Promise<Placed> {
   const wanted = { dir, ...(prove && { prove }) };
   const found = await Promise.all(
-    nodes.map(async (node) => ({ node, artifact: (await onNode(node.name, timing).findArtifact(wanted)).artifact })),
+    nodes.map(async (node) => ({ node, ...(await onNode(node.name, timing).findArtifact(wanted)) })),
   );
-  let first = found.find(({ artifact }) => artifact);
-  if (!first) {
-    const made = await make();
-    first = { node: made.at, artifact: made.artifact };
-  }
-  const artifact = first.artifact!;
+  const there = found.find(({ artifact }) => artifact);
+  const first = there ? { at: there.node, artifact: there.artifact! } : await make();
+  const { artifact } = first;
   const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
-  const from = (holders.length ? holders : [first.node]).map(peerOf);
+  const from = (holders.length ? holders : [first.at]).map(peerOf);
   const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
   const beside = others.map(peerOf);
   await Promise.all(others.map((node) => onNode(node.name, timing).syncFiles({ artifact, from, beside })));
-  return artifact;
+  return { artifact, withParts: there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes };
 }
 
 /**

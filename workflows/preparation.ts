@@ -1,5 +1,5 @@
 /** What the preparation of a launch is told, what it tells meanwhile, and what it comes to: little, whatever the number of nodes. */
-import type { NodeInfo } from './contract.js';
+import type { CheckpointsRemoved, NodeInfo } from './contract.js';
 import type { Start } from './plan.js';
 import type { PreparedData } from './prepare-data.js';
 import type { SeriesIdentity } from './series-identity.js';
@@ -46,4 +46,6 @@ export interface Readiness {
   masterPort: number;
   identity: SeriesIdentity;
   data: PreparedData;
+  /** What lies set aside, of each node that was asked. */
+  aside: { node: string; aside: CheckpointsRemoved['aside'] }[];
 }

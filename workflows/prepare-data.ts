@@ -1,18 +1,19 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure, log } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation, log } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
   onNode,
   peerOf,
   type Artifact,
   type NodeInfo,
+  type PreprocessShardInput,
   type ShardResult,
   type SourceFile,
   type SourceListing,
   type Timing,
 } from './contract.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
-import { lostNode } from './failure-chain.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
@@ -38,11 +39,9 @@ const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
 export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInput): Promise<PreparedData> {
-  const tokenizerListing = await listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) =>
-    TOKENIZER_FILES.test(path),
-  );
-  const tokenizerDir = `models/${contentKey(tokenizerListing)}/tokenizer`;
-  const tokenizer = await placeEverywhere(
+  const tokenizerListing = await listTokenizer(spec, nodes, timing);
+  const tokenizerDir = tokenizerAt(tokenizerListing);
+  const { artifact: tokenizer } = await placeEverywhere(
     tokenizerDir,
     nodes,
     timing,
@@ -65,7 +64,7 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
   });
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
-  const dataset = await placeEverywhere(
+  const { artifact: dataset, withParts } = await placeEverywhere(
     dir,
     nodes,
     timing,
@@ -80,6 +79,7 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
     },
     prove,
   );
+  if (!spec.preprocess.keepShards) warnings.push(...(await removeParts(dir, withParts, timing)));
   return {
     tokenizer,
     dataset,
@@ -87,6 +87,48 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
     prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
   };
 }
+
+const listTokenizer = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
+  listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));
+
+const tokenizerAt = (listing: SourceListing): string => `models/${contentKey(listing)}/tokenizer`;
+
+/**
+ * The tokenizer on one node, where a run has it already or from its source.
+ *
+ * @param known where it is on the nodes that trained; its source, perhaps gone by now, need not be asked then
+ */
+export async function bringTokenizer(
+  spec: RunSpec,
+  node: NodeInfo,
+  timing: Timing,
+  known?: string,
+): Promise<{ dir: string }> {
+  if (known !== undefined && (await onNode(node.name, timing).findArtifact({ dir: known })).artifact)
+    return { dir: known };
+  const listing = await listTokenizer(spec, [node], timing);
+  const dir = tokenizerAt(listing);
+  await fetchOnce(listing, dir, [node], timing);
+  return { dir };
+}
+
+/** Only now, that every node has the whole: what it was made of would be made again from the network. */
+async function removeParts(dir: string, nodes: NodeInfo[], timing: Timing): Promise<string[]> {
+  const warnings: string[] = [];
+  const remove = async ({ name }: NodeInfo) => {
+    try {
+      const { failed } = await onNode(name, timing).removeParts({ dir });
+      if (failed !== undefined) warnings.push(`what it was made of is not removed on ${name}: ${failed}`);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      warnings.push(`what it was made of is not removed: ${messageOf(error)}`);
+    }
+  };
+  await Promise.all(nodes.map(remove));
+  return warnings.slice(0, MAX_WARNINGS);
+}
+
+const MAX_WARNINGS = 3;
 
 /** Of what a dataset's source lists, the files that hold the data. */
 function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListing {
@@ -195,8 +237,8 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
   const { files, slice } = work.plans[index]!;
   const input = `datasets/${work.key}/input/${contentKey(files)}`;
   const node = onNode(at.name, timing);
-  await node.fetchFiles({ source: work.listing.resolved, files, dir: input });
-  const result = await node.preprocessShard({
+  const fetch = () => node.fetchFiles({ source: work.listing.resolved, files, dir: input });
+  const shard: PreprocessShardInput = {
     key: work.key,
     engine: spec.preprocess.engine,
     shard: index,
@@ -210,8 +252,16 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
     vocabSize: spec.sizes.vocab,
     compat: spec.preprocess.compat,
     skipBadRows: spec.preprocess.skipBadRows,
-  });
-  return { ...result, at };
+  };
+  await fetch();
+  try {
+    return { ...(await node.preprocessShard(shard)), at };
+  } catch (error) {
+    // Where runs share storage, another one with the same dataset may have been done with it and removed it.
+    if (!failureIn(error, 'DataCorrupt')) throw error;
+    await fetch();
+    return { ...(await node.preprocessShard(shard)), at };
+  }
 }
 
 async function stillThere(nodes: NodeInfo[], timing: Timing): Promise<NodeInfo[]> {

@@ -8,6 +8,8 @@ import { runChild } from './child.js';
 import { fenceAll } from './fence-all.js';
 import { findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
+import type { CheckpointsRemoved } from './contract.js';
+import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
 import { prepareData, type PreparedData } from './prepare-data.js';
@@ -34,7 +36,8 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const done = found.newest ?? 0;
   // A node may have been lost since the run first looked: what was seen then is not forgotten.
   const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
-  await tell({ found: { iteration: done, empty: found.empty } });
+  const complete = completeUpTo(spec, found.listings, done);
+  await tell({ found: { iteration: done, complete, empty: found.empty } });
   await follow(input, found, tell);
   if (found.silent.length > 0 && done > 0)
     await tell({
@@ -50,8 +53,16 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
   await tell({ phase: 'restore' });
-  const start = await bringCheckpoint(input, found, shards, tell);
-  return { outcome: 'ready', present, start, shared, masterPort: reports[0]!.freePort, identity, data };
+  const aside = new Map<string, CheckpointsRemoved['aside']>();
+  const removal: Removal = {
+    ...{ spec, complete, note: (note) => void tell({ note }) },
+    onAside: (node, there) => void aside.set(node, there),
+  };
+  const start = await bringCheckpoint(input, found, shards, tell, removal);
+  return {
+    ...{ outcome: 'ready', present, start, shared, masterPort: reports[0]!.freePort, identity, data },
+    aside: [...aside].map(([node, there]) => ({ node, aside: there })),
+  };
 }
 
 type Tell = (news: Omit<PreparationNews, 'token'>) => Promise<void>;
@@ -98,6 +109,7 @@ async function bringCheckpoint(
   found: FoundCheckpoints,
   shards: string[],
   tell: Tell,
+  removal: Removal,
 ): Promise<Start> {
   const { spec, members, spares, generation, replicated } = input;
   const { series, recovery: timing } = spec;
@@ -105,12 +117,14 @@ async function bringCheckpoint(
   const places = placeNodes(spec.parallel, spec.cluster.nodes, spec.cluster.devicesPerNode);
   const target: RestoreTarget = {
     dir: checkpointsDir(series),
-    ...{ members, spares, places, timing, setAsideNewer: true },
+    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside },
   };
   const restored = await restoreNewest(target, found.listings, shards);
   const own = found.listings.filter(({ peer }) => all.some(({ name }) => name === peer.name));
   const aside = setAside(own, restored);
   if (aside) await tell({ note: aside });
+  const complete = removal.complete.filter(({ iteration }) => iteration <= restored);
+  await removeListed({ ...removal, complete }, found.listings);
   if (restored > 0) return { from: 'checkpoint', iteration: restored };
   refuseToStartOver({ series, generation, replicated }, found);
   await clearCheckpoints(target);

@@ -9,6 +9,7 @@ import type { GenerationInput } from './generation-progress.js';
 import { hangLimits } from './hang-limits.js';
 import { launchEnvironment } from './launch-environment.js';
 import { preparationNews } from './messages.js';
+import { noteAside } from './old-checkpoints.js';
 import { settingsTried } from './pause-settings.js';
 import { targetOf, trainingScript } from './plan.js';
 import type { Prepared, Readiness } from './preparation.js';
@@ -35,6 +36,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     return 'again';
   }
   state.iteration = state.replicated = restoredBy(prepared);
+  run.complete = run.complete.filter(({ iteration }) => iteration <= state.replicated);
+  for (const { node, aside } of prepared.aside) noteAside(state, node, aside);
   if (isInterrupted(run)) return 'again';
   state.generation++;
   settingsTried(run);
@@ -83,6 +86,7 @@ function followPreparation(run: Run, current: number): void {
     if (phase) enterPhase(state, phase, Date.now());
     if (found) {
       for (const node of found.empty) run.empty.add(node);
+      run.complete = found.complete;
       state.replicated = Math.max(found.iteration, state.replicated);
       if (state.generation === 0) {
         state.iteration = found.iteration;
@@ -128,6 +132,8 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     target: state.target,
     ...(hang && { hang }),
     keepCheckpoints: spec.train.keepCheckpoints,
+    ...(spec.train.keepEvery !== undefined && { keepEvery: spec.train.keepEvery }),
+    complete: run.complete,
     timing: spec.recovery,
   };
 }

@@ -10,15 +10,17 @@ import {
 } from '@temporalio/workflow';
 import { afterStop, betweenGenerations, ended } from './between-generations.js';
 import { isToContinue, keep, type Kept } from './continued.js';
-import { onControl } from './contract.js';
+import { onControl, type ExportedModel } from './contract.js';
 import { converse, finishAll, spareArrived, wantedEnding } from './conversation.js';
+import { exportModel } from './export-model.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
+import { removeFrom } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
-import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
+import { afterFailure, note, removalOf, runGeneration, servedBy, show, waitingOf, type Run } from './run-generation.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
@@ -36,12 +38,14 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
       goesOn = true;
       return await continueAsNew<typeof pretrain>(run.file, keep(run));
     }
+    const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
+    await removeFrom(removalOf(run), servedBy(run));
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());
     show(run);
-    return { ...trained, ...(report && { report }) };
+    return { ...trained, ...(exported && { exported: placeOf(exported) }), ...(report && { report }) };
   } catch (error) {
     if (goesOn) throw error;
     enterPhase(state, 'failed', Date.now());
@@ -79,7 +83,7 @@ function begin(input: unknown, kept?: Kept): Run {
   );
   const run: Run = {
     ...{ spec, name, crew, file: input, isRefilling: false },
-    ...{ state, wishes: noWishes(), passed: [], lostSpares: [] },
+    ...{ state, wishes: noWishes(), passed: [], lostSpares: [], complete: [] },
     ...kept,
     ...{ empty: new Set(kept?.empty), crew },
   };
@@ -190,6 +194,8 @@ function followNews(run: Run): void {
     show(run);
   });
 }
+
+const placeOf = ({ node, path, to }: ExportedModel) => ({ node, path, ...(to !== undefined && { to }) });
 
 /** A report that cannot be written is a pity, not a failed run. */
 async function writeReport(state: RunState, ended: PretrainResult): Promise<string | undefined> {

@@ -7,7 +7,7 @@ import {
   type NodeListing,
   type ShardSource,
 } from './checkpoints.js';
-import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
+import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Timing } from './contract.js';
 import { failureIn, lostNode } from './failure-chain.js';
 import type { NodePlace } from './topology.js';
 
@@ -48,13 +48,17 @@ export interface RestoreTarget {
   places: NodePlace[];
   timing: Timing;
   setAsideNewer: boolean;
+  /** Hears of each node what lies set aside there. */
+  onAside?: (node: string, aside: CheckpointsRemoved['aside']) => void;
 }
 
 export async function restore(target: RestoreTarget, checkpoint: CompleteCheckpoint): Promise<void> {
-  const { dir, members, spares, places, timing, setAsideNewer } = target;
+  const { dir, members, spares, places, timing, setAsideNewer, onAside } = target;
   const { iteration } = checkpoint;
-  const on = (node: NodeInfo, shards: ShardSource[]) =>
-    onNode(node.name, timing).restoreCheckpoint({ dir, iteration, shards, setAsideNewer });
+  const on = async (node: NodeInfo, shards: ShardSource[]) => {
+    const { aside } = await onNode(node.name, timing).restoreCheckpoint({ dir, iteration, shards, setAsideNewer });
+    if (setAsideNewer) onAside?.(node.name, aside);
+  };
   await Promise.all([
     ...members.map((node, rank) =>
       on(

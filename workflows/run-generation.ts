@@ -12,10 +12,12 @@ import { runChild } from './child.js';
 import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
 import { noteHeld, noteTrained } from './ledger.js';
+import { noteAside, type Removal } from './old-checkpoints.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
 import type { PreparedData } from './prepare-data.js';
 import { decide } from './recovery.js';
+import type { Complete } from './retention.js';
 import { refillSpares } from './refill-spares.js';
 import { relayEnding } from './relay-ending.js';
 import type { Gate } from './requests.js';
@@ -52,6 +54,8 @@ export interface Run {
   data?: PreparedData;
   /** Spares are being replaced or made ready; also for a while after the generation that needed them. */
   isRefilling: boolean;
+  /** Complete checkpoints that are known of. */
+  complete: Complete[];
 }
 
 export async function runGeneration(
@@ -91,6 +95,7 @@ export async function runGeneration(
   });
   if (result.loss !== undefined) state.loss = result.loss;
   if (result.pace) state.pace = result.pace;
+  if (result.complete) run.complete = result.complete;
   delete state.slow;
   delete state.troubles;
   return result;
@@ -131,6 +136,19 @@ export function note(run: Run, text: string): void {
   addEvent(run.state, Date.now(), text);
   show(run);
 }
+
+/** How old checkpoints of the run's series are removed. */
+export const removalOf = (run: Run): Removal => ({
+  ...{ spec: run.spec, complete: run.complete },
+  note: (text) => note(run, text),
+  onAside: (node, aside) => noteAside(run.state, node, aside),
+});
+
+/** Nodes that may hold something of the series: the run's own, and those that served it before. */
+export const servedBy = ({ crew, empty }: Run): string[] => {
+  const before = crew.keepers.filter(({ name }) => !empty.has(name));
+  return [...new Set([...crew.members, ...crew.spares, ...before].map(({ name }) => name))];
+};
 
 /** Says on the run's page what it waits for. */
 export const waitingOf =

@@ -81,7 +81,7 @@ const under = (path: string, fields: Record<string, string | number | boolean | 
 
 /** A hub's address without its revision, which moves on without the name meaning anything else. */
 function addressOf(source: string | undefined): { name: string | null; revision: string | null } {
-  const [, name, revision, path = ''] = /^(hf:\/\/[^@]+)@([^/]+)(\/.*)?$/.exec(source ?? '') ?? [];
+  const [, name, revision, path = ''] = /^((?:hf|modelscope):\/\/[^@]+)@([^/]+)(\/.*)?$/.exec(source ?? '') ?? [];
   return name === undefined
     ? { name: source ?? null, revision: null }
     : { name: `${name}${path}`, revision: revision ?? null };

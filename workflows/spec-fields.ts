@@ -21,7 +21,7 @@ const name = z
 const count = (min: number, max = 1_000_000_000) =>
   z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
 
-/** `hf://owner/name@revision/glob`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
+/** `hf://owner/name@revision/glob`, `modelscope://…`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
   // A run file is kept in histories and shown to everybody who may look.
   if (/^\w+:\/\/[^/]*@/.test(value) || /[?&](access_)?token=/i.test(value))
@@ -35,15 +35,24 @@ const source = z.string().superRefine((value, context) => {
   const problem = !value.startsWith('http') && isGlob(value) ? globProblem(value) : undefined;
   if (problem !== undefined)
     return context.addIssue({ code: 'custom', message: `a pattern that can be matched: this has a ${problem}` });
-  if (/^hf:\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
+  if (/^(hf|modelscope):\/\/[\w.-]+\/[\w.-]+(@[\w.-]+)?(\/[^\s]+)?$/.test(value)) return;
   if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
   if (/^file:\/\/\/[^\s]+$/.test(value)) return;
   context.addIssue({
     code: 'custom',
-    message: 'hf://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path',
+    message:
+      'hf://owner/name[@revision][/glob], modelscope://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path',
   });
 });
+
+const destination = z
+  .string()
+  .regex(
+    /^(s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s*?[{]+)?|file:\/\/\/[^\s*?[{]+)$/,
+    'file:///directory or s3://bucket/prefix, without a pattern',
+  )
+  .refine((value) => !value.split('/').includes('..'), 'an address without ".."');
 
 const sizes = z.strictObject({
   layers: count(1, 1024),
@@ -108,8 +117,12 @@ export const runFile = z.strictObject({
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
       compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
       skipBadRows: count(0).default(0),
+      keepShards: z
+        .boolean()
+        .default(false)
+        .describe('Keep the fetched text and the shards on the nodes, beside the dataset that is made of them'),
     })
-    .default({ engine: 'native', shards: 'auto', skipBadRows: 0 }),
+    .prefault({}),
   cluster: z.strictObject({
     pool: name.default('default'),
     nodes: count(1, 2000),
@@ -130,6 +143,9 @@ export const runFile = z.strictObject({
     seqLength: count(1),
     saveInterval: count(1),
     keepCheckpoints: count(1, 10_000).default(2),
+    keepEvery: count(1)
+      .optional()
+      .describe('Iterations divisible by this are never removed; a multiple of saveInterval'),
     replicas: count(0, 10).default(1),
     extraArgs: extraArgs.default({}),
   }),
@@ -140,6 +156,18 @@ export const runFile = z.strictObject({
       addedFlags: z.array(z.string().regex(FLAG, 'a flag such as "--our-own"')).default([]),
     })
     .prefault({}),
+  /** The trained model in Hugging Face format, when the last iteration of the series is trained. */
+  export: z
+    .strictObject({
+      huggingface: z.literal(true, 'true').default(true),
+      to: destination
+        .optional()
+        .describe(
+          'file:///directory on the node that exports, or s3://bucket/prefix; without it the model stays there',
+        ),
+      at: z.literal('end', '"end"').default('end').describe('When the last iteration of the series is trained'),
+    })
+    .optional(),
   /** Where the run waits for somebody's `approve`. */
   gates: z.strictObject({ train: gate.optional() }).default({}),
   recovery: z

@@ -53,6 +53,10 @@ const RULES: Rule[] = [
     saveInterval > iterations
       ? bad('train.saveInterval', `at most train.iterations = ${iterations}, or a failure loses everything`)
       : undefined,
+  ({ train: { keepEvery, saveInterval } }) =>
+    keepEvery !== undefined && keepEvery % saveInterval !== 0
+      ? bad('train.keepEvery', `a multiple of train.saveInterval = ${saveInterval}: others are not saved`)
+      : undefined,
   ({ recovery: { lease, heartbeat, agentAway } }) =>
     milliseconds(lease) < milliseconds(heartbeat) + milliseconds(agentAway)
       ? bad(

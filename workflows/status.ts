@@ -1,12 +1,13 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
-import type { Pace } from './contract.js';
+import type { ExportedModel, Pace } from './contract.js';
+import { gigabytes } from './gigabytes.js';
 import type { Slowdown } from './messages.js';
 import { effectiveTime, type Trained } from './ledger.js';
 import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
 
 export type Phase =
-  'check' | 'data' | 'weights' | 'restore' | 'approval' | 'train' | 'paused' | 'report' | 'done' | 'failed';
+  'check' | 'data' | 'weights' | 'restore' | 'approval' | 'train' | 'paused' | 'export' | 'report' | 'done' | 'failed';
 
 /** A stretch of the run's time, for the ledger and the report's timeline. Milliseconds since the epoch. */
 export interface Span {
@@ -36,6 +37,10 @@ export interface RunState {
   devices?: number;
   /** Whose checkpoint shards each node keeps copies of. */
   copies?: Record<string, string[]>;
+  /** Iterations that restores have set aside on each node: they stay until a person removes them. */
+  aside?: Record<string, { iterations: number[]; bytes: number }>;
+  /** The trained model in Hugging Face format. */
+  exported?: ExportedModel;
   slow?: Slowdown;
   /** What the generation says that a person should know at this moment. */
   troubles?: string[];
@@ -67,6 +72,8 @@ export interface PretrainResult {
   generations: number;
   failures: number;
   report?: string;
+  /** Where the model is in Hugging Face format: on a node, and where it was asked for. */
+  exported?: { node: string; path: string; to?: string };
   /** One line for the person who asked. */
   message: string;
 }
@@ -155,6 +162,8 @@ export function describeRun(state: RunState): string {
     progressLine(state),
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
     ...copiesLine(state),
+    ...asideLine(state),
+    ...(state.exported ? [`exported: ${describeExport(state.exported)}`] : []),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
     ...rolesLine(state),
     ...(state.slow ? [slowness(state.slow)] : []),
@@ -195,6 +204,19 @@ function copiesLine({ replicated, copies = {} }: RunState): string[] {
         )}`,
       ]
     : [];
+}
+
+export const describeExport = ({ iteration, node, path, to, tensors, bytes, dtypes }: ExportedModel): string =>
+  `iteration ${iteration} in Hugging Face format, ${tensors} tensors (${dtypes.join(', ')}), ${gigabytes(bytes)}: ${path} on ${node}${to === undefined ? '' : `, and ${to}`}`;
+
+/** Nobody removes them, and they are as large as checkpoints are. */
+function asideLine({ series, aside = {} }: RunState): string[] {
+  const on = Object.entries(aside).map(
+    ([node, { iterations, bytes }]) => `${gigabytes(bytes)} on ${node} (${listed(iterations.map(String), ', ')})`,
+  );
+  return on.length === 0
+    ? []
+    : [`set aside: ${listed(on, ', ')}, below <data>/series/${series}/checkpoints/set-aside until somebody removes it`];
 }
 
 /** Which ranks are where; the first node is where they meet, and the last one prints iterations. */

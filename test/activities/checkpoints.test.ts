@@ -246,7 +246,7 @@ async function ring(): Promise<{ nodes: [NodeDeps, NodeDeps]; peers: [Peer, Peer
 }
 
 const replicateInput = ([n1, n2]: [Peer, Peer], which: 0 | 1, more = {}): ReplicateCheckpointInput => ({
-  ...{ run: 'r', series: 's', generation: 1, token: 1, after: 0, keep: 2, until: 100, master: n1, patienceSeconds: 60 },
+  ...{ run: 'r', series: 's', generation: 1, token: 1, after: 0, until: 100, master: n1, patienceSeconds: 60 },
   task: `part ${which}`,
   seals: [which === 0 ? FIRST : SECOND],
   copies: [which === 0 ? { shard: SECOND, from: n2 } : { shard: FIRST, from: n1 }],
@@ -323,9 +323,9 @@ describe('a replication', () => {
     expect(news.map(({ iteration }) => iteration)).toEqual([10]);
   });
 
-  it('keeps the newest iterations and forgets older ones, also those that a restore set aside', async () => {
+  it('removes what its generation has no use for, and never what a restore set aside or a writer is at', async () => {
     const { nodes, peers } = await ring();
-    const n1 = { ...nodes[0], replicated: () => Promise.resolve(20) };
+    const n1 = { ...nodes[0], retention: () => Promise.resolve({ before: 20, keep: [15] }) };
     const ten = await saveAndSeal(n1, 10, FIRST);
     for (const iteration of [15, 40]) await save(n1, iteration, FIRST);
     await restore(n1, 10, [{ ...ten, from: [] }]);
@@ -339,15 +339,15 @@ describe('a replication', () => {
     await running;
     expect(await tree(n1)).toEqual([iterationDir(15), iterationDir(20), iterationDir(25), TRACKER, 'set-aside']);
     const [batch] = await readdir(join(n1.dataDir, DIR, 'set-aside'));
-    expect(await readdir(join(n1.dataDir, DIR, 'set-aside', batch!))).toEqual([iterationDir(40)]);
+    expect(await readdir(join(n1.dataDir, DIR, 'set-aside', batch!))).toEqual([iterationDir(15), iterationDir(40)]);
   });
 
   it.each([
-    ['while another node has not copied the newer ones yet', 5],
-    ['while nobody can say what is replicated', undefined],
-  ])('forgets nothing %s', async (_, replicated) => {
+    ['while another node has not copied the newer ones yet', { before: 5, keep: [] }],
+    ['while nobody can say what is whole', undefined],
+  ])('removes nothing %s', async (_, retention) => {
     const { nodes, peers } = await ring();
-    const n1 = { ...nodes[0], replicated: () => Promise.resolve(replicated) };
+    const n1 = { ...nodes[0], retention: () => Promise.resolve(retention) };
     const running = follow(n1, replicateInput(peers, 0, { copies: [], until: 20 }));
     for (const iteration of [5, 10, 15, 20]) {
       await save(n1, iteration, FIRST);

@@ -86,7 +86,8 @@ test.each([
   ['hf://demo/text@nosuch', 'has no demo/text@nosuch'],
   ['hf://demo/text@main/*.csv', 'nothing there has that name'],
   ['hf://', 'expected hf://owner/name@revision/glob'],
-  ['modelscope://a/b', 'expected hf://, https://'],
+  ['modelscope://', 'expected modelscope://owner/name@revision/glob'],
+  ['ftp://a/b', 'expected hf://, modelscope://, https://'],
   ['file://relative', 'an absolute path'],
   ['file:///nonexistent/x.txt', 'there is no such file on n01'],
 ])('%s is refused for good, saying why', async (source, message) => {

@@ -35,6 +35,7 @@ export interface RunChanges {
   recovery?: Record<string, unknown>;
   parallel?: Record<string, unknown>;
   preprocess?: Record<string, unknown>;
+  export?: Record<string, unknown>;
 }
 
 const NODES = ['n1', 'n2', 'n3'];

@@ -1,6 +1,8 @@
 /** The uses that the project is for, with the real CLI, a real server, real torchrun and real kill -9. */
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { causesOf, effectiveTime, ledgerOf } from '../../workflows/ledger.js';
 import type { PretrainResult, RunState } from '../../workflows/status.js';
@@ -70,7 +72,9 @@ describe('a run started from the CLI', () => {
   it(
     'trains to its last iteration and leaves a report',
     async () => {
-      const { code } = await start('plain', await cluster.runFile('plain', { series: 'plain' }));
+      const to = join(cluster.dir, 'models/plain');
+      const exporting = { export: { to: `file://${to}` } };
+      const { code } = await start('plain', await cluster.runFile('plain', { series: 'plain', ...exporting }));
       expect(code).toBe(0);
       const result = await resultOf('plain');
       expect(result).toMatchObject({ iteration: 30, total: 30, generations: 1, failures: 0 });
@@ -78,10 +82,37 @@ describe('a run started from the CLI', () => {
       const losses = lossesOf(await cluster.metrics('plain'));
       expect(Object.keys(losses)).toHaveLength(30);
       expect(losses[30]!).toBeLessThan(losses[1]!);
+      await expectModel(to);
+      await expectTidy(['n1', 'n2', 'n3'].map(cluster.dataOf));
     },
     3 * MINUTES,
   );
 });
+
+/** What was exported is whole, and of the shape that was trained. */
+async function expectModel(to: string): Promise<void> {
+  await promisify(execFile)('sha256sum', ['-c', '--strict', 'SHA256SUMS'], { cwd: to });
+  const config = JSON.parse(await readFile(join(to, 'config.json'), 'utf8')) as object;
+  expect(config).toMatchObject({ model_type: 'qwen3', num_hidden_layers: 4, hidden_size: 64, vocab_size: 4096 });
+  const index = JSON.parse(await readFile(join(to, 'model.safetensors.index.json'), 'utf8')) as Index;
+  expect(Object.keys(index.weight_map)).toHaveLength(47);
+  expect(await readdir(to)).toContain('tokenizer.json');
+}
+
+interface Index {
+  weight_map: Record<string, string>;
+}
+
+/** Nodes keep the newest checkpoints, and the text of the dataset once. */
+async function expectTidy(dataDirs: string[]): Promise<void> {
+  for (const dir of dataDirs) {
+    const kept = await readdir(join(dir, 'series/plain/checkpoints')).catch(() => []);
+    expect(kept.filter((name) => name.startsWith('iter_')).sort()).toEqual(['iter_0000025', 'iter_0000030']);
+    for (const name of await readdir(join(dir, 'datasets')))
+      for (const part of ['input', 'shards'])
+        expect(await readdir(join(dir, 'datasets', name, part)).catch(() => [])).toEqual([]);
+  }
+}
 
 describe('a run of a finished series', () => {
   it(

@@ -7,7 +7,7 @@ import type { LaunchTrainingInput } from '../../workflows/contract.js';
 const deps = {
   ...(JSON.parse(process.env['DEPS']!) as NodeDeps),
   signal: () => Promise.resolve(),
-  replicated: () => Promise.resolve(undefined),
+  retention: () => Promise.resolve(undefined),
 };
 await new MockActivityEnvironment().run(
   createLaunchTraining(deps),

@@ -27,11 +27,15 @@ export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {})
     mergeShards: ({ key }) => Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1 }),
     findArtifact: ({ dir }) => Promise.resolve({ artifact: artifact(dir) }),
     syncFiles: ({ artifact: wanted }) => Promise.resolve(wanted),
+    removeParts: () => Promise.resolve({ bytes: 0 }),
     convertCheckpoint: () => Promise.resolve([]),
     listCheckpoints: () => Promise.resolve([]),
     findSaves: () => Promise.resolve({ iterations: [] }),
     sealSaves: () => Promise.resolve({ sealed: [] }),
-    restoreCheckpoint: () => Promise.resolve(),
+    restoreCheckpoint: () => Promise.resolve({}),
+    exportCheckpoint: ({ dir, iteration, tensors }) =>
+      Promise.resolve({ node: info.name, path: `/data/${dir}`, iteration, tensors, dtypes: ['F32'], bytes: 1 }),
+    removeCheckpoints: () => Promise.resolve({ removed: [] }),
     launchTraining: () => Promise.resolve(),
     watchTraining: () =>
       Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } }),

@@ -20,7 +20,7 @@ export async function testNode(name: string, more: Partial<NodeDeps> = {}): Prom
     devices: 1,
     env: {},
     signal: () => Promise.resolve(),
-    replicated: () => Promise.resolve(undefined),
+    retention: () => Promise.resolve(undefined),
     ...more,
   };
 }

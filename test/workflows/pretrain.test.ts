@@ -3,7 +3,7 @@ import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { heartbeat, sleep } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
-import type { ReplicateCheckpointInput, WatchHeartbeat } from '../../workflows/contract.js';
+import type { NodeActivities, ReplicateCheckpointInput, WatchHeartbeat } from '../../workflows/contract.js';
 import type { PretrainResult, RunState } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 
@@ -79,6 +79,35 @@ describe.concurrent('a run', () => {
     expect(asked).toBe(2);
   });
 
+  it('removes what a dataset was made of when every node has the whole, and only where there is something', async (test) => {
+    const cluster = await startFakeCluster(test);
+    const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
+    const on = { made: false };
+    // Each time made anew on one node, which then has it; in the run after that one of them has parts left.
+    const findArtifact: NodeActivities['findArtifact'] = ({ dir }) =>
+      Promise.resolve(dir.startsWith('datasets/') && !on.made ? {} : { artifact: artifact(dir) });
+    const a = await cluster.node('a', {
+      findArtifact,
+      removeParts: () => Promise.reject(ApplicationFailure.nonRetryable('read-only file system', 'CommandFailed')),
+    });
+    const b = await cluster.node('b', {
+      ...{ findArtifact, syncFiles: ({ artifact: wanted }) => Promise.resolve(wanted) },
+    });
+    const removals = () => [a, b].map(({ calls }) => calls.filter((call) => call === 'removeParts').length);
+    const file = cluster.runFile();
+    const first = await start(cluster, file);
+    expect(await result(first)).toMatchObject({ iteration: 20 });
+    expect(removals()).toEqual([1, 1]);
+    expect(b.calls.indexOf('removeParts')).toBeGreaterThan(b.calls.lastIndexOf('syncFiles'));
+    expect(await first.query('status')).toContain('dataset: what it was made of is not removed: read-only file system');
+    on.made = true;
+    await result(await start(cluster, { ...file, series: 'second' }));
+    expect(removals()).toEqual([1, 1]);
+    on.made = false;
+    await result(await start(cluster, { ...file, series: 'third', preprocess: { keepShards: true } }));
+    expect(removals()).toEqual([1, 1]);
+  });
+
   it('tells what is to be known of how its dataset was made', async (test) => {
     const cluster = await startFakeCluster(test);
     const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
@@ -133,7 +162,7 @@ describe.concurrent('a run', () => {
       ...listing('mp_rank_00_000'),
       restoreCheckpoint: ({ iteration }) => {
         restored.push(iteration);
-        if (iteration !== 10) return Promise.resolve();
+        if (iteration !== 10) return Promise.resolve({});
         const details = [{ iteration, shard: 'mp_rank_00_000', digest: 'mp_rank_00_000@10', node: 'a' }];
         return Promise.reject(ApplicationFailure.create({ type: 'DataCorrupt', nonRetryable: true, details }));
       },

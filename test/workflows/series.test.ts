@@ -3,7 +3,13 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { WorkflowHandle } from '@temporalio/client';
 import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
-import type { LaunchTrainingInput, NodeActivities, RestoreCheckpointInput } from '../../workflows/contract.js';
+import type {
+  CheckpointsRemoved,
+  ExportCheckpointInput,
+  LaunchTrainingInput,
+  NodeActivities,
+  RestoreCheckpointInput,
+} from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
@@ -129,13 +135,15 @@ it.concurrent('a run on other nodes than the one before it goes on from the chec
   const other = await start(cluster, 'other', { ...file, series: 'other' });
   await until(() => a.calls.filter((call) => call === 'watchTraining').length === 2);
   const restored: RestoreCheckpointInput[] = [];
-  const restoreCheckpoint = async (input: RestoreCheckpointInput) => void restored.push(input);
+  const restoreCheckpoint = (input: RestoreCheckpointInput) => Promise.resolve((restored.push(input), {}));
   await cluster.node('c', { ...disk(STAGES[0]!), restoreCheckpoint });
   await cluster.node('d', { ...disk(STAGES[1]!), restoreCheckpoint });
   expect(await result(await start(cluster, 'two', file))).toMatchObject({ iteration: 20, generations: 1 });
   expect(restored.map(({ iteration }) => iteration)).toEqual([10, 10]);
   const sources = restored.flatMap(({ shards }) => shards.flatMap(({ from }) => from.map(({ name }) => name[0])));
   expect(sources.sort()).toEqual(['a', 'b']);
+  // What the series has no use for goes from them too, though the run does not hold them.
+  expect(a.calls).toContain('removeCheckpoints');
   isOver = true;
   await other.result();
 });
@@ -175,6 +183,76 @@ it.concurrent('says so when a node that served the series is away, and an older 
     /a-\S+ served this series and did not answer: what is newer there than iteration 5 is not used/,
   );
 });
+
+it.concurrent(
+  'old checkpoints go before a launch and at the end, and those that do not go are a warning',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const asked: object[] = [];
+    const removing = (shard: string, answer: CheckpointsRemoved): Partial<NodeActivities> => ({
+      listCheckpoints: () => Promise.resolve(holding(shard, 2, 4, 6, 8, 10)),
+      removeCheckpoints: (input) => Promise.resolve((asked.push(input.retention), answer)),
+    });
+    const aside = { iterations: [12], bytes: 345e9 };
+    const a = await cluster.node('a', removing(STAGES[0]!, { removed: [], failed: ['iteration 2: busy'], aside }));
+    const b = await cluster.node('b', {
+      ...removing(STAGES[1]!, { removed: [2] }),
+      removeCheckpoints: () => Promise.reject(ApplicationFailure.nonRetryable('no such activity', 'CommandFailed')),
+    });
+    const run = await start(cluster, 'run', cluster.runFile({ train: { keepCheckpoints: 3, keepEvery: 20 } }));
+    expect(await result(run)).toMatchObject({ iteration: 20, generations: 1, failures: 0 });
+    for (const { calls } of [a, b]) {
+      expect(calls.filter((call) => call === 'removeCheckpoints')).toHaveLength(2);
+      expect(calls.indexOf('removeCheckpoints')).toBeGreaterThan(calls.indexOf('restoreCheckpoint'));
+      expect(calls.indexOf('removeCheckpoints')).toBeLessThan(calls.indexOf('launchTraining'));
+    }
+    const kept = { before: 10, keep: [8, 6], every: 20 };
+    expect(asked).toEqual([kept, kept]);
+    const page = await run.query<string>('status');
+    expect(page).toMatch(/old checkpoints are not removed: (a-\S+: iteration 2: busy|no such activity); /);
+    expect(page).toMatch(/set aside: 345\.0 GB on a-\S+ \(12\), below <data>\/series\/s-\S+\/checkpoints\/set-aside/);
+  },
+);
+
+it.concurrent(
+  'the run that trains the last iteration exports, and one that finds it trained does so again',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const exports: ExportCheckpointInput[] = [];
+    // Exports are found where they were made, datasets everywhere.
+    const made = new Set<string>();
+    const exporting = (name: string): Partial<NodeActivities> => ({
+      findArtifact: async ({ dir }) =>
+        !dir.startsWith('exports/') || made.has(name) ? { artifact: { dir, digest: 'd', files: 1, bytes: 1 } } : {},
+      exportCheckpoint: async (input) => {
+        exports.push(input);
+        made.add(name);
+        const { dir, iteration, tensors, to } = input;
+        return { ...{ node: name, path: `/data/${dir}`, iteration, tensors, dtypes: ['BF16'], bytes: 3e9 }, to: to! };
+      },
+    });
+    await cluster.node('a', { ...disk(STAGES[0]!), ...exporting('a') });
+    await cluster.node('b', { ...disk(STAGES[1]!), ...exporting('b') });
+    const to = 's3://models/mine';
+    const file = { ...cluster.runFile({ train: { iterationsPerRun: 10 } }), export: { to } };
+    expect(await result(await start(cluster, 'one', file))).not.toHaveProperty('exported');
+    expect(exports).toEqual([]);
+    const two = await start(cluster, 'two', file);
+    const dir = `exports/s-${cluster.pool}/iter_0000020`;
+    expect(await result(two)).toMatchObject({ iteration: 20, exported: { node: 'a', path: `/data/${dir}`, to } });
+    expect(await two.query('status')).toContain(
+      `exported: iteration 20 in Hugging Face format, 47 tensors (BF16), 3.0 GB: /data/${dir} on a, and ${to}`,
+    );
+    const [{ shards, paths, config }] = exports as [ExportCheckpointInput];
+    expect(shards.map(({ shard }) => shard)).toEqual(STAGES);
+    expect(paths).toMatchObject({ '--load-dir': `${dir}.gathered` });
+    expect(config).toMatchObject({ model_type: 'qwen3', num_hidden_layers: 4, hidden_size: 64 });
+    expect(await result(await start(cluster, 'three', file))).toMatchObject({
+      generations: 0,
+      exported: { node: 'a' },
+    });
+  },
+);
 
 /** A node whose last launch left these iterations unsealed, and which holds what is sealed of them. */
 function unsealedDisk(shard: string, left: number[], tracked?: number): Partial<NodeActivities> {
@@ -282,7 +360,9 @@ it.concurrent(
     let tries = 0;
     await cluster.node('a', {
       restoreCheckpoint: () =>
-        tries++ < 5 ? Promise.reject(ApplicationFailure.retryable('fetch failed', 'CommandFailed')) : Promise.resolve(),
+        tries++ < 5
+          ? Promise.reject(ApplicationFailure.retryable('fetch failed', 'CommandFailed'))
+          : Promise.resolve({}),
     });
     await cluster.node('b');
     expect(await result(await start(cluster, 'run', cluster.runFile()))).toMatchObject({

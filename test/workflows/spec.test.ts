@@ -63,6 +63,7 @@ describe('a good run file', () => {
       { tokenizer: undefined, 'model/weights': 'hf://a/b', 'model/init': 'pretrained' },
     ],
     ['a file as source', { 'dataset/source': 'file:///data/wiki.jsonl' }],
+    ['ModelScope as a source', { 'dataset/source': 'modelscope://a/b@master/data/*.parquet' }],
     ['patterns as a source', { 'dataset/source': 's3://bucket/{one,two}/**/[a-z]?.jsonl' }],
     [
       'flags of the trainer',
@@ -128,6 +129,8 @@ describe('a bad run file is answered with every bad field', () => {
     ],
     ['longer sequences than positions', changed({ 'train/seqLength': 4096 }), ['train.seqLength']],
     ['no save before the end', changed({ 'train/saveInterval': 21 }), ['train.saveInterval']],
+    ['an export to a pattern', changed({ export: { to: 's3://models/*' } }), ['export.to']],
+    ['a kept iteration that is never saved', changed({ 'train/keepEvery': 15 }), ['train.keepEvery']],
     ['a run longer than its series', changed({ 'train/iterationsPerRun': 30 }), ['train.iterationsPerRun']],
     ['more copies than other nodes', changed({ 'train/replicas': 2 }), ['train.replicas']],
     ['a flag that a field owns', changed({ 'train/extraArgs': { '--save': '/tmp' } }), ['train.extraArgs.--save']],

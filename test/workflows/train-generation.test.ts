@@ -82,7 +82,10 @@ it.concurrent('believes only what carries its own token', async (test) => {
   await tell(TOKEN + 1, 19);
   end();
   const { asOf, ...rest } = await result(handle);
-  expect(rest).toEqual({ outcome: 'finished', replicated: 10, iteration: 10, loss: 10, members: [] });
+  expect(rest).toEqual({
+    ...{ outcome: 'finished', replicated: 10, iteration: 10, loss: 10, members: [] },
+    complete: [{ iteration: 10, copied: true }],
+  });
   expect(asOf).toBeLessThanOrEqual(Date.now());
 });
 
@@ -110,6 +113,34 @@ it.concurrent('counts a checkpoint as replicated when every node that has a part
   expect(seen).toEqual([0, 0, 5, 10, 10, 10, 15]);
   end();
   await result(handle);
+});
+
+it.concurrent('lets older checkpoints go only for one that every part of has been sealed and copied', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities, end } = longTraining();
+  const nodes = [await cluster.node('a', activities), await cluster.node('b', activities)];
+  const handle = await start(cluster, infos(nodes), {
+    ...{ keepCheckpoints: 2, keepEvery: 100 },
+    complete: [{ iteration: 5, copied: false }],
+  });
+  await launched(...nodes);
+  const seen: unknown[] = [];
+  for (const [node, iteration] of [
+    // One part leaves out 10, the other 15: neither is whole, though each is past the other's.
+    ...[[0, 10] as const, [1, 15] as const],
+    ...[[0, 20] as const, [1, 20] as const, [0, 25] as const, [1, 30] as const, [0, 30] as const],
+  ]) {
+    // prettier-ignore
+    await handle.signal('checkpointReplicated', { token: TOKEN, task: nodes[node]!.info.name, iteration, bytes: 1 });
+    seen.push(await handle.query('retained'));
+  }
+  const nothing = { before: 0, keep: [], every: 100 };
+  const atTwenty = { before: 20, keep: [5], every: 100 };
+  const atThirty = { before: 30, keep: [20], every: 100 };
+  expect(seen).toEqual([nothing, nothing, nothing, atTwenty, atTwenty, atTwenty, atThirty]);
+  end();
+  const { complete } = await result(handle);
+  expect(complete?.map(({ iteration }) => iteration)).toEqual([30, 20]);
 });
 
 it.concurrent(

@@ -1,0 +1,138 @@
+/**
+ * A checkpoint in Hugging Face format: its shards gathered here from whoever has them, converted by the checkout's own
+ * program, proven, and only then under its name. What a crash leaves is gone on with, or made again.
+ */
+import { lstat, mkdir, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ExportCheckpointInput, ExportedModel, NodeActivities } from '../workflows/contract.js';
+import { checkpointsDir } from '../workflows/plan.js';
+import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
+import { readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
+import { shardDir, TRACKER } from './checkpoint-files.js';
+import { dressModel } from './dress-model.js';
+import { exclusive } from './exclusive.js';
+import { failure } from './failures.js';
+import type { NodeDeps } from './node-deps.js';
+import { tensorsIn } from './safetensors.js';
+import { run } from './shell.js';
+import { step } from './step.js';
+import { pullArtifact } from './transfer.js';
+import { uploadModel } from './upload-model.js';
+
+const TIMEOUT_MS = 24 * 3_600_000;
+/** What the export was made of, and how it came out. */
+const NOTE = 'export.json';
+
+type Note = Omit<ExportedModel, 'path' | 'node' | 'to'> & { source: string };
+
+export const createExportCheckpoint =
+  (deps: NodeDeps): NodeActivities['exportCheckpoint'] =>
+  (input) => {
+    const { name: node, dataDir } = deps;
+    let progress: unknown;
+    const options = { node, name: `export iteration ${input.iteration} of ${input.series}`, details: () => progress };
+    return step(options, (signal) =>
+      exclusive(join(dataDir, input.dir), async () => {
+        const task: Task = { deps, input, signal, tell: (done) => (progress = done) };
+        const note = (await madeBefore(task)) ?? (await make(task));
+        const path = confined(dataDir, input.dir);
+        await rm(confined(dataDir, gathered(input)), { recursive: true, force: true });
+        const { source: _, ...told } = note;
+        const { to } = input;
+        if (to !== undefined) await uploadModel({ node, dir: path, to, signal, tell: task.tell });
+        return { ...told, node, path, ...(to !== undefined && { to }) };
+      }),
+    );
+  };
+
+interface Task {
+  deps: NodeDeps;
+  input: ExportCheckpointInput;
+  signal: AbortSignal;
+  tell: (done: unknown) => void;
+}
+
+const gathered = ({ paths }: ExportCheckpointInput): string => paths['--load-dir']!;
+
+/** These very shards by this very command: the same model. */
+const sourceOf = ({ iteration, shards, script, args, config }: ExportCheckpointInput): string =>
+  sha256(JSON.stringify([iteration, shards.map(({ shard, digest }) => [shard, digest]), script, args, config]));
+
+async function madeBefore({ deps: { dataDir }, input, signal }: Task): Promise<Note | undefined> {
+  const whole = await readWhole(dataDir, input.dir);
+  const note = whole && (await readJson<Note>(join(confined(dataDir, input.dir), NOTE)));
+  if (note?.source !== sourceOf(input)) return undefined;
+  return (await verifyArtifact(dataDir, input.dir, { signal }))?.length === 0 ? note : undefined;
+}
+
+async function make(task: Task): Promise<Note> {
+  const { deps, input, signal, tell } = task;
+  const { dataDir, name: node } = deps;
+  tell('gathering');
+  await gather(task);
+  tell('converting');
+  const target = confined(dataDir, input.dir);
+  const relative = `${input.dir}.converting`;
+  const aside = confined(dataDir, relative);
+  await convert(task, aside);
+  const found = await tensorsIn(aside);
+  if (found.names.length !== input.tensors)
+    throw failure(
+      'CommandFailed',
+      `${node}: exit code 0 of ${input.script}, but there are ${found.names.length} tensors and the model has ${input.tensors}; log: ${target}.log`,
+      { nonRetryable: true, details: { node, found: found.names.slice(0, 50), wanted: input.tensors } },
+    );
+  const tokenizer = confined(dataDir, input.tokenizer);
+  const bytes = await dressModel({ dir: aside, tokenizer, config: input.config, dtypes: found.dtypes, signal });
+  const note: Note = {
+    ...{ source: sourceOf(input), iteration: input.iteration },
+    ...{ tensors: found.names.length, bytes, dtypes: found.dtypes },
+  };
+  await writeJson(join(aside, NOTE), note);
+  for (const name of await readdir(aside)) await syncPath(join(aside, name));
+  await sealArtifact(dataDir, relative, undefined, { signal });
+  await rm(target, { recursive: true, force: true });
+  await rename(aside, target);
+  await syncPath(dirname(target));
+  return note;
+}
+
+/** Our own shards stay where they are, and are read once to be proven; others are copied, and go when the export is there. */
+async function gather({ deps, input, signal }: Task): Promise<void> {
+  const { dataDir, name: node } = deps;
+  const to = gathered(input);
+  for (const { shard, digest, bytes, from } of input.shards) {
+    const own = shardDir(checkpointsDir(input.series), input.iteration, shard);
+    const at = shardDir(to, input.iteration, shard);
+    const place = confined(dataDir, at);
+    await mkdir(dirname(place), { recursive: true });
+    if (await isLink(place)) await rm(place);
+    const isOurs = (await readManifest(dataDir, own))?.artifact.digest === digest;
+    if (isOurs && (await verifyArtifact(dataDir, own, { signal }))?.length === 0) {
+      await rm(place, { recursive: true, force: true });
+      await symlink(confined(dataDir, own), place);
+      continue;
+    }
+    const peers = from.filter(({ name }) => name !== node);
+    await pullArtifact(deps, { artifact: { dir: at, digest, bytes, files: 0 }, from: peers, signal });
+  }
+  await writeFileAtomic(join(confined(dataDir, to), TRACKER), String(input.iteration));
+}
+
+const isLink = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
+  );
+
+async function convert({ deps, input, signal }: Task, aside: string): Promise<void> {
+  const { dataDir, mindspeedDir, python, env, name: node } = deps;
+  const flags = Object.entries(input.paths).flatMap(([flag, path]) => [flag, confined(dataDir, path)]);
+  await rm(aside, { recursive: true, force: true });
+  await mkdir(aside, { recursive: true });
+  await run([python, join(mindspeedDir, input.script), ...input.args, ...flags, '--save-dir', aside], {
+    ...{ cwd: mindspeedDir, env, timeout: TIMEOUT_MS, signal },
+    logPath: `${confined(dataDir, input.dir)}.log`,
+    what: `${node}: convert iteration ${input.iteration} to Hugging Face format`,
+  });
+}

@@ -1,0 +1,51 @@
+/** What is in a directory of safetensors files, by their headers: `<u64 length><JSON><data>`, offsets from the data's begin. */
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export interface TensorsFound {
+  /** Names, over all files. */
+  names: string[];
+  /** As the files say, such as BF16. */
+  dtypes: string[];
+}
+
+interface Entry {
+  dtype: string;
+  data_offsets: [number, number];
+}
+
+const MAX_HEADER = 100 * 2 ** 20;
+
+/** @throws where a file is cut, longer than it says, or has a tensor that another one has too */
+export async function tensorsIn(dir: string): Promise<TensorsFound> {
+  const seen = new Map<string, string>();
+  const dtypes = new Set<string>();
+  for (const name of (await readdir(dir)).filter((file) => file.endsWith('.safetensors')).sort())
+    for (const [tensor, { dtype }] of Object.entries(await headerOf(join(dir, name)))) {
+      const other = seen.get(tensor);
+      if (other !== undefined) throw new Error(`${tensor} is in ${other} and in ${name}`);
+      seen.set(tensor, name);
+      dtypes.add(dtype);
+    }
+  return { names: [...seen.keys()], dtypes: [...dtypes].sort() };
+}
+
+async function headerOf(path: string): Promise<Record<string, Entry>> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const prefix = Buffer.alloc(8);
+    await file.read(prefix, 0, 8, 0);
+    const length = size < 8 ? Infinity : Number(prefix.readBigUInt64LE());
+    if (length > Math.min(MAX_HEADER, size - 8)) throw new Error(`${path} has no header of safetensors`);
+    const bytes = Buffer.alloc(length);
+    await file.read(bytes, 0, length, 8);
+    const { __metadata__: _, ...tensors } = JSON.parse(bytes.toString('utf8')) as Record<string, Entry>;
+    const ends = Object.values(tensors).map(({ data_offsets: [, end] }) => end);
+    const wanted = 8 + length + Math.max(0, ...ends);
+    if (size !== wanted) throw new Error(`${path} has ${size} bytes and should have ${wanted}`);
+    return tensors;
+  } finally {
+    await file.close();
+  }
+}

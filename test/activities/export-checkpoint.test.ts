@@ -1,0 +1,202 @@
+/** A checkpoint becomes a model that others can load, or nothing at all. */
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import S3rver from 's3rver';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { sealArtifact } from '../../activities/artifact.js';
+import { sealShard, shardDir } from '../../activities/checkpoint-files.js';
+import { createExportCheckpoint } from '../../activities/export-checkpoint.js';
+import { freePort } from '../../activities/free-port.js';
+import type { NodeDeps } from '../../activities/node-deps.js';
+import type { ExportCheckpointInput, Peer } from '../../workflows/contract.js';
+import { configOf, tensorsOf } from '../../workflows/hugging-face.js';
+import { presets } from '../../workflows/presets.js';
+import { tempDir } from '../support/temp-dir.js';
+import { run, serving, testNode } from '../support/test-node.js';
+
+const CHECKPOINTS = 'series/s/checkpoints';
+const DIR = 'exports/s/iter_0000030';
+const TOKENIZER = 'models/t/tokenizer';
+const CONFIG = configOf({ ...presets['qwen3-tiny'], layers: 1 });
+const [FIRST, SECOND] = ['mp_rank_00_000', 'mp_rank_00_001'] as const;
+
+/** A file of safetensors with these names, 4 bytes each. */
+function weights(...names: string[]): Buffer {
+  const entries = names.map((name, i) => [name, { dtype: 'F32', shape: [1], data_offsets: [4 * i, 4 * i + 4] }]);
+  const header = Buffer.from(JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(entries) }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header, Buffer.alloc(4 * names.length, 7)]);
+}
+
+/** In a checkout's place: joins the shards of the iteration that the tracker names, and writes these weights. */
+async function exporter(name: string, made: Record<string, Buffer>, script = ''): Promise<NodeDeps> {
+  const mindspeedDir = await tempDir();
+  for (const [file, bytes] of Object.entries(made)) await writeFile(join(mindspeedDir, file), bytes);
+  const lines = [
+    'echo "$@" >> calls; while [ "$1" != --load-dir ]; do shift; done; from=$2',
+    'while [ "$1" != --save-dir ]; do shift; done; out=$2; cp *.safetensors $out/',
+    'it=$(printf iter_%07d $(cat $from/latest_checkpointed_iteration.txt))',
+    'cat $from/$it/*/model_optim_rng.pt > $out/joined.txt',
+  ];
+  await writeFile(join(mindspeedDir, 'convert_ckpt_v2.py'), [...lines, script].join('\n'));
+  const deps = await testNode(name, { mindspeedDir, python: 'bash', env: { PATH: process.env['PATH']! } });
+  await mkdir(join(deps.dataDir, TOKENIZER), { recursive: true });
+  await writeFile(join(deps.dataDir, TOKENIZER, 'tokenizer.json'), '{}');
+  // Of another model.
+  await writeFile(join(deps.dataDir, TOKENIZER, 'config.json'), JSON.stringify({ ...CONFIG, hidden_size: 4096 }));
+  await sealArtifact(deps.dataDir, TOKENIZER);
+  return deps;
+}
+
+async function holding(deps: NodeDeps, shard: string, from: Peer[]) {
+  const at = shardDir(CHECKPOINTS, 30, shard);
+  await mkdir(join(deps.dataDir, at), { recursive: true });
+  await writeFile(join(deps.dataDir, at, 'model_optim_rng.pt'), `${shard};`);
+  const { digest, bytes } = await sealShard(deps.dataDir, at);
+  return { shard, digest, bytes, from };
+}
+
+async function input(deps: NodeDeps, more: Partial<ExportCheckpointInput> = {}): Promise<ExportCheckpointInput> {
+  const other = await testNode('n2');
+  const own = await holding(deps, FIRST, [{ name: 'n1', url: 'http://127.0.0.1:9' }]);
+  const theirs = await holding(other, SECOND, [await serving(other)]);
+  return {
+    ...{ series: 's', iteration: 30, shards: [own, theirs], dir: DIR, tokenizer: TOKENIZER, config: CONFIG },
+    ...{ script: 'convert_ckpt_v2.py', args: ['--save-model-type', 'hf'], tensors: 2 },
+    paths: { '--load-dir': `${DIR}.gathered`, '--hf-cfg-dir': TOKENIZER },
+    ...more,
+  };
+}
+
+const exporting = (deps: NodeDeps, what: ExportCheckpointInput) => run(createExportCheckpoint(deps), what);
+const read = ({ dataDir }: NodeDeps, name: string) => readFile(join(dataDir, DIR, name), 'utf8');
+const calls = async ({ mindspeedDir }: NodeDeps) =>
+  (await readFile(join(mindspeedDir, 'calls'), 'utf8')).trim().split('\n').length;
+const digest = (text: string | Buffer) => createHash('sha256').update(text).digest('hex');
+const BOTH = { 'model-00001-of-00001.safetensors': weights('a', 'b') };
+
+describe('an export', () => {
+  it("is made of shards of this node and of others, with the tokenizer and this model's configuration", async () => {
+    const deps = await exporter('n1', BOTH);
+    const exported = await exporting(deps, await input(deps));
+    expect(exported).toMatchObject({ node: 'n1', path: join(deps.dataDir, DIR), iteration: 30, tensors: 2 });
+    expect(await read(deps, 'joined.txt')).toBe(`${FIRST};${SECOND};`);
+    expect(JSON.parse(await read(deps, 'config.json'))).toEqual({ ...CONFIG, torch_dtype: 'float32' });
+    const sums = (await read(deps, 'SHA256SUMS')).trim().split('\n');
+    expect(sums.map((line) => line.slice(66))).toEqual(
+      ['config.json', 'joined.txt', 'model-00001-of-00001.safetensors', 'tokenizer.json'].sort(),
+    );
+    for (const line of sums)
+      expect(line.slice(0, 64)).toBe(digest(await readFile(join(deps.dataDir, DIR, line.slice(66)))));
+    // What was gathered is gone, our own shard is not.
+    expect((await readdir(join(deps.dataDir, 'exports/s'))).sort()).toEqual(['iter_0000030', 'iter_0000030.log']);
+    expect(await readFile(join(deps.dataDir, shardDir(CHECKPOINTS, 30, FIRST), 'model_optim_rng.pt'), 'utf8')).toBe(
+      `${FIRST};`,
+    );
+  });
+
+  it('is made once, and again where the checkpoint is another or a byte of it is wrong', async () => {
+    const deps = await exporter('n1', BOTH);
+    const what = await input(deps);
+    const first = await exporting(deps, what);
+    expect(await exporting(deps, what)).toEqual(first);
+    expect(await calls(deps)).toBe(1);
+    await writeFile(join(deps.dataDir, DIR, 'joined.txt'), 'x'.repeat(`${FIRST};${SECOND};`.length));
+    expect(await exporting(deps, what)).toEqual(first);
+    expect(await calls(deps)).toBe(2);
+    await exporting(deps, { ...what, args: ['--other'] });
+    expect(await calls(deps)).toBe(3);
+  });
+
+  it.each([
+    ['a tensor short', { 'a.safetensors': weights('a') }, /there are 1 tensors and the model has 2; log: /],
+    ['cut', { 'a.safetensors': weights('a', 'b').subarray(0, -1) }, /a\.safetensors has \d+ bytes and should have \d+/],
+    [
+      'of the same tensor twice',
+      { 'a.safetensors': weights('a'), 'b.safetensors': weights('a') },
+      /a is in a\.safetensors and in b/,
+    ],
+  ])('is none where what the converter wrote is %s, though it exits 0', async (_, made, message) => {
+    const deps = await exporter('n1', made);
+    await expect(exporting(deps, await input(deps))).rejects.toThrow(message);
+    expect(await readdir(join(deps.dataDir, 'exports/s'))).not.toContain('iter_0000030');
+  });
+
+  it('goes on after a conversion that failed, and copies nothing again', async () => {
+    const deps = await exporter('n1', BOTH, '[ -e seen ] || { touch seen; echo out of memory >&2; exit 137; }');
+    const what = await input(deps);
+    await expect(exporting(deps, what)).rejects.toThrow(/ended with exit code 137: out of memory; log: /);
+    // The other node is gone by now.
+    const [own, theirs] = what.shards;
+    const alone = { ...what, shards: [own!, { ...theirs!, from: [{ name: 'n2', url: 'http://127.0.0.1:9' }] }] };
+    expect(await exporting(deps, alone)).toMatchObject({ tensors: 2 });
+  });
+});
+
+describe('an export that is to go elsewhere', () => {
+  let port: number;
+  beforeAll(async () => {
+    port = await freePort('127.0.0.1');
+    Object.assign(process.env, {
+      ...{ AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`, AWS_REGION: 'us-east-1' },
+      ...{ AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' },
+    });
+  });
+
+  it('is in a directory, byte by byte, the digests last; what is wrong there is written again', async () => {
+    const deps = await exporter('n1', BOTH);
+    const to = join(await tempDir(), 'models/mine');
+    const what = await input(deps, { to: `file://${to}` });
+    expect(await exporting(deps, what)).toMatchObject({ to: what.to });
+    const names = await readdir(to);
+    expect(names.sort()).toEqual([
+      'SHA256SUMS',
+      'config.json',
+      'joined.txt',
+      'model-00001-of-00001.safetensors',
+      'tokenizer.json',
+    ]);
+    await appendFile(join(to, 'joined.txt'), '!');
+    await rm(join(to, 'tokenizer.json'));
+    await exporting(deps, what);
+    expect(await readFile(join(to, 'joined.txt'), 'utf8')).toBe(`${FIRST};${SECOND};`);
+    expect(await readdir(to)).toHaveLength(5);
+    expect(await calls(deps)).toBe(1);
+  });
+
+  it('is in a bucket, in parts where a file is large, and read back from there', async () => {
+    const server = new S3rver({ port, address: '127.0.0.1', silent: true, directory: await tempDir() });
+    await server.run();
+    onTestFinished(() => server.close());
+    const client = new S3Client({ forcePathStyle: true });
+    await client.send(new CreateBucketCommand({ Bucket: 'models' }));
+    const large = '; truncate -s 70M $out/large.bin; echo end >> $out/large.bin';
+    const deps = await exporter('n1', BOTH, `true ${large}`);
+    const what = await input(deps, { to: 's3://models/qwen/mine' });
+    await exporting(deps, what);
+    const stored = async (name: string) => {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket: 'models', Key: `qwen/mine/${name}` }));
+      return digest(Buffer.from(await Body!.transformToByteArray()));
+    };
+    for (const name of ['large.bin', 'config.json', 'SHA256SUMS'])
+      expect(await stored(name)).toBe(digest(await readFile(join(deps.dataDir, DIR, name))));
+    await client.send(new PutObjectCommand({ Bucket: 'models', Key: 'qwen/mine/config.json', Body: 'something else' }));
+    await exporting(deps, what);
+    expect(await stored('config.json')).toBe(digest(await read(deps, 'config.json')));
+    await expect(exporting(deps, { ...what, to: 's3://missing/mine' })).rejects.toThrow(
+      /s3:\/\/missing\/mine\/\S+: NoSuchBucket/,
+    );
+  });
+});
+
+it.each([
+  // The first and the last as their published indexes have it; the converter writes no lm_head of tied weights.
+  ['qwen3-8b', 399],
+  ['qwen3-0.6b', 310],
+  ['qwen3-30b-a3b', 18_867],
+] as const)('%s has %i tensors', (preset, count) => {
+  expect(tensorsOf(presets[preset])).toBe(count);
+});

@@ -1,0 +1,88 @@
+/** After training: the newest checkpoint in Hugging Face format, made on the node that holds the most of it. */
+import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import { newestComplete, type CompleteCheckpoint } from './checkpoints.js';
+import { onNode, type ExportedModel, type NodeInfo } from './contract.js';
+import { toHuggingFace } from './convert-command.js';
+import { configOf, tensorsOf } from './hugging-face.js';
+import { onFirst } from './place.js';
+import { checkpointsDir } from './plan.js';
+import { bringTokenizer } from './prepare-data.js';
+import { listCheckpoints, listKeepers } from './restore.js';
+import { note, show, type Run } from './run-generation.js';
+import { describeExport, enterPhase } from './status.js';
+import { allShards } from './topology.js';
+
+/** Nothing where none is asked for, or the series is not trained to its end. */
+export async function exportModel(run: Run): Promise<ExportedModel | undefined> {
+  const { spec, state, crew } = run;
+  if (!spec.export || state.iteration < state.total) return undefined;
+  enterPhase(state, 'export', Date.now());
+  show(run);
+  const nodes = [...crew.members, ...crew.spares];
+  const checkpoint = await findNewest(run, nodes);
+  const exported = await onFirst(inOrder(nodes, checkpoint, await withExport(run, nodes, checkpoint)), (node) =>
+    exportOn(run, node, checkpoint),
+  );
+  state.exported = exported;
+  note(run, `exported ${describeExport(exported)}`);
+  return exported;
+}
+
+const dirOf = ({ spec }: Run, { iteration }: CompleteCheckpoint): string =>
+  `exports/${spec.series}/iter_${String(iteration).padStart(7, '0')}`;
+
+async function findNewest(run: Run, nodes: NodeInfo[]): Promise<CompleteCheckpoint> {
+  const { spec, state, crew } = run;
+  const { parallel, cluster, recovery: timing } = spec;
+  const shards = allShards(parallel, cluster.nodes * cluster.devicesPerNode);
+  const dir = checkpointsDir(spec.series);
+  const own = await listCheckpoints(dir, nodes, timing);
+  const isNewest = (found: CompleteCheckpoint | undefined) => (found?.iteration ?? 0) >= state.replicated;
+  const found = newestComplete(own, shards);
+  if (found && isNewest(found)) return found;
+  // A run that had nothing to train holds whatever nodes were free.
+  const others = crew.keepers.filter(({ name }) => !nodes.some((node) => node.name === name));
+  const admitted = { run: workflowInfo().workflowId, series: spec.series };
+  const { listings } = await listKeepers(dir, others, timing, admitted);
+  const everywhere = newestComplete([...own, ...listings], shards);
+  if (everywhere && isNewest(everywhere)) return everywhere;
+  throw ApplicationFailure.nonRetryable(
+    `the checkpoint of iteration ${state.replicated} of series ${spec.series} is trained and cannot be exported: its shards are not all on nodes that answer. Bring them back and start the run again: it only exports`,
+    'NoCheckpoint',
+  );
+}
+
+/** Names of nodes on which an export of this iteration lies already. */
+async function withExport(run: Run, nodes: NodeInfo[], checkpoint: CompleteCheckpoint): Promise<Set<string>> {
+  const dir = dirOf(run, checkpoint);
+  const found = await Promise.all(
+    nodes.map(async ({ name }) =>
+      (await onNode(name, run.spec.recovery).findArtifact({ dir })).artifact ? [name] : [],
+    ),
+  );
+  return new Set(found.flat());
+}
+
+/** Where it is made already, then where the least has to be copied to. */
+function inOrder(nodes: NodeInfo[], { shards }: CompleteCheckpoint, made: Set<string>): NodeInfo[] {
+  const held = ({ name }: NodeInfo) =>
+    Object.values(shards).reduce(
+      (sum, { bytes, from }) => sum + (from.some((peer) => peer.name === name) ? bytes : 0),
+      0,
+    );
+  return [...nodes].sort(
+    (a, b) => Number(made.has(b.name)) - Number(made.has(a.name)) || held(b) - held(a) || (a.name < b.name ? -1 : 1),
+  );
+}
+
+async function exportOn(run: Run, node: NodeInfo, checkpoint: CompleteCheckpoint): Promise<ExportedModel> {
+  const { spec } = run;
+  const { dir: tokenizer } = await bringTokenizer(spec, node, spec.recovery, run.data?.tokenizer.dir);
+  const dir = dirOf(run, checkpoint);
+  return onNode(node.name, spec.recovery).exportCheckpoint({
+    ...toHuggingFace(spec, `${dir}.gathered`, tokenizer),
+    ...{ series: spec.series, iteration: checkpoint.iteration, shards: Object.values(checkpoint.shards) },
+    ...{ dir, tokenizer, config: configOf(spec.sizes), tensors: tensorsOf(spec.sizes) },
+    ...(spec.export?.to !== undefined && { to: spec.export.to }),
+  });
+}

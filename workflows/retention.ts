@@ -1,0 +1,67 @@
+/** Which checkpoints may go: a decision over what all nodes hold, and what it means on one of them. Pure. */
+import { completeCheckpoints, type NodeListing } from './checkpoints.js';
+
+/** An iteration of which every shard is there. */
+export interface Complete {
+  iteration: number;
+  /** On as many nodes as it is to be: the loss of one does not take it along. */
+  copied: boolean;
+}
+
+/** `train.keepCheckpoints`, and `train.keepEvery`: every n-th iteration is kept for ever. */
+export interface KeepRule {
+  keep: number;
+  every?: number;
+}
+
+/** What may be removed: iterations older than `before`, but for `keep` and every `every`-th. */
+export interface Retention {
+  before: number;
+  keep: number[];
+  every?: number;
+}
+
+/**
+ * Nothing goes before something newer is complete and copied, and that one stays whatever it is among. What is newer
+ * stays as well, whole or not: a save may be under way. An older one that is not whole goes, as nothing needs it.
+ */
+export function retention(complete: Complete[], { keep, every }: KeepRule): Retention {
+  const newestFirst = [...complete].sort((a, b) => b.iteration - a.iteration);
+  const before = newestFirst.find(({ copied }) => copied)?.iteration ?? 0;
+  const newest = [...new Set(newestFirst.map(({ iteration }) => iteration))].slice(0, Math.max(1, keep));
+  return { before, keep: newest.filter((iteration) => iteration < before), ...(every !== undefined && { every }) };
+}
+
+/**
+ * Of the iterations that a node has, those to remove.
+ *
+ * @param tracked what the tracker of the series names, where it is known: the trainer may be asked to load it
+ */
+export const expendable = (held: number[], { before, keep, every }: Retention, tracked?: number): number[] =>
+  held.filter(
+    (iteration) =>
+      iteration < before &&
+      !keep.includes(iteration) &&
+      iteration !== tracked &&
+      !(every !== undefined && iteration % every === 0),
+  );
+
+/** @param copies how many nodes are to have each shard */
+export const completeOf = (listings: NodeListing[], shards: string[], copies: number): Complete[] =>
+  [...completeCheckpoints(listings, shards)].map(({ iteration, shards: held }) => ({
+    iteration,
+    copied: Object.values(held).every(({ from }) => from.length >= copies),
+  }));
+
+/** All that a later decision needs of these; the list of a long training does not grow. */
+export function remembered(complete: Complete[], { keep }: KeepRule): Complete[] {
+  const newestFirst = [...complete].sort((a, b) => b.iteration - a.iteration);
+  const copied = newestFirst.findIndex((one) => one.copied);
+  return newestFirst.slice(0, Math.max(keep, copied + 1));
+}
+
+/** Iterations that all parts of a generation have done. */
+export const inAll = ([first = [], ...others]: number[][]): number[] =>
+  first.filter((iteration) => others.every((other) => other.includes(iteration)));
+
+export const newerThan = (iterations: number[], than: number): number[] => iterations.filter((it) => it > than);
