@@ -5,7 +5,7 @@ import { failure } from './failures.js';
 import { endOlder, FenceDamaged, fenceOff, newestToken } from './fence.js';
 import { grantAccess } from './grants.js';
 import type { NodeDeps } from './node-deps.js';
-import { toFailure } from './step.js';
+import { toFailure, whileBeating } from './step.js';
 
 export const createPingNode =
   (deps: NodeDeps): NodeActivities['pingNode'] =>
@@ -18,7 +18,7 @@ export const createFenceNode =
     const { name: node, dataDir } = deps;
     try {
       await fenceOff(dataDir, token - 1);
-      const ended = await exclusive(`${dataDir}/launch`, () => endOlder(dataDir, token));
+      const ended = await whileBeating(() => exclusive(`${dataDir}/launch`, () => endOlder(dataDir, token)));
       if (!ended)
         throw failure(
           'CommandFailed',

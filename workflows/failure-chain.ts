@@ -30,3 +30,7 @@ export const messageOf = (error: unknown): string => failureIn(error)?.message ?
 /** Whether ranks loaded something else than was planned. */
 export const startedWrong = (error: unknown): boolean =>
   (failureIn(error, 'CommandFailed')?.details?.[0] as { wrongStart?: string } | undefined)?.wrongStart !== undefined;
+
+/** Whether a rank is known to have ended, by its exit code: a torchrun that was killed itself leaves its ranks and has none. */
+export const rankEnded = (error: unknown): boolean =>
+  typeof (failureIn(error, 'CommandFailed')?.details?.[0] as { exitCode?: unknown } | undefined)?.exitCode === 'number';

@@ -1,5 +1,6 @@
 /** Everything before a launch: nodes checked, data and weights in place, the newest checkpoint restored. */
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import { atOnce } from './at-once.js';
 import { isInterrupted, passGate } from './between-generations.js';
 import { checkNodes } from './check.js';
 import { newestComplete, planCopies, type NodeListing } from './checkpoints.js';
@@ -44,7 +45,21 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   // Before anything is looked at: what an earlier run of the series left may still be saving.
   const token = await crew.fence();
   const all = [...crew.members, ...crew.spares];
-  const { found: listings, silent } = await findCheckpoints(run, all, shards);
+  const look = () => findCheckpoints(run, all, shards);
+  const check = () => checkNodes(spec, name, all, timing);
+  const place = () =>
+    runChild(
+      prepareData,
+      {
+        workflowId: `${workflowInfo().workflowId}/data`,
+        input: { spec, nodes: all, timing, prove: state.generation === 0 },
+        summary: `dataset ${spec.dataset.source}`,
+      },
+      waitingOf(run),
+    );
+  // Later launches find most of it as it was. Before the first one each may take long, or say that nothing more is to be done.
+  const again = state.generation > 0 ? await atOnce(look, check, place) : undefined;
+  const { found: listings, silent } = again?.[0] ?? (await look());
   const newest = newestComplete(listings, shards)?.iteration;
   const done = newest ?? 0;
   // A node may have been lost since this run first looked: what was seen then is not forgotten.
@@ -63,15 +78,10 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     state.iteration = done;
     return 'reached';
   }
-  const { reports, shared } = await checkNodes(spec, name, all, timing);
+  const { reports, shared } = again?.[1] ?? (await check());
 
   enter('data');
-  const child = {
-    workflowId: `${workflowInfo().workflowId}/data`,
-    input: { spec, nodes: all, timing, prove: state.generation === 0 },
-    summary: `dataset ${spec.dataset.source}`,
-  };
-  const data = await runChild(prepareData, child, waitingOf(run));
+  const data = again?.[2] ?? (await place());
   for (const warning of data.warnings ?? []) note(run, `dataset: ${warning}`);
   const identity = mayFollow(run, listings, newest, data.dataset);
   if ((await passGate(run, 'train')) || isInterrupted(run)) return 'again';

@@ -5,16 +5,14 @@
 import { CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
-import { failureIn, lostNode, messageOf, startedWrong } from './failure-chain.js';
+import { failureIn, lostNode, messageOf, rankEnded, startedWrong } from './failure-chain.js';
 import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './failure-cause.js';
 import { milliseconds } from './duration.js';
 import { judgeEnd } from './training-end.js';
-import { failedNode, tagged, watchAll, type Interrupted } from './watch-gang.js';
+import { failedNode, lostHost, tagged, watchAll, type Interrupted } from './watch-gang.js';
 
-/** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
-const EVIDENCE = '2 seconds';
 /** At once: what they are told is several kB each, and all commands of a workflow task fit in 4 MB or the server ends the workflow. */
 const LAUNCHES = 250;
 /** Members whose log's end is kept. */
@@ -50,10 +48,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   }
   if (results.length > 0) judge(input, results, members);
   if (results.length === 0 || members.size > 0) {
-    await CancellationScope.nonCancellable(async () => {
-      await sleep(EVIDENCE);
-      await stopAndKeep(input, progress, members, wrong);
-    });
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, wrong));
     return { outcome: 'failed', ...progress.summary(), members: brief([...members.values()]) };
   }
   await progress.tell();
@@ -110,7 +105,11 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
     }),
   );
 
-/** Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may another gang start. */
+/**
+ * Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may
+ * another gang start. Whom the watch has lost already is asked only where nobody else confirms: one confirmation is
+ * enough, and whoever comes back later is fenced before it is given to a run, or ends with its lease.
+ */
 async function stopAll(
   input: GenerationInput,
   progress: Progress,
@@ -118,12 +117,17 @@ async function stopAll(
   unsaved = false,
 ): Promise<void> {
   const { timing } = input;
+  const known = [...members.values()].filter(({ kind }) => kind === 'lost').map(({ node }) => node);
+  let ask = input.nodes.filter(({ name }) => !known.includes(name));
   const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
   const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
   for (let wait = 2_000; ; wait = Math.min(wait * 2, 60_000)) {
-    const unconfirmed = await stopEach(input, members, unsaved);
+    const unconfirmed = await stopEach(input, ask, members, unsaved);
     const left = over - Date.now();
-    if (unconfirmed.length < input.nodes.length || left <= 0) return progress.stopping();
+    if (unconfirmed.length < ask.length || left <= 0) return progress.stopping();
+    const all = ask.length === input.nodes.length;
+    ask = input.nodes;
+    if (!all) continue;
     progress.stopping(`no node confirms that its ranks have ended: asked again until ${until}; ${few(unconfirmed)}`);
     await sleep(Math.min(wait, left));
   }
@@ -132,16 +136,19 @@ async function stopAll(
 /** Why members did not confirm, one reason each. */
 async function stopEach(
   input: GenerationInput,
+  nodes: NodeInfo[],
   members: Map<string, MemberFailure>,
   unsaved: boolean,
 ): Promise<string[]> {
   const { run, generation, token, timing } = input;
-  // Ranks that began from something else would save it, over the series' own checkpoints.
-  const graceSeconds = unsaved ? 0 : milliseconds(timing.stopGrace) / 1000;
+  // Ranks that began from something else would save it, over the series' own checkpoints. And a save takes the whole
+  // world: where some have no part in it any more, the others only wait for them.
+  const isInVain = unsaved || [...members.values()].some(({ isOut }) => isOut);
+  const graceSeconds = isInVain ? 0 : milliseconds(timing.stopGrace) / 1000;
   const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
   const unconfirmed: string[] = [];
   await Promise.all(
-    input.nodes.map(async ({ name }) => {
+    nodes.map(async ({ name }) => {
       try {
         const evidence = await onNode(name, timing).stopTraining({
           ...{ run, generation, token, graceSeconds },
@@ -175,5 +182,6 @@ function noteFailure(members: Map<string, MemberFailure>, node: string, error: u
     node,
     kind: lostNode(error) ? 'lost' : failureIn(error, 'TrainingHung') ? 'hung' : 'failed',
     message: messageOf(error),
+    ...((rankEnded(error) || lostHost(error) === 'gone') && { isOut: true }),
   });
 }

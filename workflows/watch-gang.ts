@@ -7,19 +7,21 @@ import type { GenerationInput, Progress } from './generation-progress.js';
 import { milliseconds } from './duration.js';
 import { patienceWith } from './witnesses.js';
 
+/** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
+const EVIDENCE = '2 seconds';
+
 /** Why watching ended before the ranks did: somebody asked for it, or the history is to be continued as new. */
 export type Interrupted = 'asked' | 'history full';
 
 /** Watches the gang and follows its checkpoints until all ranks are done; throws what the first failing member threw. */
 export async function watchAll(input: GenerationInput, progress: Progress): Promise<WatchResult[] | Interrupted> {
   let results: WatchResult[] = [];
+  let watches: Promise<WatchResult>[] = [];
   let interrupted: Interrupted | undefined;
   const scope = new CancellationScope({ cancellable: true });
   try {
     await scope.run(async () => {
-      const watches = input.nodes.map((node, rank) =>
-        tagged(node.name, () => watchMember(input, progress, node, rank)),
-      );
+      watches = input.nodes.map((node, rank) => tagged(node.name, () => watchMember(input, progress, node, rank)));
       const copiers = copyAll(input, progress, input.target, {
         askFirst: input.attached !== undefined,
         isLast: () => results.length > 0,
@@ -37,11 +39,20 @@ export async function watchAll(input: GenerationInput, progress: Progress): Prom
   } catch (error) {
     // Unless the run is cancelled at this very moment: the next execution would not hear of it.
     if (interrupted && isCancellation(error) && !CancellationScope.current().consideredCancelled) return interrupted;
+    // A lost node is to blame whatever the others say.
+    if (!isCancellation(error) && lostNode(error) === undefined) await lastWords(watches);
     scope.cancel();
     throw error;
   }
   scope.cancel();
   return results;
+}
+
+/** Until every member has ended by itself, and so has said what it has to say; but not for long. */
+async function lastWords(watches: Promise<WatchResult>[]): Promise<void> {
+  let over = false;
+  void Promise.allSettled(watches).then(() => (over = true));
+  await CancellationScope.nonCancellable(() => condition(() => over, EVIDENCE));
 }
 
 async function watchMember(
@@ -70,7 +81,7 @@ async function watchMember(
       const { iteration = 0, at } = (lastHeartbeat(error) ?? {}) as WatchHeartbeat;
       progress.reached(iteration, at);
       const { over, state } = await askAfter(began);
-      if (over) throw error;
+      if (over) throw Object.assign(error as Error, { host: state });
       log.warn('a watcher is lost, and is asked for again', { node: node.name, host: state });
     }
   }
@@ -85,5 +96,8 @@ export async function tagged<T>(node: string, call: () => Promise<T>): Promise<T
     throw error;
   }
 }
+
+/** What the other nodes saw of the machine of a node that was lost while it was watched. */
+export const lostHost = (error: unknown): string | undefined => (error as { host?: string }).host;
 
 export const failedNode = (error: unknown): string | undefined => (error as { node?: string }).node;
