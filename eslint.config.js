@@ -18,6 +18,7 @@ const pure = [
   'device-faults',
   'duration',
   'failure-cause',
+  'failure-limits',
   'fault-rules',
   'glob',
   'hang-culprit',

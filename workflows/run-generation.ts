@@ -11,6 +11,7 @@ import {
 import { runChild } from './child.js';
 import type { Crew } from './crew.js';
 import { blame } from './failure-cause.js';
+import { failureLimits } from './failure-limits.js';
 import { noteHeld, noteTrained } from './ledger.js';
 import type { Untried } from './pause-settings.js';
 import type { Waiting } from './pool-requests.js';
@@ -96,7 +97,8 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
   const { iteration, replicated: endedAt } = result;
   const ended = { generation, startedFrom, endedAt, iteration, at: Date.now() };
   const decision = decide(blame(result.members, input, input.nodes), ended, state.failures, {
-    ...{ maxFailures: spec.recovery.maxFailures, globalBatch: spec.train.globalBatch, spares: crew.spares.length },
+    limits: failureLimits(spec.recovery, spec.cluster.nodes * spec.cluster.devicesPerNode),
+    ...{ globalBatch: spec.train.globalBatch, spares: crew.spares.length },
   });
   const { cause, culprit } = decision;
   state.failures.push({ ...ended, cause, ...(culprit && { culprit }), why: decision.why.slice(0, LONGEST_WHY) });
