@@ -1,11 +1,26 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
-import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
 import { onNode, type NodeInfo } from './contract.js';
-import { cordonNode, release, reportFault, reportLost, type NodesGranted, type NodeWanted } from './messages.js';
+import {
+  cordonNode,
+  release,
+  reportFault,
+  reportLost,
+  soaked,
+  type NodesGranted,
+  type NodeWanted,
+} from './messages.js';
 import { createPoolRequests, type Waiting } from './pool-requests.js';
 import { infoOf } from './roster.js';
 import type { RunSpec } from './spec.js';
 import type { Move } from './wishes.js';
+
+/** A run that tries a node out ends with its first failure. */
+export const soakFailed = (node: string, why: string): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(
+    `${node} has not passed: ${why}. Its quarantine is as it was, or longer`,
+    'NoProgress',
+  );
 
 export interface Crew {
   /** Node of each node rank, in order. */
@@ -39,6 +54,8 @@ export interface Crew {
    * Also takes the nodes' present addresses: a worker may have come back on another port.
    */
   fence(): Promise<number>;
+  /** Tells the pool that the one member was tried out for so many iterations, and has not failed. */
+  passed(iterations: number): Promise<void>;
   /** Gives everything back. */
   release(): Promise<void>;
 }
@@ -66,6 +83,8 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
 
   /** A spare, else the one that is asked for already, else a new one. */
   async function standIn(): Promise<NodeInfo> {
+    const { soak } = spec.cluster;
+    if (soak !== undefined) throw soakFailed(soak, 'no other node is to take its place');
     if (crew.spares.length === 0 && crew.newcomers.length === 0) {
       if (pool.sought === 0) return taken(await pool.ask(1))[0]!;
       await pool.urge(() => crew.newcomers[0]);
@@ -158,6 +177,11 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       const present = await Promise.all([...crew.members, ...crew.spares].map(fenced));
       [crew.members, crew.spares] = [present.slice(0, spec.cluster.nodes), present.slice(spec.cluster.nodes)];
       return token;
+    },
+
+    async passed(iterations) {
+      const [{ name: node }] = crew.members as [NodeInfo];
+      await pool.tell((to) => to.signal(soaked, { node, holder, iterations }));
     },
 
     async release() {

@@ -17,6 +17,7 @@ import { noteTrained } from './ledger.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, runGeneration, show, waitingOf, type Run } from './run-generation.js';
+import { endSoak } from './soak.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
@@ -54,6 +55,7 @@ export async function pretrain(input: unknown): Promise<PretrainResult> {
   try {
     await crew.lease();
     const trained = await trainToTarget(run);
+    await endSoak(run);
     enterPhase(state, 'report', Date.now());
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);

@@ -9,7 +9,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { runChild } from './child.js';
-import type { Crew } from './crew.js';
+import { soakFailed, type Crew } from './crew.js';
 import { blame } from './failure-cause.js';
 import { failureLimits } from './failure-limits.js';
 import { noteHeld, noteTrained } from './ledger.js';
@@ -46,6 +46,8 @@ export interface Run {
   untried?: Untried;
   /** Spares that a generation has lost, to be replaced. */
   lostSpares: string[];
+  /** Iteration from which its first generation began. */
+  beganAt?: number;
   /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */
   empty: Set<string>;
 }
@@ -58,6 +60,7 @@ export async function runGeneration(
   const { state } = run;
   const workflowId = `${workflowInfo().workflowId}/gen-${input.generation}`;
   state.child = workflowId;
+  run.beganAt ??= input.startedFrom;
   note(
     run,
     `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
@@ -110,6 +113,8 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
       decision.action === 'ask' ? 'CommandFailed' : 'NoProgress',
       { ...{ culprit, cause, lastCheckpoint: endedAt }, failures: state.failures.slice(-TOLD) },
     );
+  const { soak } = spec.cluster;
+  if (soak !== undefined && decision.action === 'retry') throw soakFailed(soak, decision.why);
   // A node that only its peers do not reach answers the server, and would join the next gang to no avail.
   const unreached = cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
   const asDecided = decision.action === 'replace' ? decision.replace : [];

@@ -204,6 +204,8 @@ export const runFile = z.strictObject({
     devicesPerNode: count(1, 64),
     /** Of the run in its pool's line; an hour of waiting is worth one. */
     priority: count(0, 10).default(0),
+    /** The node that this run is to try out, in quarantine or not: it gets that one and no other. */
+    soak: name.optional(),
     machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
     sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
   }),

@@ -175,6 +175,12 @@ describe('a bad run file is answered with every bad field', () => {
         'recovery.limits.cosmic',
       ],
     ],
+    ['a node that is to be tried out among others', changed({ 'cluster/soak': 'n07' }), ['cluster.soak']],
+    [
+      'a node that is to be tried out for a moment',
+      changed({ 'cluster/soak': 'n07', 'cluster/nodes': 1, 'parallel/pp': 1 }),
+      ['cluster.soak'],
+    ],
     [
       'five mistakes',
       changed({ 'model/preset': 'x', 'dataset/source': 'x', 'cluster/nodes': -1, 'train/iterations': 'many', more: 1 }),
