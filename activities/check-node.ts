@@ -12,21 +12,20 @@ import { failure, reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
-import { run } from './shell.js';
 import { gigabytes, step } from './step.js';
+import { createToolVersions, type ToolVersions } from './tool-versions.js';
 
 /** Where trainers keep their index cache, whether one may rely on another's being the question. */
 const PROBES = 'datasets/.probes';
-const PROBE_TIMEOUT_MS = 120_000;
 /** Other runs may be looking at theirs. */
 const PROBE_KEPT_MS = 3_600_000;
 
-export const createCheckNode =
-  (deps: NodeDeps): NodeActivities['checkNode'] =>
-  (input) =>
-    step({ node: deps.name, name: 'check' }, () => check(deps, input));
+export const createCheckNode = (deps: NodeDeps): NodeActivities['checkNode'] => {
+  const versionsFor = createToolVersions(deps);
+  return (input) => step({ node: deps.name, name: 'check' }, () => check(deps, input, versionsFor));
+};
 
-async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport> {
+async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVersions): Promise<NodeReport> {
   const { name, dataDir } = deps;
   const freeBytes = await freeSpace(dataDir);
   const problems = [
@@ -38,7 +37,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
       : []),
     ...(await missingEntryPoints(deps, input)),
   ];
-  const python = await toolVersions(deps).catch((error: unknown) => {
+  const python = await versionsFor(input.run).catch((error: unknown) => {
     problems.push(reasonOf(error));
     return {};
   });
@@ -102,28 +101,6 @@ async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: Check
   return missing.length
     ? [`${mindspeedDir} has no ${missing.join(', ')}: it is no checkout of MindSpeed-LLM ${release}`]
     : [];
-}
-
-const VERSIONS = `
-import json, platform, sys
-found = {"python": platform.python_version()}
-for name in sys.argv[1:]:
-    try: found[name] = __import__(name).__version__
-    except Exception as error: found[name] = f"missing: {error}"
-print(json.dumps(found))
-`;
-
-/** Versions of what the trainer imports. Asked of the very Python and environment that training gets. */
-async function toolVersions({ name, python, profile, env, dataDir }: NodeDeps): Promise<Record<string, string>> {
-  const modules = profile === 'npu' ? ['torch', 'numpy', 'torch_npu', 'transformers'] : ['torch', 'numpy'];
-  const options = { env, cwd: dataDir, timeout: PROBE_TIMEOUT_MS, what: `${name}: versions` };
-  const versions = JSON.parse(await run([python, '-c', VERSIONS, ...modules], options)) as Record<string, string>;
-  for (const module of modules)
-    if (versions[module]?.startsWith('missing'))
-      throw new Error(
-        `${python} cannot import ${module} (${versions[module].slice(9)}): install it, or set PRETRAIN_PYTHON`,
-      );
-  return { ...versions, node: process.versions.node };
 }
 
 /** Not programs, though they may lie in a checkout: data, weights and what runs have left there. */

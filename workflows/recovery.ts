@@ -47,10 +47,9 @@ export interface Bounds {
 const DAY_MS = 86_400_000;
 
 /** Before the next attempt: what a leftover process holds, or a link that flaps, needs a moment. Doubles while nothing is gained. */
-const PAUSE_MS: Record<Cause, number> = {
-  ...{ node: 500, hardware: 500, hang: 500, numeric: 500, user: 500, unknown: 500 },
-  ...{ network: 1_000, environment: 1_000, leftover: 5_000 },
-};
+const PAUSE_MS: Partial<Record<Cause, number>> = { network: 1_000, environment: 1_000, leftover: 5_000 };
+/** Where time mends nothing: only to be less busy, from the second time on that nothing is gained. */
+const OTHER_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 120_000;
 
 /** @param before the failed generations of this run before this one */
@@ -76,13 +75,19 @@ export function decide(
   const spent = overLimit(history, limits);
   if (spent) return { ...about, action: 'fail', why: `${spent}; last: ${why}${log}. So far: ${story(history)}` };
 
-  const pauseMs = Math.min(LONGEST_PAUSE_MS, PAUSE_MS[cause] * 2 ** withoutProgress(history));
+  const pauseMs = Math.min(LONGEST_PAUSE_MS, pauseAfter(cause, withoutProgress(history)));
   const surely = cause === 'node' || cause === 'hardware';
   const { aNode } = limits.causes[cause];
   const replace = nodes.filter((node) => blamedFor(history, node, cause) >= aNode);
   if (replace.length > 0 && (surely || spares >= replace.length))
     return { ...about, action: 'replace', replace, hardware: cause === 'hardware', pauseMs };
   return { ...about, action: 'retry', pauseMs };
+}
+
+function pauseAfter(cause: Cause, inVain: number): number {
+  const first = PAUSE_MS[cause];
+  if (first !== undefined) return first * 2 ** inVain;
+  return inVain === 0 ? 0 : OTHER_PAUSE_MS * 2 ** inVain;
 }
 
 /** Too little memory or a key that is missing is sometimes no setting: training had gone on well. Once more, then. */

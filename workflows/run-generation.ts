@@ -124,7 +124,7 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
     await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why, hardware);
     note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
   }
-  await sleep(decision.pauseMs);
+  if (decision.pauseMs > 0) await sleep(decision.pauseMs);
 }
 
 export function note(run: Run, text: string): void {

@@ -2,7 +2,7 @@
  * One generation: an all-or-none launch over the gang. Launch everywhere, watch everywhere, and however it ends
  * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
  */
-import { CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
 import { failureIn, lostNode, messageOf, rankEnded, startedWrong } from './failure-chain.js';
@@ -11,7 +11,7 @@ import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './failure-cause.js';
 import { milliseconds } from './duration.js';
 import { judgeEnd } from './training-end.js';
-import { failedNode, lostHost, tagged, watchAll, type Interrupted } from './watch-gang.js';
+import { failedNode, lostHost, tagged, watchAll, type Interrupted, type Looks } from './watch-gang.js';
 
 /** At once: what they are told is several kB each, and all commands of a workflow task fit in 4 MB or the server ends the workflow. */
 const LAUNCHES = 250;
@@ -21,12 +21,13 @@ const TAILS = 8;
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
+  const looks: Looks = new Map();
   let results: WatchResult[] | Interrupted = [];
   let wrong = false;
 
   try {
     if (!input.attached) await launchAll(input);
-    results = await watchAll(input, progress);
+    results = await watchAll(input, progress, looks);
   } catch (error) {
     const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
     if (node === undefined) {
@@ -48,7 +49,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   }
   if (results.length > 0) judge(input, results, members);
   if (results.length === 0 || members.size > 0) {
-    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, wrong));
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, { unsaved: wrong, looks }));
     return { outcome: 'failed', ...progress.summary(), members: brief([...members.values()]) };
   }
   await progress.tell();
@@ -58,15 +59,22 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   return { outcome: 'finished', ...ended, members: [] };
 }
 
+interface StopOptions {
+  /** Ranks began from something else, and would save it over the series' own checkpoints. */
+  unsaved?: boolean;
+  /** Members that others look at already: one that is gone is not waited for. */
+  looks?: Looks;
+}
+
 async function stopAndKeep(
   input: GenerationInput,
   progress: Progress,
   members: Map<string, MemberFailure>,
-  unsaved = false,
+  how: StopOptions = {},
 ): Promise<void> {
-  await stopAll(input, progress, members, unsaved);
+  await stopAll(input, progress, members, how);
   for (const { evidence } of members.values()) progress.reached(evidence?.lastIteration ?? 0);
-  if (!unsaved) await keepLastSave(input, progress, [...members.values()]);
+  if (!how.unsaved) await keepLastSave(input, progress, [...members.values()]);
   await progress.tell();
 }
 
@@ -114,7 +122,7 @@ async function stopAll(
   input: GenerationInput,
   progress: Progress,
   members: Map<string, MemberFailure>,
-  unsaved = false,
+  how: StopOptions = {},
 ): Promise<void> {
   const { timing } = input;
   const known = [...members.values()].filter(({ kind }) => kind === 'lost').map(({ node }) => node);
@@ -122,7 +130,7 @@ async function stopAll(
   const over = Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
   const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
   for (let wait = 2_000; ; wait = Math.min(wait * 2, 60_000)) {
-    const unconfirmed = await stopEach(input, ask, members, unsaved);
+    const unconfirmed = await stopEach(input, ask, members, how);
     const left = over - Date.now();
     if (unconfirmed.length < ask.length || left <= 0) return progress.stopping();
     const all = ask.length === input.nodes.length;
@@ -138,11 +146,10 @@ async function stopEach(
   input: GenerationInput,
   nodes: NodeInfo[],
   members: Map<string, MemberFailure>,
-  unsaved: boolean,
+  { unsaved = false, looks }: StopOptions,
 ): Promise<string[]> {
   const { run, generation, token, timing } = input;
-  // Ranks that began from something else would save it, over the series' own checkpoints. And a save takes the whole
-  // world: where some have no part in it any more, the others only wait for them.
+  // A save takes the whole world: where some have no part in it any more, the others only wait for them.
   const isInVain = unsaved || [...members.values()].some(({ isOut }) => isOut);
   const graceSeconds = isInVain ? 0 : milliseconds(timing.stopGrace) / 1000;
   const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
@@ -150,10 +157,11 @@ async function stopEach(
   await Promise.all(
     nodes.map(async ({ name }) => {
       try {
-        const evidence = await onNode(name, timing).stopTraining({
+        const stopped = onNode(name, timing).stopTraining({
           ...{ run, generation, token, graceSeconds },
           ...(keepStacks && { keepStacks }),
         });
+        const evidence = await Promise.race([stopped, unlessGone(name, looks?.get(name))]);
         if (!evidence.confirmed) unconfirmed.push(`${name}: processes do not end, not on SIGKILL either`);
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
@@ -164,6 +172,16 @@ async function stopEach(
     }),
   );
   return unconfirmed;
+}
+
+/** Throws when the others have looked and nobody reaches the node; else never ends. */
+async function unlessGone(node: string, look: Promise<string> = Promise.resolve('unknown')): Promise<never> {
+  if ((await look) !== 'gone') return new Promise<never>(() => undefined);
+  const failure = ApplicationFailure.create({
+    ...{ type: 'NodeLost', nonRetryable: true, message: `${node} did not answer: no other node reaches it` },
+    details: [{ node }],
+  });
+  throw Object.assign(failure, { host: 'gone' });
 }
 
 const few = (reasons: string[]): string =>

@@ -236,8 +236,9 @@ describe('after a failed generation', () => {
       after([['leftover', 'n1', 5, 5]]),
       after([['leftover', 'n1', 5, 5], ['leftover', 'n1', 5, 5]]),
       after([['node', 'n1', 5, 5]]),
+      after([['node', 'n1', 0, 5]]),
     ].map((decision) => ('pauseMs' in decision ? decision.pauseMs : undefined)); // prettier-ignore
-    expect(pauses).toEqual([5_000, 10_000, 20_000, 1_000]);
+    expect(pauses).toEqual([5_000, 10_000, 20_000, 1_000, 0]);
   });
 
   it('what was a day ago counts no more against a node', () => {

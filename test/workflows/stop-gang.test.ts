@@ -138,7 +138,25 @@ it.concurrent(
     };
     const a = await cluster.node('a', { stopTraining, watchTraining: () => Promise.reject(ended({ exitCode: 1 })) });
     const b = await cluster.node('b', { watchTraining: () => Promise.reject(ended({ exitCode: 1 })) });
-  await result(await start(cluster, infos([a, b])));
+    await result(await start(cluster, infos([a, b])));
     expect(asked).toBe(2);
   },
 );
+
+it.concurrent('does not wait for the stop of a member that is silent, and that no other node reaches', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { activities, end } = longTraining();
+  const a = await cluster.node('a', { watchTraining: () => Promise.reject(ended({ exitCode: 1 })) });
+  const stopTraining = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 8_000));
+    return { node: 'b', confirmed: true, logPath: '/log' };
+  };
+  const b = await cluster.node('b', { ...activities, stopTraining });
+  const handle = await start(cluster, infos([a, b]));
+  const { members } = await result(handle);
+  end();
+  expect(members.map(({ node, kind, message }) => [node, kind, message])).toEqual([
+    [a.info.name, 'failed', 'ended'],
+    [b.info.name, 'lost', `${b.info.name} did not answer: no other node reaches it`],
+  ]);
+});
