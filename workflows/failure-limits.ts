@@ -36,7 +36,7 @@ const SMALL: Record<Cause, { aDay: number; aNode: number; grows: boolean }> = {
 const SMALL_WITHOUT_PROGRESS = 3;
 
 const FEWEST_FAILURES = 20;
-export const MOST_FAILURES = 10_000;
+const MOST_FAILURES = 10_000;
 /** In all, a run may have what so many days cost at the worse of the published rates. */
 const DAYS = 100;
 
