@@ -19,6 +19,7 @@ const pure = [
   'duration',
   'extra-args',
   'failure-cause',
+  'failure-limits',
   'fault-rules',
   'flag-complaints',
   'gigabytes',

@@ -12,18 +12,16 @@ import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { isProven } from './proof.js';
-import { run } from './shell.js';
 import { seesProbe } from './storage-probe.js';
 import { step } from './step.js';
+import { createToolVersions, type ToolVersions } from './tool-versions.js';
 
-const PROBE_TIMEOUT_MS = 120_000;
+export const createCheckNode = (deps: NodeDeps): NodeActivities['checkNode'] => {
+  const versionsFor = createToolVersions(deps);
+  return (input) => step({ node: deps.name, name: 'check' }, () => check(deps, input, versionsFor));
+};
 
-export const createCheckNode =
-  (deps: NodeDeps): NodeActivities['checkNode'] =>
-  (input) =>
-    step({ node: deps.name, name: 'check' }, () => check(deps, input));
-
-async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport> {
+async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVersions): Promise<NodeReport> {
   const { name, dataDir } = deps;
   const freeBytes = await freeSpace(dataDir);
   const problems = [
@@ -37,7 +35,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput): Promise<NodeReport>
   ];
   const programs = await fingerprint(deps.mindspeedDir).catch((error: unknown) => void problems.push(reasonOf(error)));
   if (programs && deps.checkout && deps.checkout !== programs) problems.push(notApproved(deps, programs));
-  const python = await toolVersions(deps).catch((error: unknown) => {
+  const python = await versionsFor(input.run).catch((error: unknown) => {
     problems.push(reasonOf(error));
     return {};
   });
@@ -91,25 +89,3 @@ async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: Check
 
 const notApproved = ({ mindspeedDir, checkout }: NodeDeps, programs: string): string =>
   `the programs in ${mindspeedDir} are ${programs}, and PRETRAIN_CHECKOUT approves ${checkout}: bring that checkout back, or approve what is there`;
-
-const VERSIONS = `
-import json, platform, sys
-found = {"python": platform.python_version()}
-for name in sys.argv[1:]:
-    try: found[name] = __import__(name).__version__
-    except Exception as error: found[name] = f"missing: {error}"
-print(json.dumps(found))
-`;
-
-/** Versions of what the trainer imports. Asked of the very Python and environment that training gets. */
-async function toolVersions({ name, python, profile, env, dataDir }: NodeDeps): Promise<Record<string, string>> {
-  const modules = profile === 'npu' ? ['torch', 'numpy', 'torch_npu', 'transformers'] : ['torch', 'numpy'];
-  const options = { env, cwd: dataDir, timeout: PROBE_TIMEOUT_MS, what: `${name}: versions` };
-  const versions = JSON.parse(await run([python, '-c', VERSIONS, ...modules], options)) as Record<string, string>;
-  for (const module of modules)
-    if (versions[module]?.startsWith('missing'))
-      throw new Error(
-        `${python} cannot import ${module} (${versions[module].slice(9)}): install it, or set PRETRAIN_PYTHON`,
-      );
-  return { ...versions, node: process.versions.node };
-}

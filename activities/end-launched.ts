@@ -18,12 +18,8 @@ export async function endLaunched(
   dataDir: string,
   fits: (token: number) => boolean,
   graceMs: number,
-  onPoll: () => void = () => undefined,
 ): Promise<boolean> {
-  const look = async () => {
-    onPoll();
-    return (await findMarked(dataDir)).filter(({ token }) => fits(token));
-  };
+  const look = async () => (await findMarked(dataDir)).filter(({ token }) => fits(token));
   await askRanks(look, graceMs);
   return killAll(look);
 }

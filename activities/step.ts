@@ -18,14 +18,22 @@ const BEAT_EVERY = 500;
 
 export async function step<T>(options: StepOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const signal = cancellationSignal();
-  const timer = setInterval(() => heartbeat(options.details?.()), BEAT_EVERY);
-  heartbeat(options.details?.());
   try {
-    return await work(signal);
+    return await whileBeating(() => work(signal), options.details);
   } catch (error) {
     // Anything but the SDK's own reason would count as a failure, and on a pause wedge the activity.
     if (signal.aborted) throw signal.reason;
     throw toFailure(error, options);
+  }
+}
+
+/** For what no cancellation ends: only its heartbeats, without which a worker that died with it would be waited for. */
+export async function whileBeating<T>(work: () => Promise<T>, details?: () => unknown): Promise<T> {
+  const beat = () => heartbeat(details?.());
+  const timer = setInterval(beat, BEAT_EVERY);
+  beat();
+  try {
+    return await work();
   } finally {
     clearInterval(timer);
   }

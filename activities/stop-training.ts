@@ -1,5 +1,5 @@
 /** Ends one member of a gang for certain, and says what it saw. */
-import { heartbeat, log } from '@temporalio/activity';
+import { log } from '@temporalio/activity';
 import type { MemberEvidence, RankState, StopTrainingInput } from '../workflows/contract.js';
 import { endLaunched } from './end-launched.js';
 import { exclusive } from './exclusive.js';
@@ -10,7 +10,7 @@ import { firstErrorAt } from './first-error.js';
 import { keepStacks } from './keep-stacks.js';
 import { neverSeen } from './never-seen.js';
 import type { NodeDeps } from './node-deps.js';
-import { toFailure } from './step.js';
+import { toFailure, whileBeating } from './step.js';
 import { readLogFile, tailOf } from './tail.js';
 
 type Seen = Omit<MemberEvidence, 'node' | 'confirmed' | 'lastIteration' | 'lastSaved' | 'logPath'>;
@@ -20,27 +20,30 @@ const TAIL_BYTES = 1_024;
 
 export const createStopTraining =
   (deps: NodeDeps) =>
-  async (input: StopTrainingInput): Promise<MemberEvidence> => {
-    try {
-      // A scan for processes of another data directory finds none, and its fence keeps nobody out.
-      // Where that cannot be read, ranks are ended all the same: they are the ones with this directory's mark.
-      if (!(await isKnown(deps.dataDir, input).catch(() => true))) throw neverSeen(deps.name, deps.dataDir, input);
-      // First the fence, and not in line behind a launch: one that is still on its way must find it closed.
-      const close = () => fenceOff(deps.dataDir, input.token);
-      const closed = await close().then(
-        () => true,
-        () => false,
-      );
-      return await exclusive(`${deps.dataDir}/launch`, async () => {
-        const evidence = await stop(deps, input);
-        // On a full disk the ranks end all the same; only with the fence closed it is certain that none will begin.
-        if (!closed) await close();
-        return evidence;
-      });
-    } catch (error) {
-      throw toFailure(error, { node: deps.name, name: `stop of generation ${input.generation}` });
-    }
-  };
+  (input: StopTrainingInput): Promise<MemberEvidence> =>
+    whileBeating(() => closeAndStop(deps, input));
+
+async function closeAndStop(deps: NodeDeps, input: StopTrainingInput): Promise<MemberEvidence> {
+  try {
+    // A scan for processes of another data directory finds none, and its fence keeps nobody out.
+    // Where that cannot be read, ranks are ended all the same: they are the ones with this directory's mark.
+    if (!(await isKnown(deps.dataDir, input).catch(() => true))) throw neverSeen(deps.name, deps.dataDir, input);
+    // First the fence, and not in line behind a launch: one that is still on its way must find it closed.
+    const close = () => fenceOff(deps.dataDir, input.token);
+    const closed = await close().then(
+      () => true,
+      () => false,
+    );
+    return await exclusive(`${deps.dataDir}/launch`, async () => {
+      const evidence = await stop(deps, input);
+      // On a full disk the ranks end all the same; only with the fence closed it is certain that none will begin.
+      if (!closed) await close();
+      return evidence;
+    });
+  } catch (error) {
+    throw toFailure(error, { node: deps.name, name: `stop of generation ${input.generation}` });
+  }
+}
 
 const isKnown = async (dataDir: string, launch: StopTrainingInput): Promise<boolean> =>
   (await mayHaveSeen(dataDir, launch.token)) ||
@@ -51,7 +54,7 @@ async function stop(deps: NodeDeps, input: StopTrainingInput): Promise<MemberEvi
   const { token, graceSeconds } = input;
   const files = filesOf(generationDir(dataDir, input));
   const seen = await lookOnce(files, token, input.keepStacks ? () => keepStacks(deps, token, files.stacks) : undefined);
-  const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000, heartbeat);
+  const confirmed = await endLaunched(dataDir, (launched) => launched <= token, graceSeconds * 1000);
   if (confirmed) await closeUp(token, files.exit).catch(noted);
   const { lastIteration, lastSaved } = (await readLogFile(files.log)).verdict();
   const evidence: MemberEvidence = {

@@ -21,7 +21,7 @@ import { step } from './step.js';
 import { followLog, tailOf } from './tail.js';
 import { createTrainingLog, type Iteration, type LogEvent, type TrainingLog } from './training-log.js';
 
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 200;
 /** A rank that gives up with exit code 0 leaves the others to their time-outs: this long for torchrun to follow it. */
 const QUIT_WAIT_MS = 5_000;
 /** Bounded, since a failure's details are kept in workflow state, cut at 4 KiB. */

@@ -526,6 +526,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     taskQueue,
     // The grace, what SIGKILL takes, and the stacks of a hung gang.
     startToCloseTimeout: milliseconds(timing.stopGrace) + 40_000,
+    // A host that is cut off may have a poll parked at the server, which takes the task and never answers.
+    heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 2 },
   });

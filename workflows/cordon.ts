@@ -2,9 +2,7 @@
 import type { Holder } from './contract.js';
 import { liftQuarantine } from './quarantine.js';
 import type { PoolRequest } from './requests.js';
-import type { PoolNode, PoolState } from './roster.js';
-
-const HISTORY = 100;
+import { noteHistory, type PoolNode, type PoolState } from './roster.js';
 
 export type PoolAnswer = { refuse: string } | { say: string; ask?: Holder };
 
@@ -48,5 +46,5 @@ export function applyToPool(state: PoolState, { name, node, who, why }: PoolRequ
     liftQuarantine(state, node);
   } else known.cordoned ??= { since: now, who, why };
   const what = { cordon: 'cordoned', uncordon: 'uncordoned', drain: 'drained' }[name];
-  state.history = [...(state.history ?? []), { at: now, node, what, who, why }].slice(-HISTORY);
+  noteHistory(state, { at: now, node, what, who, why });
 }

@@ -1,11 +1,12 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
-import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
 import type { NodeInfo } from './contract.js';
 import {
   cordonNode,
   release,
   reportFault,
   reportLost,
+  soaked,
   type AcquireNodes,
   type NodesGranted,
   type NodeWanted,
@@ -13,6 +14,13 @@ import {
 import { createPoolRequests, type OpenRequests, type Waiting } from './pool-requests.js';
 import type { RunSpec } from './spec.js';
 import type { Move } from './wishes.js';
+
+/** A run that tries a node out ends with its first failure. */
+export const soakFailed = (node: string, why: string): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(
+    `${node} has not passed: ${why}. Its quarantine is as it was, or longer`,
+    'NoProgress',
+  );
 
 export interface Crew {
   /** Node of each node rank, in order. */
@@ -47,6 +55,8 @@ export interface Crew {
   refresh(present: NodeInfo[]): void;
   /** What goes on where this run continues as new. */
   keep(): CrewKept;
+  /** Tells the pool that the one member was tried out for so many iterations, and has not failed. */
+  passed(iterations: number): Promise<void>;
   /** Gives everything back. */
   release(): Promise<void>;
 }
@@ -91,6 +101,8 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
 
   /** A spare, else the one that is asked for already, else a new one. */
   async function standIn(): Promise<NodeInfo> {
+    const { soak } = spec.cluster;
+    if (soak !== undefined) throw soakFailed(soak, 'no other node is to take its place');
     if (crew.spares.length === 0 && crew.newcomers.length === 0) {
       if (pool.sought === 0) return taken(await pool.ask(1))[0]!;
       await pool.urge(() => crew.newcomers[0]);
@@ -183,6 +195,11 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       ...{ members: crew.members, spares: crew.spares, keepers: crew.keepers, newcomers: crew.newcomers },
       open: pool.open(),
     }),
+
+    async passed(iterations) {
+      const [{ name: node }] = crew.members as [NodeInfo];
+      await pool.tell((to) => to.signal(soaked, { node, holder, iterations }));
+    },
 
     async release() {
       pool.forget();

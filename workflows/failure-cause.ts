@@ -13,6 +13,8 @@ export interface MemberFailure {
    */
   kind: 'lost' | 'failed' | 'hung' | 'stopped';
   message: string;
+  /** A rank of it is known to have ended, or no other node reaches its machine: no collective of the whole world completes. */
+  isOut?: true;
   evidence?: MemberEvidence;
 }
 

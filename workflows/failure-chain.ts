@@ -34,3 +34,7 @@ export const startedWrong = (error: unknown): boolean =>
 /** Whether the run file was refused for what the series has. */
 export const cannotFollow = (error: unknown): boolean =>
   (failureIn(error, 'InvalidInput')?.details?.[0] as { runFile?: string } | undefined)?.runFile === 'does not follow';
+
+/** Whether a rank is known to have ended, by its exit code: a torchrun that was killed itself leaves its ranks and has none. */
+export const rankEnded = (error: unknown): boolean =>
+  typeof (failureIn(error, 'CommandFailed')?.details?.[0] as { exitCode?: unknown } | undefined)?.exitCode === 'number';

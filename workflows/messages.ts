@@ -53,6 +53,8 @@ export interface AcquireNodes {
   priority?: number;
   /** The run trains on meanwhile: it is served in its turn, though it holds nodes. */
   spare?: boolean;
+  /** The node that is to be tried out: this one and no other, though it be in quarantine. */
+  soak?: string;
   /** Nodes that the run was told to do without. */
   except?: string[];
 }
@@ -63,6 +65,14 @@ export interface HardwareFault {
   reason: string;
   /** When it was decided, in milliseconds since the epoch; with the node, what tells one fault from another. */
   at: number;
+}
+
+/** From a run that tried a node out, alone, and saw no failure. */
+export interface Soaked {
+  node: string;
+  holder: Holder;
+  /** Trained in this run. */
+  iterations: number;
 }
 
 /** From the pool to a run that waits: for what, and behind whom. */
@@ -141,6 +151,7 @@ export const acquire = defineSignal<[AcquireNodes]>('acquire');
 export const requestLaunch = defineSignal<[{ requestId: string; holder: Holder }]>('requestLaunch');
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
 export const reportFault = defineSignal<[HardwareFault]>('reportFault');
+export const soaked = defineSignal<[Soaked]>('soaked');
 export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('release');
 /** From a run that drains a node: as the update `cordon`, which a workflow cannot send. */
 export const cordonNode = defineSignal<[NodeWanted]>('cordonNode');

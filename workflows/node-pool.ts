@@ -24,20 +24,21 @@ import {
   reportFault,
   reportLost,
   requestLaunch,
+  soaked,
   status,
   type AcquireNodes,
 } from './messages.js';
 import { applyToPool } from './cordon.js';
 import { handlePoolUpdates, tellPlaces, to } from './pool-conversation.js';
 import { describePool } from './pool-page.js';
-import { endRests, noteFault } from './quarantine.js';
+import { endRests, noteFault, passSoak } from './quarantine.js';
 import {
   candidates,
   enqueue,
   giveBack,
   grant,
   holdersOf,
-  isFree,
+  isFreeFor,
   nextRequest,
   type PoolNode,
   type PoolState,
@@ -81,6 +82,10 @@ export async function nodePool(initial?: PoolState): Promise<never> {
   });
   setHandler(reportFault, (fault) => {
     noteFault(state, fault);
+    changed = true;
+  });
+  setHandler(soaked, (passed) => {
+    passSoak(state, passed, Date.now());
     changed = true;
   });
   setHandler(release, ({ holder, nodes }) => {
@@ -136,7 +141,7 @@ async function choose(state: PoolState, request: AcquireNodes): Promise<PoolNode
     const chosen = candidates(state, request);
     if (!chosen) return undefined;
     const answers = await Promise.all(chosen.map((node) => ping(state, node)));
-    if (answers.every(Boolean) && chosen.every(isFree)) return chosen;
+    if (answers.every(Boolean) && chosen.every((node) => isFreeFor(node, request))) return chosen;
   }
 }
 

@@ -2,6 +2,7 @@
 import { planCopies } from './checkpoints.js';
 import type { NodeInfo, Peer } from './contract.js';
 import { convertedDir, toHuggingFace, toMegatron, type Conversion } from './convert-command.js';
+import { describeLimits, failureLimits } from './failure-limits.js';
 import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
 import { adviseSaves, describeAdvice, type SaveAdvice } from './save-interval.js';
@@ -119,6 +120,7 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
     `series ${plan.series}: ${spec.cluster.nodes} nodes × ${spec.cluster.devicesPerNode} devices = ${plan.world} ranks = tp ${tp} · pp ${pp} · cp ${cp} · dp ${plan.dataParallel}${ep > 1 ? `, ep ${ep}` : ''}`,
     `iterations: ${spec.train.iterations} in all, the first run ends at ${plan.target}; a checkpoint every ${spec.train.saveInterval} in <data>/${plan.checkpoints}: ${plan.shards.join(', ')}`,
     describeAdvice(plan.saves),
+    describeLimits(failureLimits(spec.recovery, plan.world)),
     ...plan.warnings.map((warning) => `warning: ${warning}`),
     '',
     'Once in a shell, with the values of that node:',

@@ -37,7 +37,7 @@ export function targetOf({ train }: RunSpec, done: number): number {
 /** Options of torchrun for one node: static rendezvous, one launch a node, no restarts of its own. */
 export const torchrunArgs = (nodeRank: number, nodes: NodeInfo[], devices: number, port: number | string): string[] => [
   ...['--nproc_per_node', String(devices), '--nnodes', String(nodes.length), '--node_rank', String(nodeRank)],
-  ...['--master_addr', nodes[0]!.address, '--master_port', String(port), '--monitor_interval', '0.5'],
+  ...['--master_addr', nodes[0]!.address, '--master_port', String(port), '--monitor_interval', '0.1'],
 ];
 
 /** `pretrain_gpt.py` and its arguments, the same on every node. */

@@ -65,6 +65,7 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
   const newAcquire = (what: string, nodes: number): AcquireNodes => ({
     ...{ requestId: newId(what), holder, series: spec.series, nodes, except: [...except] },
     ...{ devices: spec.cluster.devicesPerNode, priority: spec.cluster.priority },
+    ...(spec.cluster.soak !== undefined && { soak: spec.cluster.soak }),
   });
 
   /** Signals until the pool exists: it begins with the first node worker that joins. */

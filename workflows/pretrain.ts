@@ -21,6 +21,7 @@ import { removeFrom } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, removalOf, runGeneration, servedBy, show, waitingOf, type Run } from './run-generation.js';
+import { endSoak } from './soak.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
 import { noWishes } from './wishes.js';
@@ -38,6 +39,7 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
       goesOn = true;
       return await continueAsNew<typeof pretrain>(run.file, keep(run));
     }
+    await endSoak(run);
     const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
     await removeFrom(removalOf(run), servedBy(run));

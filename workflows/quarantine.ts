@@ -1,6 +1,6 @@
 /** Nodes whose hardware failed are kept from runs: for an hour at first, then until a person has seen to them. Pure. */
-import type { HardwareFault } from './messages.js';
-import type { PoolState } from './roster.js';
+import type { HardwareFault, Soaked } from './messages.js';
+import { noteHistory, type PoolState } from './roster.js';
 
 export interface Quarantine {
   since: number;
@@ -25,6 +25,20 @@ export function noteFault({ nodes }: PoolState, { node: name, reason, at }: Hard
 /** Gives nodes back to the pool whose rest is over. */
 export function endRests({ nodes }: PoolState, now: number): void {
   for (const node of nodes) if ((node.quarantined?.until ?? Infinity) <= now) delete node.quarantined;
+}
+
+/** Iterations of one run, alone and without a failure, after which a node is believed to be sound. */
+export const SOAK_STEPS = 200;
+
+/** The run that has the node has trained on it for so long: it is given to others again. What it did before counts, should it fail again. */
+export function passSoak(state: PoolState, { node: name, holder, iterations }: Soaked, at: number): void {
+  const node = state.nodes.find((other) => other.name === name);
+  if (!node?.quarantined || node.holder?.workflowId !== holder.workflowId || iterations < SOAK_STEPS) return;
+  noteHistory(state, {
+    ...{ at, node: name, what: 'taken out of quarantine', who: holder.workflowId },
+    why: `${iterations} iterations alone (${node.quarantined.reason})`,
+  });
+  delete node.quarantined;
 }
 
 /** A person has seen to the node: what it did before is forgotten. */

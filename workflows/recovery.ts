@@ -1,5 +1,6 @@
 /** What to do after a generation has failed. Pure and table-tested: cause and history in, one decision out. */
 import type { Blame, Cause } from './failure-cause.js';
+import type { FailureLimits } from './failure-limits.js';
 
 /** A generation that failed, as far as later decisions, the status and the report need it. */
 export interface FailedGeneration {
@@ -36,39 +37,19 @@ export type Decision = About &
     | { action: 'fail' }
   );
 
-export interface Limits {
-  /** Of the whole run, whatever the causes. */
-  maxFailures: number;
+export interface Bounds {
+  limits: FailureLimits;
   globalBatch: number;
   /** Spares at hand: for a suspicion alone no node is asked of the pool. */
   spares: number;
 }
 
-/** Failures without a newer checkpoint after which a run gives up. */
-const WITHOUT_PROGRESS = 3;
 const DAY_MS = 86_400_000;
 
-/**
- * Of each cause: failures a day, newer checkpoints between them or not, after which the run gives up; and how often
- * one node may be to blame until another takes its place.
- */
-const BUDGETS: Record<Cause, { aDay: number; aNode: number }> = {
-  node: { aDay: 20, aNode: 1 },
-  hardware: { aDay: 12, aNode: 1 },
-  hang: { aDay: 8, aNode: 2 },
-  network: { aDay: 12, aNode: 2 },
-  environment: { aDay: 8, aNode: 2 },
-  leftover: { aDay: 8, aNode: 2 },
-  numeric: { aDay: 4, aNode: 2 },
-  user: { aDay: 2, aNode: Infinity },
-  unknown: { aDay: 12, aNode: 3 },
-};
-
 /** Before the next attempt: what a leftover process holds, or a link that flaps, needs a moment. Doubles while nothing is gained. */
-const PAUSE_MS: Record<Cause, number> = {
-  ...{ node: 500, hardware: 500, hang: 500, numeric: 500, user: 500, unknown: 500 },
-  ...{ network: 1_000, environment: 1_000, leftover: 5_000 },
-};
+const PAUSE_MS: Partial<Record<Cause, number>> = { network: 1_000, environment: 1_000, leftover: 5_000 };
+/** Where time mends nothing: only to be less busy, from the second time on that nothing is gained. */
+const OTHER_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 120_000;
 
 /** @param before the failed generations of this run before this one */
@@ -76,7 +57,7 @@ export function decide(
   { cause, nodes, why, advice, logPath }: Blame,
   ended: EndedGeneration,
   before: FailedGeneration[],
-  limits: Limits,
+  { limits, globalBatch, spares }: Bounds,
 ): Decision {
   const [culprit] = nodes;
   const about = { cause, ...(culprit !== undefined && { culprit }), why };
@@ -90,16 +71,23 @@ export function decide(
       why: `${why}. A retry would end the same way: ${advice ?? 'read the log'}${log}`,
     };
   if (cause === 'numeric' && isNaNAgain(history))
-    return { ...about, action: 'ask', why: `${why}. ${aboutNaN(history, limits.globalBatch)}${log}` };
-  const spent = overBudget(history, limits.maxFailures);
+    return { ...about, action: 'ask', why: `${why}. ${aboutNaN(history, globalBatch)}${log}` };
+  const spent = overLimit(history, limits);
   if (spent) return { ...about, action: 'fail', why: `${spent}; last: ${why}${log}. So far: ${story(history)}` };
 
-  const pauseMs = Math.min(LONGEST_PAUSE_MS, PAUSE_MS[cause] * 2 ** withoutProgress(history));
+  const pauseMs = Math.min(LONGEST_PAUSE_MS, pauseAfter(cause, withoutProgress(history)));
   const surely = cause === 'node' || cause === 'hardware';
-  const replace = nodes.filter((node) => blamedFor(history, node, cause) >= BUDGETS[cause].aNode);
-  if (replace.length > 0 && (surely || limits.spares >= replace.length))
+  const { aNode } = limits.causes[cause];
+  const replace = nodes.filter((node) => blamedFor(history, node, cause) >= aNode);
+  if (replace.length > 0 && (surely || spares >= replace.length))
     return { ...about, action: 'replace', replace, hardware: cause === 'hardware', pauseMs };
   return { ...about, action: 'retry', pauseMs };
+}
+
+function pauseAfter(cause: Cause, inVain: number): number {
+  const first = PAUSE_MS[cause];
+  if (first !== undefined) return first * 2 ** inVain;
+  return inVain === 0 ? 0 : OTHER_PAUSE_MS * 2 ** inVain;
 }
 
 /** Too little memory or a key that is missing is sometimes no setting: training had gone on well. Once more, then. */
@@ -125,15 +113,19 @@ function aboutNaN(history: FailedGeneration[], globalBatch: number): string {
 }
 
 /** What the run has used up, if it has. */
-function overBudget(history: FailedGeneration[], maxFailures: number): string | undefined {
+function overLimit(history: FailedGeneration[], limits: FailureLimits): string | undefined {
+  const { maxFailures, withoutProgress: inVain, causes } = limits;
   const { cause, at } = history.at(-1)!;
-  if (withoutProgress(history) >= WITHOUT_PROGRESS)
-    return `${WITHOUT_PROGRESS} generations in a row ended without a newer checkpoint`;
+  if (withoutProgress(history) >= inVain) return `${inVain} generations in a row ended without a newer checkpoint`;
   if (history.length > maxFailures)
     return `${history.length} failures, more than recovery.maxFailures = ${maxFailures}`;
-  const today = history.filter((failure) => failure.cause === cause && at - failure.at < DAY_MS).length;
-  if (today > BUDGETS[cause].aDay)
-    return `${today} failures of cause ${cause} within a day, ${BUDGETS[cause].aDay} are allowed`;
+  const same = history.filter((failure) => failure.cause === cause);
+  const today = same.filter((failure) => at - failure.at < DAY_MS).length;
+  const { aDay, aRun } = causes[cause];
+  if (today > aDay)
+    return `${today} failures of cause ${cause} within a day, more than recovery.limits.${cause}.aDay = ${aDay}`;
+  if (same.length > aRun)
+    return `${same.length} failures of cause ${cause}, more than recovery.limits.${cause}.aRun = ${aRun}`;
   return undefined;
 }
 

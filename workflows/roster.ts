@@ -35,6 +35,9 @@ export interface PoolState {
   history?: { at: number; node: string; what: string; who: string; why: string }[];
 }
 
+/** How much of what was done to nodes is remembered. */
+const HISTORY = 100;
+
 /** How many series a node is remembered for. */
 const SERVED = 20;
 
@@ -74,20 +77,24 @@ const isStuck = (nodes: PoolNode[], { holder, spare }: AcquireNodes): boolean =>
   !spare && nodes.some((node) => isHeldBy(node, holder));
 
 /** What is not cordoned, comes back by itself and is not ruled out by the request itself, be it free or not. */
-const suits = (node: PoolNode, { devices, except = [] }: AcquireNodes): boolean =>
-  node.devices >= devices && !node.cordoned && !isLeftToAPerson(node) && !except.includes(node.name);
+const suits = (node: PoolNode, { devices, except = [], soak }: AcquireNodes): boolean =>
+  node.devices >= devices &&
+  !node.cordoned &&
+  !except.includes(node.name) &&
+  (soak === undefined ? !isLeftToAPerson(node) : node.name === soak);
 
 const isLeftToAPerson = ({ quarantined }: PoolNode): boolean =>
   quarantined !== undefined && quarantined.until === undefined;
 
 /**
  * Whose turn it is. One that asks for more than there is, or whose series another run is training, lets the others
- * pass, unless it is stuck. A spare takes nothing from those behind it while no free node suits it.
+ * pass, unless it is stuck. A spare, or a soak, takes nothing from those behind it while no free node suits it.
  */
 export function nextRequest(state: PoolState, now: number): Waiting | undefined {
   const { nodes } = state;
   const possible = (request: AcquireNodes) =>
-    nodes.filter((node) => suits(node, request) && (!request.spare || isFree(node))).length >= request.nodes;
+    nodes.filter((node) => suits(node, request) && (!takesItsTime(request) || isFreeFor(node, request))).length >=
+    request.nodes;
   return inOrder(state, now).find(
     (request) => isStuck(nodes, request) || (possible(request) && !trainedBy(nodes, request)),
   );
@@ -97,13 +104,21 @@ export function nextRequest(state: PoolState, now: number): Waiting | undefined 
 export const trainedBy = (nodes: PoolNode[], { series, holder }: AcquireNodes): Holder | undefined =>
   nodes.find((node) => node.holder && !same(node.holder, holder) && node.served?.at(-1) === series)?.holder;
 
-export const isFree = ({ away, holder, cordoned, quarantined }: PoolNode): boolean =>
-  away === undefined && holder === undefined && cordoned === undefined && quarantined === undefined;
+const takesItsTime = ({ spare, soak }: AcquireNodes): boolean => spare === true || soak !== undefined;
+
+const isIdle = ({ away, holder, cordoned }: PoolNode): boolean =>
+  away === undefined && holder === undefined && cordoned === undefined;
+
+export const isFree = (node: PoolNode): boolean => isIdle(node) && node.quarantined === undefined;
+
+/** Quarantine keeps a node from all but the run that is to try it out. */
+export const isFreeFor = (node: PoolNode, { soak }: Pick<AcquireNodes, 'soak'>): boolean =>
+  isFree(node) || (isIdle(node) && node.name === soak);
 
 /** Which free nodes a request would get, those that served its series first; nothing if there are too few. */
 export function candidates({ nodes }: PoolState, request: AcquireNodes) {
   const { series, nodes: wanted } = request;
-  const fit = nodes.filter((node) => isFree(node) && suits(node, request));
+  const fit = nodes.filter((node) => isFreeFor(node, request) && suits(node, request));
   if (fit.length < wanted) return undefined;
   const order = (a: PoolNode, b: PoolNode) =>
     Number(hasServed(b, series)) - Number(hasServed(a, series)) || (a.name < b.name ? -1 : 1);
@@ -135,4 +150,9 @@ export function giveBack(state: PoolState, holder: Holder, names?: string[]): vo
 export function holdersOf({ nodes, waiting }: PoolState): Holder[] {
   const all = [...nodes.flatMap(({ holder }) => holder ?? []), ...waiting.map(({ holder }) => holder)];
   return all.filter((a, index) => all.findIndex((b) => same(a, b)) === index);
+}
+
+/** The last ones of what people, and runs that tried a node out, did. */
+export function noteHistory(state: PoolState, event: NonNullable<PoolState['history']>[number]): void {
+  state.history = [...(state.history ?? []), event].slice(-HISTORY);
 }

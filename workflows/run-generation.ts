@@ -9,8 +9,9 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { runChild } from './child.js';
-import type { Crew } from './crew.js';
+import { soakFailed, type Crew } from './crew.js';
 import { blame } from './failure-cause.js';
+import { failureLimits } from './failure-limits.js';
 import { noteHeld, noteTrained } from './ledger.js';
 import { noteAside, type Removal } from './old-checkpoints.js';
 import type { Untried } from './pause-settings.js';
@@ -48,6 +49,8 @@ export interface Run {
   untried?: Untried;
   /** Spares that a generation has lost, to be replaced. */
   lostSpares: string[];
+  /** Iteration from which its first generation began. */
+  beganAt?: number;
   /** Nodes without anything of the series when they were looked at, and no launch since: when they are lost, nothing is. */
   empty: Set<string>;
   /** What the last launch found on every node: the next ones do not ask the hub again what the dataset is. */
@@ -66,6 +69,7 @@ export async function runGeneration(
   const { state } = run;
   const workflowId = `${workflowInfo().workflowId}/gen-${input.generation}`;
   state.child = workflowId;
+  run.beganAt ??= input.startedFrom;
   note(
     run,
     `generation ${input.generation} starts from ${input.startedFrom === 0 ? 'the beginning' : `iteration ${input.startedFrom}`} on ${state.nodes.join(', ')}`,
@@ -108,7 +112,8 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
   const { iteration, replicated: endedAt } = result;
   const ended = { generation, startedFrom, endedAt, iteration, at: Date.now() };
   const decision = decide(blame(result.members, input, input.nodes), ended, state.failures, {
-    ...{ maxFailures: spec.recovery.maxFailures, globalBatch: spec.train.globalBatch, spares: crew.spares.length },
+    limits: failureLimits(spec.recovery, spec.cluster.nodes * spec.cluster.devicesPerNode),
+    ...{ globalBatch: spec.train.globalBatch, spares: crew.spares.length },
   });
   const { cause, culprit } = decision;
   state.failures.push({ ...ended, cause, ...(culprit && { culprit }), why: decision.why.slice(0, LONGEST_WHY) });
@@ -120,6 +125,8 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
       decision.action === 'ask' ? 'CommandFailed' : 'NoProgress',
       { ...{ culprit, cause, lastCheckpoint: endedAt }, failures: state.failures.slice(-TOLD) },
     );
+  const { soak } = spec.cluster;
+  if (soak !== undefined && decision.action === 'retry') throw soakFailed(soak, decision.why);
   // A node that only its peers do not reach answers the server, and would join the next gang to no avail.
   const unreached = cause === 'network' ? await cutOff(crew.members, [...crew.members, ...crew.spares]) : [];
   const asDecided = decision.action === 'replace' ? decision.replace : [];
@@ -129,7 +136,7 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
     await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why, hardware);
     note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
   }
-  await sleep(decision.pauseMs);
+  if (decision.pauseMs > 0) await sleep(decision.pauseMs);
 }
 
 export function note(run: Run, text: string): void {

@@ -21,6 +21,10 @@ const name = z
 const count = (min: number, max = 1_000_000_000) =>
   z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
 
+/** Failures of one cause that a run lives through. */
+const ofCause = z.strictObject({ aDay: count(0, 10_000).optional(), aRun: count(0, 10_000).optional() });
+const ofNodes = ofCause.extend({ aNode: count(1, 1_000).optional() });
+
 /** `hf://owner/name@revision/glob`, `modelscope://…`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
   // A run file is kept in histories and shown to everybody who may look.
@@ -130,6 +134,8 @@ export const runFile = z.strictObject({
     devicesPerNode: count(1, 64),
     /** Of the run in its pool's line; an hour of waiting is worth one. */
     priority: count(0, 10).default(0),
+    /** The node that this run is to try out, in quarantine or not: it gets that one and no other. */
+    soak: name.optional(),
     machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
     sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
   }),
@@ -172,7 +178,18 @@ export const runFile = z.strictObject({
   gates: z.strictObject({ train: gate.optional() }).default({}),
   recovery: z
     .strictObject({
-      maxFailures: count(0, 10_000).default(20),
+      /** Where absent, what suits so many devices: workflows/failure-limits.ts. */
+      maxFailures: count(0, 10_000).optional(),
+      limits: z
+        .strictObject({
+          withoutProgress: count(1, 100).optional(),
+          // A node that is lost is always replaced, and what the user has to change is no node's fault.
+          ...{ node: ofCause.optional(), user: ofCause.optional() },
+          ...{ hardware: ofNodes.optional(), network: ofNodes.optional(), environment: ofNodes.optional() },
+          ...{ leftover: ofNodes.optional(), numeric: ofNodes.optional(), hang: ofNodes.optional() },
+          unknown: ofNodes.optional(),
+        })
+        .default({}),
       heartbeat: duration('1s', '5m').default('10s'),
       agentAway: duration('1s', '1h').default('10s'),
       agentGrace: duration('0s', '1d').default('2m'),

@@ -11,6 +11,7 @@ import {
   type Fit,
 } from './layout-rules.js';
 import { presets, type ModelSizes } from './presets.js';
+import { SOAK_STEPS } from './quarantine.js';
 import { recipeOf, type Recipe } from './recipes.js';
 import { unlessWrong } from './right-fields.js';
 import type { RunFile } from './spec-fields.js';
@@ -67,6 +68,14 @@ const RULES: Rule[] = [
   ({ train: { replicas }, cluster: { nodes, spares } }) =>
     replicas >= nodes + spares && nodes + spares > 1
       ? bad('train.replicas', `less than nodes + spares = ${nodes + spares}: each copy goes to another node`)
+      : undefined,
+  ({ cluster: { soak, nodes, spares } }) =>
+    soak !== undefined && nodes + spares !== 1
+      ? bad('cluster.soak', 'one node and no spare: a node is tried out alone')
+      : undefined,
+  ({ cluster: { soak }, train: { iterations, iterationsPerRun = iterations } }) =>
+    soak !== undefined && iterationsPerRun < SOAK_STEPS
+      ? bad('cluster.soak', `at least ${SOAK_STEPS} iterations (train.iterations, train.iterationsPerRun)`)
       : undefined,
   ({ train: { seqLength }, model }) => {
     const sizes = sizesOf(model);

@@ -2,19 +2,17 @@
  * One generation: an all-or-none launch over the gang. Launch everywhere, watch everywhere, and however it ends
  * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
  */
-import { CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
-import { failureIn, lostNode, messageOf, startedWrong } from './failure-chain.js';
+import { failureIn, lostNode, messageOf, rankEnded, startedWrong } from './failure-chain.js';
 import { followProgress, type GenerationInput, type GenerationResult, type Progress } from './generation-progress.js';
 import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './failure-cause.js';
 import { milliseconds } from './duration.js';
 import { judgeEnd } from './training-end.js';
-import { failedNode, tagged, watchAll, type Interrupted } from './watch-gang.js';
+import { failedNode, lostHost, tagged, watchAll, type Interrupted, type Looks } from './watch-gang.js';
 
-/** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
-const EVIDENCE = '2 seconds';
 /** At once: what they are told is several kB each, and all commands of a workflow task fit in 4 MB or the server ends the workflow. */
 const LAUNCHES = 250;
 /** Members whose log's end is kept. */
@@ -23,18 +21,19 @@ const TAILS = 8;
 export async function trainGeneration(input: GenerationInput): Promise<GenerationResult> {
   const progress = followProgress(input);
   const members = new Map<string, MemberFailure>();
+  const looks: Looks = new Map();
   let results: WatchResult[] | Interrupted = [];
   let wrong = false;
   const watching = new CancellationScope({ cancellable: true });
 
   try {
     if (!input.attached) await launchAll(input);
-    results = await watchAll(input, progress, watching);
+    results = await watchAll(input, progress, watching, looks);
   } catch (error) {
     const node = isCancellation(error) ? undefined : (lostNode(error) ?? failedNode(error));
     if (node === undefined) {
       await CancellationScope.nonCancellable(async () => {
-        await stopAll(input, progress, members, watching);
+        await stopAll(input, progress, members, { watching });
         await keepLastSave(input, progress, [...members.values()]);
       });
       throw error;
@@ -46,15 +45,13 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   if (results === 'history full')
     return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
   if (results === 'asked') {
-    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, watching));
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, { watching }));
     return { outcome: 'stopped', ...progress.summary(), members: brief([...members.values()]) };
   }
   if (results.length > 0) judge(input, results, members);
   if (results.length === 0 || members.size > 0) {
-    await CancellationScope.nonCancellable(async () => {
-      await sleep(EVIDENCE);
-      await stopAndKeep(input, progress, members, watching, wrong);
-    });
+    const how = { watching, unsaved: wrong, looks };
+    await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, how));
     return { outcome: 'failed', ...progress.summary(), members: brief([...members.values()]) };
   }
   await progress.tell();
@@ -64,16 +61,24 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   return { outcome: 'finished', ...ended, members: [] };
 }
 
+interface StopOptions {
+  /** In which members are watched, to be cancelled once they were asked to stop. */
+  watching: CancellationScope;
+  /** Ranks began from something else, and would save it over the series' own checkpoints. */
+  unsaved?: boolean;
+  /** Members that others look at already: one that is gone is not waited for. */
+  looks?: Looks;
+}
+
 async function stopAndKeep(
   input: GenerationInput,
   progress: Progress,
   members: Map<string, MemberFailure>,
-  watching: CancellationScope,
-  unsaved = false,
+  how: StopOptions,
 ): Promise<void> {
-  await stopAll(input, progress, members, watching, unsaved);
+  await stopAll(input, progress, members, how);
   for (const { evidence } of members.values()) progress.reached(evidence?.lastIteration ?? 0);
-  if (!unsaved) await keepLastSave(input, progress, [...members.values()]);
+  if (!how.unsaved) await keepLastSave(input, progress, [...members.values()]);
   await progress.tell();
 }
 
@@ -112,25 +117,33 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
     }),
   );
 
-/** Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may another gang start. */
+/**
+ * Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may
+ * another gang start. Whom the watch has lost already is asked only where nobody else confirms: one confirmation is
+ * enough, and whoever comes back later is fenced before it is given to a run, or ends with its lease.
+ */
 async function stopAll(
   input: GenerationInput,
   progress: Progress,
   members: Map<string, MemberFailure>,
-  watching: CancellationScope,
-  unsaved = false,
+  how: StopOptions,
 ): Promise<void> {
   const { timing } = input;
+  const known = [...members.values()].filter(({ kind }) => kind === 'lost').map(({ node }) => node);
+  let ask = input.nodes.filter(({ name }) => !known.includes(name));
   let over: number | undefined;
   for (let wait = 2_000; ; wait = Math.min(wait * 2, 60_000)) {
-    const unconfirmed = await stopEach(input, members, unsaved);
+    const unconfirmed = await stopEach(input, ask, members, how);
     // Not before: those whose ranks have ended end by themselves, which is an event less of each. The lease of the others
     // lasts as long as they are watched.
-    watching.cancel();
+    how.watching.cancel();
     over ??= Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
     const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
     const left = over - Date.now();
-    if (unconfirmed.length < input.nodes.length || left <= 0) return progress.stopping();
+    if (unconfirmed.length < ask.length || left <= 0) return progress.stopping();
+    const all = ask.length === input.nodes.length;
+    ask = input.nodes;
+    if (!all) continue;
     progress.stopping(`no node confirms that its ranks have ended: asked again until ${until}; ${few(unconfirmed)}`);
     await sleep(Math.min(wait, left));
   }
@@ -139,21 +152,24 @@ async function stopAll(
 /** Why members did not confirm, one reason each. */
 async function stopEach(
   input: GenerationInput,
+  nodes: NodeInfo[],
   members: Map<string, MemberFailure>,
-  unsaved: boolean,
+  { unsaved = false, looks }: StopOptions,
 ): Promise<string[]> {
   const { run, generation, token, timing } = input;
-  // Ranks that began from something else would save it, over the series' own checkpoints.
-  const graceSeconds = unsaved ? 0 : milliseconds(timing.stopGrace) / 1000;
+  // A save takes the whole world: where some have no part in it any more, the others only wait for them.
+  const isInVain = unsaved || [...members.values()].some(({ isOut }) => isOut);
+  const graceSeconds = isInVain ? 0 : milliseconds(timing.stopGrace) / 1000;
   const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
   const unconfirmed: string[] = [];
   await Promise.all(
-    input.nodes.map(async ({ name }) => {
+    nodes.map(async ({ name }) => {
       try {
-        const evidence = await onNode(name, timing).stopTraining({
+        const stopped = onNode(name, timing).stopTraining({
           ...{ run, generation, token, graceSeconds },
           ...(keepStacks && { keepStacks }),
         });
+        const evidence = await Promise.race([stopped, unlessGone(name, looks?.get(name))]);
         if (!evidence.confirmed) unconfirmed.push(`${name}: processes do not end, not on SIGKILL either`);
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
@@ -164,6 +180,16 @@ async function stopEach(
     }),
   );
   return unconfirmed;
+}
+
+/** Throws when the others have looked and nobody reaches the node; else never ends. */
+async function unlessGone(node: string, look: Promise<string> = Promise.resolve('unknown')): Promise<never> {
+  if ((await look) !== 'gone') return new Promise<never>(() => undefined);
+  const failure = ApplicationFailure.create({
+    ...{ type: 'NodeLost', nonRetryable: true, message: `${node} did not answer: no other node reaches it` },
+    details: [{ node }],
+  });
+  throw Object.assign(failure, { host: 'gone' });
 }
 
 const few = (reasons: string[]): string =>
@@ -182,5 +208,6 @@ function noteFailure(members: Map<string, MemberFailure>, node: string, error: u
     node,
     kind: lostNode(error) ? 'lost' : failureIn(error, 'TrainingHung') ? 'hung' : 'failed',
     message: messageOf(error),
+    ...((rankEnded(error) || lostHost(error) === 'gone') && { isOut: true }),
   });
 }

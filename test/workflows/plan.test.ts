@@ -74,7 +74,7 @@ describe('the training command', () => {
       profile: 'npu' as const,
     }));
     expect(torchrunArgs(1, nodes, 8, 6000).join(' ')).toBe(
-      '--nproc_per_node 8 --nnodes 2 --node_rank 1 --master_addr 10.0.0.a --master_port 6000 --monitor_interval 0.5',
+      '--nproc_per_node 8 --nnodes 2 --node_rank 1 --master_addr 10.0.0.a --master_port 6000 --monitor_interval 0.1',
     );
   });
 });

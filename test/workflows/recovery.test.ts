@@ -1,6 +1,8 @@
 /** The decision after a failed generation, as a table. */
 import { describe, expect, it } from 'vitest';
 import type { Blame, Cause } from '../../workflows/failure-cause.js';
+import { failureLimits } from '../../workflows/failure-limits.js';
+import type { RunFile } from '../../workflows/spec-fields.js';
 import { decide, type Decision, type FailedGeneration } from '../../workflows/recovery.js';
 
 const MINUTE = 60_000;
@@ -14,15 +16,23 @@ const history = (earlier: Earlier[]): FailedGeneration[] =>
     ...(culprit && { culprit }),
   }));
 
+const saying = (text: string): unknown => expect.stringContaining(text);
+
+interface Around {
+  spares: number;
+  devices: number;
+  recovery: Partial<RunFile['recovery']>;
+}
+
 /** Decides about the last of these generations. */
 function after(
   earlier: Earlier[],
-  { spares = 1, maxFailures = 20, ...more }: Partial<Blame & { spares: number; maxFailures: number }> = {},
+  { spares = 1, devices = 16, recovery = {}, ...more }: Partial<Blame & Around> = {},
 ): Decision {
   const all = history(earlier);
   const { cause, culprit, why, ...ended } = all.pop()!;
   const blamed = { cause, nodes: culprit ? [culprit] : [], why, ...more };
-  return decide(blamed, ended, all, { maxFailures, globalBatch: 64, spares });
+  return decide(blamed, ended, all, { limits: failureLimits(recovery, devices), globalBatch: 64, spares });
 }
 
 describe('after a failed generation', () => {
@@ -151,7 +161,7 @@ describe('after a failed generation', () => {
         ['node', 'n3', 10, 15],
       ],
       { action: 'fail' },
-      { maxFailures: 2 },
+      { recovery: { maxFailures: 2 } },
     ],
     [
       'so do more of one cause within a day',
@@ -163,6 +173,59 @@ describe('after a failed generation', () => {
       Array.from({ length: 9 }, (_, i): Earlier => [i % 2 ? 'hang' : 'leftover', `n${i}`, i, i + 1]),
       { action: 'retry' },
     ],
+    [
+      'a run file may allow a cause fewer in all',
+      [
+        ['hardware', 'n1', 0, 5],
+        ['hardware', 'n2', 5, 10],
+      ],
+      { action: 'fail', why: saying('more than recovery.limits.hardware.aRun = 1') },
+      { recovery: { limits: { hardware: { aRun: 1 } } } },
+    ],
+    [
+      'or fewer a day',
+      [
+        ['network', 'n1', 0, 5],
+        ['network', 'n2', 5, 10],
+      ],
+      { action: 'fail', why: saying('more than recovery.limits.network.aDay = 1') },
+      { recovery: { limits: { network: { aDay: 1 } } } },
+    ],
+    [
+      'or more, or another node sooner',
+      Array.from({ length: 9 }, (_, i): Earlier => ['leftover', 'n1', i, i + 1]),
+      { action: 'replace', replace: ['n1'] },
+      { recovery: { limits: { leftover: { aDay: 50, aNode: 9 } } } },
+    ],
+    [
+      'or more in a row that gain nothing',
+      [
+        ['unknown', 'n1', 5, 5],
+        ['unknown', 'n2', 5, 5],
+        ['unknown', 'n3', 5, 5],
+      ],
+      { action: 'retry' },
+      { recovery: { limits: { withoutProgress: 4 } } },
+    ],
+    [
+      'three in a row that gain nothing are bad luck where there are many devices',
+      [
+        ['node', 'n1', 5, 5],
+        ['node', 'n2', 5, 5],
+        ['node', 'n3', 5, 5],
+      ],
+      { action: 'replace' },
+      { devices: 16_384 },
+    ],
+    [
+      'and a wrong setting is not',
+      [
+        ['user', 'n1', 10, 10, 14],
+        ['user', 'n1', 10, 10, 13],
+      ],
+      { action: 'ask' },
+      { devices: 16_384 },
+    ],
   ])('%s', (_, earlier, expected, more) => {
     expect(after(earlier, more)).toMatchObject(expected);
   });
@@ -173,14 +236,15 @@ describe('after a failed generation', () => {
       after([['leftover', 'n1', 5, 5]]),
       after([['leftover', 'n1', 5, 5], ['leftover', 'n1', 5, 5]]),
       after([['node', 'n1', 5, 5]]),
+      after([['node', 'n1', 0, 5]]),
     ].map((decision) => ('pauseMs' in decision ? decision.pauseMs : undefined)); // prettier-ignore
-    expect(pauses).toEqual([5_000, 10_000, 20_000, 1_000]);
+    expect(pauses).toEqual([5_000, 10_000, 20_000, 1_000, 0]);
   });
 
   it('what was a day ago counts no more against a node', () => {
     const [first, second] = history([['hang', 'n2', 0, 5], ['hang', 'n2', 5, 10]]); // prettier-ignore
     const { cause, culprit, why, ...ended } = { ...second!, at: 25 * 60 * MINUTE };
-    const limits = { maxFailures: 20, globalBatch: 1, spares: 1 };
+    const limits = { limits: failureLimits({}, 16), globalBatch: 1, spares: 1 };
     expect(decide({ cause, nodes: [culprit!], why }, ended, [first!], limits)).toMatchObject({ action: 'retry' });
   });
 });

@@ -45,7 +45,7 @@ describe('a good run file', () => {
       cluster: { pool: 'default', spares: 0, sharedStorage: 'auto' },
       parallel: { tp: 1, pp: 2, cp: 1, ep: 1 },
       train: { microBatch: 1, keepCheckpoints: 2, replicas: 1, extraArgs: {} },
-      recovery: { maxFailures: 20, lease: '30m' },
+      recovery: { limits: {}, lease: '30m' },
       sizes: { layers: 4, hidden: 64 },
     });
   });
@@ -173,6 +173,22 @@ describe('a bad run file is answered with every bad field', () => {
     ['a lease without end', changed({ recovery: { lease: '99999d' } }), ['recovery.lease']],
     ['a lease that a restart outlasts', changed({ recovery: { lease: '15s' } }), ['recovery.lease']],
     ['a duration without a unit', changed({ recovery: { lease: '30' } }), ['recovery.lease']],
+    [
+      'limits of no cause, below none, and of nodes where no node is to blame',
+      changed({ recovery: { limits: { cosmic: {}, hang: { aDay: -1 }, network: { aNode: 0 }, user: { aNode: 2 } } } }),
+      [
+        'recovery.limits.user.aNode',
+        'recovery.limits.network.aNode',
+        'recovery.limits.hang.aDay',
+        'recovery.limits.cosmic',
+      ],
+    ],
+    ['a node that is to be tried out among others', changed({ 'cluster/soak': 'n07' }), ['cluster.soak']],
+    [
+      'a node that is to be tried out for a moment',
+      changed({ 'cluster/soak': 'n07', 'cluster/nodes': 1, 'parallel/pp': 1 }),
+      ['cluster.soak'],
+    ],
     [
       'five mistakes',
       changed({ 'model/preset': 'x', 'dataset/source': 'x', 'cluster/nodes': -1, 'train/iterations': 'many', more: 1 }),

@@ -1,67 +1,21 @@
 /** One gang by itself: what it believes of what nodes report, and how it ends when something goes wrong. */
 import { heartbeat, sleep } from '@temporalio/activity';
 import type { WorkflowFailedError } from '@temporalio/client';
-import { type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type {
   LaunchTrainingInput,
   NodeActivities,
-  NodeInfo,
   ReplicateCheckpointInput,
   StopTrainingInput,
   WatchResult,
   WatchTrainingInput,
 } from '../../workflows/contract.js';
 import type { CheckpointReplicated, TrainingProgress } from '../../workflows/messages.js';
-import type { GenerationInput, GenerationResult } from '../../workflows/generation-progress.js';
 import { pause } from '../../activities/process.js';
-import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { startFakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { infos, launched, longTraining, result, start, TOKEN } from '../support/one-gang.js';
 import { until } from '../support/until.js';
-
-const TOKEN = 7;
-
-/** A gang of two stages, each node writing its own shard; the spare copies the first, node 0 the second. */
-const start = (cluster: FakeCluster, [a, b, spare]: NodeInfo[], changes: Partial<GenerationInput> = {}) => {
-  const peer = ({ name }: NodeInfo) => ({ name, url: `http://${name}` });
-  const input: GenerationInput = {
-    ...{ run: 'run', series: 's', generation: 1, token: TOKEN, devices: 1, masterPort: 6000 },
-    ...{ nodes: [a!, b!], spares: spare ? [spare] : [], script: ['pretrain_gpt.py'] },
-    ...{ writes: [['mp_rank_00_000'], ['mp_rank_00_001']], startedFrom: 0, target: 20, keepCheckpoints: 2 },
-    copies: {
-      [a!.name]: [{ shard: 'mp_rank_00_001', from: peer(b!) }],
-      ...(spare && { [spare.name]: [{ shard: 'mp_rank_00_000', from: peer(a!) }] }),
-    },
-    timing: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '4s', stopGrace: '1s' },
-    ...changes,
-  };
-  return cluster.client.workflow.start('trainGeneration', {
-    ...{ workflowId: `gen-${cluster.pool}`, taskQueue: cluster.taskQueue },
-    args: [input],
-  });
-};
-
-const result = (handle: WorkflowHandle) => handle.result() as Promise<GenerationResult>;
-const infos = (nodes: FakeNode[]): NodeInfo[] => nodes.map(({ info }) => info);
-const launched = (...nodes: FakeNode[]) =>
-  until(() => nodes.every(({ calls }) => calls.includes('watchTraining') && calls.includes('replicateCheckpoint')));
-
-/** Training that ends, well, when the test says so; copiers that end when all is copied, which is never here. */
-function longTraining() {
-  let isOver = false;
-  const over = async () => {
-    for (; !isOver; await sleep(50)) heartbeat();
-  };
-  const watchTraining = async () => {
-    await over();
-    return { exitCode: 0, verdict: { outcome: 'finished' as const, lastSaved: 20 } };
-  };
-  const replicateCheckpoint = async ({ until: iteration }: ReplicateCheckpointInput) => {
-    await over();
-    return { iteration };
-  };
-  return { activities: { watchTraining, replicateCheckpoint }, end: () => void (isOver = true) };
-}
 
 it.concurrent('believes only what carries its own token', async (test) => {
   const cluster = await startFakeCluster(test);

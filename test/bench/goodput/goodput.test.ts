@@ -1,13 +1,14 @@
 /** The simulation holds itself to account, and to the formula where there is one. */
 import { describe, expect, it } from 'vitest';
 import { blame } from '../../../workflows/failure-cause.js';
+import { failureLimits } from '../../../workflows/failure-limits.js';
 import { youngInterval } from '../../../workflows/save-interval.js';
 import { defaults, startSeconds } from './assumptions.js';
 import { membersOf } from './evidence.js';
 import { FAULT_KINDS, PROFILES, type FaultProfile } from './faults.js';
 import { progressAfter } from './saves.js';
 import { mtbfOf, ratioOf, type Scenario } from './scenario.js';
-import { inProportion, scenarioOf, type Wanted } from './scenarios.js';
+import { asIfSmall, scenarioOf, type Wanted } from './scenarios.js';
 import { silences } from './silence.js';
 import { simulate } from './simulate.js';
 import { meanOf } from './study.js';
@@ -55,9 +56,7 @@ describe('a simulated run', () => {
   });
 
   it('is never worse with more spares, but for noise', () => {
-    const at = [0, 1, 2, 4, 8].map((spares) =>
-      meanOf(inProportion(scenario({ nodes: 63, profile: 'ant', spares })), 6),
-    );
+    const at = [0, 1, 2, 4, 8].map((spares) => meanOf(scenario({ nodes: 63, profile: 'ant', spares }), 6));
     for (const [index, less] of at.slice(0, -1).entries()) {
       const more = at[index + 1]!;
       expect(more.ratio).toBeGreaterThan(less.ratio - 2 * (less.error + more.error) - 0.002);
@@ -71,10 +70,10 @@ describe('a simulated run', () => {
     expect(ended(1)['no complete checkpoint']).toBeUndefined();
   });
 
-  it('ends where recovery.maxFailures is spent, and not where it is large', () => {
+  it('ends where the limits of a few devices are spent, and not with those that suit as many as it has', () => {
     const large = scenario({ nodes: 600, profile: 'llama3' });
-    expect(simulate(large).ended['recovery.maxFailures']).toBeGreaterThan(0);
-    expect(simulate({ ...large, maxFailures: 10_000 }).ended['recovery.maxFailures']).toBeUndefined();
+    expect(simulate(asIfSmall(large)).ended['recovery.maxFailures']).toBeGreaterThan(0);
+    expect(simulate(large).ended['recovery.maxFailures']).toBeUndefined();
   });
 });
 
@@ -99,7 +98,8 @@ describe('where only a process dies and a restart takes a fixed time', () => {
   });
 
   const onlyProcesses = (one: Scenario): Scenario => ({
-    ...inProportion(one),
+    ...one,
+    limits: failureLimits({ maxFailures: 10_000 }, 1),
     replicas: 0,
     spares: 0,
     profile: { ...one.profile, kinds: FAULT_KINDS.filter(({ name }) => name === 'software bug') },

@@ -4,7 +4,7 @@
  *
  *     --nodes 128 --devices 8 --profile llama3|ant|sick     one scenario instead of the table of sizes
  *     --spares 4 --replicas 1 --interval 1800 --days 54     the interval in seconds of training; Daly's where absent
- *     --max-failures 20 --budgets 1                          of recovery; budgets 2 allows twice the failures a day
+ *     --max-failures 20                                      of recovery; what suits the devices where absent
  *     --seeds 4                                              simulated runs a figure
  *     --save 60 --repair 24 …                                any assumption, by its name in the table
  *     --json                                                 the last line on stdout is one JSON object
@@ -12,7 +12,7 @@
 import { parseArgs } from 'node:util';
 import { ASSUMPTIONS, defaults, type Assumptions } from './assumptions.js';
 import type { Scenario } from './scenario.js';
-import { inProportion, SIZES, scenarioOf, type Wanted } from './scenarios.js';
+import { asIfSmall, SIZES, scenarioOf, type Wanted } from './scenarios.js';
 import { meanOf, sensitivities, tryIntervals, type Mean } from './study.js';
 import * as table from './tables.js';
 
@@ -28,7 +28,6 @@ const { values } = parseArgs({
     interval: { type: 'string' },
     days: { type: 'string' },
     'max-failures': { type: 'string' },
-    budgets: { type: 'string' },
     seeds: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -48,12 +47,17 @@ function assumptions(): Assumptions {
   return { ...defaults(), ...Object.fromEntries(given) };
 }
 
+const recovery = (): Wanted['recovery'] => {
+  const maxFailures = number('max-failures');
+  return maxFailures === undefined ? undefined : { maxFailures };
+};
+
 /** What was asked for, over this size. */
 function wanted(size: Wanted): Wanted {
   const asked = {
     ...{ devices: number('devices'), spares: number('spares'), replicas: number('replicas') },
-    ...{ interval: number('interval'), days: number('days'), budgets: number('budgets') },
-    ...{ maxFailures: number('max-failures'), profile: options['profile'] },
+    ...{ interval: number('interval'), days: number('days') },
+    ...{ recovery: recovery(), profile: options['profile'] },
   };
   const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
   return { ...size, ...given, assumptions: assumptions() };
@@ -77,8 +81,8 @@ function goodput(): void {
   }
   say(table.published());
   const largest = rows.toSorted((a, b) => b.mean.failures - a.mean.failures)[0]!;
-  const proportional = meanOf(inProportion(largest.scenario), seedsFor(largest.scenario));
-  say(table.limits(largest, proportional));
+  const small = meanOf(asIfSmall(largest.scenario), seedsFor(largest.scenario));
+  say(table.limits(largest, small));
 
   const base = scenarioOf(wanted(one === undefined ? { nodes: 128, profile: 'ant' } : { nodes: one }));
   const seeds = seedsFor(base);
@@ -99,7 +103,7 @@ function goodput(): void {
   say(
     JSON.stringify({
       sizes: rows.map(({ scenario, mean }) => ({ ...nameOf(scenario), ...mean })),
-      ...{ inProportion: { ...nameOf(largest.scenario), ...proportional } },
+      ...{ asIfSmall: { ...nameOf(largest.scenario), ...small } },
       base: nameOf(base),
       interval: { young: saves.young, daly: saves.daly, simulated: saves.best.interval },
       ...{ spares, replicas, sensitivity: moved },

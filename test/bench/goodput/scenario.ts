@@ -1,5 +1,6 @@
 /** What is simulated, and what comes of it. */
 import type { Cause } from '../../../workflows/failure-cause.js';
+import type { FailureLimits } from '../../../workflows/failure-limits.js';
 import { dalyInterval, mtbfSeconds } from '../../../workflows/save-interval.js';
 import type { Parallel } from '../../../workflows/topology.js';
 import type { Assumptions } from './assumptions.js';
@@ -19,9 +20,7 @@ export interface Scenario {
   interval: number;
   days: number;
   seed: number;
-  maxFailures: number;
-  /** How much of its daily budgets a run has: with 2, twice as many failures a day. */
-  budgets: number;
+  limits: FailureLimits;
   assumptions: Assumptions;
 }
 

@@ -1,4 +1,5 @@
 /** The scenarios of the default table, and how others are made from options. */
+import { failureLimits } from '../../../workflows/failure-limits.js';
 import { defaults, type Assumptions } from './assumptions.js';
 import { PROFILES } from './faults.js';
 import { dalyOf, type Scenario } from './scenario.js';
@@ -22,13 +23,9 @@ export interface Wanted {
   replicas?: number;
   interval?: number;
   days?: number;
-  maxFailures?: number;
-  budgets?: number;
+  recovery?: Parameters<typeof failureLimits>[0];
   assumptions?: Assumptions;
 }
-
-/** `recovery.maxFailures` where a run file does not say. */
-const MAX_FAILURES = 20;
 
 export function scenarioOf(wanted: Wanted): Scenario {
   const { nodes, devices = 8, days = 54, assumptions = defaults() } = wanted;
@@ -44,8 +41,7 @@ export function scenarioOf(wanted: Wanted): Scenario {
     parallel: layoutOf(nodes, devices),
     interval: wanted.interval ?? dalyOf(base),
     seed: 1,
-    maxFailures: wanted.maxFailures ?? MAX_FAILURES,
-    budgets: wanted.budgets ?? 1,
+    limits: failureLimits(wanted.recovery ?? {}, nodes * devices),
   };
 }
 
@@ -58,9 +54,5 @@ export const SIZES: Wanted[] = [
   ...[16, 63].map((nodes) => ({ nodes, profile: 'sick' })),
 ];
 
-/** Where a run is allowed more failures the more devices it has. */
-export const inProportion = (scenario: Scenario): Scenario => ({
-  ...scenario,
-  maxFailures: 10_000,
-  budgets: Math.max(1, (scenario.nodes * scenario.devices) / 1024),
-});
+/** With the limits that suit a few devices, whatever it has. */
+export const asIfSmall = (scenario: Scenario): Scenario => ({ ...scenario, limits: failureLimits({}, 1) });

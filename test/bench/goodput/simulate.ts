@@ -23,7 +23,7 @@ const DAY = 86_400;
 const KEEP = 2;
 
 export function simulate(scenario: Scenario): Outcome {
-  const { nodes, devices, spares, extra, replicas, parallel, profile, assumptions, budgets, maxFailures } = scenario;
+  const { nodes, devices, spares, extra, replicas, parallel, profile, assumptions, limits } = scenario;
   const { step, save, copy } = assumptions;
   const every = Math.max(1, Math.round(scenario.interval / step));
   const start = startSeconds(assumptions, nodes * devices);
@@ -182,13 +182,12 @@ export function simulate(scenario: Scenario): Outcome {
     wait(clock.now + half, 'decision');
     if (clock.isOver()) return;
     const ended = {
-      ...{ generation: generations, startedFrom, at: clock.now * 1000 * budgets },
+      ...{ generation: generations, startedFrom, at: clock.now * 1000 },
       ...{ endedAt: progress?.replicated ?? startedFrom, iteration: progress?.iteration ?? startedFrom },
     };
     const gang = members.map((name) => ({ name, address: name }));
     const seen = blame(membersOf(members, struck), { startedFrom, target: Infinity }, gang);
-    const limits = { maxFailures, globalBatch: 1, spares: crew.spares.length };
-    const decision = decide(seen, ended, history, limits);
+    const decision = decide(seen, ended, history, { limits, globalBatch: 1, spares: crew.spares.length });
     const { cause, culprit, why } = decision;
     history.push({ ...ended, cause, why, ...(culprit !== undefined && { culprit }) });
     outcome.failures[cause] = (outcome.failures[cause] ?? 0) + 1;
@@ -216,5 +215,5 @@ const limitOf = (why: string): string =>
   /recovery\.maxFailures/.test(why)
     ? 'recovery.maxFailures'
     : /in a row/.test(why)
-      ? 'no newer checkpoint, 3 times in a row'
+      ? 'no newer checkpoint, several times in a row'
       : 'failures of one cause in a day';

@@ -52,12 +52,12 @@ const reasons = ({ ended }: Mean): string =>
     .map(([why, count]) => `${count.toFixed(1)} ${why}`)
     .join('; ') || 'none';
 
-export function limits({ scenario, mean }: { scenario: Scenario; mean: Mean }, proportional: Mean): string {
-  const { nodes, devices, days, maxFailures, budgets } = scenario;
+export function limits({ scenario, mean }: { scenario: Scenario; mean: Mean }, small: Mean): string {
+  const { nodes, devices, days, limits: own } = scenario;
   return [
     `\nLimits of recovery, ${nodes} x ${devices} devices over ${days} days; a run that ends is started again by a person, with a clean record:`,
-    `  maxFailures ${maxFailures}, daily budgets x ${budgets}: effective ${percent(mean.ratio)}, runs ended: ${reasons(mean)}`,
-    `  without maxFailures, budgets in proportion (x devices / 1,024): effective ${percent(proportional.ratio)}, runs ended: ${reasons(proportional)}`,
+    `  as they are (${own.maxFailures} in all, ${own.withoutProgress} in a row without a newer checkpoint, ${own.causes.hardware.aDay} of hardware a day): effective ${percent(mean.ratio)}, runs ended: ${reasons(mean)}`,
+    `  as for a few devices (20, 3, 12): effective ${percent(small.ratio)}, runs ended: ${reasons(small)}`,
   ].join('\n');
 }
 
