@@ -4,6 +4,8 @@ import { milliseconds } from './duration.js';
 
 /** How many other nodes are asked about one. */
 const WITNESSES = 5;
+/** Nodes at a time: a workflow may have 2,000 activities open, and a task that schedules more never ends. */
+const LOOKED_AT = 200;
 
 /**
  * What others see of a node. `unknown` when they do not answer themselves: then it is the server, or the way to it,
@@ -25,7 +27,9 @@ export async function lookAt(node: NodeInfo, all: NodeInfo[]): Promise<'up' | 'g
 
 /** Members that no other node reaches, though the server may; none where that holds for all, and nobody can tell who is cut off. */
 export async function cutOff(members: NodeInfo[], all: NodeInfo[]): Promise<string[]> {
-  const states = await Promise.all(members.map((node) => lookAt(node, all)));
+  const states: Awaited<ReturnType<typeof lookAt>>[] = [];
+  for (let first = 0; first < members.length; first += LOOKED_AT)
+    states.push(...(await Promise.all(members.slice(first, first + LOOKED_AT).map((node) => lookAt(node, all)))));
   const gone = members.filter((_, index) => states[index] === 'gone').map(({ name }) => name);
   return gone.length === members.length ? [] : gone;
 }

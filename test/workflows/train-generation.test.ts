@@ -309,6 +309,50 @@ it.concurrent('stops every member when one does not start, and says which', asyn
   expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
 });
 
+it.concurrent(
+  'goes on watching those whose ranks it stops, and cancels only who does not end with them',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const stopped = new Set<string>();
+    const member = (node: string, ends: boolean): Partial<NodeActivities> => ({
+      watchTraining: async () => {
+        for (; !(ends && stopped.has(node)); await sleep(50)) heartbeat();
+        throw ApplicationFailure.nonRetryable('ended with the ranks', 'CommandFailed');
+      },
+      stopTraining: async () => {
+        stopped.add(node);
+        await pause(1_000);
+        return { node, confirmed: true, logPath: '/log' };
+      },
+    });
+    const crash = {
+      watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
+    };
+    const nodes = [
+      await cluster.node('a', { ...member('a', true), ...crash }),
+      await cluster.node('b', member('b', true)),
+    ];
+    nodes.push(await cluster.node('c', member('c', false)));
+    const [, b, c] = infos(nodes);
+    const handle = await start(cluster, infos(nodes).slice(0, 2), {
+      ...{ nodes: infos(nodes), writes: [[], [], []], copies: {} },
+    });
+    expect(await result(handle)).toMatchObject({ outcome: 'failed' });
+    const events = (await handle.fetchHistory()).events!;
+    const of = (id: unknown) =>
+      events.find(({ eventId }) => String(eventId) === String(id))!.activityTaskScheduledEventAttributes!;
+    const watchOf =
+      ({ name }: NodeInfo) =>
+      (id: unknown) =>
+        of(id).taskQueue!.name === `node-${name}` && of(id).activityType!.name === 'watchTraining';
+    const cancels = events.flatMap((event) => event.activityTaskCancelRequestedEventAttributes?.scheduledEventId ?? []);
+    const failures = events.flatMap((event) => event.activityTaskFailedEventAttributes?.scheduledEventId ?? []);
+    expect(cancels.filter(watchOf(b!))).toHaveLength(0);
+    expect(failures.filter(watchOf(b!))).toHaveLength(1);
+    expect(cancels.filter(watchOf(c!))).toHaveLength(1);
+  },
+);
+
 it.concurrent('waits out the lease when no member confirms that it has stopped', async (test) => {
   const cluster = await startFakeCluster(test);
   const crash = {
