@@ -4,6 +4,7 @@ import type { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type {
+  NodeInfo,
   LaunchTrainingInput,
   NodeActivities,
   ReplicateCheckpointInput,
