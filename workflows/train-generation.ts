@@ -182,9 +182,13 @@ async function stopEach(
   return unconfirmed;
 }
 
+/** A worker that the server reaches, though no other node does, says within this time that it stops its ranks. */
+const STOPS_WITHIN = '1 second';
+
 /** Throws when the others have looked and nobody reaches the node; else never ends. */
 async function unlessGone(node: string, look: Promise<string> = Promise.resolve('unknown')): Promise<never> {
   if ((await look) !== 'gone') return new Promise<never>(() => undefined);
+  await sleep(STOPS_WITHIN);
   const failure = ApplicationFailure.create({
     ...{ type: 'NodeLost', nonRetryable: true, message: `${node} did not answer: no other node reaches it` },
     details: [{ node }],
