@@ -12,6 +12,7 @@ import type { NodeDeps } from './node-deps.js';
 import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { isProven } from './proof.js';
+import { mayExportTo } from './source-roots.js';
 import { seesProbe } from './storage-probe.js';
 import { step } from './step.js';
 import { createToolVersions, type ToolVersions } from './tool-versions.js';
@@ -32,6 +33,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
       ? [`${deps.devices} devices, ${input.devices} wanted: correct cluster.devicesPerNode or PRETRAIN_DEVICES`]
       : []),
     ...(await missingEntryPoints(deps, input)),
+    ...(input.exportTo === undefined ? [] : await mayExportTo(deps, input.exportTo)),
   ];
   const programs = await fingerprint(deps.mindspeedDir).catch((error: unknown) => void problems.push(reasonOf(error)));
   if (programs && deps.checkout && deps.checkout !== programs) problems.push(notApproved(deps, programs));

@@ -15,6 +15,7 @@ import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { tensorsIn } from './safetensors.js';
 import { run } from './shell.js';
+import { mayExportTo } from './source-roots.js';
 import { step } from './step.js';
 import { pullArtifact } from './transfer.js';
 import { uploadModel } from './upload-model.js';
@@ -33,6 +34,9 @@ export const createExportCheckpoint =
     const options = { node, name: `export iteration ${input.iteration} of ${input.series}`, details: () => progress };
     return step(options, (signal) =>
       exclusive(join(dataDir, input.dir), async () => {
+        const [refused] = input.to === undefined ? [] : await mayExportTo(deps, input.to);
+        if (refused !== undefined)
+          throw failure('EnvCheckFailed', refused, { nonRetryable: true, details: { node, to: input.to } });
         const task: Task = { deps, input, signal, tell: (done) => (progress = done) };
         const note = (await madeBefore(task)) ?? (await make(task));
         const path = confined(dataDir, input.dir);

@@ -24,6 +24,8 @@ export interface NodeDeps {
   env: Record<string, string>;
   /** Directories beside `<data>` that `file://` sources of run files may name. */
   sourceRoots?: string[];
+  /** Directories that `export.to` of run files may name. */
+  exportRoots?: string[];
   /** Base URL of a Hugging Face hub or mirror of it (`HF_ENDPOINT`). */
   hfEndpoint?: string;
   /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */

@@ -45,6 +45,11 @@ const nodeConfig = z
       .string('absolute paths')
       .regex(/^\/[^:]*(:\/[^:]*)*$/, 'absolute paths with ":" between them')
       .optional(),
+    /** Directories that exports may be written below, likewise; without it none. */
+    exports: z
+      .string('absolute paths')
+      .regex(/^\/[^:]*(:\/[^:]*)*$/, 'absolute paths with ":" between them')
+      .optional(),
     hfEndpoint: z.url().optional(),
     hfToken: z.string('expected a text').optional(),
     modelscopeEndpoint: z.url().optional(),
@@ -77,6 +82,7 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   python: 'PRETRAIN_PYTHON',
   root: 'PRETRAIN_HOST_ROOT',
   sources: 'PRETRAIN_SOURCES',
+  exports: 'PRETRAIN_EXPORTS',
   hfEndpoint: 'HF_ENDPOINT',
   hfToken: 'HF_TOKEN',
   modelscopeEndpoint: 'MODELSCOPE_ENDPOINT',

@@ -43,6 +43,7 @@ export async function runNode(): Promise<void> {
       root: config.root,
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.sources && { sourceRoots: config.sources.split(':') }),
+      ...(config.exports && { exportRoots: config.exports.split(':') }),
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
       ...(config.modelscopeEndpoint && { modelscopeEndpoint: config.modelscopeEndpoint }),

@@ -27,6 +27,7 @@ export async function checkNodes(
   const input = {
     ...{ run, diskBytes: diskNeed(spec), devices: spec.cluster.devicesPerNode, nodes: spec.cluster.nodes },
     ...{ first: nodes[0]!.name, artifacts },
+    ...(spec.export?.to !== undefined && { exportTo: spec.export.to }),
     release: spec.mindspeed.release,
     hcclPort: Number(launchEnvironment(spec)['HCCL_IF_BASE_PORT'] ?? 60_000),
   };

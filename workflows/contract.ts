@@ -66,6 +66,8 @@ export interface CheckNodeInput {
   first: string;
   /** What the run has brought here before: is it here, as it was? */
   artifacts: Artifact[];
+  /** Where the trained model is to go from whichever node exports it. */
+  exportTo?: string;
 }
 
 /** One thing that is wrong with a node. Errors stop a run before it starts, warnings do not. */

@@ -47,6 +47,20 @@ describe('a node that is fit', () => {
   });
 });
 
+describe('where the trained model is to go', () => {
+  it('is looked at before anything is trained', async () => {
+    const exportRoots = [await tempDir()];
+    const deps = await fitNode('n1', { exportRoots });
+    const place = `file://${exportRoots[0]}/new/model`;
+    expect(await check(deps, { exportTo: place })).toMatchObject({ name: 'n1' });
+    expect(await check(deps, { exportTo: 's3://bucket/model' })).toMatchObject({ name: 'n1' });
+    const refused =
+      /n1: not fit to train: export\.to file:\/\/\/etc\/model is not under .* PRETRAIN_EXPORTS of n1 names/;
+    await expect(check(deps, { exportTo: 'file:///etc/model' })).rejects.toThrow(refused);
+    await expect(check(await fitNode(), { exportTo: place })).rejects.toThrow('not under any directory');
+  });
+});
+
 describe('the fingerprint', () => {
   let deps: NodeDeps;
   const print = async () => (await check(deps)).fingerprint;

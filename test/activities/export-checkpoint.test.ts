@@ -1,6 +1,6 @@
 /** A checkpoint becomes a model that others can load, or nothing at all. */
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, symlink, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import S3rver from 's3rver';
@@ -147,8 +147,9 @@ describe('an export that is to go elsewhere', () => {
   });
 
   it('is in a directory, byte by byte, the digests last; what is wrong there is written again', async () => {
-    const deps = await exporter('n1', BOTH);
-    const to = join(await tempDir(), 'models/mine');
+    const root = await tempDir();
+    const deps = { ...(await exporter('n1', BOTH)), exportRoots: [root] };
+    const to = join(root, 'models/mine');
     const what = await input(deps, { to: `file://${to}` });
     expect(await exporting(deps, what)).toMatchObject({ to: what.to });
     const names = await readdir(to);
@@ -165,6 +166,19 @@ describe('an export that is to go elsewhere', () => {
     expect(await readFile(join(to, 'joined.txt'), 'utf8')).toBe(`${FIRST};${SECOND};`);
     expect(await readdir(to)).toHaveLength(5);
     expect(await calls(deps)).toBe(1);
+  });
+
+  it('is refused before anything is made where the node names no such directory, wherever links lead', async () => {
+    const [root, elsewhere] = [await tempDir(), await tempDir()];
+    await symlink(elsewhere, join(root, 'link'));
+    const deps = { ...(await exporter('n1', BOTH)), exportRoots: [root] };
+    for (const place of [join(elsewhere, 'mine'), join(root, 'link/mine'), `${root}x`, '/etc/mine', deps.dataDir])
+      await expect(exporting(deps, await input(deps, { to: `file://${place}` }))).rejects.toMatchObject({
+        ...{ type: 'EnvCheckFailed', nonRetryable: true },
+        message: expect.stringContaining('PRETRAIN_EXPORTS of n1') as string,
+      });
+    await expect(calls(deps)).rejects.toThrow('ENOENT');
+    expect(await readdir(elsewhere)).toEqual([]);
   });
 
   it('is in a bucket, in parts where a file is large, and read back from there', async () => {

@@ -57,7 +57,12 @@ export async function startCluster(
     }
   }
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
-  const env = { REFERENCE_STEP_SECONDS: String(stepSeconds), REFERENCE_PG_TIMEOUT_SECONDS: '60', ...more.env };
+  const env = {
+    REFERENCE_STEP_SECONDS: String(stepSeconds),
+    REFERENCE_PG_TIMEOUT_SECONDS: '60',
+    PRETRAIN_EXPORTS: dir,
+    ...more.env,
+  };
   const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ...more, env }).catch(async (error: unknown) => {
     await hub.close();
     throw error;
