@@ -13,8 +13,15 @@ import { lossesOf, startCluster, until, type Cluster } from './cluster.js';
 const MINUTES = 60_000;
 let cluster: Cluster;
 
+/** What workers are given to keep for themselves. */
+const SECRETS = {
+  HF_TOKEN: 'hf_planted0secret1token',
+  MODELSCOPE_API_TOKEN: 'ms-planted0secret2token',
+  AWS_SECRET_ACCESS_KEY: 'planted0secret3key',
+};
+
 beforeAll(async () => {
-  cluster = await startCluster(0.25);
+  cluster = await startCluster(0.25, { env: SECRETS });
 }, 3 * MINUTES);
 afterAll(() => cluster?.close(), MINUTES);
 
@@ -87,6 +94,22 @@ describe('a run started from the CLI', () => {
     },
     3 * MINUTES,
   );
+});
+
+it('keeps the secrets of its workers out of histories, logs, reports and all that a run writes', async () => {
+  const secrets = Object.values(SECRETS).map((secret) => Buffer.from(secret));
+  const files = (await readdir(cluster.dir, { recursive: true, withFileTypes: true })).filter((one) => one.isFile());
+  const paths = files.map(({ parentPath, name }) => join(parentPath, name));
+  // The server's database has the histories; a report, a command of a launch and a worker's log are looked at as well.
+  for (const part of ['temporal.db', 'plain.html', 'command.json', '.log'])
+    expect(paths.filter((path) => path.endsWith(part))).not.toEqual([]);
+  const telling = [];
+  for (const path of paths) {
+    // What is being replaced may be gone by now.
+    const bytes = await readFile(path).catch(() => Buffer.alloc(0));
+    if (secrets.some((secret) => bytes.includes(secret))) telling.push(path);
+  }
+  expect(telling).toEqual([]);
 });
 
 /** What was exported is whole, and of the shape that was trained. */

@@ -1,0 +1,28 @@
+/** What a node worker is told, what it refuses, and what of it its commands get. */
+import { expect, test } from 'vitest';
+import { commandEnvironment, readNodeConfig } from '../../workers/config.js';
+
+const settings = { PRETRAIN_NODE: 'n1', PRETRAIN_DATA: '/data', PRETRAIN_ADDRESS: '127.0.0.1' };
+
+test('commands get the variables of their tools, and nothing that only the worker is to know', () => {
+  const tools = { PATH: '/bin', LD_LIBRARY_PATH: '/lib', ASCEND_HOME_PATH: '/cann', HCCL_CONNECT_TIMEOUT: '1800' };
+  const worker = {
+    ...{ HF_TOKEN: 'x', MODELSCOPE_API_TOKEN: 'x', AWS_SECRET_ACCESS_KEY: 'x', AWS_SESSION_TOKEN: 'x' },
+    ...{ TEMPORAL_API_KEY: 'x', TEMPORAL_TLS_CLIENT_KEY_DATA: 'x', PRETRAIN_TLS_KEY: '/key', GITHUB_TOKEN: 'x' },
+  };
+  const given = commandEnvironment(readNodeConfig(settings), { ...tools, ...worker, ...settings });
+  expect(given).toMatchObject(tools);
+  expect(Object.keys(given).filter((name) => name in worker || name in settings)).toEqual([]);
+});
+
+test.each([
+  ['PRETRAIN_SOURCES', 'data/raw', 'absolute paths with ":" between them'],
+  ['PRETRAIN_EXPORTS', '/models:out', 'absolute paths with ":" between them'],
+  ['PRETRAIN_CHECKOUT', 'abc', '64 hexadecimal digits'],
+  ['PRETRAIN_DATA', 'data', 'an absolute path'],
+  ['PRETRAIN_NODE', '../n1', 'letters, digits'],
+])('a wrong %s is named, with what was expected', (name, value, expected) => {
+  const read = () => readNodeConfig({ ...settings, [name]: value });
+  expect(read).toThrow(`${name}: ${expected}`);
+  expect(read).toThrow(`got ${JSON.stringify(value)}`);
+});
