@@ -395,10 +395,11 @@ it.concurrent(
     await first.terminate();
     const second = await start(cluster, 'run', cluster.runFile());
     const inTheWay = 'of an earlier run, which is still ending';
-    await until(async () => (await second.query<string>('status')).includes(inTheWay), 40);
+    await until(async () => (await second.query<string>('status')).includes(inTheWay), 80);
     mayStop = true;
     expect(await result(second)).toMatchObject({ iteration: 20 });
   },
+  120_000,
 );
 
 it.concurrent('a report that cannot be written does not make a run fail', async (test) => {
