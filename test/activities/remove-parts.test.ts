@@ -43,7 +43,7 @@ async function make(node: NodeDeps): Promise<string> {
 
 async function node(): Promise<NodeDeps> {
   const tokenizer = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
-  const deps = await testNode('n1', { hfEndpoint: await hub() });
+  const deps = await testNode('n1', { hfEndpoint: await hub(), sourceRoots: [root] });
   const { listSource, fetchFiles } = createDataActivities(deps);
   const source = `file://${tokenizer}/tokenizer*`;
   const { resolved, files } = await run(listSource, { source });
@@ -84,7 +84,7 @@ async function fetched(deps: NodeDeps, ...keys: string[]): Promise<void> {
 }
 
 it('keeps its parts for as long as it is not whole', async () => {
-  const deps = await testNode('n1', { hfEndpoint: await hub() });
+  const deps = await testNode('n1', { hfEndpoint: await hub(), sourceRoots: [root] });
   const { removeParts } = createDataActivities(deps);
   await fetched(deps, 'k');
   expect(await run(removeParts, { dir: DIR })).toEqual({ bytes: 0 });
@@ -95,7 +95,7 @@ it('keeps its parts for as long as it is not whole', async () => {
 });
 
 it('leaves what another dataset is being made of', async () => {
-  const deps = await testNode('n1', { hfEndpoint: await hub() });
+  const deps = await testNode('n1', { hfEndpoint: await hub(), sourceRoots: [root] });
   const { removeParts } = createDataActivities(deps);
   await fetched(deps, 'k', 'other');
   await sealArtifact(deps.dataDir, DIR, ['prefix.bin']);
