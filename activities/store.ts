@@ -44,7 +44,11 @@ export async function removeUnused(dataDir: string): Promise<void> {
     throw error;
   });
   for (const name of names) {
-    const { nlink } = await stat(join(root, name));
+    // Nodes that share their storage remove the same.
+    const { nlink } = await stat(join(root, name)).catch((error: unknown) => {
+      if (isMissing(error)) return { nlink: 0 };
+      throw error;
+    });
     if (nlink === 1) await rm(join(root, name), { force: true });
   }
 }

@@ -69,6 +69,8 @@ async function stayPaused(run: Run): Promise<void> {
     pause = run.wishes.pause;
     if (pause.nodes === 'free' && crew.members.length > 0) {
       await crew.release();
+      // Others may train the series on them meanwhile.
+      run.empty.clear();
       note(run, 'the nodes are given back');
       continue;
     }

@@ -10,7 +10,10 @@ import type { Run } from './run-generation.js';
 const MANY_EVENTS = 1_000;
 
 /** What a run that continues is told beside its run file: plain JSON. */
-export type Kept = Pick<Run, 'state' | 'wishes' | 'passed' | 'untried' | 'lostSpares' | 'data' | 'complete'> & {
+export type Kept = Pick<
+  Run,
+  'state' | 'wishes' | 'passed' | 'untried' | 'lostSpares' | 'data' | 'complete' | 'beganAt'
+> & {
   empty: string[];
   crew: CrewKept;
 };
@@ -24,8 +27,20 @@ export function isToContinue({ isRefilling }: Run): boolean {
   return isLong && isFree;
 }
 
-export const keep = ({ state, wishes, passed, untried, lostSpares, data, complete, empty, crew }: Run): Kept => ({
+export const keep = ({
+  state,
+  wishes,
+  passed,
+  untried,
+  lostSpares,
+  data,
+  complete,
+  beganAt,
+  empty,
+  crew,
+}: Run): Kept => ({
   ...{ state, wishes, passed, lostSpares, complete, empty: [...empty], crew: crew.keep() },
   ...(untried && { untried }),
   ...(data && { data }),
+  ...(beganAt !== undefined && { beganAt }),
 });

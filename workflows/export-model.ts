@@ -1,13 +1,14 @@
 /** After training: the newest checkpoint in Hugging Face format, made on the node that holds the most of it. */
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
-import { newestComplete, type CompleteCheckpoint } from './checkpoints.js';
+import { newestComplete, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, type ExportedModel, type NodeInfo } from './contract.js';
 import { toHuggingFace } from './convert-command.js';
+import { lostNode } from './failure-chain.js';
 import { configOf, tensorsOf } from './hugging-face.js';
 import { onFirst } from './place.js';
 import { checkpointsDir } from './plan.js';
 import { bringTokenizer } from './prepare-data.js';
-import { listCheckpoints, listKeepers } from './restore.js';
+import { listKeepers } from './restore.js';
 import { note, show, type Run } from './run-generation.js';
 import { describeExport, enterPhase } from './status.js';
 import { allShards } from './topology.js';
@@ -19,8 +20,8 @@ export async function exportModel(run: Run): Promise<ExportedModel | undefined> 
   enterPhase(state, 'export', Date.now());
   show(run);
   const nodes = [...crew.members, ...crew.spares];
-  const checkpoint = await findNewest(run, nodes);
-  const exported = await onFirst(inOrder(nodes, checkpoint, await withExport(run, nodes, checkpoint)), (node) =>
+  const { checkpoint, there } = await findNewest(run, nodes);
+  const exported = await onFirst(inOrder(there, checkpoint, await withExport(run, there, checkpoint)), (node) =>
     exportOn(run, node, checkpoint),
   );
   state.exported = exported;
@@ -31,23 +32,33 @@ export async function exportModel(run: Run): Promise<ExportedModel | undefined> 
 const dirOf = ({ spec }: Run, { iteration }: CompleteCheckpoint): string =>
   `exports/${spec.series}/iter_${String(iteration).padStart(7, '0')}`;
 
-async function findNewest(run: Run, nodes: NodeInfo[]): Promise<CompleteCheckpoint> {
+interface Newest {
+  checkpoint: CompleteCheckpoint;
+  /** Nodes of the run that answer: training needs the others no more. */
+  there: NodeInfo[];
+}
+
+async function findNewest(run: Run, nodes: NodeInfo[]): Promise<Newest> {
   const { spec, state, crew } = run;
   const { parallel, cluster, recovery: timing } = spec;
   const shards = allShards(parallel, cluster.nodes * cluster.devicesPerNode);
   const dir = checkpointsDir(spec.series);
-  const own = await listCheckpoints(dir, nodes, timing);
-  const isNewest = (found: CompleteCheckpoint | undefined) => (found?.iteration ?? 0) >= state.replicated;
-  const found = newestComplete(own, shards);
-  if (found && isNewest(found)) return found;
+  const admitted = { run: workflowInfo().workflowId, series: spec.series };
+  const own = await listKeepers(dir, nodes, timing, admitted);
+  const there = nodes.filter(({ name }) => !own.silent.includes(name));
+  const newestOf = (listings: NodeListing[]): Newest[] => {
+    const checkpoint = newestComplete(listings, shards);
+    return checkpoint && checkpoint.iteration >= state.iteration ? [{ checkpoint, there }] : [];
+  };
+  const [here] = newestOf(own.listings);
+  if (here) return here;
   // A run that had nothing to train holds whatever nodes were free.
   const others = crew.keepers.filter(({ name }) => !nodes.some((node) => node.name === name));
-  const admitted = { run: workflowInfo().workflowId, series: spec.series };
   const { listings } = await listKeepers(dir, others, timing, admitted);
-  const everywhere = newestComplete([...own, ...listings], shards);
-  if (everywhere && isNewest(everywhere)) return everywhere;
+  const [everywhere] = newestOf([...own.listings, ...listings]);
+  if (everywhere) return everywhere;
   throw ApplicationFailure.nonRetryable(
-    `the checkpoint of iteration ${state.replicated} of series ${spec.series} is trained and cannot be exported: its shards are not all on nodes that answer. Bring them back and start the run again: it only exports`,
+    `the checkpoint of iteration ${state.iteration} of series ${spec.series} is trained and cannot be exported: its shards are not all on nodes that answer. Bring them back and start the run again: it only exports`,
     'NoCheckpoint',
   );
 }
@@ -56,8 +67,14 @@ async function findNewest(run: Run, nodes: NodeInfo[]): Promise<CompleteCheckpoi
 async function withExport(run: Run, nodes: NodeInfo[], checkpoint: CompleteCheckpoint): Promise<Set<string>> {
   const dir = dirOf(run, checkpoint);
   const found = await Promise.all(
-    nodes.map(async ({ name }) =>
-      (await onNode(name, run.spec.recovery).findArtifact({ dir })).artifact ? [name] : [],
+    nodes.map(({ name }) =>
+      onNode(name, run.spec.recovery)
+        .findArtifact({ dir })
+        .then(({ artifact }) => (artifact ? [name] : []))
+        .catch((error: unknown) => {
+          if (lostNode(error) === undefined) throw error;
+          return [];
+        }),
     ),
   );
   return new Set(found.flat());

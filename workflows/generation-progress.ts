@@ -193,7 +193,8 @@ export function followProgress(input: GenerationInput) {
   };
   const noteWhole = (): void => {
     const whole = inAll(expected.map((name) => done.get(name) ?? []));
-    complete = remembered([...complete, ...whole.map((iteration) => ({ iteration, copied: true }))], rule);
+    // A copier that starts again reports once more what it had done.
+    complete = remembered([...whole.map((iteration) => ({ iteration, copied: true })), ...complete], rule);
     for (const [name, own] of done) done.set(name, newerThan(own, Math.max(0, ...whole)));
   };
   setHandler(checkpointReplicated, ({ token, task, iteration, unremoved: left }) => {

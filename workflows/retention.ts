@@ -53,9 +53,13 @@ export const completeOf = (listings: NodeListing[], shards: string[], copies: nu
     copied: Object.values(held).every(({ from }) => from.length >= copies),
   }));
 
-/** All that a later decision needs of these; the list of a long training does not grow. */
+/** All that a later decision needs of these, each once; the list of a long training does not grow. */
 export function remembered(complete: Complete[], { keep }: KeepRule): Complete[] {
-  const newestFirst = [...complete].sort((a, b) => b.iteration - a.iteration);
+  const known = new Map<number, boolean>();
+  for (const { iteration, copied } of complete) known.set(iteration, copied || known.get(iteration) === true);
+  const newestFirst = [...known]
+    .map(([iteration, copied]) => ({ iteration, copied }))
+    .sort((a, b) => b.iteration - a.iteration);
   const copied = newestFirst.findIndex((one) => one.copied);
   return newestFirst.slice(0, Math.max(keep, copied + 1));
 }

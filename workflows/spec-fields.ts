@@ -53,7 +53,7 @@ const source = z.string().superRefine((value, context) => {
 const destination = z
   .string()
   .regex(
-    /^(s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s*?[{]+)?|file:\/\/\/[^\s*?[{]+)$/,
+    /^(s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s*?[{#]+)?|file:\/\/\/[^\s*?[{#]+)$/,
     'file:///directory or s3://bucket/prefix, without a pattern',
   )
   .refine((value) => !value.split('/').includes('..'), 'an address without ".."');

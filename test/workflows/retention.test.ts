@@ -88,6 +88,15 @@ describe('what is removed', () => {
     expect(expendable([100, 150, 200, 400, 450, 500, 600, 700, 750], kept)).toEqual([100, 150, 450, 500]);
   });
 
+  it('counts what is reported twice once, as of a copier that began again', () => {
+    const twice = [300, 300, 200, 300].map((iteration) => ({ iteration, copied: iteration === 300 }));
+    expect(remembered(twice, { keep: 2 })).toEqual([
+      { iteration: 300, copied: true },
+      { iteration: 200, copied: false },
+    ]);
+    expect(retention(remembered(twice, { keep: 2 }), { keep: 2 })).toMatchObject({ before: 300, keep: [200] });
+  });
+
   it('is decided alike from what is remembered of a long training', () => {
     const rule = { keep: 2 };
     const all = [...done(10, 20, 30), { iteration: 40, copied: false }, { iteration: 50, copied: false }];
