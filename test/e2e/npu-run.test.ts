@@ -85,9 +85,10 @@ describe('on machines with NPUs', () => {
       expect((failed as ApplicationFailure).message).toMatch(
         /^n3: not fit to train: device 5 reports 80E18402 \(64 rows of HBM are isolated\): level SeparateNPU.*; cordon the node, replace the device/,
       );
-      const { events } = await cluster.client.workflow.getHandle('sick').fetchHistory();
-      const activities = events!.flatMap(
-        (event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? [],
+      const ids = ['sick', 'sick/prepare-1'];
+      const histories = await Promise.all(ids.map((id) => cluster.client.workflow.getHandle(id).fetchHistory()));
+      const activities = histories.flatMap(({ events }) =>
+        events!.flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? []),
       );
       expect(activities).toContain('checkNode');
       expect(activities.filter((name) => /fetch|preprocess|launch|convert/.test(name))).toEqual([]);
