@@ -63,7 +63,12 @@ export async function keepEvidence(
     const handle = cluster.client.workflow.getHandle(run);
     const page = await handle.query<string>('status').catch((error: unknown) => String(error));
     await writeFile(join(dir, `${run}.status.txt`), page);
-    const ids = [run, ...evidence.generations.filter((g) => g.run === run).map((g) => `${run}/gen-${g.generation}`)];
+    const ids = [
+      run,
+      ...evidence.generations
+        .filter((g) => g.run === run)
+        .flatMap((g) => [`${run}/prepare-${g.generation}`, `${run}/gen-${g.generation}`]),
+    ];
     for (const id of ids) {
       const history = await cluster.client.workflow
         .getHandle(id)

@@ -38,10 +38,14 @@ export async function readHistories(client: Client, runs: string[], pool: string
   found.taskFailures.push(...taskFailuresIn(pool, (await eventsOf(client, pool)) ?? []));
   for (const run of runs) {
     const events = (await eventsOf(client, run)) ?? [];
-    found.restores.push(...restoresIn(run, events));
     found.taskFailures.push(...taskFailuresIn(run, events));
     found.taskFailures.push(...taskFailuresIn(`${run}/data`, (await eventsOf(client, `${run}/data`)) ?? []));
     for (let generation = 1; ; generation++) {
+      // A preparation that began again has the same id: the last one is what the launch followed on.
+      const before = `${run}/prepare-${generation}`;
+      const preparation = await eventsOf(client, before);
+      found.restores.push(...restoresIn(run, preparation ?? []));
+      found.taskFailures.push(...taskFailuresIn(before, preparation ?? []));
       const id = `${run}/gen-${generation}`;
       const own = await eventsOf(client, id);
       if (!own) break;
