@@ -385,7 +385,8 @@ it.concurrent(
         return { exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20 } };
       },
       stopTraining: async () => {
-        while (!mayStop) await sleep(50);
+        // A stop that says nothing is taken for one whose worker died, and is over with the lease.
+        while (!mayStop) await sleep(50).then(() => heartbeat());
         return { node, confirmed: true, logPath: '/log' };
       },
     });
