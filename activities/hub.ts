@@ -1,7 +1,8 @@
 /** The parts of the Hugging Face hub's HTTP interface that are needed to pin, list and fetch a repository. */
 import { z } from 'zod';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
-import { DownloadError, refusal } from './download.js';
+import { askHub } from './ask-hub.js';
+import { DownloadError } from './download.js';
 import { failure } from './failures.js';
 import { matching } from '../workflows/glob.js';
 import type { NodeDeps } from './node-deps.js';
@@ -101,23 +102,10 @@ function jsonIn(text: string): unknown {
   }
 }
 
-async function ask(deps: HubDeps, url: string, signal?: AbortSignal): Promise<Response> {
-  return retrying(
-    async () => {
-      const limit = AbortSignal.timeout(30_000);
-      const response = await fetch(url, {
-        // A listing's next page may be elsewhere, and the token is for the hub alone.
-        headers: url.startsWith(`${endpointOf(deps)}/`) ? hubHeaders(deps) : {},
-        signal: signal ? AbortSignal.any([signal, limit]) : limit,
-      }).catch((error: unknown) => {
-        const { cause = error } = error as Error;
-        throw new DownloadError('cut', `${url} cannot be reached: ${(cause as Error).message}`);
-      });
-      if (!response.ok) throw refusal(url, response);
-      return response;
-    },
-    { signal },
-  );
+/** A listing's next page may be elsewhere, and the token is for the hub alone. */
+function ask(deps: HubDeps, url: string, signal?: AbortSignal): Promise<Response> {
+  const headers = url.startsWith(`${endpointOf(deps)}/`) ? hubHeaders(deps) : {};
+  return retrying(() => askHub(url, headers, signal), { signal });
 }
 
 function notThere({ name, hfToken, ...deps }: HubDeps, repo: string, refusals: DownloadError[]) {

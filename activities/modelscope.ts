@@ -5,7 +5,8 @@
  */
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
 import { matching } from '../workflows/glob.js';
-import { DownloadError, refusal } from './download.js';
+import { askHub } from './ask-hub.js';
+import { DownloadError } from './download.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
@@ -117,15 +118,7 @@ async function ask<T>(
   try {
     return await retrying(
       async () => {
-        const limit = AbortSignal.timeout(30_000);
-        const response = await fetch(url, {
-          headers: modelscopeHeaders(deps),
-          signal: signal ? AbortSignal.any([signal, limit]) : limit,
-        }).catch((error: unknown) => {
-          const { cause = error } = error as Error;
-          throw new DownloadError('cut', `${url} cannot be reached: ${(cause as Error).message}`);
-        });
-        if (!response.ok) throw refusal(url, response);
+        const response = await askHub(url, modelscopeHeaders(deps), signal);
         const { Code, Message = '', Data } = (await response.json()) as Answer<T>;
         return Code === 200 ? { data: Data } : { refused: `${Code} ${Message}`.trim() };
       },
