@@ -8,11 +8,11 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
 import { sealShard, shardDir } from '../../activities/checkpoint-files.js';
 import { createExportCheckpoint } from '../../activities/export-checkpoint.js';
-import { freePort } from '../../activities/free-port.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import type { ExportCheckpointInput, Peer } from '../../workflows/contract.js';
 import { configOf, tensorsOf } from '../../workflows/hugging-face.js';
 import { presets } from '../../workflows/presets.js';
+import { s3Environment } from '../support/s3-environment.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
@@ -138,13 +138,7 @@ describe('an export', () => {
 
 describe('an export that is to go elsewhere', () => {
   let port: number;
-  beforeAll(async () => {
-    port = await freePort('127.0.0.1');
-    Object.assign(process.env, {
-      ...{ AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`, AWS_REGION: 'us-east-1' },
-      ...{ AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' },
-    });
-  });
+  beforeAll(async () => void (port = await s3Environment()));
 
   it('is in a directory, byte by byte, the digests last; what is wrong there is written again', async () => {
     const root = await tempDir();

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import S3rver from 's3rver';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { freePort } from '../../activities/free-port.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
+import { s3Environment } from '../support/s3-environment.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
 
@@ -15,14 +15,7 @@ const table = randomBytes(1_000_000);
 const dir = 'datasets/k/input/1';
 let port: number;
 
-/** The SDK reads the environment once, at its first call. */
-beforeAll(async () => {
-  port = await freePort('127.0.0.1');
-  Object.assign(process.env, {
-    ...{ AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`, AWS_REGION: 'us-east-1' },
-    ...{ AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' },
-  });
-});
+beforeAll(async () => void (port = await s3Environment()));
 
 async function bucket() {
   const server = new S3rver({ port, address: '127.0.0.1', silent: true, directory: await tempDir() });
