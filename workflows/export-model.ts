@@ -46,17 +46,17 @@ async function findNewest(run: Run, nodes: NodeInfo[]): Promise<Newest> {
   const admitted = { run: workflowInfo().workflowId, series: spec.series };
   const own = await listKeepers(dir, nodes, timing, admitted);
   const there = nodes.filter(({ name }) => !own.silent.includes(name));
-  const newestOf = (listings: NodeListing[]): Newest[] => {
-    const checkpoint = newestComplete(listings, shards);
-    return checkpoint && checkpoint.iteration >= state.iteration ? [{ checkpoint, there }] : [];
+  const newestOf = (listings: NodeListing[]): CompleteCheckpoint | undefined => {
+    const newest = newestComplete(listings, shards);
+    return newest && newest.iteration >= state.iteration ? newest : undefined;
   };
-  const [here] = newestOf(own.listings);
-  if (here) return here;
   // A run that had nothing to train holds whatever nodes were free.
-  const others = crew.keepers.filter(({ name }) => !nodes.some((node) => node.name === name));
-  const { listings } = await listKeepers(dir, others, timing, admitted);
-  const [everywhere] = newestOf([...own.listings, ...listings]);
-  if (everywhere) return everywhere;
+  const elsewhere = async () => {
+    const others = crew.keepers.filter(({ name }) => !nodes.some((node) => node.name === name));
+    return (await listKeepers(dir, others, timing, admitted)).listings;
+  };
+  const checkpoint = newestOf(own.listings) ?? newestOf([...own.listings, ...(await elsewhere())]);
+  if (checkpoint) return { checkpoint, there };
   throw ApplicationFailure.nonRetryable(
     `the checkpoint of iteration ${state.iteration} of series ${spec.series} is trained and cannot be exported: its shards are not all on nodes that answer. Bring them back and start the run again: it only exports`,
     'NoCheckpoint',
