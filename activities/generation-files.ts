@@ -1,6 +1,7 @@
 /** The files of one launch on one node, `<data>/runs/<run>/gen-<n>-<token>/`, and who may write which. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { noneIfMissing } from './atomic.js';
 import type { ProcessId } from './process.js';
 
 export interface LaunchId {
@@ -56,7 +57,7 @@ export function generationDir(dataDir: string, id: LaunchId): string {
 /** The launches that have left a directory on this node. */
 export async function launchesIn(dataDir: string): Promise<LaunchId[]> {
   const under = async (dir: string): Promise<string[]> =>
-    (await readdir(dir, { withFileTypes: true }).catch(noDirectory)).flatMap((entry) =>
+    (await readdir(dir, { withFileTypes: true }).catch(noneIfMissing)).flatMap((entry) =>
       entry.isDirectory() ? [entry.name] : [],
     );
   const runs = await under(join(dataDir, 'runs'));
@@ -69,11 +70,6 @@ export async function launchesIn(dataDir: string): Promise<LaunchId[]> {
 function launchIn(run: string, name: string): LaunchId[] {
   const [, generation, token] = /^gen-(\d+)-(\d+)$/.exec(name) ?? [];
   return generation === undefined ? [] : [{ run, generation: Number(generation), token: Number(token) }];
-}
-
-function noDirectory(error: NodeJS.ErrnoException): [] {
-  if (error.code === 'ENOENT') return [];
-  throw error;
 }
 
 export const filesOf = (dir: string) => ({

@@ -10,7 +10,7 @@ import type { CheckpointsRemoved, NodeActivities } from '../workflows/contract.j
 import { checkpointsDir } from '../workflows/plan.js';
 import { expendable, type Retention } from '../workflows/retention.js';
 import { confined } from './artifact.js';
-import { isMissing } from './atomic.js';
+import { isMissing, noneIfMissing } from './atomic.js';
 import { iterationDir, iterationsIn, SET_ASIDE } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -76,10 +76,7 @@ async function remove(path: string): Promise<void> {
 /** What restores have set aside here, which nobody removes but a person; nothing where there is none. */
 export async function asideIn(dataDir: string, dir: string): Promise<CheckpointsRemoved['aside']> {
   const root = confined(dataDir, `${dir}/${SET_ASIDE}`);
-  const found = await readdir(root, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    if (isMissing(error)) return [];
-    throw error;
-  });
+  const found = await readdir(root, { recursive: true, withFileTypes: true }).catch(noneIfMissing);
   const iterations = new Set<number>();
   for (const batch of await readdir(root).catch(() => []))
     for (const iteration of await iterationsIn(dataDir, `${dir}/${SET_ASIDE}/${batch}`)) iterations.add(iteration);

@@ -7,7 +7,7 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities } from '../workflows/contract.js';
 import { confined, readArtifact } from './artifact.js';
-import { isMissing } from './atomic.js';
+import { noneIfMissing } from './atomic.js';
 import { exclusive } from './exclusive.js';
 import { reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -45,10 +45,7 @@ export const createRemoveParts =
 export async function partsOf(dataDir: string, dir: string): Promise<string[]> {
   const found: string[] = [];
   for (const part of PARTS) {
-    const names = await readdir(join(confined(dataDir, dir), part)).catch((error: unknown) => {
-      if (isMissing(error)) return [];
-      throw error;
-    });
+    const names = await readdir(join(confined(dataDir, dir), part)).catch(noneIfMissing);
     found.push(...names.map((name) => `${dir}/${part}/${name}`));
   }
   return found;

@@ -6,7 +6,7 @@
 import { chmod, copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isFile, type HashOptions, type ManifestFile } from './artifact.js';
-import { besides, commitFile, errorCode, isMissing } from './atomic.js';
+import { besides, commitFile, errorCode, isMissing, noneIfMissing } from './atomic.js';
 
 const storedAt = (dataDir: string, sha256: string): string => join(dataDir, 'files', 'sha256', sha256);
 
@@ -39,10 +39,7 @@ export async function placeFromStore(
 /** Removes what nothing links to but the store itself. */
 export async function removeUnused(dataDir: string): Promise<void> {
   const root = join(dataDir, 'files', 'sha256');
-  const names = await readdir(root).catch((error: unknown) => {
-    if (isMissing(error)) return [];
-    throw error;
-  });
+  const names = await readdir(root).catch(noneIfMissing);
   for (const name of names) {
     // Nodes that share their storage remove the same.
     const { nlink } = await stat(join(root, name)).catch((error: unknown) => {
