@@ -16,10 +16,13 @@ const stamp = join(venv, '.set-up.json');
 const ours = join(venv, '.made-by-set-up');
 
 const requirements = 'infra/reference-backend/requirements.txt';
+const numpy = 'infra/reference-backend/requirements-numpy.txt';
+/** Only wheels whose digest stands in the file, and nothing that it does not name. */
+const pinned = ['-m', 'pip', 'install', '--no-input', '--no-deps', '--only-binary=:all:', '--require-hashes', '-r'];
 const own = ['python.mjs', 'torch.mjs', 'torchrun.mjs', 'torchrun_repair.py', 'torchrun_proof.py'];
 
 export async function preparePython() {
-  const inputs = hashFiles(root, [requirements, ...own.map((file) => `infra/setup/${file}`)]);
+  const inputs = hashFiles(root, [requirements, numpy, ...own.map((file) => `infra/setup/${file}`)]);
   const done = readStamp(stamp);
   const isWhole =
     done !== undefined &&
@@ -30,10 +33,10 @@ export async function preparePython() {
   rmSync(stamp, { force: true });
   const base = isWhole ? done.base.path : await makeVenv();
   say('python', `pip install -r ${requirements}`);
-  const install = ['-m', 'pip', 'install', '--no-input'];
-  await run('pip', python, [...install, '-r', join(root, requirements)]);
+  await run('pip', python, [...pinned, join(root, requirements)]);
   // Debian's torch brings the numpy it was built with; other builds of torch do without.
-  if ((await ask(python, ['-c', 'import numpy'])) === undefined) await run('pip', python, [...install, 'numpy']);
+  if ((await ask(python, ['-c', 'import numpy'])) === undefined)
+    await run('pip', python, [...pinned, join(root, numpy)]);
 
   const { torch } = await mustHaveTorch(base);
   say('python', 'proving torchrun with one process');
