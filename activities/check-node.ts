@@ -24,8 +24,9 @@ export const createCheckNode = (deps: NodeDeps): NodeActivities['checkNode'] => 
 
 async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVersions): Promise<NodeReport> {
   const { name, dataDir } = deps;
-  const freeBytes = await freeSpace(dataDir);
+  const { freeBytes, isOutOfInodes } = await roomIn(dataDir);
   const problems = [
+    ...(isOutOfInodes ? [`no inode is free in ${dataDir} (df -i): remove files there`] : []),
     ...(freeBytes < input.diskBytes
       ? [`${gigabytes(freeBytes)} free in ${dataDir}, ${gigabytes(input.diskBytes)} wanted: free space there`]
       : []),
@@ -74,10 +75,11 @@ async function lacking({ dataDir }: NodeDeps, artifacts: Artifact[]): Promise<st
   return lacks;
 }
 
-async function freeSpace(dir: string): Promise<number> {
+async function roomIn(dir: string): Promise<{ freeBytes: number; isOutOfInodes: boolean }> {
   await mkdir(dir, { recursive: true });
-  const { bavail, bsize } = await statfs(dir);
-  return bavail * bsize;
+  const { bavail, bsize, files, ffree } = await statfs(dir);
+  // File systems that make inodes as they need them have none to count.
+  return { freeBytes: bavail * bsize, isOutOfInodes: files > 0 && ffree === 0 };
 }
 
 async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: CheckNodeInput): Promise<string[]> {

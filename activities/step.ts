@@ -47,11 +47,15 @@ export function toFailure(error: unknown, { node, name }: StepOptions): Applicat
   }
   const code = errorCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT')
-    return failure('EnvCheckFailed', `${node}: ${name}: the disk is full. Free space there, then start the run again`, {
-      nonRetryable: true,
-      details: { node, code },
-      cause: error,
-    });
+    return failure(
+      'EnvCheckFailed',
+      `${node}: ${name}: the disk is full, of bytes or of files (df, df -i). Make room there, then start the run again`,
+      {
+        nonRetryable: true,
+        details: { node, code },
+        cause: error,
+      },
+    );
   return failure('CommandFailed', `${node}: ${name}: ${reasonOf(error)}`, { details: { node, code }, cause: error });
 }
 

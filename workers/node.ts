@@ -1,5 +1,5 @@
 /** The node worker: one agent a node, on the task queue `node-<name>`, beside the node's file service. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { Runtime, Worker } from '@temporalio/worker';
@@ -14,6 +14,7 @@ import type { Retention } from '../workflows/retention.js';
 import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readMetricsConfig, readNodeConfig, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
+import { endSilent, proveUsable, watchDirectory } from './data-directory.js';
 import { measureNode } from './node-metrics.js';
 import { identityOf, onlyOfName } from './one-name.js';
 import { onlyNodeOf } from './own-directory.js';
@@ -21,15 +22,15 @@ import { joinPool } from './pool-member.js';
 
 export async function runNode(): Promise<void> {
   const config = readNodeConfig();
-  await mkdir(config.data, { recursive: true }).catch((error: Error) => {
-    throw new Error(`PRETRAIN_DATA: ${config.data} cannot be a directory of this worker: ${error.message}`);
-  });
+  const silent = () => endSilent(config.data);
+  await proveUsable(config.data, silent);
   const unlock = await onlyAgent(config.data);
   await onlyNodeOf(config.data, config.name);
   installRuntime({ node: config.name });
   const { metricMeter, logger } = Runtime.instance();
   const warn = (reason: unknown) => void logger.warn(`the node's disk was not measured: ${reasonOf(reason)}`);
   const stopMeasuring = readMetricsConfig() && measureNode(config.data, metricMeter, warn);
+  const stopAsking = watchDirectory(config.data, silent);
   const files = await startFiles(config);
   const connected = await connect();
   try {
@@ -74,6 +75,7 @@ export async function runNode(): Promise<void> {
     await running.finally(leave);
   } finally {
     stopMeasuring?.();
+    stopAsking();
     await connected.close();
     await files.close();
     await unlock();

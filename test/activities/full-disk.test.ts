@@ -4,6 +4,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { createCheckNode } from '../../activities/check-node.js';
 import { createDataActivities } from '../../activities/data-activities.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { makeCorpus } from '../../infra/demo/corpus.js';
@@ -26,9 +27,9 @@ const canMount = (() => {
 })();
 
 /** A data directory with only so much room. */
-async function smallDisk(megabytes: number): Promise<string> {
+async function smallDisk(megabytes: number, more = ''): Promise<string> {
   const dir = await tempDir();
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'none', dir]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m${more}`, 'none', dir]);
   onTestFinished(() => void execFileSync('umount', [dir]));
   return dir;
 }
@@ -36,7 +37,9 @@ async function smallDisk(megabytes: number): Promise<string> {
 const fullDisk = {
   type: 'EnvCheckFailed',
   nonRetryable: true,
-  message: expect.stringMatching(/^n01: .*: the disk is full\. Free space there, then start the run again$/) as string,
+  message: expect.stringMatching(
+    /^n01: .*: the disk is full, of bytes or of files \(df, df -i\)\. Make room there, then start the run again$/,
+  ) as string,
 };
 
 test.runIf(canMount)(
@@ -108,4 +111,11 @@ test.runIf(canMount)('a full disk does not keep ranks alive that are to stop', a
   expect(await findLaunched(dataDir)).toEqual([]);
   await rm(filler);
   expect(await stop(node, 1)).toMatchObject({ confirmed: true });
+});
+
+test.runIf(canMount)('a disk with space and no inode is found before anything begins', async () => {
+  const node = await testNode('n01', { dataDir: await smallDisk(9, ',nr_inodes=1') });
+  const asked = { run: 'r', diskBytes: 1, devices: 1, nodes: 2, release: '26.0.0', hcclPort: 60_000 } as const;
+  const checked = run(createCheckNode(node), { ...asked, first: 'n01', artifacts: [] });
+  await expect(checked).rejects.toThrow(`no inode is free in ${node.dataDir} (df -i): remove files there`);
 });

@@ -226,7 +226,7 @@ it.concurrent(
 it.concurrent('says on its page why no stop is confirmed, and until when it is asked for', async (test) => {
   const cluster = await startFakeCluster(test);
   let isFull = true;
-  const full = 'a: stop of generation 1: the disk is full. Free space there, then start the run again';
+  const full = 'a: stop of generation 1: the disk is full, of bytes or of files (df, df -i). Make room there, then start the run again';
   await cluster.node('a', {
     ...crash('a', 'OSError: No space left on device'),
     stopTraining: () =>
