@@ -146,6 +146,10 @@ function readConfigFile(path: string): object {
   }
 }
 
+/** File with the keys that payloads are sealed with, if they are. */
+export const codecKeysFile = (env: Environment = process.env): string | undefined =>
+  env['PRETRAIN_CODEC_KEYS'] || undefined;
+
 /** What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. */
 const INHERITED =
   /^(PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|LD_LIBRARY_PATH|PYTHON.*|OMP_.*|OPENBLAS_.*|MKL_.*|ASCEND_.*|ATB_.*|HCCL_.*|GLOO_.*|TORCH_.*|NPU_.*|CPU_AFFINITY_CONF|TASK_QUEUE_ENABLE|COMBINED_ENABLE|CUDA_DEVICE_MAX_CONNECTIONS|PYTORCH_.*|REFERENCE_.*)$/;
@@ -173,9 +177,13 @@ export interface ControlConfig {
   identity: string;
   /** Where the page to look at is served, if it is. */
   dashboard?: { host: string; port: number; token?: string; isDefault: boolean };
+  /** Origins of Temporal's UI that may have payloads opened. */
+  pages: string[];
 }
 
 const DASHBOARD = '127.0.0.1:7280';
+/** Where a dev server shows its UI. */
+const UI = 'http://127.0.0.1:8233,http://localhost:8233';
 
 /** @throws Error when the page would be open to everybody */
 export function readControlConfig(env: Environment = process.env): ControlConfig {
@@ -189,7 +197,12 @@ export function readControlConfig(env: Environment = process.env): ControlConfig
     throw new Error(
       `PRETRAIN_DASHBOARD_TOKEN: expected a token, since PRETRAIN_DASHBOARD = ${at} is open to other machines`,
     );
+  const pages = (env['PRETRAIN_TEMPORAL_UI'] || UI).split(',');
+  for (const page of pages)
+    if (!URL.canParse(page) || new URL(page).origin !== page)
+      throw new Error(`PRETRAIN_TEMPORAL_UI: expected origins such as ${UI}, got ${JSON.stringify(page)}`);
   return {
+    pages,
     reports: resolve(env['PRETRAIN_REPORTS'] ?? resolve(root, 'reports')),
     identity: env['PRETRAIN_CONTROL'] ?? `control@${hostname()}`,
     ...(host && {

@@ -1,5 +1,6 @@
 /** Connection to Temporal as every Temporal tool makes it: TEMPORAL_ADDRESS, profiles, TLS and API keys. */
 import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import {
   DefaultLogger,
@@ -11,12 +12,16 @@ import {
   type RuntimeOptions,
   type TelemetryOptions,
 } from '@temporalio/worker';
+import { readCodecKeys } from './codec-keys.js';
 import { readMetricsConfig, type MetricsConfig } from './config.js';
+import { createPayloadCodec } from './payload-codec.js';
 
 export interface Connected {
   native: NativeConnection;
   client: Client;
   namespace: string;
+  /** Of both workers alike: what one seals the other opens. */
+  dataConverter: DataConverter;
   close(): Promise<void>;
 }
 
@@ -74,14 +79,17 @@ const plain = (_: string, value: unknown): unknown =>
 /** Connects, and goes on trying: a worker that starts before its server must not need a person. */
 export async function connect(): Promise<Connected> {
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+  const keys = readCodecKeys();
+  const dataConverter = keys ? { payloadCodecs: [createPayloadCodec(keys)] } : {};
   for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
     try {
       const native = await NativeConnection.connect(connectionOptions);
       const connection = await Connection.connect(connectionOptions);
       return {
         native,
-        client: new Client({ connection, namespace }),
+        client: new Client({ connection, namespace, dataConverter }),
         namespace,
+        dataConverter,
         close: async () => void (await Promise.allSettled([native.close(), connection.close()])),
       };
     } catch (error) {

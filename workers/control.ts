@@ -1,13 +1,12 @@
 /** The control worker: runs the workflows and what belongs to no node. */
 import { fileURLToPath } from 'node:url';
-import type { Client } from '@temporalio/client';
 import { Runtime, Worker } from '@temporalio/worker';
 import { errorCode } from '../activities/atomic.js';
 import { createControlActivities } from '../activities/control.js';
 import { reasonOf } from '../activities/failures.js';
-import { readControlConfig, readMetricsConfig, type ControlConfig } from './config.js';
+import { readControlConfig, readMetricsConfig } from './config.js';
 import { connect, installRuntime } from './connect.js';
-import { startDashboard, type Dashboard } from './dashboard.js';
+import { startDashboard, type Dashboard, type DashboardOptions } from './dashboard.js';
 import { measurePools } from './pool-metrics.js';
 import { measureRuns } from './run-metrics.js';
 
@@ -18,10 +17,11 @@ import { measureRuns } from './run-metrics.js';
 export const workflowPatience: object = { isolateExecutionTimeout: '1 minute' };
 
 export async function runControl(): Promise<void> {
-  const { identity, reports, dashboard } = readControlConfig();
+  const { identity, reports, dashboard, pages } = readControlConfig();
   installRuntime();
-  const { native, client, namespace, close } = await connect();
-  const page = dashboard && (await startPage(client, dashboard));
+  const { native, client, namespace, dataConverter, close } = await connect();
+  const [codec] = dataConverter.payloadCodecs ?? [];
+  const page = dashboard && (await startPage({ client, ...dashboard, ...(codec && { codec: { codec, pages } }) }));
   const { metricMeter, logger } = Runtime.instance();
   const warn = (reason: unknown) => void logger.warn(`a run or a pool was not measured: ${reasonOf(reason)}`);
   const measured = readMetricsConfig() ? [measureRuns, measurePools] : [];
@@ -30,6 +30,7 @@ export async function runControl(): Promise<void> {
     const worker = await Worker.create({
       connection: native,
       namespace,
+      dataConverter,
       identity,
       taskQueue: 'pretrain',
       workflowBundle: { codePath: fileURLToPath(new URL('../workflow-bundle.js', import.meta.url)) },
@@ -49,15 +50,15 @@ export async function runControl(): Promise<void> {
 }
 
 /** A port that nobody chose and that somebody has, such as another control worker here, is no reason not to work. */
-async function startPage(
-  client: Client,
-  { isDefault, ...where }: NonNullable<ControlConfig['dashboard']>,
-): Promise<Dashboard | undefined> {
+async function startPage({
+  isDefault,
+  ...options
+}: DashboardOptions & { isDefault: boolean }): Promise<Dashboard | undefined> {
   try {
-    return await startDashboard({ client, ...where });
+    return await startDashboard(options);
   } catch (error) {
     if (errorCode(error) !== 'EADDRINUSE') throw error;
-    const message = `PRETRAIN_DASHBOARD: ${where.host}:${where.port} is taken by another program`;
+    const message = `PRETRAIN_DASHBOARD: ${options.host}:${options.port} is taken by another program`;
     if (!isDefault) throw new Error(message, { cause: error });
     process.stderr.write(`${message}: this control worker shows no page\n`);
     return undefined;

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { serve } from '@hono/node-server';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import type { PayloadCodec } from '@temporalio/common';
 import { Hono, type Context } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { timingSafeEqual } from 'hono/utils/buffer';
@@ -10,6 +11,7 @@ import { overviewMain, type PoolLine, type RunLine } from '../activities/overvie
 import { runMain } from '../activities/run-main.js';
 import type { PoolState } from '../workflows/roster.js';
 import type { RunState } from '../workflows/status.js';
+import { codecRoutes } from './codec-server.js';
 
 export interface DashboardOptions {
   client: Client;
@@ -19,6 +21,8 @@ export interface DashboardOptions {
   /** Needed from whoever looks; without it only this machine may. */
   token?: string;
   refreshMs?: number;
+  /** Opens payloads for these pages and for the CLI. */
+  codec?: { codec: PayloadCodec; pages: string[] };
 }
 
 export interface Dashboard {
@@ -38,9 +42,12 @@ export async function startDashboard({
   port,
   token,
   refreshMs = 2000,
+  codec,
 }: DashboardOptions): Promise<Dashboard> {
   const app = new Hono<{ Variables: { nonce: string } }>();
   app.use(async (c, next) => {
+    // A browser asks whether it may ask without what it would ask with.
+    if (codec && c.req.method === 'OPTIONS') return next();
     const refused = token === undefined ? refuseOtherHosts(c, host) : await refuseStrangers(c, token);
     if (refused) return refused;
     const nonce = randomBytes(16).toString('base64');
@@ -69,6 +76,7 @@ export async function startDashboard({
     const over = status === 'RUNNING' ? '' : `<p class="soft" data-over>${status.toLowerCase()}</p>`;
     return show(c, state.run, over + runMain(state, sayingOf(state), Date.now()));
   });
+  if (codec) app.route('/codec', codecRoutes(codec.codec, codec.pages));
   app.onError((error, c) => c.text(`the Temporal server does not answer: ${error.message}`, 503));
 
   return new Promise((resolve, reject) => {

@@ -60,6 +60,7 @@ export async function runNode(): Promise<void> {
     const worker = await Worker.create({
       connection: connected.native,
       namespace: connected.namespace,
+      dataConverter: connected.dataConverter,
       identity: identityOf(deps),
       taskQueue: `node-${name}`,
       activities,

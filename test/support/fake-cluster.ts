@@ -1,5 +1,6 @@
 /** Real workflows on a real server, over nodes whose activities are told what to answer. */
 import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { inject, type TestContext } from 'vitest';
 import { createControlActivities } from '../../activities/control.js';
@@ -36,6 +37,7 @@ let installed = false;
 export async function startFakeCluster(
   { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
   overrides: Partial<ControlActivities> = {},
+  dataConverter: DataConverter = {},
 ): Promise<FakeCluster> {
   if (!installed) Runtime.install({ logger: new DefaultLogger('ERROR') });
   installed = true;
@@ -44,7 +46,7 @@ export async function startFakeCluster(
   const taskQueue = `control-${id}`;
   const native = await NativeConnection.connect({ address });
   const connection = await Connection.connect({ address });
-  const client = new Client({ connection });
+  const client = new Client({ connection, dataConverter });
   const ending: (() => Promise<void>)[] = [];
 
   const control: ControlActivities = {
@@ -54,6 +56,7 @@ export async function startFakeCluster(
   };
   const worker = await Worker.create({
     connection: native,
+    dataConverter,
     taskQueue,
     activities: control,
     ...workflowPatience,
@@ -79,7 +82,8 @@ export async function startFakeCluster(
       const info: NodeInfo = { name: `${name}-${id}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' };
       const activities = recorded(quietNode(info, changes), calls);
       const begin = async () => {
-        const end = running(await Worker.create({ connection: native, taskQueue: `node-${info.name}`, activities }));
+        const taskQueue = `node-${info.name}`;
+        const end = running(await Worker.create({ connection: native, dataConverter, taskQueue, activities }));
         ending.push(end);
         return end;
       };
