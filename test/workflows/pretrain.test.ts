@@ -1,4 +1,5 @@
 /** What a run decides, on a real server, with nodes that answer as they are told. */
+import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { heartbeat, sleep } from '@temporalio/activity';
@@ -42,6 +43,22 @@ describe.concurrent('a bad start', () => {
     expect(failure).toMatchObject({ type: 'InvalidInput', nonRetryable: true });
     expect(failure.message).toContain(message);
   });
+});
+
+it('a part of a run, or a pool, that a person starts by hand is answered at once, whatever it is given', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const parts = ['prepareData', 'prepareGeneration', 'trainGeneration'];
+  const inputs = [undefined, null, 5, 'text', [], {}, { spec: {}, nodes: [{}], members: [{}], spares: [], timing: {} }];
+  const asked = parts.flatMap((type) => inputs.map((input) => ({ type, input, id: randomUUID() })));
+  const pools = [5, {}, { nodes: 1 }].map((input) => ({ type: 'nodePool', input, id: `pool-${randomUUID()}` }));
+  const answers = [...asked, ...pools, { type: 'nodePool', input: undefined, id: 'mine' }].map(
+    async ({ type, input, id }) => {
+      const how = { taskQueue: cluster.taskQueue, workflowId: id, args: input === undefined ? [] : [input] };
+      const { type: kind, nonRetryable, message } = await failureOf(await cluster.client.workflow.start(type, how));
+      return [kind, nonRetryable, message.includes(type) && message.includes('A run is started with --type pretrain')];
+    },
+  );
+  for (const answer of await Promise.all(answers)) expect(answer).toEqual(['InvalidInput', true, true]);
 });
 
 describe.concurrent('a run', () => {
@@ -226,7 +243,8 @@ it.concurrent(
 it.concurrent('says on its page why no stop is confirmed, and until when it is asked for', async (test) => {
   const cluster = await startFakeCluster(test);
   let isFull = true;
-  const full = 'a: stop of generation 1: the disk is full, of bytes or of files (df, df -i). Make room there, then start the run again';
+  const full =
+    'a: stop of generation 1: the disk is full, of bytes or of files (df, df -i). Make room there, then start the run again';
   await cluster.node('a', {
     ...crash('a', 'OSError: No space left on device'),
     stopTraining: () =>
