@@ -86,6 +86,9 @@ const forActivities = [
   'wrong-start',
 ];
 
+/** A folder's sources, whatever module system they say they are of. */
+const sources = (folder) => `${folder}/**/*.{ts,mts,cts,js,mjs,cjs}`;
+
 const oneOf = (names) => `(${names.join('|')})`;
 
 const walls = {
@@ -95,7 +98,7 @@ const walls = {
     message: 'Workflows run in a sandbox without Node: ask an activity.',
   },
   workflows: {
-    regex: `^(?!\\./|@temporalio/(workflow|common)$|zod(/|$)|@noble/hashes/)`,
+    regex: `^(?!\\./(?!.*\\.\\.)|@temporalio/(workflow|common)$|zod(/|$)|@noble/hashes/)`,
     message: 'workflows/ imports itself, @temporalio/workflow, @temporalio/common, zod and @noble/hashes.',
   },
   pure: {
@@ -124,7 +127,6 @@ const walls = {
   zx: { regex: '^zx(/|$)', message: 'Only activities/shell.ts runs commands through zx.' },
   env: {
     regex: '^(node:)?process$',
-    importNames: ['env'],
     message: 'Only workers/config.ts reads the environment.',
   },
 };
@@ -138,6 +140,8 @@ const imports = (files, names, ignores = []) => ({
     '@typescript-eslint/no-restricted-imports': ['error', { patterns: names.map((name) => walls[name]) }],
   },
 });
+
+const nodeGlobals = ['process', 'require', 'Buffer', 'fetch', 'setImmediate', 'performance'];
 
 const pureFiles = pure.map((name) => `workflows/${name}.ts`);
 
@@ -168,26 +172,42 @@ export default defineConfig(
     },
   },
 
-  imports(['workflows/**/*.ts'], ['node', 'workflows'], pureFiles),
+  imports([sources('workflows')], ['node', 'workflows'], pureFiles),
   imports(pureFiles, ['node', 'workflows', 'pure', 'impure']),
-  imports(['activities/**/*.ts'], ['activities', 'workers', 'infra', 'zx', 'env'], ['activities/shell.ts']),
+  imports([sources('activities')], ['activities', 'workers', 'infra', 'zx', 'env'], ['activities/shell.ts']),
   imports(['activities/shell.ts'], ['activities', 'workers', 'infra', 'env']),
-  imports(['workers/**/*.ts'], ['workflowsByPath', 'infra', 'zx', 'env'], ['workers/config.ts']),
+  imports([sources('workers')], ['workflowsByPath', 'infra', 'zx', 'env'], ['workers/config.ts']),
   imports(['workers/config.ts'], ['workflowsByPath', 'infra', 'zx']),
-  imports(['infra/**/*.ts', 'test/**/*.ts'], ['zx']),
+  imports([sources('infra'), sources('test')], ['zx']),
   {
-    files: ['workflows/**/*.ts'],
+    files: [sources('workflows')],
     rules: {
       // The import walls above see declarations only.
       'no-restricted-syntax': ['error', { selector: 'ImportExpression', message: 'No import() in workflows.' }],
-      'no-restricted-globals': ['error', 'process', 'require', 'Buffer', 'fetch', 'setImmediate', 'performance'],
+      'no-restricted-globals': ['error', ...nodeGlobals],
     },
   },
   {
-    files: ['workflows/**/*.ts', 'activities/**/*.ts', 'workers/**/*.ts'],
+    files: [sources('activities'), sources('workers')],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'ImportExpression:not([source.value=/^\\.\\/(?!.*\\.\\.)/])',
+          message: 'import() is for a file of the same folder: the import walls see declarations only.',
+        },
+      ],
+    },
+  },
+  {
+    files: ['workflows', 'activities', 'workers'].map(sources),
     ignores: ['workers/config.ts'],
     rules: {
-      'no-restricted-properties': ['error', { object: 'process', property: 'env', message: walls.env.message }],
+      'no-restricted-properties': [
+        'error',
+        { object: 'process', property: 'env', message: walls.env.message },
+        ...nodeGlobals.map((property) => ({ object: 'globalThis', property, message: 'Say it without globalThis.' })),
+      ],
     },
   },
   {

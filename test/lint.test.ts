@@ -13,6 +13,7 @@ async function rulesBroken(file: string, code: string): Promise<string[]> {
 }
 
 const imports = '@typescript-eslint/no-restricted-imports';
+const syntax = 'no-restricted-syntax';
 
 const refused: [title: string, file: string, code: string, rule: string][] = [
   ['a workflow does not import Node', 'workflows/pretrain.ts', `export * from 'node:fs';`, imports],
@@ -21,6 +22,13 @@ const refused: [title: string, file: string, code: string, rule: string][] = [
   ['nor its globals', 'workflows/pretrain.ts', `export const pid = process.pid;`, 'no-restricted-globals'],
   ['a workflow imports no activity', 'workflows/pretrain.ts', `export * from '../activities/node.js';`, imports],
   ['not even a type of one', 'workflows/pretrain.ts', `export type * from '../activities/node.js';`, imports],
+  ['by no other path either', 'workflows/pretrain.ts', `export * from './../activities/node.js';`, imports],
+  [
+    'a workflow does not reach Node by globalThis',
+    'workflows/pretrain.ts',
+    `export const { process } = globalThis;`,
+    'no-restricted-properties',
+  ],
   ['a workflow imports no other package', 'workflows/pretrain.ts', `export * from '@temporalio/client';`, imports],
   ['a pure file imports no Temporal', 'workflows/recovery.ts', `export * from '@temporalio/common';`, imports],
   ['not even a type of it', 'workflows/recovery.ts', `export type * from '@temporalio/workflow';`, imports],
@@ -37,6 +45,11 @@ const refused: [title: string, file: string, code: string, rule: string][] = [
   ],
   ['nor takes it apart', 'activities/node.ts', `export const { env } = process;`, 'no-restricted-properties'],
   ['nor by an import', 'activities/node.ts', `export { env } from 'node:process';`, imports],
+  ['nor of all of it', 'activities/node.ts', `export { default } from 'node:process';`, imports],
+  ['nor by globalThis', 'activities/node.ts', `export const env = globalThis.process.env;`, 'no-restricted-properties'],
+  ['an activity does not use zx by import()', 'activities/node.ts', `export const z = () => import('zx');`, syntax],
+  ['nor another folder', 'activities/node.ts', `export const w = () => import('./../workers/config.js');`, syntax],
+  ['a worker neither', 'workers/node.ts', `export const w = () => import('../workflows/pretrain.js');`, syntax],
   [
     'a worker imports no workflow',
     'workers/control.ts',
@@ -70,12 +83,19 @@ const allowed: [title: string, file: string, code: string][] = [
   ['an activity uses a pure file', 'activities/node.ts', `export { decide } from '../workflows/recovery.js';`],
   ['the configuration reads the environment', 'workers/config.ts', `export const env = process.env;`],
   ['set-up and demo read it too', 'infra/demo/main.ts', `export const env = process.env;`],
+  ['a worker loads its own role', 'workers/main.ts', `export const role = () => import('./node.js');`],
   ['a test imports a worker', 'test/lint.test.ts', `export { root } from '../workers/config.js';`],
 ];
 
 describe('lint', () => {
   test.each(refused)('%s (%s)', async (_title, file, code, rule) => {
     expect(await rulesBroken(file, code)).toContain(rule);
+  });
+
+  test('a file of another kind, which nothing would look into, is an error', async () => {
+    expect(await rulesBroken('workflows/pretrain.mts', 'export {};')).toEqual([
+      expect.stringMatching(/^Parsing error: .* was not found by the project service/),
+    ]);
   });
 
   test.each(allowed)('%s (%s)', async (_title, file, code) => {

@@ -1,5 +1,4 @@
 /** A part of a dataset as plain data, so that it can be encoded in any process: here, or by run-elsewhere.ts in another. */
-import { resourceUsage } from 'node:process';
 import type { Counts } from './counts.js';
 import { loadEncoder, type Encoder } from './encode.js';
 import { encodeChecked } from './encode-checked.js';
@@ -58,4 +57,4 @@ export async function encodeJob(job: EncodeJob, options: JobOptions = {}): Promi
   return { pairs: Object.fromEntries(pairs), counts, warnings, peakRssBytes: peakRss() };
 }
 
-export const peakRss = (): number => resourceUsage().maxRSS * 1024;
+export const peakRss = (): number => process.resourceUsage().maxRSS * 1024;
