@@ -409,6 +409,8 @@ export interface ReplicateCheckpointInput {
   copies: { shard: string; from: Peer }[];
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
+  /** All ranks of the generation have ended: what is not there now does not come. */
+  over?: true;
   /** How long the master, or one that is copied from, may not answer: its address may be another one by now. */
   patienceSeconds: number;
   reportTo: Recipient;
@@ -475,7 +477,8 @@ export interface NodeActivities {
   launchTraining(input: LaunchTrainingInput): Promise<void>;
   watchTraining(input: WatchTrainingInput): Promise<WatchResult>;
   stopTraining(input: StopTrainingInput): Promise<MemberEvidence>;
-  replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number }>;
+  /** @returns the last iteration that is safe; where one was to follow and never will, why not */
+  replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number; unfinished?: string }>;
 }
 
 /** Activities of a control worker, on the task queue `pretrain`. */
