@@ -244,6 +244,8 @@ export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'scr
   config: Record<string, unknown>;
   /** How many there are to be. */
   tensors: number;
+  /** The least that they take. Absent in runs that were started before anybody asked whether there is room. */
+  modelBytes?: number;
   /** `file:///directory` or `s3://bucket/prefix`; absent: it stays on the node. */
   to?: string;
 }
