@@ -76,8 +76,11 @@ export async function sealArtifact(
   });
 }
 
+/** As it lies on disk: these very bytes have its digest. */
+export const manifestBytes = (manifest: Manifest): Buffer => Buffer.from(`${JSON.stringify(manifest)}\n`);
+
 export async function writeManifest(dataDir: string, dir: string, manifest: Manifest): Promise<Artifact> {
-  const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
+  const bytes = manifestBytes(manifest);
   const artifact = describe(dir, manifest, bytes);
   await noteManifest(dataDir, artifact);
   await writeFileAtomic(join(confined(dataDir, dir), MANIFEST), bytes);
@@ -127,18 +130,21 @@ export async function isTouched(dataDir: string, dir: string, { files }: Manifes
   return false;
 }
 
-/** Paths of the files that are missing or not what the manifest says, after reading every byte. */
+/** Chooses files of an artifact by their paths. */
+export type Wanted = (path: string) => boolean;
+
+/** Paths of the files, or of those wanted, that are missing or not what the manifest says, after reading every byte. */
 export async function verifyArtifact(
   dataDir: string,
   dir: string,
-  options: HashOptions = {},
+  { only = () => true, ...options }: HashOptions & { only?: Wanted } = {},
 ): Promise<string[] | undefined> {
   const found = await readManifest(dataDir, dir);
   if (!found) return undefined;
   const root = confined(dataDir, dir);
   const bad: string[] = [];
   for (const file of found.manifest.files)
-    if (!(await isFile(join(root, file.path), file, options))) bad.push(file.path);
+    if (only(file.path) && !(await isFile(join(root, file.path), file, options))) bad.push(file.path);
   return bad;
 }
 

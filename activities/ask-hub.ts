@@ -1,7 +1,13 @@
-/** One question to a hub's interface, which answers at once or not at all. */
+/** One question to a hub's interface, which answers at once or not at all, and what of an answer may be believed. */
+import { z } from 'zod';
 import { DownloadError, refusal } from './download.js';
 
 const WITHIN_MS = 30_000;
+/** A listing that does not end is no listing; a page has a hundred files or more. */
+const MOST_PAGES = 100_000;
+
+export const fileSize = z.number().int().nonnegative();
+export const fileDigest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** @throws DownloadError where it cannot be reached, or refuses */
 export async function askHub(url: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
@@ -15,4 +21,32 @@ export async function askHub(url: string, headers: Record<string, string>, signa
   });
   if (!response.ok) throw refusal(url, response);
   return response;
+}
+
+/** @throws DownloadError for what no hub answers: a proxy's own page, or a mirror that is broken */
+export async function answered<T>(url: string, response: Response, schema: z.ZodType<T>): Promise<T> {
+  const text = await response.text();
+  return believed(url, schema, jsonIn(text), text);
+}
+
+/** The same of a part of an answer. */
+export function believed<T>(url: string, schema: z.ZodType<T>, value: unknown, text = JSON.stringify(value)): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [first] = parsed.error.issues;
+  const where = first?.path.length ? ` (${first.path.join('.')}: ${first.message})` : '';
+  throw new DownloadError('wrong', `${url} answered what no hub does${where}: ${text.slice(0, 200)}`);
+}
+
+/** Pages of a listing, from the first one on. */
+export function requireEnd(page: number, url: string): void {
+  if (page > MOST_PAGES) throw new DownloadError('wrong', `${url}: the listing does not end`);
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -7,10 +7,11 @@ import { askBytes } from './peer-client.js';
 
 const ASK_WITHIN_MS = 5000;
 
-export type PatientAsk = (peer: Peer, path: string) => Promise<Buffer | undefined>;
+export type PatientAsk = (peer: Peer, path: string) => Promise<Buffer | 'gone' | undefined>;
 
 /**
- * @returns what a peer answers; `undefined` where it has nothing to say, or does not answer yet
+ * @returns what a peer answers; `gone` where it says that there will be nothing, `undefined` where it has nothing to say
+ *   yet, or does not answer
  * @throws once a peer has not answered for `patienceMs`. Not to be tried again with the same address: whoever asked
  *   for this step can find out the present one
  */
@@ -24,9 +25,9 @@ export function createPatientAsk(deps: NodeDeps, patienceMs: number): PatientAsk
       return answer;
     } catch (error) {
       if (!(error instanceof DownloadError)) throw error;
-      if (error.status === 404 && (await isItself(deps, peer))) {
+      if ((error.status === 404 || error.status === 410) && (await isItself(deps, peer))) {
         silentSince.delete(peer.name);
-        return undefined;
+        return error.status === 410 ? 'gone' : undefined;
       }
       const since = silentSince.get(peer.name) ?? askedAt;
       silentSince.set(peer.name, since);

@@ -1,14 +1,16 @@
 /**
- * A checkpoint in Hugging Face format: its shards gathered here from whoever has them, converted by the checkout's own
+ * A checkpoint in Hugging Face format: its weights gathered here from whoever has them, converted by the checkout's own
  * program, proven, and only then under its name. What a crash leaves is gone on with, or made again.
  */
+import { activityInfo } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import { lstat, mkdir, readdir, rename, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { ExportCheckpointInput, ExportedModel, NodeActivities } from '../workflows/contract.js';
 import { checkpointsDir } from '../workflows/plan.js';
 import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
-import { readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
-import { shardDir, TRACKER } from './checkpoint-files.js';
+import { noneIfMissing, readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
+import { OPTIMIZER, shardDir, TRACKER } from './checkpoint-files.js';
 import { dressModel } from './dress-model.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
@@ -16,8 +18,8 @@ import type { NodeDeps } from './node-deps.js';
 import { tensorsIn } from './safetensors.js';
 import { run } from './shell.js';
 import { mayExportTo } from './source-roots.js';
-import { step } from './step.js';
-import { pullArtifact } from './transfer.js';
+import { requireSpace, step } from './step.js';
+import { bytesToPull, pullArtifact, type PullOptions } from './transfer.js';
 import { uploadModel } from './upload-model.js';
 
 const TIMEOUT_MS = 24 * 3_600_000;
@@ -38,9 +40,10 @@ export const createExportCheckpoint =
         if (refused !== undefined)
           throw failure('EnvCheckFailed', refused, { nonRetryable: true, details: { node, to: input.to } });
         const task: Task = { deps, input, signal, tell: (done) => (progress = done) };
-        const note = (await madeBefore(task)) ?? (await make(task));
+        await forgetOthers(task);
+        const note = (await madeBefore(task)) ?? (await make(task).catch((error: unknown) => giveUp(task, error)));
         const path = confined(dataDir, input.dir);
-        await rm(confined(dataDir, gathered(input)), { recursive: true, force: true });
+        await forget(task);
         const { source: _, ...told } = note;
         const { to } = input;
         if (to !== undefined) await uploadModel({ node, dir: path, to, signal, tell: task.tell });
@@ -67,6 +70,31 @@ async function madeBefore({ deps: { dataDir }, input, signal }: Task): Promise<N
   const note = whole && (await readJson<Note>(join(confined(dataDir, input.dir), NOTE)));
   if (note?.source !== sourceOf(input)) return undefined;
   return (await verifyArtifact(dataDir, input.dir, { signal }))?.length === 0 ? note : undefined;
+}
+
+/** What lies beside an export while it is made, and after one that was never ended. */
+const SCRATCH = ['.gathered', '.converting'];
+
+const forget = async ({ deps: { dataDir }, input }: Task): Promise<void> => {
+  for (const ending of SCRATCH) await rm(confined(dataDir, `${input.dir}${ending}`), { recursive: true, force: true });
+};
+
+/** Of other iterations of the series: nobody ends their exports any more. */
+async function forgetOthers({ deps: { dataDir }, input }: Task): Promise<void> {
+  const parent = dirname(confined(dataDir, input.dir));
+  const own = SCRATCH.map((ending) => `${basename(input.dir)}${ending}`);
+  for (const name of await readdir(parent).catch(noneIfMissing))
+    if (SCRATCH.some((ending) => name.endsWith(ending)) && !own.includes(name))
+      await rm(join(parent, name), { recursive: true, force: true });
+}
+
+/** Where nobody tries again, nothing is kept for that. */
+async function giveUp(task: Task, error: unknown): Promise<never> {
+  const { attempt, retryPolicy } = activityInfo();
+  const isFinal = error instanceof ApplicationFailure && error.nonRetryable === true;
+  const isLast = attempt >= (retryPolicy?.maximumAttempts ?? Infinity);
+  if (isFinal || (isLast && !task.signal.aborted)) await forget(task);
+  throw error;
 }
 
 async function make(task: Task): Promise<Note> {
@@ -101,25 +129,39 @@ async function make(task: Task): Promise<Note> {
   return note;
 }
 
-/** Our own shards stay where they are, and are read once to be proven; others are copied, and go when the export is there. */
-async function gather({ deps, input, signal }: Task): Promise<void> {
+/** The converter reads weights; the optimizer's state is most of a checkpoint. */
+const isRead = (path: string): boolean => path !== OPTIMIZER;
+
+/**
+ * Our own shards stay where they are, and are read once to be proven; of others what is needed is copied, and goes when
+ * the export is there. Not a byte is, unless there is room for all of them and for the model.
+ */
+async function gather({ deps, input, signal, tell }: Task): Promise<void> {
   const { dataDir, name: node } = deps;
   const to = gathered(input);
-  for (const { shard, digest, bytes, from } of input.shards) {
+  const pulls: PullOptions[] = [];
+  let bytes = input.modelBytes ?? 0;
+  for (const { shard, digest, bytes: size, from } of input.shards) {
     const own = shardDir(checkpointsDir(input.series), input.iteration, shard);
     const at = shardDir(to, input.iteration, shard);
     const place = confined(dataDir, at);
     await mkdir(dirname(place), { recursive: true });
     if (await isLink(place)) await rm(place);
     const isOurs = (await readManifest(dataDir, own))?.artifact.digest === digest;
-    if (isOurs && (await verifyArtifact(dataDir, own, { signal }))?.length === 0) {
+    if (isOurs && (await verifyArtifact(dataDir, own, { signal, only: isRead }))?.length === 0) {
       await rm(place, { recursive: true, force: true });
       await symlink(confined(dataDir, own), place);
       continue;
     }
     const peers = from.filter(({ name }) => name !== node);
-    await pullArtifact(deps, { artifact: { dir: at, digest, bytes, files: 0 }, from: peers, signal });
+    const artifact = { dir: at, digest, bytes: size, files: 0 };
+    const onProgress = (done: object) => tell({ gathering: shard, ...done });
+    const pull = { artifact, from: peers, signal, only: isRead, onProgress };
+    bytes += await bytesToPull(deps, pull);
+    pulls.push(pull);
   }
+  await requireSpace(confined(dataDir, to), bytes, { node, name: `export of iteration ${input.iteration}` });
+  for (const pull of pulls) await pullArtifact(deps, pull);
   await writeFileAtomic(join(confined(dataDir, to), TRACKER), String(input.iteration));
 }
 

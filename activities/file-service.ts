@@ -3,10 +3,11 @@
  * asker knows, that manifest, how much of it is here; and of the series of the asker's run the tracker and the manifests
  * of shards. No path comes from the wire, and without a token there is nothing but the node's name.
  */
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import parseRange, { type Range } from 'range-parser';
 import { checkpointsDir } from '../workflows/plan.js';
@@ -123,10 +124,21 @@ async function answerSeries(
 ): Promise<void> {
   if (series !== grant.series || (!tracker && !SHARD.test(shard!))) return end(response, 404);
   const dir = checkpointsDir(series);
-  const path = tracker ? `${dir}/${TRACKER}` : `${shardDir(dir, Number(iteration), shard!)}/${MANIFEST}`;
-  const bytes = await readIfThere(confined(dataDir, path));
-  return bytes ? text(response, bytes) : end(response, 404);
+  if (tracker) {
+    const bytes = await readIfThere(confined(dataDir, `${dir}/${TRACKER}`));
+    return bytes ? text(response, bytes) : end(response, 404);
+  }
+  const place = confined(dataDir, shardDir(dir, Number(iteration), shard!));
+  const bytes = await readIfThere(join(place, MANIFEST));
+  // Whoever asks knows that it was saved: without a directory nobody will seal it here.
+  return bytes ? text(response, bytes) : end(response, (await isDirectory(place)) ? 404 : 410);
 }
+
+const isDirectory = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (about) => about.isDirectory(),
+    () => false,
+  );
 
 async function sendBlock(
   { dataDir, slots }: Service,

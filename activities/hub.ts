@@ -1,7 +1,7 @@
 /** The parts of the Hugging Face hub's HTTP interface that are needed to pin, list and fetch a repository. */
 import { z } from 'zod';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
-import { askHub } from './ask-hub.js';
+import { answered, askHub, fileDigest, fileSize, requireEnd } from './ask-hub.js';
 import { DownloadError } from './download.js';
 import { failure } from './failures.js';
 import { matching } from '../workflows/glob.js';
@@ -13,19 +13,16 @@ type HubDeps = Pick<NodeDeps, 'name' | 'hfEndpoint' | 'hfToken'>;
 type HubSource = Source & { kind: 'hf' };
 type RepoType = 'datasets' | 'models';
 
-const size = z.number().int().nonnegative();
 const commit = z.object({ sha: z.string().regex(/^[\w.-]{1,100}$/) });
 const tree = z.array(
   z.object({
     type: z.string(),
     path: z.string().min(1),
-    size,
+    size: fileSize,
     oid: z.string(),
-    lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size }).optional(),
+    lfs: z.object({ oid: fileDigest, size: fileSize }).optional(),
   }),
 );
-/** A listing that does not end is no listing; the hub's own pages have a thousand files. */
-const MOST_PAGES = 100_000;
 
 const endpointOf = ({ hfEndpoint }: HubDeps): string => (hfEndpoint ?? 'https://huggingface.co').replace(/\/$/, '');
 
@@ -41,8 +38,8 @@ export async function listRepo(deps: HubDeps, source: HubSource, signal?: AbortS
   const wanted = matching(glob);
   const files: SourceFile[] = [];
   let url: string | undefined = `${endpointOf(deps)}/api/${type}/${id}/tree/${sha}?recursive=true`;
-  for (let page = 0; url; page++) {
-    if (page === MOST_PAGES) throw new DownloadError('wrong', `${url}: the listing of ${id} does not end`);
+  for (let page = 1; url; page++) {
+    requireEnd(page, url);
     const response: Response = await ask(deps, url, signal);
     for (const entry of await answered(url, response, tree))
       if (entry.type === 'file' && wanted(entry.path) && !/(^|\/)\./.test(entry.path))
@@ -82,24 +79,6 @@ async function resolveRepo(
     }
   }
   throw notThere(deps, `${id}@${revision}`, refusals);
-}
-
-/** @throws DownloadError for what no hub answers: a proxy's own page, or a mirror that is broken */
-async function answered<T>(url: string, response: Response, schema: z.ZodType<T>): Promise<T> {
-  const text = await response.text();
-  const parsed = schema.safeParse(jsonIn(text));
-  if (parsed.success) return parsed.data;
-  const [first] = parsed.error.issues;
-  const where = first?.path.length ? ` (${first.path.join('.')}: ${first.message})` : '';
-  throw new DownloadError('wrong', `${url} answered what no hub does${where}: ${text.slice(0, 200)}`);
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A listing's next page may be elsewhere, and the token is for the hub alone. */

@@ -3,9 +3,10 @@
  * (modelscope 1.3x: `hub/api.py`, `hub/file_download.py`). It has no name for a commit in its listings: what pins the
  * content is each file's SHA-256.
  */
+import { z } from 'zod';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
 import { matching } from '../workflows/glob.js';
-import { askHub } from './ask-hub.js';
+import { answered, askHub, believed, fileDigest, fileSize, requireEnd } from './ask-hub.js';
 import { DownloadError } from './download.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -16,22 +17,18 @@ type Deps = Pick<NodeDeps, 'name' | 'modelscopeEndpoint' | 'modelscopeToken'>;
 type ModelScopeSource = Source & { kind: 'modelscope' };
 type RepoType = 'datasets' | 'models';
 
-interface Answer<T> {
-  Code: number;
-  Message?: string;
-  Data?: T | null;
-}
-
-interface Entry {
-  Path: string;
-  Type: 'blob' | 'tree';
-  Size: number;
-  Sha256?: string;
-}
-
-interface Listed {
-  Files?: Entry[] | null;
-}
+/** What is refused says so by its code; then there may be anything in `Data`. */
+const envelope = z.object({ Code: z.number(), Message: z.string().nullish(), Data: z.unknown() });
+const about = z.object({ Id: z.number().int().nonnegative() });
+const entry = z.object({
+  Path: z.string().min(1),
+  Type: z.string(),
+  Size: fileSize,
+  /** Empty of directories. */
+  Sha256: z.union([fileDigest, z.literal('')]).nullish(),
+});
+type Entry = z.infer<typeof entry>;
+const listed = z.object({ Files: z.array(entry).nullish() }).nullish();
 
 /** Of a dataset's tree; a model's comes in one answer. */
 const PAGE = 100;
@@ -88,19 +85,20 @@ type Found = Entry[] | { refused: string };
 
 async function listModel(deps: Deps, id: string, revision: string, signal?: AbortSignal): Promise<Found> {
   const path = `models/${id}/repo/files?${query({ Revision: revision, Recursive: 'True' })}`;
-  const found = await ask<Listed>(deps, path, signal);
+  const found = await ask(deps, path, listed, signal);
   return 'refused' in found ? found : (found.data?.Files ?? []);
 }
 
 /** Its tree is asked for by number. */
 async function listDataset(deps: Deps, id: string, revision: string, signal?: AbortSignal): Promise<Found> {
-  const about = await ask<{ Id: number }>(deps, `datasets/${id}`, signal);
-  if ('refused' in about) return about;
-  if (!about.data) return { refused: `datasets/${id} has no data` };
+  const dataset = await ask(deps, `datasets/${id}`, about, signal);
+  if ('refused' in dataset) return dataset;
   const entries: Entry[] = [];
   for (let page = 1; ; page++) {
     const fields = { Revision: revision, Root: '/', Recursive: 'True', PageNumber: page, PageSize: PAGE };
-    const found = await ask<Listed>(deps, `datasets/${about.data.Id}/repo/tree?${query(fields)}`, signal);
+    const path = `datasets/${dataset.data.Id}/repo/tree?${query(fields)}`;
+    requireEnd(page, path);
+    const found = await ask(deps, path, listed, signal);
     if ('refused' in found) return found;
     const files = found.data?.Files ?? [];
     entries.push(...files);
@@ -112,18 +110,14 @@ async function listDataset(deps: Deps, id: string, revision: string, signal?: Ab
 async function ask<T>(
   deps: Deps,
   path: string,
+  schema: z.ZodType<T>,
   signal?: AbortSignal,
-): Promise<{ data: T | null | undefined } | { refused: string }> {
+): Promise<{ data: T } | { refused: string }> {
   const url = `${endpointOf(deps)}/api/v1/${path}`;
   try {
-    return await retrying(
-      async () => {
-        const response = await askHub(url, modelscopeHeaders(deps), signal);
-        const { Code, Message = '', Data } = (await response.json()) as Answer<T>;
-        return Code === 200 ? { data: Data } : { refused: `${Code} ${Message}`.trim() };
-      },
-      { signal },
-    );
+    const response = await retrying(() => askHub(url, modelscopeHeaders(deps), signal), { signal });
+    const { Code, Message, Data } = await answered(url, response, envelope);
+    return Code === 200 ? { data: believed(url, schema, Data) } : { refused: `${Code} ${Message ?? ''}`.trim() };
   } catch (error) {
     if (!(error instanceof DownloadError && [401, 403, 404].includes(error.status ?? 0))) throw error;
     return { refused: String(error.status) };

@@ -4,79 +4,63 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Artifact, Peer } from '../workflows/contract.js';
+import type { Artifact } from '../workflows/contract.js';
 import {
   confined,
   isFile,
-  MANIFEST,
-  parseManifest,
+  manifestBytes,
   readManifest,
   sha256,
+  sizeOf,
   unseal,
   writeManifest,
   type Manifest,
-  type ManifestFile,
 } from './artifact.js';
 import { blocksOf, type Block } from './blocks.js';
-import { DownloadError } from './download.js';
 import { exclusive } from './exclusive.js';
-import { failure, reasonOf } from './failures.js';
 import { commitPart, fillPart, openPart, partOf } from './part-file.js';
 import { createSignal, whileShown, type Partial } from './partial.js';
-import { askBytes, fetchBlock, type Asker } from './peer-client.js';
+import { fetchBlock, type Asker } from './peer-client.js';
+import { nobodyHas, noteProblem, taskOf, wantedOf, wholeManifest, type Pull, type PullOptions } from './pull-task.js';
 import { requireSpace } from './step.js';
 import { keepInStore, placeFromStore } from './store.js';
 import { fetchBlocks } from './swarm.js';
 
-export interface PullOptions {
-  artifact: Artifact;
-  /** Peers that have it. */
-  from: Peer[];
-  /** Peers that fetch it at the same time: each passes on what it has. */
-  beside?: Peer[] | undefined;
-  /** Share the files with the content store. Never for what a trainer writes in place. */
-  link?: boolean;
-  signal?: AbortSignal;
-  onProgress?: (done: { bytes: number; of: number }) => void;
-  /** Hears of every peer that could not give what it was asked for, or gave something else. */
-  onProblem?: (peer: string, problem: string) => void;
-  /** A peer that sends nothing for this long is left. */
-  idleMs?: number;
-}
-
-interface Pull extends PullOptions {
-  asker: Asker;
-  from: Peer[];
-  beside: Peer[];
-  idleMs: number;
-  problems: { peer: string; problem: string; lied: boolean }[];
-}
+export type { PullOptions } from './pull-task.js';
 
 export const pullArtifact = (asker: Asker, options: PullOptions): Promise<Artifact> =>
-  exclusive(join(asker.dataDir, options.artifact.dir), () => {
-    const isOther = ({ name }: Peer) => name !== asker.name;
-    const from = options.from.filter(isOther);
-    const beside = (options.beside ?? []).filter((peer) => isOther(peer) && !from.some((f) => f.name === peer.name));
-    return pull({ idleMs: 60_000, ...options, asker, from, beside, problems: [] });
+  exclusive(join(asker.dataDir, options.artifact.dir), () => pull(taskOf(asker, options)));
+
+/** Bytes of what such a copy has not brought here yet, without bringing any of them. */
+export const bytesToPull = (asker: Asker, options: PullOptions): Promise<number> =>
+  exclusive(join(asker.dataDir, options.artifact.dir), async () => {
+    const { files } = wantedOf(await wholeManifest(taskOf(asker, options)), options.only);
+    const root = confined(asker.dataDir, options.artifact.dir);
+    let bytes = 0;
+    for (const { path, size } of files) if ((await sizeOf(join(root, path))) !== size) bytes += size;
+    return bytes;
   });
 
 async function pull(task: Pull): Promise<Artifact> {
-  const { asker, artifact, signal, onProgress } = task;
+  const { asker, artifact, signal, onProgress, only } = task;
   const { dataDir } = asker;
-  const { dir, digest, bytes } = artifact;
+  const { dir, digest } = artifact;
   const root = confined(dataDir, dir);
+  const manifest = await wholeManifest(task);
+  const wanted = wantedOf(manifest, only);
   const held = await readManifest(dataDir, dir);
-  const sealed = held?.artifact.digest === digest;
-  const manifest = sealed ? held.manifest : await pullManifest(task);
+  const sealed = held?.artifact.digest === (only ? sha256(manifestBytes(wanted)) : digest);
+  const of = only ? wanted.files.reduce((sum, { size }) => sum + size, 0) : artifact.bytes;
 
   let done = 0;
-  const count = (more: number) => onProgress?.({ bytes: (done += more), of: bytes });
+  const count = (more: number) => onProgress?.({ bytes: (done += more), of });
   const missing = new Set<number>();
   for (const [index, file] of manifest.files.entries()) {
+    if (!wanted.files.includes(file)) continue;
     if (await isFile(join(root, file.path), file, signal ? { signal } : {})) count(file.size);
     else missing.add(index);
   }
-  if (sealed && missing.size === 0) return artifact;
+  if (sealed && missing.size === 0) return held.artifact;
 
   if (held) await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
@@ -90,13 +74,13 @@ async function bringFiles(
   missing: Set<number>,
   count: (bytes: number) => void,
 ): Promise<Artifact> {
-  const { asker, artifact, link, signal } = task;
+  const { asker, artifact, link, signal, only = () => true } = task;
   const { name: node, dataDir } = asker;
   const root = confined(dataDir, artifact.dir);
   const placeOf = (file: number) => confined(root, manifest.files[file]!.path);
   const blocks = blocksOf(manifest);
   const open = new Map<number, Set<number>>();
-  const proven = blocks.map(({ file }) => !missing.has(file));
+  const proven = blocks.map(({ file }) => only(manifest.files[file]!.path) && !missing.has(file));
   for (const file of missing) {
     const { size } = manifest.files[file]!;
     if (link && (await placeFromStore(dataDir, manifest.files[file]!, placeOf(file), signal ? { signal } : {}))) {
@@ -124,7 +108,7 @@ async function bringFiles(
 
   const news = createSignal();
   const shown: Partial & { fetching: ReadonlySet<number> } = {
-    ...{ manifest: Buffer.from(`${JSON.stringify(manifest)}\n`), blocks, proven, version: 1, changed: news.next },
+    ...{ manifest: manifestBytes(manifest), blocks, proven, version: 1, changed: news.next },
     fetching: new Set<number>(),
     pathsOf: (file) => (open.has(file) ? [partOf(node, placeOf(file)), placeOf(file)] : [placeOf(file)]),
   };
@@ -158,43 +142,7 @@ async function bringFiles(
       },
     });
     if (outcome === 'nobody') throw nobodyHas(task, manifest.files[blocks[[...wanted][0]!]!.file]!);
-    return writeManifest(dataDir, artifact.dir, manifest);
+    // While it is shown as partial: peers that ask in between must find one or the other.
+    return writeManifest(dataDir, artifact.dir, wantedOf(manifest, task.only));
   });
-}
-
-/** From the first peer that has it; digest and manifest fit or it is not believed. */
-async function pullManifest(task: Pull): Promise<Manifest> {
-  const { asker, artifact, signal, idleMs } = task;
-  for (const peer of [...task.from, ...task.beside]) {
-    const path = `/artifacts/${artifact.digest}/manifest`;
-    try {
-      const bytes = await askBytes(asker, peer, path, { signal, idleMs });
-      const manifest = sha256(bytes) === artifact.digest ? parseManifest(bytes) : undefined;
-      if (manifest) return manifest;
-      noteProblem(task, peer.name, `${peer.url}${path} is another manifest`, true);
-      task.from = task.from.filter((other) => other !== peer);
-      task.beside = task.beside.filter((other) => other !== peer);
-    } catch (error) {
-      if (!(error instanceof DownloadError)) throw error;
-      if (task.from.includes(peer)) noteProblem(task, peer.name, reasonOf(error), false);
-    }
-  }
-  throw nobodyHas(task, { path: MANIFEST });
-}
-
-function noteProblem(task: Pull, peer: string, problem: string, lied: boolean): void {
-  task.problems.push({ peer, problem, lied });
-  task.onProblem?.(peer, problem);
-}
-
-function nobodyHas({ asker, artifact, problems, from }: Pull, { path }: Pick<ManifestFile, 'path'>) {
-  const { name: node } = asker;
-  const told = problems.map(({ peer, problem }) => `${peer}: ${problem}`).join('; ') || 'no peer was named';
-  const liars = new Set(problems.filter(({ lied }) => lied).map(({ peer }) => peer));
-  const allLied = problems.length > 0 && from.every(({ name }) => liars.has(name));
-  return failure(
-    allLied ? 'DataCorrupt' : 'CommandFailed',
-    `${node}: copy ${artifact.dir}: no peer gave a good ${path} (${told}). ${allLied ? 'Remove that directory there, so that it is made again' : 'Check that these nodes run and reach each other'}`,
-    { nonRetryable: allLied, details: { node, dir: artifact.dir, file: path, problems: problems.slice(-10) } },
-  );
 }

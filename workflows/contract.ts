@@ -244,6 +244,8 @@ export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'scr
   config: Record<string, unknown>;
   /** How many there are to be. */
   tensors: number;
+  /** The least that they take. Absent in runs that were started before anybody asked whether there is room. */
+  modelBytes?: number;
   /** `file:///directory` or `s3://bucket/prefix`; absent: it stays on the node. */
   to?: string;
 }
@@ -409,6 +411,8 @@ export interface ReplicateCheckpointInput {
   copies: { shard: string; from: Peer }[];
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
+  /** All ranks of the generation have ended: what is not there now does not come. */
+  over?: true;
   /** How long the master, or one that is copied from, may not answer: its address may be another one by now. */
   patienceSeconds: number;
   reportTo: Recipient;
@@ -475,7 +479,8 @@ export interface NodeActivities {
   launchTraining(input: LaunchTrainingInput): Promise<void>;
   watchTraining(input: WatchTrainingInput): Promise<WatchResult>;
   stopTraining(input: StopTrainingInput): Promise<MemberEvidence>;
-  replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number }>;
+  /** @returns the last iteration that is safe; where one was to follow and never will, why not */
+  replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number; unfinished?: string }>;
 }
 
 /** Activities of a control worker, on the task queue `pretrain`. */

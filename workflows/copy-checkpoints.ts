@@ -48,8 +48,8 @@ export function copyAll(
       if (!isFresh) await addresses.refresh(asked.filter((peer) => peer !== node.name));
       const began = Date.now();
       try {
-        await replicate(input, progress, until, task, addresses.of);
-        return progress.copies(name);
+        const { unfinished } = await replicate(input, progress, until, task, { present: addresses.of, over: isLast() });
+        return progress.copies(name, unfinished);
       } catch (error) {
         if (isCancellation(error)) return;
         log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
@@ -98,7 +98,7 @@ const replicate = (
   progress: Progress,
   until: number,
   task: CopyTask,
-  present: (peer: Peer) => Peer,
+  { present, over }: { present: (peer: Peer) => Peer; over: boolean },
 ) => {
   const { run, series, generation, token, timing } = input;
   const { name, node, seals } = task;
@@ -106,6 +106,7 @@ const replicate = (
   return onNode(node.name, timing).replicateCheckpoint({
     ...{ run, series, generation, token, task: name, seals, copies, until },
     after: progress.state.replicated,
+    ...(over && { over }),
     master: present(peerOf(input.nodes[0]!)),
     patienceSeconds: milliseconds(timing.heartbeat) / 1000,
     reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },

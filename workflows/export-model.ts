@@ -5,6 +5,7 @@ import { onNode, type ExportedModel, type NodeInfo } from './contract.js';
 import { toHuggingFace } from './convert-command.js';
 import { lostNode } from './failure-chain.js';
 import { configOf, tensorsOf } from './hugging-face.js';
+import { parametersOf } from './memory.js';
 import { onFirst } from './place.js';
 import { checkpointsDir } from './plan.js';
 import { bringTokenizer } from './prepare-data.js';
@@ -12,6 +13,9 @@ import { listKeepers } from './restore.js';
 import { note, show, type Run } from './run-generation.js';
 import { describeExport, enterPhase } from './status.js';
 import { allShards } from './topology.js';
+
+/** In bf16; where it is more, the converter says so. */
+const BYTES_A_PARAMETER = 2;
 
 /** Nothing where none is asked for, or the series is not trained to its end. */
 export async function exportModel(run: Run): Promise<ExportedModel | undefined> {
@@ -100,6 +104,7 @@ async function exportOn(run: Run, node: NodeInfo, checkpoint: CompleteCheckpoint
     ...toHuggingFace(spec, `${dir}.gathered`, tokenizer),
     ...{ series: spec.series, iteration: checkpoint.iteration, shards: Object.values(checkpoint.shards) },
     ...{ dir, tokenizer, config: configOf(spec.sizes), tensors: tensorsOf(spec.sizes) },
+    modelBytes: parametersOf(spec.sizes).total * BYTES_A_PARAMETER,
     ...(spec.export?.to !== undefined && { to: spec.export.to }),
   });
 }

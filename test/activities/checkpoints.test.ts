@@ -9,6 +9,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { iterationDir, sealShard, shardDir, TRACKER } from '../../activities/checkpoint-files.js';
 import { writeJson } from '../../activities/atomic.js';
+import { fenceOff } from '../../activities/fence.js';
 import { filesOf, generationDir } from '../../activities/generation-files.js';
 import { createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
@@ -386,6 +387,51 @@ describe('a replication', () => {
     await save(nodes[1], 5, SECOND);
     await track(nodes[0], 5);
     expect(await running).toEqual({ iteration: 5 });
+  });
+
+  it('ends where a newer launch has been, and brings nothing of its own over what that saved', async () => {
+    // As after a restore of the server's database to before a relaunch: n2 served the old generation only.
+    const { nodes, peers, news } = await ring();
+    await save(nodes[1], 10, SECOND, 'the old launch');
+    await save(nodes[0], 10, SECOND, 'the new launch');
+    const copy = await sealShard(nodes[0].dataDir, shardDir(DIR, 10, SECOND), { token: 2 });
+    await track(nodes[0], 10);
+    await fenceOff(nodes[0].dataDir, 2);
+    expect(await follow(nodes[0], replicateInput(peers, 0, { seals: [] }))).toEqual({
+      iteration: 0,
+      unfinished: 'n1 has seen a newer launch (token 2) than generation 1 (token 1)',
+    });
+    expect(await readFile(fileOf(nodes[0], 10, SECOND), 'utf8')).toBe('model of the new launch');
+    expect((await sealShard(nodes[0].dataDir, shardDir(DIR, 10, SECOND))).digest).toBe(copy.digest);
+    expect(news).toEqual([]);
+  });
+
+  it('ends after its ranks where the tracker names what was never written here, or has gone since', async () => {
+    const { nodes, peers, news } = await ring();
+    await save(nodes[0], 10, FIRST);
+    await save(nodes[1], 5, SECOND);
+    await track(nodes[0], 10);
+    await exits(nodes[0]);
+    await exits(nodes[1]);
+    const unfinished = 'n2 has no mp_rank_00_001 of iteration 10';
+    const spare = { seals: [], copies: [{ shard: SECOND, from: peers[1] }], over: true };
+    const ends = [
+      ...nodes.map((node, which) => follow(node, replicateInput(peers, which as 0 | 1))),
+      follow(await testNode('n3'), replicateInput(peers, 0, spare)),
+    ];
+    expect(await Promise.all(ends)).toEqual(ends.map(() => ({ iteration: 0, unfinished })));
+    expect(news).toEqual([]);
+  });
+
+  it('waits, while its ranks train, for the save after one that has gone here', async () => {
+    const { nodes, peers, news } = await ring();
+    await track(nodes[0], 5);
+    const running = follow(nodes[0], replicateInput(peers, 0, { copies: [], until: 10 }));
+    await pause(200);
+    await save(nodes[0], 10, FIRST);
+    await track(nodes[0], 10);
+    expect(await running).toEqual({ iteration: 10 });
+    expect(news.map(({ iteration }) => iteration)).toEqual([10]);
   });
 
   it('ends with the reason of its cancellation while it waits', async () => {

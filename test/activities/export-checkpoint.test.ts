@@ -55,6 +55,7 @@ async function holding(deps: NodeDeps, shard: string, from: Peer[]) {
   const at = shardDir(CHECKPOINTS, 30, shard);
   await mkdir(join(deps.dataDir, at), { recursive: true });
   await writeFile(join(deps.dataDir, at, 'model_optim_rng.pt'), `${shard};`);
+  await writeFile(join(deps.dataDir, at, 'distrib_optim.pt'), `optimizer of ${shard}`);
   const { digest, bytes } = await sealShard(deps.dataDir, at);
   return { shard, digest, bytes, from };
 }
@@ -81,6 +82,8 @@ const BOTH = { 'model-00001-of-00001.safetensors': weights('a', 'b') };
 describe('an export', () => {
   it("is made of shards of this node and of others, with the tokenizer and this model's configuration", async () => {
     const deps = await exporter('n1', BOTH);
+    // Of an export that was never ended.
+    await mkdir(join(deps.dataDir, 'exports/s/iter_0000020.gathered/iter_0000020'), { recursive: true });
     const exported = await exporting(deps, await input(deps));
     expect(exported).toMatchObject({ node: 'n1', path: join(deps.dataDir, DIR), iteration: 30, tensors: 2 });
     expect(await read(deps, 'joined.txt')).toBe(`${FIRST};${SECOND};`);
@@ -121,8 +124,31 @@ describe('an export', () => {
     ],
   ])('is none where what the converter wrote is %s, though it exits 0', async (_, made, message) => {
     const deps = await exporter('n1', made);
-    await expect(exporting(deps, await input(deps))).rejects.toThrow(message);
-    expect(await readdir(join(deps.dataDir, 'exports/s'))).not.toContain('iter_0000030');
+    const lastAttempt = { attempt: 5, retryPolicy: { maximumAttempts: 5 } };
+    await expect(run(createExportCheckpoint(deps), await input(deps), lastAttempt)).rejects.toThrow(message);
+    expect(await readdir(join(deps.dataDir, 'exports/s'))).toEqual(['iter_0000030.log']);
+  });
+
+  it('gathers the weights alone, and does not mind what the optimizer is like', async () => {
+    const deps = await exporter('n1', BOTH, `ls $from/$it/${SECOND} > $out/gathered.txt`);
+    const what = await input(deps);
+    await writeFile(join(deps.dataDir, shardDir(CHECKPOINTS, 30, FIRST), 'distrib_optim.pt'), 'damaged');
+    await exporting(deps, what);
+    expect(await read(deps, 'gathered.txt')).toBe('manifest.json\nmodel_optim_rng.pt\n');
+    expect(await read(deps, 'joined.txt')).toBe(`${FIRST};${SECOND};`);
+  });
+
+  it('is refused before anything is copied where there is no room for it, with what it needs', async () => {
+    const deps = await exporter('n1', BOTH);
+    const error = {
+      ...{ type: 'EnvCheckFailed', nonRetryable: true },
+      message: expect.stringMatching(
+        /^n1: export of iteration 30 needs [\d.]+ GB and \/\S+ has [\d.]+ GB left\. Free space there/,
+      ) as string,
+    };
+    await expect(exporting(deps, await input(deps, { modelBytes: 2 ** 50 }))).rejects.toMatchObject(error);
+    expect(await readdir(join(deps.dataDir, 'exports/s'))).toEqual([]);
+    await expect(calls(deps)).rejects.toThrow('ENOENT');
   });
 
   it('goes on after a conversion that failed, and copies nothing again', async () => {

@@ -79,11 +79,17 @@ test.each([
   ...['/artifacts/D/manifest?x=1', '/artifacts/D/progress?after=..', '/artifacts/D/manifest%00'],
   ...['/series/s', '/series/s/checkpoints', '/series/../tracker', '/series/%2e%2e/tracker', '/series/./tracker'],
   ...['/series/s/20/..', '/series/s/20/mp_rank_00/model.pt', '/series/s/20/unlisted', '/series/s/020/mp_rank_00'],
-  ...['/series/s/21/mp_rank_00', '/series/s\\..\\s/tracker', '/series/s/20/mp_rank_00%2f..', '/access', '/manifests'],
+  ...['/series/s\\..\\s/tracker', '/series/s/20/mp_rank_00%2f..', '/access', '/manifests'],
 ])('does not answer %s', async (path) => {
   const { raw, token, data } = await nodeWithData();
   const { status, body } = await raw(path.replace('D', data), token);
   expect([status, body]).toEqual([404, '404\n']);
+});
+
+test('says of a shard that was never here, or has gone, that it does not come', async () => {
+  const { raw, token } = await nodeWithData();
+  for (const path of ['21/mp_rank_00', '20/mp_rank_01'])
+    expect((await raw(`/series/s/${path}`, token)).status).toBe(410);
 });
 
 test('a digest that nothing here has is not found, whatever it is', async () => {

@@ -1,8 +1,11 @@
 /** Models and datasets of ModelScope: listed, pinned by digest, fetched and resumed. */
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
@@ -102,6 +105,28 @@ test('a node finds the hub as the SDK of ModelScope does, by a name with or with
   expect(endpoint({ MODELSCOPE_DOMAIN: 'www.modelscope.ai' })).toBe('https://www.modelscope.ai');
   expect(endpoint({ MODELSCOPE_DOMAIN: 'http://mirror:8080' })).toBe('http://mirror:8080');
   expect(endpoint({ MODELSCOPE_DOMAIN: 'a.b', MODELSCOPE_ENDPOINT: 'http://mirror' })).toBe('http://mirror');
+});
+
+test.each([
+  ['a page of a proxy', '<html>Sign in</html>', /answered what no hub does: <html>Sign in/],
+  ['no files but a number', '{"Code":200,"Data":{"Files":3}}', /answered what no hub does \(Files: /],
+  [
+    'a size that is none',
+    '{"Code":200,"Data":{"Files":[{"Path":"a","Type":"blob","Size":-1}]}}',
+    /what no hub does \(Files\.0\.Size: /,
+  ],
+  [
+    'a digest that is none',
+    '{"Code":200,"Data":{"Files":[{"Path":"a","Type":"blob","Size":1,"Sha256":"a1"}]}}',
+    /what no hub does \(Files\.0\.Sha256: /,
+  ],
+])('an answer with %s is not believed', async (_, body, message) => {
+  const server = createServer((_, response) => void response.end(body)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const modelscopeEndpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const node = await testNode('n1', { modelscopeEndpoint });
+  await expect(list(node, 'modelscope://models/a/weights')).rejects.toThrow(message);
 });
 
 test.each([

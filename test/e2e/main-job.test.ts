@@ -265,10 +265,21 @@ describe('a schedule', () => {
       expect(await activityTypes(`${runs[0]!}/data`)).toContain('preprocessShard');
       expect(await activityTypes(`${runs[1]!}/data`)).not.toContain('preprocessShard');
       expect(await activityTypes(`${runs[1]!}/data`)).not.toContain('fetchFiles');
+      const [first, second] = await Promise.all(runs.slice(0, 2).map((run) => secondsOf(`${run}/data`)));
+      // A little text: what a step costs by itself is most of the second one's time. The more data, the less it is.
+      console.log(
+        `data of the second run was ready in ${((100 * second!) / first!).toFixed(0)} % of the first one's time`,
+      );
+      expect(second! / first!).toBeLessThan(0.5);
     },
     4 * MINUTES,
   );
 });
+
+async function secondsOf(workflowId: string): Promise<number> {
+  const { startTime, closeTime } = await cluster.client.workflow.getHandle(workflowId).describe();
+  return (closeTime!.getTime() - startTime.getTime()) / 1000;
+}
 
 describe('when a rank stands still', () => {
   it(

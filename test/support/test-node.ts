@@ -1,3 +1,4 @@
+import type { Info } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { onTestFinished } from 'vitest';
@@ -34,5 +35,5 @@ export async function serving({ name, dataDir }: NodeDeps): Promise<Peer> {
 }
 
 /** Runs one activity as a worker would, outside of one. */
-export const run = <I, O>(activity: (input: I) => Promise<O>, input: I): Promise<O> =>
-  new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(activity, input);
+export const run = <I, O>(activity: (input: I) => Promise<O>, input: I, info: Partial<Info> = {}): Promise<O> =>
+  new MockActivityEnvironment(info, { logger: new DefaultLogger('ERROR') }).run(activity, input);

@@ -254,8 +254,29 @@ it.concurrent('keeps what its ranks saved on their way out, when none of them is
   });
   const nodes = [await cluster.node('a', activities('a')), await cluster.node('b', activities('b'))];
   expect(await result(await start(cluster, infos(nodes)))).toMatchObject({ outcome: 'failed', replicated: 12 });
-  expect(asked.filter(({ until }) => until === 12)).toHaveLength(2);
+  expect(asked.flatMap(({ until, over }) => (until === 12 ? [over] : []))).toEqual([true, true]);
 });
+
+it.concurrent(
+  'ends with what was safe before, where the last save of its ranks is not to be had any more',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const activities = (node: string) => ({
+      watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
+      stopTraining: () => Promise.resolve({ node, confirmed: true, lastSaved: 12, logPath: '/log' }),
+      replicateCheckpoint: async ({ over }: ReplicateCheckpointInput) => {
+        while (!over) {
+          heartbeat();
+          await sleep(50);
+        }
+        return { iteration: 10, unfinished: 'b has seen a newer launch' };
+      },
+    });
+    const nodes = [await cluster.node('a', activities('a')), await cluster.node('b', activities('b'))];
+    const ended = await result(await start(cluster, infos(nodes), { startedFrom: 10 }));
+    expect(ended).toMatchObject({ outcome: 'failed', replicated: 10 });
+  },
+);
 
 it.concurrent(
   'neither lets ranks save nor keeps a save that did not start from the planned checkpoint',

@@ -1,11 +1,7 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { ApplicationFailure } from '@temporalio/common';
 import fc from 'fast-check';
-import { DownloadError } from '../../../activities/download.js';
 import { listRepo } from '../../../activities/hub.js';
-import { mutated, mutatedJson } from '../mutate.js';
 import type { Target } from '../target.js';
+import { answerLike, hubServer, listsWell, type Answer } from './hub-server.js';
 
 const sha = 'c'.repeat(40);
 const tree = [
@@ -14,45 +10,16 @@ const tree = [
   { type: 'file', path: 'README.md', size: 3, oid: sha },
 ];
 
-let server: Server | undefined;
-let answers: [string | Buffer, string | Buffer];
+const server = hubServer((url) => (url.includes('/tree/') ? 1 : 0));
 
-async function endpoint(): Promise<string> {
-  server ??= await new Promise<Server>((resolve) => {
-    const made = createServer((request, response) => {
-      response.end(answers[request.url?.includes('/tree/') ? 1 : 0]);
-    }).listen(0, '127.0.0.1', () => resolve(made));
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-const json = (seed: object) =>
-  fc.oneof(
-    mutated([Buffer.from(JSON.stringify(seed))]),
-    mutatedJson([seed]).map((value) => JSON.stringify(value) ?? ''),
-    fc.constant(JSON.stringify(seed)),
-  );
-
-/** Whatever a hub answers: a listing whose files lie below their directory, or an error that says what was wrong. */
-export const hub: Target<[string | Buffer, string | Buffer]> = {
+/** Whatever the Hugging Face hub answers. */
+export const hub: Target<[Answer, Answer]> = {
   name: 'hub',
-  inputs: fc.tuple(json({ sha }), json(tree)),
-  async check(input) {
-    answers = input;
-    const deps = { name: 'n1', hfEndpoint: await endpoint() };
-    try {
-      const { resolved, files } = await listRepo(deps, { kind: 'hf', type: 'models', id: 'a/b', revision: 'main' });
-      if (!/^hf:\/\/models\/a\/b@[\w.-]+$/.test(resolved)) throw new Error(`pinned to ${resolved}`);
-      for (const { path, size, sha256 } of files)
-        if (!path || !Number.isSafeInteger(size) || size < 0 || (sha256 && !/^[0-9a-f]{64}$/.test(sha256)))
-          throw new Error(`lists ${JSON.stringify({ path, size, sha256 })}`);
-    } catch (error) {
-      if (!(error instanceof ApplicationFailure || error instanceof DownloadError)) throw error;
-    }
+  inputs: fc.tuple(answerLike({ sha }), answerLike(tree)),
+  async check(answers) {
+    const deps = { name: 'n1', hfEndpoint: await server.answering(answers) };
+    const source = { kind: 'hf', type: 'models', id: 'a/b', revision: 'main' } as const;
+    await listsWell(listRepo(deps, source), /^hf:\/\/models\/a\/b@[\w.-]+$/);
   },
-  async close() {
-    server?.closeAllConnections();
-    await new Promise((resolve) => (server ? server.close(resolve) : resolve(undefined)));
-    server = undefined;
-  },
+  close: server.close,
 };

@@ -3,10 +3,13 @@ import { hub } from './hub.js';
 import { indexFile } from './index-file.js';
 import { trainingLog } from './log.js';
 import { manifest } from './manifest.js';
+import { modelscope } from './modelscope.js';
 import { npuTools } from './npu-tools.js';
 import { rows } from './rows.js';
 import { runFile } from './run-file.js';
 import { service } from './service.js';
 import { stateFiles } from './state-files.js';
 
-export const targets = [...[runFile, ...rows, indexFile, manifest, trainingLog, npuTools, stateFiles, hub, service]];
+export const targets = [
+  ...[runFile, ...rows, indexFile, manifest, trainingLog, npuTools, stateFiles, hub, modelscope, service],
+];

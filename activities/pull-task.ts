@@ -1,0 +1,110 @@
+/** One copy from other nodes: what is asked for, the manifest that tells its files, and who could not give them. */
+import { join } from 'node:path';
+import type { Artifact, Peer } from '../workflows/contract.js';
+import {
+  confined,
+  MANIFEST,
+  manifestBytes,
+  parseManifest,
+  readManifest,
+  sha256,
+  type Manifest,
+  type ManifestFile,
+  type Wanted,
+} from './artifact.js';
+import { readIfThere, writeFileAtomic } from './atomic.js';
+import { DownloadError } from './download.js';
+import { failure, reasonOf } from './failures.js';
+import { askBytes, type Asker } from './peer-client.js';
+
+export interface PullOptions {
+  artifact: Artifact;
+  /** Peers that have it. */
+  from: Peer[];
+  /** Peers that fetch it at the same time: each passes on what it has. */
+  beside?: Peer[] | undefined;
+  /** Only these of its files: what is here then is an artifact of its own, and not this one. */
+  only?: Wanted;
+  /** Share the files with the content store. Never for what a trainer writes in place. */
+  link?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (done: { bytes: number; of: number }) => void;
+  /** Hears of every peer that could not give what it was asked for, or gave something else. */
+  onProblem?: (peer: string, problem: string) => void;
+  /** A peer that sends nothing for this long is left. */
+  idleMs?: number;
+}
+
+export interface Pull extends PullOptions {
+  asker: Asker;
+  from: Peer[];
+  beside: Peer[];
+  idleMs: number;
+  problems: { peer: string; problem: string; lied: boolean }[];
+}
+
+export function taskOf(asker: Asker, options: PullOptions): Pull {
+  const isOther = ({ name }: Peer) => name !== asker.name;
+  const from = options.from.filter(isOther);
+  const beside = (options.beside ?? []).filter((peer) => isOther(peer) && !from.some((f) => f.name === peer.name));
+  return { idleMs: 60_000, ...options, asker, from, beside, problems: [] };
+}
+
+export const wantedOf = (manifest: Manifest, only?: Wanted): Manifest =>
+  only ? { ...manifest, files: manifest.files.filter(({ path }) => only(path)) } : manifest;
+
+/** Where only some files of an artifact are, its whole manifest is beside them: it alone tells its blocks by number. */
+const WHOLE = '.whole.json';
+
+export async function wholeManifest(task: Pull): Promise<Manifest> {
+  const { asker, artifact, only } = task;
+  const { dataDir } = asker;
+  if (!only) {
+    const held = await readManifest(dataDir, artifact.dir);
+    return held?.artifact.digest === artifact.digest ? held.manifest : pullManifest(task);
+  }
+  const path = join(confined(dataDir, artifact.dir), WHOLE);
+  const bytes = await readIfThere(path);
+  const kept = bytes && sha256(bytes) === artifact.digest ? parseManifest(bytes) : undefined;
+  if (kept) return kept;
+  const manifest = await pullManifest(task);
+  await writeFileAtomic(path, manifestBytes(manifest));
+  return manifest;
+}
+
+/** From the first peer that has it; digest and manifest fit or it is not believed. */
+async function pullManifest(task: Pull): Promise<Manifest> {
+  const { asker, artifact, signal, idleMs } = task;
+  for (const peer of [...task.from, ...task.beside]) {
+    const path = `/artifacts/${artifact.digest}/manifest`;
+    try {
+      const bytes = await askBytes(asker, peer, path, { signal, idleMs });
+      const manifest = sha256(bytes) === artifact.digest ? parseManifest(bytes) : undefined;
+      if (manifest) return manifest;
+      noteProblem(task, peer.name, `${peer.url}${path} is another manifest`, true);
+      task.from = task.from.filter((other) => other !== peer);
+      task.beside = task.beside.filter((other) => other !== peer);
+    } catch (error) {
+      if (!(error instanceof DownloadError)) throw error;
+      if (task.from.includes(peer)) noteProblem(task, peer.name, reasonOf(error), false);
+    }
+  }
+  throw nobodyHas(task, { path: MANIFEST });
+}
+
+export function noteProblem(task: Pull, peer: string, problem: string, lied: boolean): void {
+  task.problems.push({ peer, problem, lied });
+  task.onProblem?.(peer, problem);
+}
+
+export function nobodyHas({ asker, artifact, problems, from }: Pull, { path }: Pick<ManifestFile, 'path'>) {
+  const { name: node } = asker;
+  const told = problems.map(({ peer, problem }) => `${peer}: ${problem}`).join('; ') || 'no peer was named';
+  const liars = new Set(problems.filter(({ lied }) => lied).map(({ peer }) => peer));
+  const allLied = problems.length > 0 && from.every(({ name }) => liars.has(name));
+  return failure(
+    allLied ? 'DataCorrupt' : 'CommandFailed',
+    `${node}: copy ${artifact.dir}: no peer gave a good ${path} (${told}). ${allLied ? 'Remove that directory there, so that it is made again' : 'Check that these nodes run and reach each other'}`,
+    { nonRetryable: allLied, details: { node, dir: artifact.dir, file: path, problems: problems.slice(-10) } },
+  );
+}
