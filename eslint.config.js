@@ -58,6 +58,7 @@ const pure = [
   'training-flags',
   'unsealed',
   'warnings',
+  'weight-shapes',
   'wishes',
   'wrong-start',
 ];
@@ -72,6 +73,7 @@ const forActivities = [
   'glob',
   'hugging-face',
   'ledger',
+  'memory',
   'messages',
   'plan',
   'quarantine',
@@ -83,6 +85,7 @@ const forActivities = [
   'spec',
   'status',
   'topology',
+  'weight-shapes',
   'wrong-start',
 ];
 

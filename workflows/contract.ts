@@ -4,11 +4,13 @@
  * the digest of the manifest that lists them.
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
+import type { ModelSizes } from './presets.js';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
 import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
+import type { Parallel } from './topology.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
 export interface NodeInfo {
@@ -187,6 +189,16 @@ export interface ConvertCheckpointInput {
   to: string;
   /** Every `mp_rank_…` directory that must exist afterwards: the tracker is written first and proves nothing. */
   shards: string[];
+  /** What must be in them; absent where a control worker of an earlier version asks. */
+  holds?: WeightsWanted;
+}
+
+/** What decides which tensors are in which shard, and their shapes. */
+export interface WeightsWanted {
+  sizes: ModelSizes;
+  parallel: Parallel;
+  /** False for the first converter, whose names are not on record: only the number of weights is looked at. */
+  named: boolean;
 }
 
 /** One checkpoint shard that is complete on a node. */
@@ -244,6 +256,8 @@ export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'scr
   config: Record<string, unknown>;
   /** How many there are to be. */
   tensors: number;
+  /** By which their names and shapes are known; absent where a control worker of an earlier version asks. */
+  sizes?: ModelSizes;
   /** `file:///directory` or `s3://bucket/prefix`; absent: it stays on the node. */
   to?: string;
 }
