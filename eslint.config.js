@@ -31,6 +31,7 @@ const pure = [
   'layout-rules',
   'ledger',
   'memory',
+  'pair-nodes',
   'plan',
   'plan-page',
   'pool-page',

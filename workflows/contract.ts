@@ -99,6 +99,19 @@ export interface NodeReport {
   seesFirst: boolean;
   /** Directories of the artifacts that were asked after and are not here, or not as they were. */
   lacks: string[];
+  /** Collectives with another node went well within the hour. */
+  collectivesProven?: boolean;
+}
+
+export interface TestPairInput {
+  /** The other node, for messages. */
+  peer: string;
+  /** Of the launch that is prepared: what the test leaves is found by it and ended. */
+  token: number;
+  /** Options of `python -m torch.distributed.run`, over the two nodes. */
+  torchrun: string[];
+  env: Record<string, string>;
+  limitSeconds: number;
 }
 
 export interface SourceFile {
@@ -464,6 +477,8 @@ export interface NodeActivities {
   /** Whether a peer's machine answers this node, be it by refusing: its worker may be away while its ranks train. */
   probePeer(input: { peer: Peer }): Promise<{ reachable: boolean }>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
+  /** Collectives with one other node, which is asked at the same time. @returns of the shortest all-reduce of 16 MiB */
+  testPair(input: TestPairInput): Promise<{ seconds: number }>;
   listSource(input: { source: string }): Promise<SourceListing>;
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
@@ -547,6 +562,14 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 2 },
   });
+  const once = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: '10 minutes',
+    heartbeatTimeout: timing.heartbeat,
+    scheduleToStartTimeout: timing.agentAway,
+    // One alone of the two cannot try again.
+    retry: { maximumAttempts: 1 },
+  });
   const step = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '2 days',
@@ -568,6 +591,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     probePeer: onProbe(name).probePeer,
     fenceNode: quick.fenceNode,
     checkNode: quick.checkNode,
+    testPair: once.testPair,
     admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,

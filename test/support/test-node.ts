@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { onTestFinished } from 'vitest';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { startFileService } from '../../activities/file-service.js';
 import { grantAccess } from '../../activities/grants.js';
+import { root } from '../../workers/config.js';
 import type { Peer } from '../../workflows/contract.js';
 import { tempDir } from './temp-dir.js';
 
@@ -16,6 +18,7 @@ export async function testNode(name: string, more: Partial<NodeDeps> = {}): Prom
     dataDir: await tempDir(),
     mindspeedDir: '/nonexistent',
     python: 'python3',
+    pairTest: join(root, 'infra/collective-test/pair.py'),
     profile: 'cpu',
     devices: 1,
     env: {},
