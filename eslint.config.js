@@ -26,6 +26,7 @@ const pure = [
   'glob',
   'hang-culprit',
   'hang-limits',
+  'high-availability',
   'hugging-face',
   'launch-environment',
   'layout-rules',
