@@ -26,11 +26,13 @@ const pure = [
   'glob',
   'hang-culprit',
   'hang-limits',
+  'high-availability',
   'hugging-face',
   'launch-environment',
   'layout-rules',
   'ledger',
   'memory',
+  'pair-nodes',
   'plan',
   'plan-page',
   'pool-page',
@@ -58,6 +60,7 @@ const pure = [
   'training-flags',
   'unsealed',
   'warnings',
+  'weight-shapes',
   'wishes',
   'wrong-start',
 ];
@@ -72,6 +75,7 @@ const forActivities = [
   'glob',
   'hugging-face',
   'ledger',
+  'memory',
   'messages',
   'plan',
   'quarantine',
@@ -83,6 +87,7 @@ const forActivities = [
   'spec',
   'status',
   'topology',
+  'weight-shapes',
   'wrong-start',
 ];
 

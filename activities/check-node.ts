@@ -15,6 +15,7 @@ import { isProven } from './proof.js';
 import { mayExportTo } from './source-roots.js';
 import { seesProbe } from './storage-probe.js';
 import { step } from './step.js';
+import { isPairProven } from './test-pair.js';
 import { createToolVersions, type ToolVersions } from './tool-versions.js';
 
 export const createCheckNode = (deps: NodeDeps): NodeActivities['checkNode'] => {
@@ -62,6 +63,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     freePort: await freePort(deps.address),
     seesFirst: await seesProbe(deps, input.run, input.first),
     lacks: await lacking(deps, input.artifacts),
+    ...((await isPairProven(dataDir)) && { collectivesProven: true }),
   };
 }
 

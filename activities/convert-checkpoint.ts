@@ -10,10 +10,13 @@ import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { run } from './shell.js';
 import { step } from './step.js';
+import { wrongInShards } from './weights-in-shards.js';
 
 /** The iteration that the converter writes, whatever it converts. */
 const ITERATION = 1;
 const TIMEOUT_MS = 24 * 3_600_000;
+/** Of what is wrong in the shards, in the message. */
+const TOLD = 3;
 
 export const createConvertCheckpoint =
   (deps: NodeDeps): NodeActivities['convertCheckpoint'] =>
@@ -52,6 +55,13 @@ export const createConvertCheckpoint =
               nonRetryable: true,
               details: { node, made, wanted: input.shards, logPath },
             },
+          );
+        const wrong = input.holds ? await wrongInShards(aside, input.shards, input.holds) : [];
+        if (wrong.length)
+          throw failure(
+            'CommandFailed',
+            `${node}: ${what}: exit code 0, but the weights are not those of the run file's model: ${wrong.slice(0, TOLD).join('; ')}${wrong.length > TOLD ? ` and ${wrong.length - TOLD} more` : ''}. Correct model.preset or model.sizes, or the source; log: ${logPath}`,
+            { nonRetryable: true, details: { node, wrong: wrong.slice(0, 50), logPath } },
           );
         for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), { signal });
         await rm(target, { recursive: true, force: true });

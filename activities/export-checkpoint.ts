@@ -8,6 +8,7 @@ import { lstat, mkdir, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ExportCheckpointInput, ExportedModel, NodeActivities } from '../workflows/contract.js';
 import { checkpointsDir } from '../workflows/plan.js';
+import { differingShapes, huggingFaceShapes } from '../workflows/weight-shapes.js';
 import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
 import { noneIfMissing, readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
 import { OPTIMIZER, shardDir, TRACKER } from './checkpoint-files.js';
@@ -108,17 +109,22 @@ async function make(task: Task): Promise<Note> {
   const aside = confined(dataDir, relative);
   await convert(task, aside);
   const found = await tensorsIn(aside);
-  if (found.names.length !== input.tensors)
+  const names = Object.keys(found.shapes);
+  const wrong = [
+    ...(names.length === input.tensors ? [] : [`there are ${names.length} tensors and the model has ${input.tensors}`]),
+    ...(input.sizes ? differingShapes(found.shapes, huggingFaceShapes(input.sizes)) : []),
+  ];
+  if (wrong.length > 0)
     throw failure(
       'CommandFailed',
-      `${node}: exit code 0 of ${input.script}, but there are ${found.names.length} tensors and the model has ${input.tensors}; log: ${target}.log`,
-      { nonRetryable: true, details: { node, found: found.names.slice(0, 50), wanted: input.tensors } },
+      `${node}: exit code 0 of ${input.script}, but ${wrong.join('; ')}; log: ${target}.log`,
+      { nonRetryable: true, details: { node, found: names.slice(0, 50), wanted: input.tensors } },
     );
   const tokenizer = confined(dataDir, input.tokenizer);
   const bytes = await dressModel({ dir: aside, tokenizer, config: input.config, dtypes: found.dtypes, signal });
   const note: Note = {
     ...{ source: sourceOf(input), iteration: input.iteration },
-    ...{ tensors: found.names.length, bytes, dtypes: found.dtypes },
+    ...{ tensors: names.length, bytes, dtypes: found.dtypes },
   };
   await writeJson(join(aside, NOTE), note);
   for (const name of await readdir(aside)) await syncPath(join(aside, name));

@@ -16,6 +16,8 @@ export interface NodeDeps {
   checkout?: string;
   /** The Python that runs its entry points. */
   python: string;
+  /** The program that tries collectives with another node. */
+  pairTest: string;
   profile: 'npu' | 'cpu';
   devices: number;
   /** Where the host's file system begins, for a worker in a container that has it mounted; else `/`. */

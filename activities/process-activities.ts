@@ -14,6 +14,7 @@ import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
 import { createStopTraining } from './stop-training.js';
+import { createTestPair } from './test-pair.js';
 import { createWatchTraining } from './watch-training.js';
 
 export const createProcessActivities = (deps: NodeDeps) =>
@@ -23,6 +24,7 @@ export const createProcessActivities = (deps: NodeDeps) =>
     admitRun: createAdmitRun(deps),
     probePeer: createProbePeer(),
     checkNode: createCheckNode(deps),
+    testPair: createTestPair(deps),
     convertCheckpoint: createConvertCheckpoint(deps),
     launchTraining: createLaunchTraining(deps),
     watchTraining: createWatchTraining(deps),

@@ -1,16 +1,18 @@
 /** What is in a directory of safetensors files, by their headers: `<u64 length><JSON><data>`, offsets from the data's begin. */
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Shapes } from '../workflows/weight-shapes.js';
 
 export interface TensorsFound {
-  /** Names, over all files. */
-  names: string[];
+  /** By name, over all files. */
+  shapes: Shapes;
   /** As the files say, such as BF16. */
   dtypes: string[];
 }
 
 interface Entry {
   dtype: string;
+  shape: number[];
   data_offsets: [number, number];
 }
 
@@ -19,15 +21,17 @@ const MAX_HEADER = 100 * 2 ** 20;
 /** @throws where a file is cut, longer than it says, or has a tensor that another one has too */
 export async function tensorsIn(dir: string): Promise<TensorsFound> {
   const seen = new Map<string, string>();
+  const shapes: Shapes = {};
   const dtypes = new Set<string>();
   for (const name of (await readdir(dir)).filter((file) => file.endsWith('.safetensors')).sort())
-    for (const [tensor, { dtype }] of Object.entries(await headerOf(join(dir, name)))) {
+    for (const [tensor, { dtype, shape }] of Object.entries(await headerOf(join(dir, name)))) {
       const other = seen.get(tensor);
       if (other !== undefined) throw new Error(`${tensor} is in ${other} and in ${name}`);
       seen.set(tensor, name);
+      shapes[tensor] = shape;
       dtypes.add(dtype);
     }
-  return { names: [...seen.keys()], dtypes: [...dtypes].sort() };
+  return { shapes, dtypes: [...dtypes].sort() };
 }
 
 async function headerOf(path: string): Promise<Record<string, Entry>> {

@@ -152,7 +152,7 @@ export const codecKeysFile = (env: Environment = process.env): string | undefine
 
 /** What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. */
 const INHERITED =
-  /^(PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|LD_LIBRARY_PATH|PYTHON.*|OMP_.*|OPENBLAS_.*|MKL_.*|ASCEND_.*|ATB_.*|HCCL_.*|GLOO_.*|TORCH_.*|NPU_.*|CPU_AFFINITY_CONF|TASK_QUEUE_ENABLE|COMBINED_ENABLE|CUDA_DEVICE_MAX_CONNECTIONS|PYTORCH_.*|REFERENCE_.*)$/;
+  /^(PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|LD_LIBRARY_PATH|PYTHON.*|OMP_.*|OPENBLAS_.*|MKL_.*|ASCEND_.*|ATB_.*|HCCL_.*|HIGH_AVAILABILITY|TTP_.*|CONTROLLER_ADDR|PROCESSOR_ADDR|GLOO_.*|TORCH_.*|NPU_.*|CPU_AFFINITY_CONF|TASK_QUEUE_ENABLE|COMBINED_ENABLE|CUDA_DEVICE_MAX_CONNECTIONS|PYTORCH_.*|REFERENCE_.*)$/;
 
 export function commandEnvironment(
   { address, profile }: NodeConfig,

@@ -12,7 +12,7 @@ import { startFileService, type FileService } from '../activities/file-service.j
 import type { Recipient } from '../workflows/contract.js';
 import type { Retention } from '../workflows/retention.js';
 import { onlyAgent } from './agent-lock.js';
-import { commandEnvironment, readMetricsConfig, readNodeConfig, type NodeConfig } from './config.js';
+import { commandEnvironment, readMetricsConfig, readNodeConfig, root, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
 import { endSilent, proveUsable, watchDirectory } from './data-directory.js';
 import { measureNode } from './node-metrics.js';
@@ -41,6 +41,7 @@ export async function runNode(): Promise<void> {
       mindspeedDir: config.mindspeed,
       ...(config.checkout && { checkout: config.checkout }),
       python: config.python,
+      pairTest: join(root, 'infra/collective-test/pair.py'),
       root: config.root,
       env: profile === 'npu' ? await ascendEnvironment(commandEnvironment(config)) : commandEnvironment(config),
       ...(config.sources && { sourceRoots: config.sources.split(':') }),

@@ -4,11 +4,13 @@
  * the digest of the manifest that lists them.
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
+import type { ModelSizes } from './presets.js';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
 import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
+import type { Parallel } from './topology.js';
 
 /** A node as its worker announced it. `port` is its read-only file service. */
 export interface NodeInfo {
@@ -97,6 +99,19 @@ export interface NodeReport {
   seesFirst: boolean;
   /** Directories of the artifacts that were asked after and are not here, or not as they were. */
   lacks: string[];
+  /** Collectives with another node went well within the hour. */
+  collectivesProven?: boolean;
+}
+
+export interface TestPairInput {
+  /** The other node, for messages. */
+  peer: string;
+  /** Of the launch that is prepared: what the test leaves is found by it and ended. */
+  token: number;
+  /** Options of `python -m torch.distributed.run`, over the two nodes. */
+  torchrun: string[];
+  env: Record<string, string>;
+  limitSeconds: number;
 }
 
 export interface SourceFile {
@@ -187,6 +202,16 @@ export interface ConvertCheckpointInput {
   to: string;
   /** Every `mp_rank_…` directory that must exist afterwards: the tracker is written first and proves nothing. */
   shards: string[];
+  /** What must be in them; absent where a control worker of an earlier version asks. */
+  holds?: WeightsWanted;
+}
+
+/** What decides which tensors are in which shard, and their shapes. */
+export interface WeightsWanted {
+  sizes: ModelSizes;
+  parallel: Parallel;
+  /** False for the first converter, whose names are not on record: only the number of weights is looked at. */
+  named: boolean;
 }
 
 /** One checkpoint shard that is complete on a node. */
@@ -246,6 +271,8 @@ export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'scr
   tensors: number;
   /** The least that they take. Absent in runs that were started before anybody asked whether there is room. */
   modelBytes?: number;
+  /** By which their names and shapes are known; absent where a control worker of an earlier version asks. */
+  sizes?: ModelSizes;
   /** `file:///directory` or `s3://bucket/prefix`; absent: it stays on the node. */
   to?: string;
 }
@@ -454,6 +481,8 @@ export interface NodeActivities {
   /** Whether a peer's machine answers this node, be it by refusing: its worker may be away while its ranks train. */
   probePeer(input: { peer: Peer }): Promise<{ reachable: boolean }>;
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
+  /** Collectives with one other node, which is asked at the same time. @returns of the shortest all-reduce of 16 MiB */
+  testPair(input: TestPairInput): Promise<{ seconds: number }>;
   listSource(input: { source: string }): Promise<SourceListing>;
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
@@ -538,6 +567,14 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     scheduleToStartTimeout: timing.agentAway,
     retry: { maximumAttempts: 2 },
   });
+  const once = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: '10 minutes',
+    heartbeatTimeout: timing.heartbeat,
+    scheduleToStartTimeout: timing.agentAway,
+    // One alone of the two cannot try again.
+    retry: { maximumAttempts: 1 },
+  });
   const step = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '2 days',
@@ -559,6 +596,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     probePeer: onProbe(name).probePeer,
     fenceNode: quick.fenceNode,
     checkNode: quick.checkNode,
+    testPair: once.testPair,
     admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,

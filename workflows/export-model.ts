@@ -103,7 +103,7 @@ async function exportOn(run: Run, node: NodeInfo, checkpoint: CompleteCheckpoint
   return onNode(node.name, spec.recovery).exportCheckpoint({
     ...toHuggingFace(spec, `${dir}.gathered`, tokenizer),
     ...{ series: spec.series, iteration: checkpoint.iteration, shards: Object.values(checkpoint.shards) },
-    ...{ dir, tokenizer, config: configOf(spec.sizes), tensors: tensorsOf(spec.sizes) },
+    ...{ dir, tokenizer, config: configOf(spec.sizes), tensors: tensorsOf(spec.sizes), sizes: spec.sizes },
     modelBytes: parametersOf(spec.sizes).total * BYTES_A_PARAMETER,
     ...(spec.export?.to !== undefined && { to: spec.export.to }),
   });

@@ -17,6 +17,7 @@ import { prepareWeights } from './prepare-weights.js';
 import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { mayFollow } from './series.js';
 import { allShards, placeNodes } from './topology.js';
+import { testPairs } from './test-pairs.js';
 import { setAside } from './unsealed.js';
 
 export async function prepareGeneration(told: PreparationInput): Promise<Prepared> {
@@ -46,6 +47,8 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   if (done >= (input.target ?? targetOf(spec, input.replicated))) return { outcome: 'reached', present };
   const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
   const { reports, shared } = await checkNodes(spec, name, all, spec.recovery, brought);
+  if (spec.cluster.collectiveTest)
+    await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
 
   const isThere = reports.every(({ lacks }) => lacks.length === 0);
   const data = input.data && isThere ? input.data : await bringData(input, tell);

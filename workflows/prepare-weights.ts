@@ -29,7 +29,10 @@ export async function prepareWeights(
 
   const { at, artifact } = await fetchOnce(listing, `models/${key}/hf`, nodes, timing);
   const held = await onFirst([at], (node) =>
-    onNode(node.name, timing).convertCheckpoint({ ...toMegatron(spec, artifact.dir), to: dir, shards }),
+    onNode(node.name, timing).convertCheckpoint({
+      ...{ ...toMegatron(spec, artifact.dir), to: dir, shards },
+      holds: { sizes: spec.sizes, parallel: spec.parallel, named: !legacy },
+    }),
   );
   const from = [peerOf(at)];
   // The converter's tracker always says 1.

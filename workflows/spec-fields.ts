@@ -137,6 +137,10 @@ export const runFile = z.strictObject({
     /** The node that this run is to try out, in quarantine or not: it gets that one and no other. */
     soak: name.optional(),
     machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
+    collectiveTest: z
+      .boolean()
+      .default(false)
+      .describe('Try collectives between the nodes in pairs before a launch, and name who fails or is slow'),
     sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
   }),
   /** Without it the preset's own for the machine, else all 1. */

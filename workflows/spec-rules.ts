@@ -1,6 +1,7 @@
 /** Rules over more than one field. Each is judged as soon as the fields that it reads are right by themselves. */
 import { milliseconds } from './duration.js';
 import { flagComplaints } from './flag-complaints.js';
+import { highAvailabilityRule } from './high-availability.js';
 import {
   LAYOUT_RULES,
   MODEL_RULES,
@@ -94,6 +95,8 @@ const RULES: Rule[] = [
       (file) =>
         unlessUneven(file, (fit) => rule(fit)),
   ),
+  (file) =>
+    unlessUneven(file, (fit) => highAvailabilityRule(fit, { ...recipeFor(file)?.flags, ...file.train.extraArgs })),
   ...MODEL_RULES.map((rule): Rule => (file) => {
     const sizes = sizesOf(file.model);
     return sizes && rule(fitOf(file), sizes);

@@ -46,6 +46,10 @@ const pad = (value: number, width: number) => String(value).padStart(width, '0')
 const shardName = ({ pp, ep }: Pick<Parallel, 'pp' | 'ep'>, at: { tp: number; pp: number; ep: number }): string =>
   `mp_rank_${pad(at.tp, 2)}${pp > 1 ? `_${pad(at.pp, 3)}` : ''}${ep > 1 ? `_${pad(at.ep, 3)}` : ''}`;
 
+/** The pipeline stage that a shard's name tells. */
+export const stageOf = ({ pp }: Pick<Parallel, 'pp'>, shard: string): number =>
+  pp > 1 ? Number(shard.split('_')[3]) : 0;
+
 /** All ranks of a world. `world` must be a multiple of tp·pp·cp. */
 export function placeRanks(parallel: Parallel, world: number): Rank[] {
   const { tp, pp, cp, ep, etp = tp } = parallel;

@@ -31,6 +31,7 @@ async function bundle() {
   prune(stage, cpu);
   for (const path of [
     'dist',
+    'infra/collective-test',
     'infra/reference-backend',
     'infra/deploy',
     'infra/monitoring',

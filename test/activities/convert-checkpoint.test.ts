@@ -1,9 +1,12 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createConvertCheckpoint } from '../../activities/convert-checkpoint.js';
 import { createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { modelsIn } from '../../activities/torch-file.js';
+import type { WeightsWanted } from '../../workflows/contract.js';
+import { root } from '../../workers/config.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
 
@@ -15,7 +18,8 @@ const input = {
   paths: { '--load-dir': FROM },
   to: 'models/k/mcore-tp1-pp2',
 };
-const convert = (deps: NodeDeps, shards = SHARDS) => run(createConvertCheckpoint(deps), { ...input, shards });
+const convert = (deps: NodeDeps, shards = SHARDS, holds?: WeightsWanted) =>
+  run(createConvertCheckpoint(deps), { ...input, shards, ...(holds && { holds }) });
 
 /** A converter in a checkout's place: a shell script that gets the converter's arguments. */
 async function converting(script: string): Promise<NodeDeps> {
@@ -57,5 +61,64 @@ describe('a conversion', () => {
     const deps = await converting(`[ -e seen ] || { touch seen; echo 'no such model' >&2; exit 1; }; ${all}`);
     await expect(convert(deps)).rejects.toThrow(/ended with exit code 1: no such model; log: /);
     expect(await convert(deps)).toHaveLength(2);
+  });
+});
+
+describe('what a conversion gave', () => {
+  /** Written by the real converter: two layers over two stages. */
+  const WRITTEN = join(root, 'test/fixtures/golden/convert/two-layers-pp2');
+  const holds: WeightsWanted = {
+    sizes: {
+      ...{ layers: 2, hidden: 8, ffn: 8, heads: 2, groups: 1, headDim: 4, vocab: 16, maxPositions: 512 },
+      ...{ tied: false, ropeBase: 1_000_000 },
+    },
+    parallel: { tp: 1, pp: 2, cp: 1, ep: 1 },
+    named: true,
+  };
+  const copy = (from: number, to = from) =>
+    `d=$out/iter_0000001/${SHARDS[to]}; mkdir -p $d; cp ${WRITTEN}/${SHARDS[from]}.pt $d/model_optim_rng.pt`;
+  const both = `${copy(0)}; ${copy(1)}; echo 1 > $out/latest_checkpointed_iteration.txt`;
+  const given = async (script: string, wanted = holds) => convert(await converting(script), SHARDS, wanted);
+  const otherwise = (sizes: Partial<WeightsWanted['sizes']>, more: Partial<WeightsWanted> = {}) => ({
+    ...{ ...holds, ...more },
+    sizes: { ...holds.sizes, ...sizes },
+  });
+
+  it('is taken where each shard has every tensor of the model, in its shape', async () => {
+    expect(await given(both)).toHaveLength(2);
+    expect(await given(both, { ...holds, named: false })).toHaveLength(2);
+  });
+
+  it.each<[string, string, WeightsWanted, RegExp]>([
+    ['of a model with other sizes', both, otherwise({ ffn: 16 }), /mp_rank_00_000: 2 of another shape: .*linear_fc1/],
+    ['of a model with more layers', both, otherwise({ layers: 4 }), /8 missing: decoder\.layers\.1\.input_layernorm/],
+    ['one stage twice', `${copy(0)}; ${copy(0, 1)}`, holds, /mp_rank_00_001: 2 missing: decoder\.final_layernorm/],
+    ['cut off', `${both}; truncate -s 4000 $d/model_optim_rng.pt`, holds, /mp_rank_00_001: .* is cut/],
+    ['no file of torch', `${both}; echo nothing > $d/model_optim_rng.pt`, holds, /no file of torch\.save/],
+    [
+      'fewer weights than the model has, by a converter whose names are not on record',
+      both,
+      otherwise({ layers: 40 }, { named: false }),
+      /there are \d+ weights and the model has \d+/,
+    ],
+  ])('is a failure where it is %s, though the converter exits 0', async (_, script, wanted, message) => {
+    const deps = await converting(script);
+    await expect(convert(deps, SHARDS, wanted)).rejects.toMatchObject({
+      ...{ type: 'CommandFailed', nonRetryable: true },
+      message: expect.stringMatching(message) as string,
+    });
+    expect(await readdir(join(deps.dataDir, 'models/k'))).not.toContain('mcore-tp1-pp2');
+  });
+
+  it('is read without torch, wherever the file is cut', async () => {
+    const whole = join(WRITTEN, `${SHARDS[1]}.pt`);
+    const { model } = await modelsIn(whole);
+    expect(model!['output_layer.weight']).toEqual({ dtype: 'BFloat16', shape: [16, 8] });
+    const path = join(await tempDir(), 'cut.pt');
+    await writeFile(path, await readFile(whole));
+    for (let { size } = await stat(path); size > 0; size = Math.floor(size * 0.97)) {
+      await truncate(path, size - 1);
+      await expect(modelsIn(path)).rejects.toThrow(/is cut|no file of torch|there are \d+ of/);
+    }
   });
 });

@@ -12,6 +12,7 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import type { ExportCheckpointInput, Peer } from '../../workflows/contract.js';
 import { configOf, tensorsOf } from '../../workflows/hugging-face.js';
 import { presets } from '../../workflows/presets.js';
+import { huggingFaceShapes } from '../../workflows/weight-shapes.js';
 import { s3Environment } from '../support/s3-environment.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
@@ -149,6 +150,17 @@ describe('an export', () => {
     await expect(exporting(deps, await input(deps, { modelBytes: 2 ** 50 }))).rejects.toMatchObject(error);
     expect(await readdir(join(deps.dataDir, 'exports/s'))).toEqual([]);
     await expect(calls(deps)).rejects.toThrow('ENOENT');
+  });
+
+  it('is none where a tensor has another name or shape than the model gives it', async () => {
+    const sizes = { ...presets['qwen3-tiny'], layers: 1, tied: true };
+    const names = Object.keys(huggingFaceShapes(sizes));
+    const deps = await exporter('n1', { 'a.safetensors': weights(...names.slice(1), 'other') });
+    const what = await input(deps, { sizes, tensors: tensorsOf(sizes) });
+    await expect(exporting(deps, what)).rejects.toThrow(
+      /1 missing: model\.embed_tokens\.weight; 1 that the model does not have: other; 12 of another shape: .*\[1\] instead of/,
+    );
+    expect(await readdir(join(deps.dataDir, 'exports/s'))).not.toContain('iter_0000030');
   });
 
   it('goes on after a conversion that failed, and copies nothing again', async () => {

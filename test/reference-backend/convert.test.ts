@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { modelsIn } from '../../activities/torch-file.js';
 import { backend, golden, helper, makeSite, readJson, start } from './support.js';
 
 interface Written {
@@ -63,6 +64,24 @@ describe('convert_ckpt_v2.py agrees with the real one', () => {
       expect(written.args).toEqual(args);
       expect(written.rest).toEqual({ checkpoint_version: 3, iteration: 1 });
     }
+  });
+
+  it('writes files that are read without torch as torch reads them', async () => {
+    for (const name of succeeding.filter((one) => one.startsWith('mg-')))
+      for (const [file, { tensors }] of Object.entries(own.cases[name]!.files!).filter(([path]) =>
+        path.endsWith('.pt'),
+      )) {
+        const { model } = await modelsIn(join(site.dir, name, file));
+        const read = Object.entries(model!).map(([key, { dtype, shape }]) => [
+          key,
+          `${dtype.toLowerCase()}[${shape.join()}]`,
+        ]);
+        const wanted = Object.entries(tensors!).map(([key, text]) => [
+          key,
+          text.split(' ')[0]!.replace('float32', 'float'),
+        ]);
+        expect([file, ...read]).toEqual([file, ...wanted]);
+      }
   });
 
   it('says that it is done, as a command', async () => {

@@ -20,6 +20,7 @@ export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {})
         ...{ clock: Date.now(), fingerprint: 'f', freePort: 1 },
         ...{ seesFirst: first === info.name, lacks: [] },
       }),
+    testPair: () => Promise.resolve({ seconds: 0.01 }),
     listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1 }] }),
     fetchFiles: ({ dir }) => Promise.resolve(artifact(dir)),
     preprocessShard: ({ key }) =>

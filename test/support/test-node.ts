@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Info } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
@@ -5,6 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { startFileService } from '../../activities/file-service.js';
 import { grantAccess } from '../../activities/grants.js';
+import { root } from '../../workers/config.js';
 import type { Peer } from '../../workflows/contract.js';
 import { tempDir } from './temp-dir.js';
 
@@ -17,6 +19,7 @@ export async function testNode(name: string, more: Partial<NodeDeps> = {}): Prom
     dataDir: await tempDir(),
     mindspeedDir: '/nonexistent',
     python: 'python3',
+    pairTest: join(root, 'infra/collective-test/pair.py'),
     profile: 'cpu',
     devices: 1,
     env: {},

@@ -15,6 +15,14 @@ test('commands get the variables of their tools, and nothing that only the worke
   expect(Object.keys(given).filter((name) => name in worker || name in settings)).toEqual([]);
 });
 
+test("commands get MindIO's settings, and not the ranks that MindCluster gives a pod: torchrun numbers them", () => {
+  const mindio = { HIGH_AVAILABILITY: 'dump', TTP_ADDR: '10.0.0.1', TTP_PORT: '8000', CONTROLLER_ADDR: '10.0.0.1' };
+  const pod = { MASTER_ADDR: '10.0.0.1', MASTER_PORT: '2222', WORLD_SIZE: '16', RANK: '1', LOCAL_WORLD_SIZE: '8' };
+  const given = commandEnvironment(readNodeConfig(settings), { ...mindio, ...pod });
+  expect(given).toMatchObject(mindio);
+  expect(Object.keys(given).filter((name) => name in pod)).toEqual([]);
+});
+
 test.each([
   ['PRETRAIN_SOURCES', 'data/raw', 'absolute paths with ":" between them'],
   ['PRETRAIN_EXPORTS', '/models:out', 'absolute paths with ":" between them'],

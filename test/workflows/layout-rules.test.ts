@@ -213,3 +213,55 @@ describe('a warning', () => {
     ]);
   });
 });
+
+describe("MindIO's flags", () => {
+  const withFlag = (flag: string, more: Changes = {}) =>
+    answer({ ...more, train: { extraArgs: { [flag]: true }, ...more.train } });
+
+  it.each(['--enable-high-availability', '--enable-hbmfault-repair', '--enable-worker-reboot'])(
+    '%s is passed on where replicas come in pairs, and refused with the arithmetic where they do not',
+    (flag) => {
+      expect(withFlag(flag, { parallel: { tp: 2, pp: 2 } })).toBe('fits');
+      expect(withFlag(flag, { parallel: { tp: 4, pp: 2 }, cluster: { nodes: 1 } })).toContain(
+        `train.extraArgs.${flag}: expected no such flag with this layout: it needs an even number of replicas, and dp = world/(tp·pp·cp) = 8/(4·2·1) = 1`,
+      );
+      expect(
+        withFlag(flag, {
+          parallel: { tp: 4, pp: 2 },
+          cluster: { nodes: 3 },
+          train: { globalBatch: 33, extraArgs: { [flag]: true } },
+        }),
+      ).toContain('= 24/(4·2·1) = 3');
+    },
+  );
+
+  it('go with no program that they exclude, be it the preset that brings it', () => {
+    const extraArgs = { '--enable-high-availability': true, '--swap-attention': true };
+    expect(answer({ parallel: {}, train: { extraArgs } })).toContain('together with --swap-attention');
+    const large = (more: object) =>
+      parseRunSpec(
+        {
+          model: { preset: 'qwen3-235b-a22b' },
+          tokenizer: { source: 'hf://a/b' },
+          dataset: { source: 'hf://c/d/*.parquet' },
+          cluster: { nodes: 16, devicesPerNode: 16, machine: 'A3' },
+          train: {
+            ...{ iterations: 20, globalBatch: 1024, seqLength: 4096, saveInterval: 10 },
+            extraArgs: { '--enable-high-availability': true, ...more },
+          },
+        },
+        'run',
+      );
+    expect(JSON.stringify(large({}))).toContain('together with --disable-gloo-group');
+    expect(large({ '--disable-gloo-group': false })).toHaveProperty('spec');
+  });
+
+  it('let replicas come and go only whole', () => {
+    const flag = '--enable-elastic-training';
+    expect(withFlag(flag, { parallel: {} })).toBe('fits');
+    expect(withFlag(flag, { parallel: { ep: 2 } })).toContain('parallel.ep = 2');
+    expect(
+      withFlag(flag, { parallel: {}, train: { extraArgs: { [flag]: true, '--reuse-fp32-param': true } } }),
+    ).toContain('together with --reuse-fp32-param');
+  });
+});

@@ -23,7 +23,7 @@ const retention = { before: 10, keep: [] };
 export async function perform(deed: Deed, dataDir: string, input: unknown): Promise<void> {
   const deps: NodeDeps = {
     ...{ name: 'n2', address: '127.0.0.1', port: 0, dataDir, mindspeedDir: '/nonexistent', python: 'python3' },
-    ...{ profile: 'cpu', devices: 1, env: {} },
+    ...{ profile: 'cpu', devices: 1, env: {}, pairTest: '/nonexistent' },
     signal: () => Promise.resolve(),
     retention: () => Promise.resolve(retention),
   };
