@@ -1,5 +1,6 @@
 /** One run: figures, curves, timeline, where the time went, nodes, failures, requests, events. Pure. */
 import { causesOf, effectiveTime, ledgerOf } from '../workflows/ledger.js';
+import { failureCount } from '../workflows/past.js';
 import { describeExport, duration, type RunState } from '../workflows/status.js';
 import { chartData, clock, table } from './html-page.js';
 import type { Chart } from './page-script.js';
@@ -56,7 +57,7 @@ function figures(state: RunState): [string, string][] {
     ['tokens/s', pace && tokens ? Math.round(tokens / pace).toLocaleString('en-US') : 'unknown'],
     ...(phase === 'train' && pace ? [['left, about', duration((target - iteration) * pace)] as [string, string]] : []),
     ['generations', String(state.generation)],
-    ['failures', String(state.failures.length)],
+    ['failures', String(failureCount(state))],
     ['checkpoint', state.replicated ? `iteration ${state.replicated}` : 'none'],
     ...(state.exported ? [['exported', describeExport(state.exported)] as [string, string]] : []),
   ];

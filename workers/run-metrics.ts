@@ -1,6 +1,7 @@
 /** Figures of the runs, for whoever scrapes a control worker: the same that their page shows. */
 import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
+import { failuresByCause } from '../workflows/past.js';
 import type { RunState } from '../workflows/status.js';
 import { regularly } from './regularly.js';
 
@@ -40,7 +41,6 @@ export function figuresOf(state: RunState, active: boolean): Figure[] {
   const { iteration, replicated, secondsPerIteration: pace, tokensPerIteration: tokens, asOf, nodes, copies } = state;
   const trains = active && state.phase === 'train';
   const figure = (name: Name, value: number | undefined): Figure[] => (value === undefined ? [] : [{ name, value }]);
-  const causes = state.failures.map(({ cause }) => cause);
   return [
     ...figure('pretrain_run_active', Number(active)),
     ...figure('pretrain_run_waiting', Number(active && state.waitsFor !== undefined)),
@@ -55,10 +55,9 @@ export function figuresOf(state: RunState, active: boolean): Figure[] {
     ...figure('pretrain_run_generation', state.generation),
     ...figure('pretrain_run_nodes', active ? nodes.length : 0),
     ...figure('pretrain_run_spares', active ? state.spares.length : 0),
-    ...[...new Set(causes)].map((cause) => ({
+    ...failuresByCause(state).map(([cause, value]) => ({
       name: 'pretrain_run_failures' as const,
-      value: causes.filter((other) => other === cause).length,
-      labels: { cause },
+      ...{ value, labels: { cause } },
     })),
     ...figure('pretrain_run_checkpoint_iteration', replicated),
     ...figure('pretrain_run_checkpoint_lag_iterations', Math.max(0, iteration - replicated)),

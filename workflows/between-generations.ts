@@ -5,12 +5,14 @@ import { milliseconds } from './duration.js';
 import type { GenerationResult } from './generation-progress.js';
 import { applySettings } from './pause-settings.js';
 import type { Gate } from './requests.js';
-import { note, show, waitingOf, type Run } from './run-generation.js';
+import { oweToFewness } from './ledger.js';
+import { gangOf, note, show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase } from './status.js';
 
 /** Returns when a launch may be prepared. */
 export async function betweenGenerations(run: Run): Promise<void> {
   await moveNodes(run);
+  growBack(run);
   if (!run.wishes.pause) return;
   await stayPaused(run);
   if (run.crew.members.length === 0) {
@@ -49,12 +51,22 @@ async function moveNodes(run: Run): Promise<void> {
   if (leaving.length === 0) return;
   run.wishes = { ...wishes, moves: wishes.moves.filter(({ node }) => !leaving.includes(node)) };
   await crew.move(moves);
-  const gang = crew.members.map(({ name }) => name).join(', ');
+  const gang = gangOf(run);
   for (const node of leaving) {
     finish(run, 'replaceNode', `the gang is ${gang}`, node);
     finish(run, 'drainNode', `the gang is ${gang}`, node);
   }
   note(run, `${leaving.join(', ')} left: the gang is ${gang}`);
+}
+
+/** Nodes that the gang lacked have come. */
+function growBack(run: Run): void {
+  const { state, crew } = run;
+  const before = crew.members.map(({ name }) => name);
+  if (!crew.grow()) return;
+  const joined = crew.members.filter(({ name }) => !before.includes(name));
+  oweToFewness(state);
+  note(run, `${joined.map(({ name }) => name).join(', ')} joins: the gang is ${gangOf(run)}`);
 }
 
 async function stayPaused(run: Run): Promise<void> {

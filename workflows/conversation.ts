@@ -93,10 +93,11 @@ export function finishAll(run: Run, how: string): void {
   for (const name of Object.keys(RUN_UPDATES) as RunRequest['name'][]) finish(run, name, how);
 }
 
-/** When the generation under way is to end for what was asked. */
+/** When the generation under way is to end: for what was asked, or for nodes that it lacked and that are ready now. */
 export const wantedEnding = (run: Run) => {
   const { members, spares } = viewOf(run);
-  return endingOf(run.wishes, members, spares);
+  const ready = run.crew.spares.filter(({ name }) => !run.settling.has(name)).length;
+  return endingOf(run.wishes, members, spares) ?? (run.crew.canGrow(ready) ? 'checkpoint' : undefined);
 };
 
 /** Nodes that leave before the next launch. */

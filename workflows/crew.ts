@@ -1,6 +1,7 @@
 /** The nodes that a run holds: asked of the pool, replaced one by one, given back however the run ends. */
 import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
 import type { NodeInfo } from './contract.js';
+import { gangSize } from './fewer-nodes.js';
 import {
   cordonNode,
   release,
@@ -12,6 +13,7 @@ import {
   type NodeWanted,
 } from './messages.js';
 import { createPoolRequests, type OpenRequests, type Waiting } from './pool-requests.js';
+import { fitOf } from './spec-rules.js';
 import type { RunSpec } from './spec.js';
 import type { Move } from './wishes.js';
 
@@ -46,9 +48,20 @@ export interface Crew {
   shrink(spares: number): Promise<void>;
   /**
    * Puts a spare, or a node from the pool, in the place of each of these, and tells the pool why. Drops lost spares.
-   * A node whose hardware failed is not to come back at once.
+   * A node whose hardware failed is not to come back at once. Where the run file lets it, fewer members are left when
+   * no node comes soon; what they lack stays asked for.
    */
   replace(lost: string[], reason: string, hardware?: boolean): Promise<void>;
+  /** How many nodes members and spares lack, beside those that are asked for. */
+  readonly lacking: number;
+  /** Whether more members could train, with these of the spares. */
+  canGrow(spares: number): boolean;
+  /** Makes members of spares, as many as the layout takes. */
+  grow(): boolean;
+  /** Waits for the next node that comes, and makes as many members as the layout takes then. */
+  oneMore(): Promise<void>;
+  /** The ranks of so many members do not come to train: waits until there are more. */
+  notSoFew(): Promise<void>;
   /** A fresh token for a launch of members and spares, those that came meanwhile among them. */
   newToken(): Promise<number>;
   /** Takes the present addresses of some of its nodes. */
@@ -68,6 +81,7 @@ export interface CrewKept {
   keepers: NodeInfo[];
   newcomers: NodeInfo[];
   open: OpenRequests;
+  tooFew?: number;
 }
 
 /**
@@ -111,13 +125,47 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     return crew.spares.shift()!;
   }
 
+  /** Numbers of members up to this one did not come to train. */
+  let tooFew = kept?.tooFew;
+  const sizeOf = (there: number): number | undefined =>
+    gangSize(fitOf(spec), spec.recovery.fewerNodes, { there, ...(tooFew !== undefined && { tooFew }) });
+
+  /** As many members as the layout takes of the nodes that are there, in their order; the others stand by. */
+  function regroup(): boolean {
+    const there = [...crew.members, ...crew.spares];
+    const size = sizeOf(there.length);
+    if (size === undefined) return false;
+    [crew.members, crew.spares] = [there.slice(0, size), there.slice(size)];
+    return true;
+  }
+
+  async function newcomer(): Promise<void> {
+    crew.seek(Math.max(crew.lacking, pool.sought === 0 ? 1 : 0));
+    if (crew.newcomers.length === 0) await pool.urge(() => crew.newcomers[0]);
+    crew.welcome();
+  }
+
+  /** Those that are left, and what comes soon; where that is too little for any layout, the next ones too. */
+  async function closeRanks(left: NodeInfo[], after: string): Promise<void> {
+    crew.members = left;
+    crew.seek(crew.lacking);
+    const isWhole = () => left.length + crew.spares.length + crew.newcomers.length >= spec.cluster.nodes;
+    if (!isWhole()) await pool.hurry(isWhole, after);
+    crew.welcome();
+    while (!regroup()) await newcomer();
+  }
+
   /** Gives nodes back and fills the places of members. What they have of the series may still be asked for. */
-  async function giveUp(names: string[]): Promise<void> {
+  async function giveUp(names: string[], mayShrink = false): Promise<void> {
     const leaves = ({ name }: NodeInfo) => names.includes(name);
     const gone = [...crew.members, ...crew.spares].filter(leaves);
     crew.spares = crew.spares.filter((spare) => !leaves(spare));
     await pool.tell((to) => to.signal(release, { holder, nodes: names }));
-    for (const [rank, member] of crew.members.entries()) if (leaves(member)) crew.members[rank] = await standIn();
+    const { fewerNodes } = spec.recovery;
+    const left = crew.members.filter((member) => !leaves(member));
+    const isShort = left.length + crew.spares.length < crew.members.length;
+    if (mayShrink && isShort && typeof fewerNodes === 'object') await closeRanks(left, fewerNodes.after);
+    else for (const [rank, member] of crew.members.entries()) if (leaves(member)) crew.members[rank] = await standIn();
     crew.keepers.push(...gone);
   }
 
@@ -128,6 +176,11 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     newcomers: kept?.newcomers ?? [],
     get sought() {
       return pool.sought;
+    },
+    get lacking() {
+      const { nodes, spares } = spec.cluster;
+      const have = crew.members.length + crew.spares.length + crew.newcomers.length + pool.sought;
+      return nodes + spares - have;
     },
 
     async lease() {
@@ -166,7 +219,8 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
 
     async shrink(spares) {
       crew.welcome();
-      const surplus = crew.spares.splice(spares).map(({ name }) => name);
+      // What the gang itself lacks is not given back.
+      const surplus = crew.spares.splice(spares + spec.cluster.nodes - crew.members.length).map(({ name }) => name);
       if (surplus.length) await pool.tell((to) => to.signal(release, { holder, nodes: surplus }));
     },
 
@@ -178,7 +232,24 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
         await pool.tell((to) =>
           hardware ? to.signal(reportFault, { node, reason: fault, at }) : to.signal(reportLost, { node, reason }),
         );
-      await giveUp(lost);
+      await giveUp(lost, true);
+    },
+
+    canGrow: (spares) => (sizeOf(crew.members.length + spares) ?? 0) > crew.members.length,
+
+    grow() {
+      crew.welcome();
+      return crew.canGrow(crew.spares.length) && regroup();
+    },
+
+    async oneMore() {
+      await newcomer();
+      while (!regroup()) await newcomer();
+    },
+
+    async notSoFew() {
+      tooFew = crew.members.length;
+      while (!regroup()) await newcomer();
     },
 
     newToken() {
@@ -194,6 +265,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     keep: () => ({
       ...{ members: crew.members, spares: crew.spares, keepers: crew.keepers, newcomers: crew.newcomers },
       open: pool.open(),
+      ...(tooFew !== undefined && { tooFew }),
     }),
 
     async passed(iterations) {

@@ -45,6 +45,14 @@ export async function findCheckpoints(
   return { listings, newest: newestOf(listings), empty, silent: asked.silent };
 }
 
+/** Which parts of an iteration no node has of those that were asked. */
+export function describeMissing(listings: NodeListing[], shards: string[], iteration: number): string {
+  const held = listings.flatMap(({ checkpoints }) => checkpoints.filter((one) => one.iteration === iteration));
+  const there = new Set(held.flatMap((one) => one.shards.map(({ shard }) => shard)));
+  const missing = shards.filter((shard) => !there.has(shard));
+  return `no node has ${missing.join(', ') || 'all parts as one launch wrote them'} of iteration ${iteration}`;
+}
+
 /**
  * Starting from nothing is right for a new series, and after failures before the first checkpoint. It is wrong
  * where part of a checkpoint is here and the rest on a node that is not: the real script would overwrite it.

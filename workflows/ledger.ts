@@ -5,8 +5,11 @@ import type { RunState } from './status.js';
 export interface LedgerRow {
   /** A phase of the run. A generation has five: start-up, train, train again, save, notice and stop. */
   phase: string;
-  /** Of the failure that it comes after, up to the next iteration, or whose loss it is; `work` where there was none. */
-  cause: Cause | 'work';
+  /**
+   * Of the failure that it comes after, up to the next iteration, or whose loss it is; `work` where there was none. What is
+   * trained on fewer nodes than asked for, and the start when others join, is `fewer nodes`.
+   */
+  cause: Cause | 'work' | 'fewer nodes';
   nodeSeconds: number;
 }
 
@@ -30,9 +33,11 @@ export interface Trained {
   /** When the first of them began and when the last was heard of, in milliseconds since the epoch. */
   since?: number;
   asOf?: number;
+  /** On fewer nodes than the run asks for. */
+  isFewer?: true;
 }
 
-interface Part {
+export interface Part {
   phase: string;
   cause: LedgerRow['cause'];
   from: number;
@@ -41,8 +46,13 @@ interface Part {
 
 /** @param now where the last span is still open */
 export function ledgerOf(state: RunState, now: number): LedgerRow[] {
-  const sums = new Map<string, LedgerRow>();
-  for (const { phase, cause, from, to } of partsOf(state, now)) {
+  return sumUp(state, partsOf(state, now), state.past?.ledger);
+}
+
+/** @param before to which they are added */
+export function sumUp(state: RunState, parts: Part[], before: LedgerRow[] = []): LedgerRow[] {
+  const sums = new Map(before.map((row) => [`${row.phase} ${row.cause}`, { ...row }]));
+  for (const { phase, cause, from, to } of parts) {
     const row = sums.get(`${phase} ${cause}`) ?? { phase, cause, nodeSeconds: 0 };
     row.nodeSeconds += heldBetween(state, from, to) / 1000;
     sums.set(`${phase} ${cause}`, row);
@@ -53,28 +63,52 @@ export function ledgerOf(state: RunState, now: number): LedgerRow[] {
 /** Seconds that went into iterations that count, of the seconds since the run began: 0 to 1; absent before the first iteration. */
 export function effectiveTime(state: RunState, now: number): number | undefined {
   const parts = partsOf(state, now);
-  const seconds = (some: Part[]) => some.reduce((sum, { from, to }) => sum + to - from, 0);
-  const training = seconds(parts.filter(({ phase }) => phase === 'train'));
-  return training > 0 ? training / seconds(parts) : undefined;
+  const training = (state.past?.time.train ?? 0) + timeIn(parts.filter(isTraining));
+  return training > 0 ? training / ((state.past?.time.all ?? 0) + timeIn(parts)) : undefined;
 }
 
-export function causesOf({ phases, failures }: RunState): CauseSum[] {
-  return [...new Set(failures.map(({ cause }) => cause))].map((cause) => {
-    const own = failures.filter((failure) => failure.cause === cause);
-    const repairs = own.flatMap(({ at }) => {
-      const next = phases.find(({ trained, from }) => trained && from >= at);
-      return next ? [(next.from - at) / 1000] : [];
-    });
+export const timeIn = (parts: Part[]): number => parts.reduce((sum, { from, to }) => sum + to - from, 0);
+export const isTraining = ({ phase }: Part): boolean => phase === 'train';
+
+export function causesOf(state: RunState): CauseSum[] {
+  const { past, phases } = state;
+  const failures = state.failures.filter(({ isSummed }) => !isSummed);
+  const before = past?.causes ?? [];
+  return [...new Set([...before, ...failures].map(({ cause }) => cause))].map((cause) => {
+    const costs = [
+      ...before.filter((cost) => cost.cause === cause),
+      ...failures.filter((failure) => failure.cause === cause).map((failure) => costOf(failure, phases)),
+    ];
+    const sum = (of: (cost: CauseCost) => number) => costs.reduce((total, cost) => total + of(cost), 0);
+    const repairs = sum((cost) => cost.repairs);
     return {
-      ...{ cause, failures: own.length },
-      lostIterations: own.reduce((sum, { at, iteration, endedAt }) => {
-        // Whole saves that nobody had copied are sealed before the next launch.
-        const next = phases.find(({ trained, from }) => trained && from >= at);
-        return sum + Math.max(0, iteration - (next?.trained?.from ?? endedAt));
-      }, 0),
-      ...(repairs.length > 0 && { toNextLaunch: repairs.reduce((sum, value) => sum + value, 0) / repairs.length }),
+      ...{ cause, failures: sum((cost) => cost.failures), lostIterations: sum((cost) => cost.lostIterations) },
+      ...(repairs > 0 && { toNextLaunch: sum((cost) => cost.repairSeconds) / repairs }),
     };
   });
+}
+
+/** What failures of one cause have cost, in sums that can be added up. */
+export interface CauseCost {
+  cause: Cause;
+  failures: number;
+  lostIterations: number;
+  /** Failures after which there was another launch, and the seconds until then. */
+  repairs: number;
+  repairSeconds: number;
+}
+
+export function costOf(
+  { cause, at, iteration, endedAt }: RunState['failures'][number],
+  phases: RunState['phases'],
+): CauseCost {
+  const next = phases.find(({ trained, from }) => trained && from >= at);
+  return {
+    ...{ cause, failures: 1 },
+    // Whole saves that nobody had copied are sealed before the next launch.
+    lostIterations: Math.max(0, iteration - (next?.trained?.from ?? endedAt)),
+    ...(next ? { repairs: 1, repairSeconds: (next.from - at) / 1000 } : { repairs: 0, repairSeconds: 0 }),
+  };
 }
 
 /** A generation is heard of: how far it is, and what an iteration takes. */
@@ -91,19 +125,23 @@ export function noteTrained(
   trained.asOf = at;
 }
 
+/** What comes up to the next iteration is for nodes to join that the run lacked. */
+export function oweToFewness({ phases }: RunState): void {
+  phases.at(-1)!.owedTo = 'fewer nodes';
+}
+
 /** How many nodes the run holds, from now on. */
 export function noteHeld(state: RunState, at: number): void {
   const count = state.nodes.length + state.spares.length;
   if ((state.held?.at(-1)?.[1] ?? 0) !== count) (state.held ??= []).push([at, count]);
 }
 
-function partsOf({ phases, failures }: RunState, now: number): Part[] {
-  return phases.flatMap((span, index) => {
+/** @param until the span before which to end */
+export function partsOf(state: RunState, now: number, until = state.phases.length): Part[] {
+  const { phases, failures } = state;
+  return phases.slice(0, until).flatMap((span, index) => {
     const { name, from, to = now, trained } = span;
-    const cause = causeOf(
-      failures.filter(({ at }) => at <= from),
-      phases.slice(0, index),
-    );
+    const cause = causeOf(state, index);
     if (!trained) return [{ phase: name, cause, from, to }];
     const failed = failures.find(({ generation }) => generation === trained.generation);
     const next = phases.slice(index + 1).find((later) => later.trained)?.trained;
@@ -112,12 +150,18 @@ function partsOf({ phases, failures }: RunState, now: number): Part[] {
   });
 }
 
-/** Of the failure that the run has not got over yet: nothing was trained since. */
-function causeOf(failures: RunState['failures'], before: RunState['phases']): Part['cause'] {
-  const last = before.findLast(({ trained }) => trained && trained.to > trained.from)?.trained?.generation ?? 0;
-  const failed = failures.at(-1);
-  return failed && failed.generation >= last ? failed.cause : 'work';
+/** Of the failure that the run has not got over yet, nothing having been trained since; else what the spans say themselves. */
+function causeOf({ past, phases, failures }: RunState, index: number): Part['cause'] {
+  const gained = phases.slice(0, index).findLastIndex(hasGained);
+  const last = phases[gained]?.trained?.generation ?? past?.lastGained ?? 0;
+  const failed = failures.findLast(({ at }) => at <= phases[index]!.from);
+  if (failed && failed.generation >= last) return failed.cause;
+  const since = phases.slice(gained + 1, index + 1).findLast(({ owedTo }) => owedTo !== undefined)?.owedTo;
+  return since ?? (gained < 0 ? past?.owedTo : undefined) ?? 'work';
 }
+
+export const hasGained = ({ trained }: RunState['phases'][number]): boolean =>
+  trained !== undefined && trained.to > trained.from;
 
 /** Saves lie between the iterations; how long each took nobody counts, so that they come after them here. */
 function generationParts(
@@ -131,7 +175,7 @@ function generationParts(
   const noticed = undoneBy ? within(trained.asOf ?? to, ends, to) : to;
   const parts: Part[] = [
     { phase: 'start-up', cause, from, to: starts },
-    { phase: 'train', cause: 'work', from: starts, to: keptUntil },
+    { phase: 'train', cause: trained.isFewer ? 'fewer nodes' : 'work', from: starts, to: keptUntil },
     { phase: 'train again', cause: undoneBy ?? 'work', from: keptUntil, to: ends },
     { phase: 'save', cause: 'work', from: ends, to: noticed },
     { phase: 'notice and stop', cause: undoneBy ?? 'work', from: noticed, to },

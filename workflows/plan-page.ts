@@ -3,9 +3,11 @@ import { planCopies } from './checkpoints.js';
 import type { NodeInfo, Peer } from './contract.js';
 import { convertedDir, toHuggingFace, toMegatron, type Conversion } from './convert-command.js';
 import { describeLimits, failureLimits } from './failure-limits.js';
+import { describeFewer } from './fewer-nodes.js';
 import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
 import { adviseSaves, describeAdvice, type SaveAdvice } from './save-interval.js';
+import { fitOf, whyNotFewerNodes } from './spec-rules.js';
 import type { RunSpec } from './spec.js';
 import { warningsAbout } from './warnings.js';
 import { allShards, placeNodes, type NodePlace } from './topology.js';
@@ -121,6 +123,7 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
     `iterations: ${spec.train.iterations} in all, the first run ends at ${plan.target}; a checkpoint every ${spec.train.saveInterval} in <data>/${plan.checkpoints}: ${plan.shards.join(', ')}`,
     describeAdvice(plan.saves),
     describeLimits(failureLimits(spec.recovery, plan.world)),
+    describeFewer(fitOf(spec), spec.recovery.fewerNodes, whyNotFewerNodes(spec)),
     ...plan.warnings.map((warning) => `warning: ${warning}`),
     '',
     'Once in a shell, with the values of that node:',

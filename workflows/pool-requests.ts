@@ -3,6 +3,8 @@ import {
   condition,
   getExternalWorkflowHandle,
   isCancellation,
+  log,
+  patched,
   setHandler,
   sleep,
   workflowInfo,
@@ -14,6 +16,7 @@ import {
   launchGranted,
   nodesGranted,
   placeInLine,
+  release,
   requestLaunch,
   type AcquireNodes,
   type NodesGranted,
@@ -34,7 +37,12 @@ export interface OpenRequests {
   except: string[];
   seeking: AcquireNodes[];
   granted: NodesGranted[];
+  /** Those up to this number were given up, with all that they bring. */
+  givenUp?: number;
 }
+
+/** Nodes that nobody waits for go back; before, the run kept them to its end. */
+const STRAYS_GO_BACK = 'nodes that nobody waits for go back';
 
 /** @param spec read each time anew: a paused run may go on with another */
 export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenRequests) {
@@ -43,20 +51,39 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
   const granted = new Map(open?.granted.map((grant) => [grant.requestId, grant]));
   const tokens = new Map<string, number>();
   const places = new Map<string, string>();
-  /** Requests for spares that are open. */
-  const seeking = new Map<string, AcquireNodes>();
+  /** Requests for spares that are open; at once, since what was granted meanwhile is heard before anything else. */
+  const seeking = new Map(open?.seeking.map((request) => [request.requestId, request]));
   /** Nodes that people told this run to do without. */
   const except = new Set<string>(open?.except);
   let waitsFor: AcquireNodes | undefined;
   let requests = open?.requests ?? 0;
+  let givenUp = open?.givenUp ?? 0;
   const newId = (what: string) => `${firstRunId}/${what}-${++requests}`;
 
-  setHandler(nodesGranted, (grant) => void granted.set(grant.requestId, grant));
+  setHandler(nodesGranted, (grant) => {
+    if (isStray(grant) && patched(STRAYS_GO_BACK)) returnNodes(grant);
+    else granted.set(grant.requestId, grant);
+  });
   setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
   setHandler(placeInLine, ({ requestId, text }) => {
     places.set(requestId, text);
     if (requestId === waitsFor?.requestId) waiting(describeWait(waitsFor));
   });
+
+  /** A request that was made again, since it may not have arrived, is answered twice where it had. */
+  function isStray({ requestId }: NodesGranted): boolean {
+    const [run, number] = [requestId.split('/')[0], Number(requestId.split('-').at(-1))];
+    // Of an earlier run of this id, which holds nothing any more; or went back already, and may be granted anew.
+    if (run !== firstRunId || number <= givenUp) return false;
+    const isOpen = requestId === waitsFor?.requestId || seeking.has(requestId);
+    return !isOpen || granted.has(requestId);
+  }
+
+  function returnNodes({ requestId, nodes }: NodesGranted): void {
+    const names = nodes.map(({ name }) => name);
+    log.warn('nodes that nobody waits for are given back', { requestId, names });
+    tell((to) => to.signal(release, { holder, nodes: names }), SILENT).catch(() => undefined);
+  }
 
   const describeWait = ({ requestId, nodes }: AcquireNodes): string => {
     const place = places.get(requestId);
@@ -118,7 +145,8 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
     async seek(request: AcquireNodes = { ...newAcquire('spare', 1), spare: true }): Promise<NodesGranted | undefined> {
       const { requestId } = request;
       seeking.set(requestId, request);
-      await tell((pool) => pool.signal(acquire, request), SILENT);
+      if (!granted.has(requestId) || !patched(STRAYS_GO_BACK))
+        await tell((pool) => pool.signal(acquire, request), SILENT);
       await condition(() => granted.has(requestId) || !seeking.has(requestId));
       return seeking.delete(requestId) ? take(requestId) : undefined;
     },
@@ -131,13 +159,31 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
       const [open] = seeking.values();
       if (open) await waitFor({ ...open, spare: false }, first);
     },
+    /** Makes what is asked for urgent until there is enough of it, or for so long, and waits meanwhile. */
+    async hurry(isEnough: () => boolean, atMost: string): Promise<void> {
+      const open = [...seeking.values()];
+      const say = (spare: boolean) =>
+        Promise.all(
+          open
+            .filter(({ requestId }) => seeking.has(requestId))
+            .map((request) => tell((pool) => pool.signal(acquire, { ...request, spare }))),
+        );
+      waiting(`${open.length} of the pool "${spec.cluster.pool}", for ${atMost} at most`);
+      await say(false);
+      await condition(isEnough, atMost);
+      await say(true);
+      waiting(undefined);
+    },
     /** For whoever continues this run. */
     open: (): OpenRequests => ({
-      ...{ requests, except: [...except], seeking: [...seeking.values()], granted: [...granted.values()] },
+      ...{ requests, except: [...except], seeking: [...seeking.values()], granted: [...granted.values()], givenUp },
     }),
     doWithout: (node: string): void => void except.add(node),
     /** What comes from now on has been given back already. */
-    forget: (): void => seeking.clear(),
+    forget(): void {
+      seeking.clear();
+      givenUp = requests;
+    },
     async newToken(): Promise<number> {
       const requestId = newId('launch');
       await tell((pool) => pool.signal(requestLaunch, { requestId, holder }));

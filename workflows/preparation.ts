@@ -24,6 +24,8 @@ export interface PreparationInput {
   target?: number;
   /** What was brought to the nodes before the launch before this one. */
   data?: PreparedData;
+  /** Nodes that the run file asks for, where these are fewer. */
+  fewerThan?: number;
   /** Somebody is to approve, once the data is there. */
   gate: boolean;
 }
@@ -34,6 +36,8 @@ export type Prepared = { present: NodeInfo[] } & (
       /** This run's last iteration is trained already; all that comes before the approval is done; something was asked for. */
       outcome: 'reached' | 'gate' | 'asked';
     }
+  /** Fewer nodes than asked for do not have all parts of the newest checkpoint among them. */
+  | { outcome: 'incomplete'; missing: string }
   | ({ outcome: 'ready' } & Readiness)
 );
 

@@ -6,7 +6,7 @@ import { getExternalWorkflowHandle, log, setHandler } from '@temporalio/workflow
 import { checkNodes } from './check.js';
 import { runChild } from './child.js';
 import { fenceAll } from './fence-all.js';
-import { findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
+import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
@@ -35,6 +35,8 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const looked: PreparationInput = { ...told, members, spares };
   const found = await findCheckpoints(looked, listings, shards, (note) => tell({ note }));
   const done = found.newest ?? 0;
+  if (told.fewerThan !== undefined && done < told.replicated)
+    return { outcome: 'incomplete', present, missing: describeMissing(found.listings, shards, told.replicated) };
   // A node may have been lost since the run first looked: what was seen then is not forgotten.
   const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
   const complete = completeUpTo(spec, found.listings, done);

@@ -15,7 +15,7 @@ import { targetOf, trainingScript } from './plan.js';
 import type { Prepared, Readiness } from './preparation.js';
 import { prepareGeneration } from './prepare-generation.js';
 import { relayEnding } from './relay-ending.js';
-import { note, show, waitingOf, type Run } from './run-generation.js';
+import { asItTrains, gangOf, isFewer, note, show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase } from './status.js';
 import { placeNodes } from './topology.js';
 
@@ -30,6 +30,11 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
   if (prepared.outcome === 'reached') {
     state.iteration = state.replicated;
     return 'reached';
+  }
+  if (prepared.outcome === 'incomplete') {
+    note(run, `no launch on ${gangOf(run)}: ${prepared.missing}; waits for one more`);
+    await crew.oneMore();
+    return 'again';
   }
   if (prepared.outcome !== 'ready') {
     if (prepared.outcome === 'gate') await passGate(run, 'train');
@@ -48,7 +53,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
 }
 
 async function prepare(run: Run, token: number): Promise<Prepared> {
-  const { spec, name, state, crew } = run;
+  const { name, state, crew } = run;
+  const spec = asItTrains(run);
   const { members, spares } = crew;
   const { workflowId } = workflowInfo();
   const child = `${workflowId}/prepare-${state.generation + 1}`;
@@ -58,6 +64,7 @@ async function prepare(run: Run, token: number): Promise<Prepared> {
     ...{ generation: state.generation, replicated: state.replicated },
     ...(state.generation > 0 && { target: state.target }),
     ...(run.data && { data: run.data }),
+    ...(isFewer(run) && { fewerThan: run.spec.cluster.nodes }),
     gate: spec.gates.train !== undefined && !run.passed.includes('train'),
   };
   followPreparation(run, token);
@@ -102,7 +109,8 @@ function followPreparation(run: Run, current: number): void {
 const restoredBy = ({ start }: Readiness): number => (start.from === 'checkpoint' ? start.iteration : 0);
 
 function generationOf(run: Run, token: number, prepared: Readiness): GenerationInput {
-  const { spec, name, state, crew } = run;
+  const { name, state, crew } = run;
+  const spec = asItTrains(run);
   const { start, shared, masterPort, identity, data } = prepared;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const places = placeNodes(spec.parallel, nodes, devices);

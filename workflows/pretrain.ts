@@ -17,6 +17,7 @@ import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
+import { failureCount, foldPast } from './past.js';
 import { removeFrom } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
 import { prepareLaunch } from './prepare-launch.js';
@@ -37,6 +38,7 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
     const trained = await trainToTarget(run);
     if (trained === 'history full') {
       goesOn = true;
+      foldPast(state);
       return await continueAsNew<typeof pretrain>(run.file, keep(run));
     }
     await endSoak(run);
@@ -85,7 +87,7 @@ function begin(input: unknown, kept?: Kept): Run {
   );
   const run: Run = {
     ...{ spec, name, crew, file: input, isRefilling: false },
-    ...{ state, wishes: noWishes(), passed: [], lostSpares: [], complete: [] },
+    ...{ state, wishes: noWishes(), passed: [], lostSpares: [], complete: [], settling: new Set<string>() },
     ...kept,
     ...{ empty: new Set(kept?.empty), crew },
   };
@@ -169,7 +171,7 @@ const result = (state: RunState, message: string): PretrainResult => ({
   iteration: state.iteration,
   total: state.total,
   generations: state.generation,
-  failures: state.failures.length,
+  failures: failureCount(state),
   message,
   ...(state.loss !== undefined && { loss: state.loss }),
 });

@@ -14,11 +14,14 @@ export interface FailedGeneration {
   at: number;
   culprit?: string;
   cause: Cause;
+  /** Empty where it is long ago. */
   why: string;
+  /** What it cost is among the sums of the past. */
+  isSummed?: true;
 }
 
 /** The generation that has just ended, before its cause is known. */
-export type EndedGeneration = Omit<FailedGeneration, 'culprit' | 'cause' | 'why'>;
+export type EndedGeneration = Omit<FailedGeneration, 'culprit' | 'cause' | 'why' | 'isSummed'>;
 
 interface About {
   cause: Cause;
@@ -42,6 +45,13 @@ export interface Bounds {
   globalBatch: number;
   /** Spares at hand: for a suspicion alone no node is asked of the pool. */
   spares: number;
+  /** Failures that are older than those that are told one by one, and than a day. */
+  dropped?: Dropped;
+}
+
+export interface Dropped {
+  failures: number;
+  causes: Partial<Record<Cause, number>>;
 }
 
 const DAY_MS = 86_400_000;
@@ -52,12 +62,14 @@ const PAUSE_MS: Partial<Record<Cause, number>> = { network: 1_000, environment: 
 const OTHER_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 120_000;
 
-/** @param before the failed generations of this run before this one */
+const NONE: Dropped = { failures: 0, causes: {} };
+
+/** @param before the failed generations of this run before this one, the newest of them at least */
 export function decide(
   { cause, nodes, why, advice, logPath }: Blame,
   ended: EndedGeneration,
   before: FailedGeneration[],
-  { limits, globalBatch, spares }: Bounds,
+  { limits, globalBatch, spares, dropped = NONE }: Bounds,
 ): Decision {
   const [culprit] = nodes;
   const about = { cause, ...(culprit !== undefined && { culprit }), why };
@@ -72,8 +84,9 @@ export function decide(
     };
   if (cause === 'numeric' && isNaNAgain(history))
     return { ...about, action: 'ask', why: `${why}. ${aboutNaN(history, globalBatch)}${log}` };
-  const spent = overLimit(history, limits);
-  if (spent) return { ...about, action: 'fail', why: `${spent}; last: ${why}${log}. So far: ${story(history)}` };
+  const spent = overLimit(history, limits, dropped);
+  if (spent)
+    return { ...about, action: 'fail', why: `${spent}; last: ${why}${log}. So far: ${story(history, dropped)}` };
 
   const pauseMs = Math.min(LONGEST_PAUSE_MS, pauseAfter(cause, withoutProgress(history)));
   const surely = cause === 'node' || cause === 'hardware';
@@ -113,19 +126,19 @@ function aboutNaN(history: FailedGeneration[], globalBatch: number): string {
 }
 
 /** What the run has used up, if it has. */
-function overLimit(history: FailedGeneration[], limits: FailureLimits): string | undefined {
+function overLimit(history: FailedGeneration[], limits: FailureLimits, dropped: Dropped): string | undefined {
   const { maxFailures, withoutProgress: inVain, causes } = limits;
   const { cause, at } = history.at(-1)!;
   if (withoutProgress(history) >= inVain) return `${inVain} generations in a row ended without a newer checkpoint`;
-  if (history.length > maxFailures)
-    return `${history.length} failures, more than recovery.maxFailures = ${maxFailures}`;
+  const all = history.length + dropped.failures;
+  if (all > maxFailures) return `${all} failures, more than recovery.maxFailures = ${maxFailures}`;
   const same = history.filter((failure) => failure.cause === cause);
   const today = same.filter((failure) => at - failure.at < DAY_MS).length;
   const { aDay, aRun } = causes[cause];
   if (today > aDay)
     return `${today} failures of cause ${cause} within a day, more than recovery.limits.${cause}.aDay = ${aDay}`;
-  if (same.length > aRun)
-    return `${same.length} failures of cause ${cause}, more than recovery.limits.${cause}.aRun = ${aRun}`;
+  const inRun = same.length + (dropped.causes[cause] ?? 0);
+  if (inRun > aRun) return `${inRun} failures of cause ${cause}, more than recovery.limits.${cause}.aRun = ${aRun}`;
   return undefined;
 }
 
@@ -161,12 +174,13 @@ function inARow(history: FailedGeneration[], cause: Cause): number {
 const STORY = 5;
 
 /** The last failures, one short sentence each. */
-function story(history: FailedGeneration[]): string {
+function story(history: FailedGeneration[], dropped: Dropped): string {
   const told = history
     .slice(-STORY)
     .map(
       ({ generation, startedFrom, iteration, cause, culprit }) =>
         `generation ${generation} went from ${startedFrom} to ${iteration} (${cause}${culprit ? `, ${culprit}` : ''})`,
     );
-  return [...(history.length > STORY ? [`${history.length - STORY} failures before`] : []), ...told].join('; ');
+  const before = history.length + dropped.failures - told.length;
+  return [...(before > 0 ? [`${before} failures before`] : []), ...told].join('; ');
 }

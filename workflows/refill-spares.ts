@@ -13,8 +13,8 @@ import { allShards, placeNodes } from './topology.js';
 
 /** Goes on until it is cancelled. Nothing here is a reason to disturb training: what fails is left to the next launch. */
 export async function refillSpares(run: Run, input: GenerationInput): Promise<void> {
-  const { spec, crew, lostSpares } = run;
-  const lacking = () => spec.cluster.spares - crew.spares.length - crew.newcomers.length - crew.sought;
+  const { crew, lostSpares } = run;
+  const lacking = () => crew.lacking;
   for (;;) {
     await condition(() => lostSpares.length > 0 || crew.newcomers.length > 0 || lacking() > 0);
     const lost = lostSpares.splice(0).filter((name) => crew.spares.some((spare) => spare.name === name));
@@ -25,7 +25,8 @@ export async function refillSpares(run: Run, input: GenerationInput): Promise<vo
     }
     // The pool's answer may come after this generation has ended, and is not to be missed.
     await CancellationScope.nonCancellable(() => Promise.resolve(crew.seek(lacking())));
-    for (const node of came) await settle(run, input, node);
+    for (const { name } of came) run.settling.add(name);
+    for (const node of came) await settle(run, input, node).finally(() => run.settling.delete(node.name));
   }
 }
 
@@ -56,8 +57,8 @@ async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo
     },
     () => undefined,
   );
-  const places = placeNodes(spec.parallel, spec.cluster.nodes, input.devices);
-  const shards = allShards(spec.parallel, spec.cluster.nodes * input.devices);
+  const places = placeNodes(spec.parallel, input.nodes.length, input.devices);
+  const shards = allShards(spec.parallel, input.nodes.length * input.devices);
   const dir = checkpointsDir(spec.series);
   const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing), shards);
   // What it would have kept copies of, had it been there at the launch.

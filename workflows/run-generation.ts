@@ -59,7 +59,16 @@ export interface Run {
   isRefilling: boolean;
   /** Complete checkpoints that are known of. */
   complete: Complete[];
+  /** Spares to which data and checkpoint are being brought. */
+  settling: Set<string>;
 }
+
+/** The run file as it holds for the nodes that train now, which may be fewer than it asks for. */
+export const asItTrains = ({ spec, crew }: Pick<Run, 'spec' | 'crew'>): RunSpec =>
+  isFewer({ spec, crew }) ? { ...spec, cluster: { ...spec.cluster, nodes: crew.members.length } } : spec;
+
+export const isFewer = ({ spec, crew }: Pick<Run, 'spec' | 'crew'>): boolean =>
+  crew.members.length < spec.cluster.nodes;
 
 export async function runGeneration(
   run: Run,
@@ -86,7 +95,10 @@ export async function runGeneration(
     .catch((error: unknown) => {
       if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
     })
-    .finally(() => (run.isRefilling = false));
+    .finally(() => {
+      run.isRefilling = false;
+      run.settling.clear();
+    });
   const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
     isOver = true;
     refilling.cancel();
@@ -114,11 +126,18 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
   const decision = decide(blame(result.members, input, input.nodes), ended, state.failures, {
     limits: failureLimits(spec.recovery, spec.cluster.nodes * spec.cluster.devicesPerNode),
     ...{ globalBatch: spec.train.globalBatch, spares: crew.spares.length },
+    ...(state.past && { dropped: state.past.dropped }),
   });
   const { cause, culprit } = decision;
   state.failures.push({ ...ended, cause, ...(culprit && { culprit }), why: decision.why.slice(0, LONGEST_WHY) });
   log.info('a generation failed', { ...ended, decision, members: result.members });
   note(run, `generation ${generation} failed at iteration ${iteration}: ${decision.why}`);
+  // The whole gang may have the memory that a part of it has not, or take a checkpoint that it does not.
+  const isForFewness = isFewer(run) && iteration <= startedFrom && (cause === 'user' || cause === 'unknown');
+  if (isForFewness && decision.action !== 'fail') {
+    note(run, `${input.nodes.length} of ${spec.cluster.nodes} nodes did not come to train, and are not tried again`);
+    return crew.notSoFew();
+  }
   if (decision.action === 'ask' || decision.action === 'fail')
     throw ApplicationFailure.nonRetryable(
       `training stopped at iteration ${iteration}: ${decision.why}`,
@@ -134,10 +153,16 @@ export async function afterFailure(run: Run, input: GenerationInput, result: Gen
   if (replaced.length) {
     const hardware = decision.action === 'replace' && decision.hardware;
     await crew.replace(replaced, unreached.length ? 'no other node reaches it' : decision.why, hardware);
-    note(run, `${replaced.join(', ')} replaced: the gang is ${crew.members.map(({ name }) => name).join(', ')}`);
+    note(run, `${replaced.join(', ')} ${isFewer(run) ? 'given up' : 'replaced'}: the gang is ${gangOf(run)}`);
   }
   if (decision.pauseMs > 0) await sleep(decision.pauseMs);
 }
+
+/** Its nodes, for a person. */
+export const gangOf = ({ spec, crew }: Pick<Run, 'spec' | 'crew'>): string => {
+  const names = crew.members.map(({ name }) => name).join(', ');
+  return isFewer({ spec, crew }) ? `${names}, ${crew.members.length} of ${spec.cluster.nodes} nodes` : names;
+};
 
 export function note(run: Run, text: string): void {
   addEvent(run.state, Date.now(), text);
@@ -166,9 +191,11 @@ export const waitingOf =
     show(run);
   };
 
-export function show({ state, crew }: Run): void {
+export function show({ spec, state, crew }: Run): void {
   state.nodes = crew.members.map(({ name }) => name);
   state.spares = crew.spares.map(({ name }) => name);
+  if (crew.members.length > 0 && isFewer({ spec, crew })) state.fewerThan = spec.cluster.nodes;
+  else delete state.fewerThan;
   noteHeld(state, Date.now());
   setCurrentDetails(describeRun(state));
 }

@@ -90,6 +90,12 @@ const gate = z.strictObject({
   default: z.enum(['proceed', 'stop'], '"proceed" or "stop"').default('stop'),
 });
 
+const FEWER = '"wait", or {"atLeast": a number of nodes from 1, "after": a duration such as "10s"}';
+const fewerNodes = z.union(
+  [z.literal('wait'), z.strictObject({ atLeast: count(1), after: duration('1s', '1d').default('10s') })],
+  FEWER,
+);
+
 export const runFile = z.strictObject({
   series: name.optional(),
   model: z.strictObject({
@@ -194,6 +200,11 @@ export const runFile = z.strictObject({
           unknown: ofNodes.optional(),
         })
         .default({}),
+      fewerNodes: fewerNodes
+        .default('wait')
+        .describe(
+          'Where a node is lost and neither a spare nor the pool makes up for it: "wait", or go on with fewer when none has come "after" so long',
+        ),
       heartbeat: duration('1s', '5m').default('10s'),
       agentAway: duration('1s', '1h').default('10s'),
       agentGrace: duration('0s', '1d').default('2m'),

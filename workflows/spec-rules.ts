@@ -1,5 +1,6 @@
 /** Rules over more than one field. Each is judged as soon as the fields that it reads are right by themselves. */
 import { milliseconds } from './duration.js';
+import { fewerThan, whyNotFewer } from './fewer-nodes.js';
 import { flagComplaints } from './flag-complaints.js';
 import { highAvailabilityRule } from './high-availability.js';
 import {
@@ -70,6 +71,7 @@ const RULES: Rule[] = [
     replicas >= nodes + spares && nodes + spares > 1
       ? bad('train.replicas', `less than nodes + spares = ${nodes + spares}: each copy goes to another node`)
       : undefined,
+  (file) => fewerRule(file),
   ({ cluster: { soak, nodes, spares } }) =>
     soak !== undefined && nodes + spares !== 1
       ? bad('cluster.soak', 'one node and no spare: a node is tried out alone')
@@ -131,7 +133,7 @@ export const microBatchOf = (file: RunFile): number =>
   file.train.microBatch ?? (file.parallel ? 1 : (recipeFor(file)?.microBatch ?? 1));
 
 /** Read lazily, so that a rule only meets the fields that it needs. */
-const fitOf = (file: RunFile): Fit => ({
+export const fitOf = (file: RunFile): Fit => ({
   get nodes() {
     return file.cluster.nodes;
   },
@@ -154,6 +156,27 @@ const fitOf = (file: RunFile): Fit => ({
     return file.mindspeed.release;
   },
 });
+
+/** Why this training could not go on with fewer nodes, whatever their number; nothing where it could. */
+export const whyNotFewerNodes = (file: RunFile): string | undefined =>
+  whyNotFewer(layoutOf(file), { ...recipeFor(file)?.flags, ...file.train.extraArgs });
+
+function fewerRule(file: RunFile): Complaint {
+  const { fewerNodes } = file.recovery;
+  if (fewerNodes === 'wait') return undefined;
+  const path = 'recovery.fewerNodes';
+  const why = whyNotFewerNodes(file);
+  if (why !== undefined) return bad(path, `"wait": ${why}`);
+  const { nodes } = file.cluster;
+  if (fewerNodes.atLeast >= nodes) return bad(path, `atLeast below cluster.nodes = ${nodes}, or "wait"`);
+  const possible = fewerThan(fitOf(file));
+  if (possible.some((size) => size >= fewerNodes.atLeast)) return undefined;
+  const others = possible.length > 0 ? `; smaller ones that do: ${possible.join(', ')}` : '';
+  return bad(
+    path,
+    `"wait": no number of nodes from ${fewerNodes.atLeast} to ${nodes - 1} takes parallel and train.globalBatch as they are${others}`,
+  );
+}
 
 /** Nothing more can be computed from a layout that does not divide the world. */
 function unlessUneven(file: RunFile, judge: (fit: Fit) => Complaint): Complaint {

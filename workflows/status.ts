@@ -2,7 +2,8 @@
 import type { ExportedModel, Pace } from './contract.js';
 import { gigabytes } from './gigabytes.js';
 import type { Slowdown } from './messages.js';
-import { effectiveTime, type Trained } from './ledger.js';
+import { effectiveTime, type LedgerRow, type Trained } from './ledger.js';
+import { failureCount, type Past } from './past.js';
 import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
 
@@ -16,6 +17,8 @@ export interface Span {
   to?: number;
   /** Of a generation. */
   trained?: Trained;
+  /** What it and the following ones are owed to, up to the next iteration, where no failure is to blame. */
+  owedTo?: LedgerRow['cause'];
 }
 
 export interface RunState {
@@ -33,6 +36,8 @@ export interface RunState {
   loss?: number;
   secondsPerIteration?: number;
   tokensPerIteration?: number;
+  /** Nodes that the run asks for, while it has to do with fewer. */
+  fewerThan?: number;
   /** Ranks on a node. */
   devices?: number;
   /** Whose checkpoint shards each node keeps copies of. */
@@ -50,6 +55,8 @@ export interface RunState {
   replicated: number;
   /** When the figures above were last heard of. */
   asOf?: number;
+  /** What is no longer spelled out below. */
+  past?: Past;
   phases: Span[];
   /** How many nodes the run held, and since when; absent in runs that were started before anybody counted. */
   held?: [at: number, nodes: number][];
@@ -143,7 +150,12 @@ export function enterPhase(state: RunState, phase: RunState['phase'], at: number
   if (phase !== 'done' && phase !== 'failed')
     state.phases.push({
       ...{ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at },
-      ...(from !== undefined && { trained: { generation: state.generation, from, to: from, seconds: 0 } }),
+      ...(from !== undefined && {
+        trained: {
+          ...{ generation: state.generation, from, to: from, seconds: 0 },
+          ...(state.fewerThan !== undefined && { isFewer: true as const }),
+        },
+      }),
     });
 }
 
@@ -165,10 +177,11 @@ export function describeRun(state: RunState): string {
     ...asideLine(state),
     ...(state.exported ? [`exported: ${describeExport(state.exported)}`] : []),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
+    ...fewerLine(state),
     ...rolesLine(state),
     ...(state.slow ? [slowness(state.slow)] : []),
     ...(state.troubles ?? []),
-    ...(state.failures.length ? [failuresLine(state.failures)] : []),
+    ...(state.failures.length ? [failuresLine(state)] : []),
     ...pendingLines(state.requests),
     '',
     ...state.events.slice(-5).map(({ at, text }) => `- ${clock(at)} ${text}`),
@@ -232,9 +245,16 @@ function rolesLine({ nodes, spares, devices, phase }: RunState): string[] {
   return [`roles: ${listed([...members, ...spares.map((name) => `${name} spare`)], '; ')}`];
 }
 
-const failuresLine = (failures: FailedGeneration[]): string => {
-  const { generation, cause, culprit } = failures.at(-1)!;
-  return `failures: ${failures.length}, the last one of generation ${generation}: ${cause}${culprit ? ` on ${culprit}` : ''}`;
+function fewerLine({ nodes, spares, fewerThan }: RunState): string[] {
+  if (fewerThan === undefined) return [];
+  const missing = fewerThan - nodes.length - spares.length;
+  const what = missing > 0 ? `waits for ${missing === 1 ? 'one' : missing} more` : 'the others join at a checkpoint';
+  return [`on ${nodes.length} of ${fewerThan} nodes, ${what}`];
+}
+
+const failuresLine = (state: RunState): string => {
+  const { generation, cause, culprit } = state.failures.at(-1)!;
+  return `failures: ${failureCount(state)}, the last one of generation ${generation}: ${cause}${culprit ? ` on ${culprit}` : ''}`;
 };
 
 function pendingLines(requests: Asked[]): string[] {

@@ -1,21 +1,37 @@
 /** What is allowed but will probably be regretted: said before a run, and no reason to refuse it. */
-import { DEVICE_BYTES, estimateMemory, gigabytes } from './memory.js';
-import { recipeFor } from './spec-rules.js';
+import { fewerThan } from './fewer-nodes.js';
+import { dataParallel } from './layout-rules.js';
+import { DEVICE_BYTES, estimateMemory, gigabytes, type MemoryEstimate } from './memory.js';
+import { fitOf, recipeFor } from './spec-rules.js';
 import type { RunSpec } from './spec.js';
 import { trainingFlags } from './training-flags.js';
 
 export const warningsAbout = (spec: RunSpec): string[] =>
-  [memoryWarning, padWarning, recipeWarning].flatMap((about) => about(spec) ?? []);
+  [memoryWarning, fewerWarning, padWarning, recipeWarning].flatMap((about) => about(spec) ?? []);
 
-function memoryWarning(spec: RunSpec): string | undefined {
-  const { sizes, parallel, train, cluster } = spec;
+function memoryOn(spec: RunSpec, nodes: number): MemoryEstimate {
+  const { sizes, parallel, train } = spec;
   const flags = { ...trainingFlags(spec), ...train.extraArgs };
-  const { bytes, arithmetic } = estimateMemory({
+  return estimateMemory({
     ...{ sizes, parallel, microBatch: train.microBatch, seqLength: train.seqLength },
-    dp: (cluster.nodes * cluster.devicesPerNode) / (parallel.tp * parallel.pp * parallel.cp),
+    dp: dataParallel({ ...fitOf(spec), nodes }),
     recompute: flags['--recompute-granularity'] === 'full',
     swapOptimizer: flags['--swap-optimizer'] === true,
   });
+}
+
+/** With less data parallelism each rank has a larger part of the optimizer's state. */
+function fewerWarning(spec: RunSpec): string | undefined {
+  const { fewerNodes } = spec.recovery;
+  // Absent in preparations that were started before there was a choice.
+  if (typeof fewerNodes !== 'object' || memoryOn(spec, spec.cluster.nodes).bytes > DEVICE_BYTES) return undefined;
+  const tight = fewerThan(fitOf(spec), fewerNodes.atLeast).find((nodes) => memoryOn(spec, nodes).bytes > DEVICE_BYTES);
+  if (tight === undefined) return undefined;
+  return `on ${tight} nodes the layout would need about ${gigabytes(memoryOn(spec, tight).bytes)} of a device's ${gigabytes(DEVICE_BYTES)}: a larger recovery.fewerNodes.atLeast waits instead`;
+}
+
+function memoryWarning(spec: RunSpec): string | undefined {
+  const { bytes, arithmetic } = memoryOn(spec, spec.cluster.nodes);
   if (bytes <= DEVICE_BYTES) return undefined;
   return `the layout needs about ${gigabytes(bytes)} of a device's ${gigabytes(DEVICE_BYTES)}: ${arithmetic}. More tp or pp, a smaller microBatch, or "--recompute-granularity": "full" takes less`;
 }

@@ -30,7 +30,13 @@ export interface Case {
   steps: Step[];
   /** Iterations that may be trained twice: none at all, or those since the newest copied checkpoint. */
   lost: 'nothing' | 'since the checkpoint';
-  cluster?: { spares?: number };
+  cluster?: { nodes?: number; spares?: number };
+  /** Beside the patience that all cases have. */
+  recovery?: object;
+  /** How far losses may be from the undisturbed ones, where sums are made in another order; not at all without it. */
+  within?: number;
+  /** Nodes of each generation, where their number is what the case is about. */
+  gangs?: number[];
   replicas?: number;
   /** Shorter than a cut, or longer. */
   lease?: string;
@@ -309,6 +315,20 @@ export const cases: Case[] = [
     steps: [
       { when: MIDDLE, do: 'loseThird', to: 'last' },
       { when: { seconds: 20 }, do: 'dropNothing', to: 'same' },
+    ],
+    lost: 'since the checkpoint',
+  },
+
+  // Two data-parallel ranks a stage, then one, then two again: no node is left in the pool.
+  {
+    name: 'fewer-nodes',
+    slow: true,
+    cluster: { nodes: 4, spares: 0 },
+    recovery: { fewerNodes: { atLeast: 2, after: '3s' } },
+    ...{ within: 1e-5, gangs: [4, 2, 4] },
+    steps: [
+      { when: MIDDLE, do: 'killHost', to: 'first' },
+      { when: { iteration: 24, generation: 2 }, do: 'startHost', to: 'same' },
     ],
     lost: 'since the checkpoint',
   },

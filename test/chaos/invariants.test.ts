@@ -99,6 +99,11 @@ const broken: [title: string, changes: Partial<Evidence>, says: string][] = [
     'r took 2 generations, one was to do',
   ],
   ['a workflow task that failed', { taskFailures: ['r: workflow task 5 failed'] }, 'workflow task 5 failed'],
+  [
+    'a gang of another size than the case is about',
+    { case: { ...sound.case, gangs: [1, 2] } },
+    'the generations had 1, 1 nodes, and were to have 1, 2',
+  ],
   ['something left behind', { remains: ['process 7 still runs on n1'] }, 'process 7 still runs'],
 ];
 
@@ -111,6 +116,19 @@ describe('the checker', () => {
 
   it.each(broken)('finds %s', (_, changes, says) => {
     expect(brokenInvariants({ ...sound, ...changes }).join('\n')).toContain(says);
+  });
+
+  it('lets losses differ as far as a case says, and no further', () => {
+    const { iteration } = sound.trained.at(-1)!;
+    const undisturbed = new Map([...expected, [iteration, '5.813436E+00 0.614']]);
+    const printing = (loss: string): Evidence => ({
+      ...{ ...sound, expected: undisturbed, case: { ...sound.case, within: 1e-5 } },
+      trained: sound.trained.map((one) => ({ ...one, ...(one.iteration === iteration && { loss }) })),
+    });
+    const about = (loss: string) => brokenInvariants(printing(loss)).filter((problem) => problem.includes('5.8134'));
+    expect(about('5.813437E+00 0.615')).toEqual([]);
+    expect(about('5.813456E+00 0.614')).toHaveLength(1);
+    expect(about('5.813436E+00 0.618')).toHaveLength(1);
   });
 
   it('takes a failure that a case asks for as its end', () => {

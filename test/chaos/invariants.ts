@@ -34,6 +34,7 @@ export function brokenInvariants(evidence: Evidence): string[] {
   return [
     ...ended(evidence),
     ...sameLosses(evidence),
+    ...asManyNodes(evidence),
     ...oneGenerationAtATime(evidence),
     ...resumedFromWhole(evidence),
     ...lostNoMore(evidence),
@@ -52,8 +53,8 @@ function ended({ case: { fails }, played, total }: Evidence): string[] {
 }
 
 /** Every iteration, also one that is trained for the second time, has the loss and norm of the undisturbed run. */
-function sameLosses({ trained, expected, total, case: { fails } }: Evidence): string[] {
-  const wrong = trained.filter(({ iteration, loss }) => expected.get(iteration) !== loss);
+function sameLosses({ trained, expected, total, case: { fails, within } }: Evidence): string[] {
+  const wrong = trained.filter(({ iteration, loss }) => !isSame(loss, expected.get(iteration), within));
   const seen = new Set(trained.map(({ iteration }) => iteration));
   const missing = Array.from({ length: total }, (_, index) => index + 1).filter((iteration) => !seen.has(iteration));
   return [
@@ -65,6 +66,24 @@ function sameLosses({ trained, expected, total, case: { fails } }: Evidence): st
       ),
     ...(missing.length && !fails ? [`no rank printed iteration ${missing.slice(0, 5).join(', ')}`] : []),
   ];
+}
+
+/** Of norms three decimals are printed: one of them may be rounded otherwise. */
+const NORM_WITHIN = 0.0015;
+
+/** Loss and norm as printed: the very digits, unless the case says how far losses may be apart. */
+function isSame(printed: string, undisturbed: string | undefined, within: number | undefined): boolean {
+  if (printed === undisturbed || within === undefined || undisturbed === undefined) return printed === undisturbed;
+  const [loss, norm] = printed.split(' ').map(Number);
+  const [otherLoss, otherNorm] = undisturbed.split(' ').map(Number);
+  return Math.abs(loss! - otherLoss!) <= within && Math.abs(norm! - otherNorm!) <= NORM_WITHIN;
+}
+
+function asManyNodes({ case: { gangs }, generations }: Evidence): string[] {
+  const sizes = generations.map(({ input }) => input.nodes.length);
+  return gangs === undefined || gangs.join() === sizes.join()
+    ? []
+    : [`the generations had ${sizes.join(', ')} nodes, and were to have ${gangs.join(', ')}`];
 }
 
 /** In the order of time, tokens only rise: what an older generation trains after a newer one began is lost work, or worse. */

@@ -73,7 +73,7 @@ export async function play(cluster: Cluster, case_: Case): Promise<Played> {
   return { ...played, seconds: (Date.now() - began) / 1000 };
 }
 
-function runFileOf({ cluster, replicas, lease = '60s' }: Case, series: string, endsAt: number | undefined) {
+function runFileOf({ cluster, replicas, recovery, lease = '60s' }: Case, series: string, endsAt: number | undefined) {
   const base = demoRunFile(POOL, { iterations: ITERATIONS, saveInterval: SAVE_INTERVAL });
   return {
     ...base,
@@ -84,7 +84,7 @@ function runFileOf({ cluster, replicas, lease = '60s' }: Case, series: string, e
       ...(replicas !== undefined && { replicas }),
       ...(endsAt !== undefined && { iterationsPerRun: endsAt }),
     },
-    recovery: { heartbeat: '4s', agentAway: '5s', lease, stopGrace: '3s' },
+    recovery: { heartbeat: '4s', agentAway: '5s', lease, stopGrace: '3s', ...recovery },
   };
 }
 

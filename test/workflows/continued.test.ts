@@ -3,6 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
 import type { NodeActivities } from '../../workflows/contract.js';
+import type { PoolState } from '../../workflows/roster.js';
 import type { RunState } from '../../workflows/status.js';
 import { startFakeCluster } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
@@ -51,13 +52,33 @@ it('continues as new between generations with all that it knows, and what it ask
   expect(requests).toMatchObject([{ update: 'addSpare', who: 'ann' }]);
   expect(requests[0]!.ended).toBeUndefined();
   expect(phases.filter(({ trained }) => trained)).toHaveLength(2);
+  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+  const { waiting } = await pool.query<PoolState>('poolState');
   const spare = await cluster.node('c', activities('c'));
   await until(async () => (await state()).spares.includes(spare.info.name), 40);
   expect((await state()).requests[0]!.ended!.how).toContain('came');
+
+  // The grant was on its way while the run continued and asked once more: a second node comes for the same request.
+  const stray = await cluster.node('d', activities('d'));
+  await pool.signal('acquire', waiting[0]);
+  const history = async () => (await pool.fetchHistory()).events ?? [];
+  const given = async () =>
+    (await history()).filter(
+      ({ workflowExecutionSignaledEventAttributes: signal }) =>
+        signal?.signalName === 'release' && payloadOf(signal).includes(stray.info.name),
+    );
+  await until(async () => (await given()).length === 1, 20);
+  await until(async () =>
+    (await pool.query<PoolState>('poolState')).nodes.every((node) => node.name !== stray.info.name || !node.holder),
+  );
+  expect((await state()).spares).toEqual([spare.info.name]);
   at.done = true;
   expect(await handle.result()).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
   await until(async () => !(await cluster.poolStatus()).includes('held by'));
 }, 120_000);
+
+const payloadOf = ({ input }: { input?: { payloads?: { data?: Uint8Array | null }[] | null } | null }): string =>
+  Buffer.from(input?.payloads?.[0]?.data ?? []).toString();
 
 it('takes no state from whoever starts it', async (test) => {
   const cluster = await startFakeCluster(test);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Blame, Cause } from '../../workflows/failure-cause.js';
 import { failureLimits } from '../../workflows/failure-limits.js';
 import type { RunFile } from '../../workflows/spec-fields.js';
-import { decide, type Decision, type FailedGeneration } from '../../workflows/recovery.js';
+import { decide, type Decision, type Dropped, type FailedGeneration } from '../../workflows/recovery.js';
 
 const MINUTE = 60_000;
 
@@ -34,6 +34,26 @@ function after(
   const blamed = { cause, nodes: culprit ? [culprit] : [], why, ...more };
   return decide(blamed, ended, all, { limits: failureLimits(recovery, devices), globalBatch: 64, spares });
 }
+
+it('counts failures that are no longer listed one by one', () => {
+  const [failed] = history([['hang', 'n1', 0, 5]]);
+  const { cause, culprit: _, why, ...ended } = failed!;
+  const decision = (dropped: Dropped, recovery: Partial<RunFile['recovery']>) =>
+    decide({ cause, nodes: [], why }, ended, [], {
+      limits: failureLimits(recovery, 16),
+      globalBatch: 64,
+      spares: 0,
+      dropped,
+    });
+  const dropped = { failures: 30, causes: { hang: 7 } };
+  expect(decision(dropped, { maxFailures: 31 })).toMatchObject({ action: 'retry' });
+  expect(decision(dropped, { maxFailures: 30 })).toMatchObject({
+    ...{ action: 'fail', why: saying('31 failures, more than recovery.maxFailures = 30') },
+  });
+  expect(decision(dropped, { maxFailures: 99, limits: { hang: { aRun: 7 } } })).toMatchObject({
+    ...{ action: 'fail', why: saying('8 failures of cause hang') },
+  });
+});
 
 describe('after a failed generation', () => {
   it.each<[string, Earlier[], object, object?]>([

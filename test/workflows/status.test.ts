@@ -27,6 +27,13 @@ describe('the status page', () => {
     `);
   });
 
+  it('of a run on fewer nodes than it asks for says on how many, and what it waits for', () => {
+    const state = { ...newState('nightly', 'wiki', 200), nodes: ['n1', 'n2', 'n3'], fewerThan: 4 };
+    expect(describeRun(state)).toContain('\non 3 of 4 nodes, waits for one more\n');
+    expect(describeRun({ ...state, fewerThan: 5 })).toContain('\non 3 of 5 nodes, waits for 2 more\n');
+    expect(describeRun({ ...state, spares: ['n4'] })).toContain('\non 3 of 4 nodes, the others join at a checkpoint\n');
+  });
+
   it('of a run that trains says how far it is, how sure, where and for how long', () => {
     const state = newState('nightly', 'wiki', 200);
     enterPhase(state, 'data', at('02:00:05'));
