@@ -75,6 +75,8 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
     const [run, number] = [requestId.split('/')[0], Number(requestId.split('-').at(-1))];
     // Of an earlier run of this id, which holds nothing any more; or went back already, and may be granted anew.
     if (run !== firstRunId || number <= givenUp) return false;
+    // Of this run before it was reset: it will ask once more, and has the answer.
+    if (number > requests) return false;
     const isOpen = requestId === waitsFor?.requestId || seeking.has(requestId);
     return !isOpen || granted.has(requestId);
   }
