@@ -2,11 +2,10 @@
  * Is the artifact in this directory complete here? It was proven byte by byte when its manifest was written: read
  * again is what was changed since, and once a day, before a run begins to use it, all of it.
  */
-import { log } from '@temporalio/activity';
 import type { NodeActivities } from '../workflows/contract.js';
-import { readWhole, unseal } from './artifact.js';
+import { readWhole } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
-import { isProven, proveAgain } from './proof.js';
+import { isProven, proveOrUnseal } from './proof.js';
 import { partsOf } from './remove-parts.js';
 import { step } from './step.js';
 
@@ -21,11 +20,7 @@ export const createFindArtifact =
       if (!found) return parts;
       const answer = { artifact: found.artifact, ...parts };
       if (await isProven(dataDir, found, prove)) return answer;
-      const bad = await proveAgain(dataDir, found, { signal, onBytes: (bytes) => void (read += bytes) });
-      if (bad.length === 0) return answer;
-      log.warn('files here are not what their manifest says: they are fetched or made again', { dir, bad });
-      // Else whoever makes it again would find it made, as every file has its size.
-      await unseal(dataDir, dir);
-      return parts;
+      const onBytes = (bytes: number) => void (read += bytes);
+      return (await proveOrUnseal(dataDir, found, { signal, onBytes })) ? answer : parts;
     });
   };

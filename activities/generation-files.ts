@@ -20,6 +20,8 @@ export interface CommandFile {
   argv: string[];
   env: Record<string, string>;
   graceSeconds: number;
+  /** Where its ranks build the index of their dataset, below the data directory; absent where another member's do. */
+  indexCache?: string;
 }
 
 /** Who runs it: written by the guard. */

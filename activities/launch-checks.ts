@@ -25,7 +25,7 @@ export async function unsafeStart(dataDir: string, { script, loads }: Launch): P
   return `it would start from ${from} and save over --save ${save}, which holds iteration ${held.join(', ')}`;
 }
 
-const valueOf = (script: string[], flag: string): string | undefined => {
+export const valueOf = (script: string[], flag: string): string | undefined => {
   const at = script.indexOf(flag);
   return at < 0 ? undefined : script[at + 1];
 };

@@ -9,6 +9,7 @@ import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
 import { readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, launchName, type CommandFile } from './generation-files.js';
+import { indexCacheOf, removeUnproven } from './index-cache.js';
 import { unsafeStart } from './launch-checks.js';
 import { renewLease } from './lease.js';
 import type { NodeDeps } from './node-deps.js';
@@ -50,12 +51,19 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
         nonRetryable: true,
         details: { node, unsafe },
       });
+    const indexCache = indexCacheOf(input);
+    if (indexCache !== undefined) {
+      await removeUnproven(join(dataDir, indexCache));
+      // Reading it may have taken as long as the lease.
+      await renewLease(files.lease, token, leaseSeconds);
+    }
     await noteLaunch(dataDir, input);
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv: commandLine(deps, input),
       env: { ...deps.env, PYTHONUNBUFFERED: '1', ...input.env },
       graceSeconds: leaseGrace(leaseSeconds),
+      ...(indexCache !== undefined && { indexCache }),
     } satisfies CommandFile);
     await startGuard(dir, deps, mark(token, owner));
   }

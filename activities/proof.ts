@@ -4,8 +4,9 @@
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { log } from '@temporalio/activity';
 import type { Artifact } from '../workflows/contract.js';
-import { confined, MANIFEST, verifyArtifact, type HashOptions, type Manifest } from './artifact.js';
+import { confined, MANIFEST, unseal, verifyArtifact, type HashOptions, type Manifest } from './artifact.js';
 import { readJson, writeJson } from './atomic.js';
 
 interface Proof {
@@ -16,7 +17,7 @@ interface Proof {
 }
 
 /** Inode, size, time of last writing, time of last change of any kind. */
-type Stamp = [ino: number, size: number, mtimeMs: number, ctimeMs: number];
+export type Stamp = [ino: number, size: number, mtimeMs: number, ctimeMs: number];
 
 const DAY_MS = 24 * 60 * 60_000;
 
@@ -34,7 +35,7 @@ export async function isProven(
 ): Promise<boolean> {
   const root = confined(dataDir, artifact.dir);
   const proof = await readJson<Proof>(proofAt(root)).catch(() => undefined);
-  const isFresh = (at: number) => !prove || Math.abs(Date.now() - at) < DAY_MS;
+  const isFresh = (at: number) => !prove || isRecent(at);
   if (proof?.digest === artifact.digest) {
     const now = await stampsOf(root, manifest);
     return isFresh(proof.at) && Object.entries(now).every(([path, stamp]) => isSame(proof.files[path], stamp, prove));
@@ -60,18 +61,37 @@ export async function proveAgain(
   return bad;
 }
 
+/** Reads everything; what is damaged is unsealed: whoever fetches or makes it again would find it made, as every file has its size. */
+export async function proveOrUnseal(
+  dataDir: string,
+  found: { artifact: Artifact; manifest: Manifest },
+  options: HashOptions = {},
+): Promise<boolean> {
+  const bad = await proveAgain(dataDir, found, options);
+  if (bad.length === 0) return true;
+  const { dir } = found.artifact;
+  log.warn('files here are not what their manifest says: they are fetched or made again', { dir, bad });
+  await unseal(dataDir, dir);
+  return false;
+}
+
 /** A full disk must not keep a node from using what is right. */
 const noteProof = (dataDir: string, { dir, digest }: Artifact, proof: Omit<Proof, 'digest'>): Promise<void> =>
   writeJson(proofAt(confined(dataDir, dir)), { digest, ...proof } satisfies Proof).catch(() => undefined);
 
-const isSame = (noted: Stamp | undefined, now: Stamp, byChange: boolean): boolean =>
+/** Whether what was read then need not be read again yet. */
+export const isRecent = (at: number): boolean => Math.abs(Date.now() - at) < DAY_MS;
+
+export const isSame = (noted: Stamp | undefined, now: Stamp, byChange: boolean): boolean =>
   noted?.length === now.length && now.slice(0, byChange ? 4 : 3).every((value, index) => value === noted[index]);
 
 async function stampsOf(root: string, { files }: Manifest): Promise<Record<string, Stamp>> {
   const stamps: Record<string, Stamp> = {};
-  for (const { path } of files) {
-    const { ino, size, mtimeMs, ctimeMs } = await stat(join(root, path));
-    stamps[path] = [ino, size, mtimeMs, ctimeMs];
-  }
+  for (const { path } of files) stamps[path] = await stampOf(join(root, path));
   return stamps;
+}
+
+export async function stampOf(path: string): Promise<Stamp> {
+  const { ino, size, mtimeMs, ctimeMs } = await stat(path);
+  return [ino, size, mtimeMs, ctimeMs];
 }

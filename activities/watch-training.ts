@@ -2,6 +2,7 @@
  * Looks on while one member trains, and never touches it: its end for whatever reason ends the looking, and the next
  * attempt attaches to the same ranks. Renews the lease, keeps the figures, reports progress.
  */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApplicationFailure } from '@temporalio/common';
 import type { WatchHeartbeat, WatchResult, WatchTrainingInput } from '../workflows/contract.js';
@@ -9,8 +10,9 @@ import { wrongStart, type WrongStart } from '../workflows/wrong-start.js';
 import { failure } from './failures.js';
 import { openErrorNotes } from './first-error.js';
 import { readIfThere, readJson } from './atomic.js';
-import { filesOf, generationDir, type ExitFile, type StateFile } from './generation-files.js';
+import { filesOf, generationDir, type CommandFile, type ExitFile, type StateFile } from './generation-files.js';
 import { createHangDetector, type Silence } from './hang-detector.js';
+import { sealingIndices } from './index-cache.js';
 import { renewLease } from './lease.js';
 import { openMetrics } from './metrics.js';
 import { neverSeen } from './never-seen.js';
@@ -36,9 +38,23 @@ export const createWatchTraining =
       return { ...(iteration !== undefined && { iteration }), ...(loss !== undefined && { loss }), at: Date.now() };
     };
     return step({ node: deps.name, name: `watch generation ${input.generation}`, details }, (signal) =>
-      watch(deps, input, seen, signal),
+      whileSealing(deps, input, signal, () => watch(deps, input, seen, signal)),
     );
   };
+
+/** Not after a restart of the machine: what its disk then has of an index need not be what the ranks wrote. */
+async function whileSealing<T>(
+  { dataDir }: NodeDeps,
+  input: WatchTrainingInput,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const files = filesOf(generationDir(dataDir, input));
+  const { indexCache } = (await readJson<CommandFile>(files.command).catch(() => undefined)) ?? {};
+  const { bootId: boot } = (await readJson<StateFile>(files.state).catch(() => undefined)) ?? {};
+  const wasHere = boot === (await bootId());
+  return indexCache !== undefined && wasHere ? sealingIndices(join(dataDir, indexCache), signal, work) : work();
+}
 
 interface Seen {
   last?: Iteration;

@@ -115,6 +115,14 @@ export const FAULT_RULES: FaultRule[] = [
     source: MEGATRON,
   },
   {
+    name: 'index-cache-damaged',
+    pattern: /mmap length is greater than file size|EOFError: No data left in file|EOF: reading (magic|array header)/,
+    class: 'environment',
+    meaning: 'a file of the index cache beside the dataset is cut off on that node',
+    advice: 'launch again: what was never seen whole is removed before, and built anew',
+    source: 'numpy.load of a file that is cut off, as Megatron calls it',
+  },
+  {
     name: 'missing-tracker',
     pattern: /could not find the metadata file|Invalid metadata file/i,
     class: 'environment',

@@ -257,7 +257,8 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
   try {
     return { ...(await node.preprocessShard(shard)), at };
   } catch (error) {
-    // Where runs share storage, another one with the same dataset may have been done with it and removed it.
+    // The node found its copy damaged and let it go; or, on shared storage, another run was done with it and removed it.
+    // Where the source itself is bad, the second attempt says so.
     if (!failureIn(error, 'DataCorrupt')) throw error;
     await fetch();
     return { ...(await node.preprocessShard(shard)), at };

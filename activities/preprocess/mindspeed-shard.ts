@@ -2,7 +2,7 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
-import { confined, readArtifact, sealArtifact, sha256, unseal } from '../artifact.js';
+import { confined, sealArtifact, sha256, unseal } from '../artifact.js';
 import { writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
@@ -12,7 +12,8 @@ import { noCounts } from './counts.js';
 import { asInt32s, elementsOf } from './elements.js';
 import { asideOf, preprocessData } from './mindspeed-command.js';
 import { complete, resultOf, shardDir } from './preprocess-shard.js';
-import { pairName, readSummary, SUMMARY, type Summary } from './summary.js';
+import { madeBefore, reading } from './proven-input.js';
+import { pairName, SUMMARY, type Summary } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
 const ENGINE = 'mindspeed-1';
@@ -39,9 +40,8 @@ async function makeShard(
     await complete(node, dataDir, input.tokenizer),
   ];
   const made = sha256(JSON.stringify([ENGINE, data, tokenizer, keys, files, appendEod, vocabSize]));
-  const there = await readArtifact(dataDir, dir);
-  const summary = there && (await readSummary(dataDir, dir));
-  if (there && summary?.made === made) return { artifact: there, ...resultOf(summary, keys) };
+  const there = await madeBefore(dataDir, dir, made, signal);
+  if (there) return { artifact: there.artifact, ...resultOf(there.summary, keys) };
 
   const root = confined(dataDir, dir);
   const file = join(confined(dataDir, input.input), files[0]!);
@@ -50,15 +50,15 @@ async function makeShard(
   await unseal(dataDir, dir);
   for (const old of [root, asideOf(root)]) await rm(old, { recursive: true, force: true });
   await mkdir(asideOf(root), { recursive: true });
-  const pairs = await preprocessData(deps, {
-    ...{ what: `${node}: preprocess ${dir}`, root, keys, signal },
-    args: [
-      ...['--input', file, '--handler-name', 'GeneralPretrainHandler', '--json-keys', ...keys],
-      ...['--tokenizer-type', 'PretrainedFromHF', '--tokenizer-name-or-path', confined(dataDir, input.tokenizer)],
-      ...['--cache-dir', join(asideOf(root), 'cache'), '--workers', '1', '--n-subs', '1', '--log-interval', '1000'],
-      ...(appendEod ? ['--append-eod'] : []),
-    ],
-  });
+  const args = [
+    ...['--input', file, '--handler-name', 'GeneralPretrainHandler', '--json-keys', ...keys],
+    ...['--tokenizer-type', 'PretrainedFromHF', '--tokenizer-name-or-path', confined(dataDir, input.tokenizer)],
+    ...['--cache-dir', join(asideOf(root), 'cache'), '--workers', '1', '--n-subs', '1', '--log-interval', '1000'],
+    ...(appendEod ? ['--append-eod'] : []),
+  ];
+  const pairs = await reading({ node, dataDir, dir: input.input, signal }, () =>
+    preprocessData(deps, { what: `${node}: preprocess ${dir}`, root, keys, signal, args }),
+  );
   for (const key of keys) await requireFits(join(root, `${pairName(key)}.bin`), vocabSize);
   const written: Summary = { made, keys: pairs, counts: noCounts(keys) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);

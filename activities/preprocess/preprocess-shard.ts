@@ -9,8 +9,9 @@ import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
 import { onCore } from './cores.js';
+import { madeBefore, reading } from './proven-input.js';
 import { runElsewhere } from './run-elsewhere.js';
-import { knownDigests, pairName, readSummary, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
+import { knownDigests, pairName, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
 const ENGINE = 'native-2';
@@ -51,31 +52,28 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
   const made = sha256(
     JSON.stringify([ENGINE, data, tokenizer, keys, files, slice, appendEod, vocabSize, compat, skipBadRows]),
   );
-  const there = await readArtifact(dataDir, dir);
-  const summary = there && (await readSummary(dataDir, dir));
-  if (there && summary?.made === made) return { artifact: there, ...resultOf(summary, keys) };
+  const there = await madeBefore(dataDir, dir, made, signal);
+  if (there) return { artifact: there.artifact, ...resultOf(there.summary, keys) };
 
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
-  const { pairs, counts, warnings } = await onCore(signal, () =>
-    runElsewhere(
-      {
-        root: confined(dataDir, input.input),
-        files,
-        slice,
-        keys,
-        prefixes: Object.fromEntries(keys.map((key) => [key, join(root, pairName(key))])),
-        tokenizer: confined(dataDir, input.tokenizer),
-        tablesIn: join(dataDir, ENCODER_CACHE),
-        appendEod,
-        vocabSize,
-        compat: compat === 'mindspeed',
-        skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
-      },
-      { signal, onProgress: report },
-    ),
+  const job = {
+    root: confined(dataDir, input.input),
+    files,
+    slice,
+    keys,
+    prefixes: Object.fromEntries(keys.map((key) => [key, join(root, pairName(key))])),
+    tokenizer: confined(dataDir, input.tokenizer),
+    tablesIn: join(dataDir, ENCODER_CACHE),
+    appendEod,
+    vocabSize,
+    compat: compat === 'mindspeed',
+    skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
+  };
+  const { pairs, counts, warnings } = await reading({ node, dataDir, dir: input.input, signal }, () =>
+    onCore(signal, () => runElsewhere(job, { signal, onProgress: report })),
   );
   const written: Summary = { made, keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);

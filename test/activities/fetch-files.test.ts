@@ -7,6 +7,7 @@ import { readArtifact } from '../../activities/artifact.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { pause } from '../../activities/process.js';
 import { startHub } from '../../infra/demo/hub.js';
 import { faultyProxy, type Fault } from '../support/faulty-proxy.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -294,6 +295,23 @@ test('local files are read under the data directory and the roots of the node, w
   await mkdir(join(node.dataDir, 'own'));
   await writeFile(join(node.dataDir, 'own/y.txt'), 'y');
   expect((await list(node, `file://${node.dataDir}/own`)).files).toMatchObject([{ path: 'y.txt' }]);
+});
+
+test('files whose bytes changed here since they were fetched are fetched again, though their sizes are right', async () => {
+  const node = await nodeAt(await hub());
+  const artifact = await fetchAll(node, 'hf://demo/text@main/data/*');
+  // Times of a file system have their grain.
+  await pause(20);
+  for (const [path, bytes] of [
+    ['data/a.jsonl', '{"text":"b"}\n'],
+    ['data/b.parquet', Buffer.alloc(table.length)],
+  ] as const) {
+    await rm(join(node.dataDir, dir, path));
+    await writeFile(join(node.dataDir, dir, path), bytes);
+  }
+  expect(await fetchAll(node, 'hf://demo/text@main/data/*')).toEqual(artifact);
+  expect((await read(node, 'data/a.jsonl')).toString()).toBe('{"text":"a"}\n');
+  expect(await read(node, 'data/b.parquet')).toEqual(table);
 });
 
 test('names that would leave the data directory are refused', async () => {

@@ -7,13 +7,16 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { sealArtifact } from '../../activities/artifact.js';
+import { readWhole, sealArtifact } from '../../activities/artifact.js';
+import { writeJson } from '../../activities/atomic.js';
 import { createDataActivities } from '../../activities/data-activities.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
 import { encodeRows } from '../../activities/preprocess/encode-rows.js';
 import { refuseWhole } from '../../activities/preprocess/refuse-whole.js';
 import { specialIds } from '../../activities/preprocess/tokenizer-facts.js';
+import { pause } from '../../activities/process.js';
+import { stampOf } from '../../activities/proof.js';
 import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import type { PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
@@ -313,6 +316,39 @@ describe('in shards over nodes', () => {
     const [other] = await preprocess(node, [slice({ appendEod: false })]);
     expect(other!.tokens).toBe(first!.tokens - 10);
     expect((await readFile(path)).equals(before)).toBe(false);
+  });
+
+  test('a shard whose bytes changed since it was made is made again, though its size is right', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
+    const [made] = await preprocess(node, [slice()]);
+    const bin = join(node.dataDir, made!.artifact.dir, 'prefix_text_document.bin');
+    const good = await readFile(bin);
+    // Times of a file system have their grain.
+    await pause(20);
+    await writeFile(bin, Buffer.alloc(good.length));
+    expect(await preprocess(node, [slice()])).toEqual([made]);
+    expect(await readFile(bin)).toEqual(good);
+  });
+
+  test('input that the disk damaged without a trace is let go when it cannot be read; what the source gave is not', async () => {
+    const node = await nodeWith('n01', { 'a.jsonl': texts(10), 'bad.jsonl': '{"text":' }, await tiny());
+    await expect(preprocess(node, [slice({ files: ['bad.jsonl'] })])).rejects.toThrow(
+      /bad\.jsonl, row 1: not JSON: Unexpected end/,
+    );
+    const { artifact, manifest } = (await readWhole(node.dataDir, INPUT))!;
+    const file = join(node.dataDir, INPUT, 'a.jsonl');
+    await writeFile(file, '#'.repeat(texts(10).length));
+    // No test can keep the kernel from noting a change: as if it had been read after it, and found right.
+    const stamps = manifest.files.map(
+      async ({ path }) => [path, await stampOf(join(node.dataDir, INPUT, path))] as const,
+    );
+    const files = Object.fromEntries(await Promise.all(stamps));
+    await writeJson(join(node.dataDir, INPUT, '.proven.json'), { digest: artifact.digest, at: Date.now(), files });
+    await expect(preprocess(node, [slice()])).rejects.toMatchObject({
+      type: 'DataCorrupt',
+      message: expect.stringContaining(`n01: ${INPUT} was damaged on this disk after it was fetched: `) as string,
+    });
+    expect(await readWhole(node.dataDir, INPUT)).toBeUndefined();
   });
 
   test('what a killed attempt left behind is never part of the next', async () => {

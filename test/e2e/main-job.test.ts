@@ -1,6 +1,6 @@
 /** The uses that the project is for, with the real CLI, a real server, real torchrun and real kill -9. */
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -281,10 +281,27 @@ async function secondsOf(workflowId: string): Promise<number> {
   return (closeTime!.getTime() - startTime.getTime()) / 1000;
 }
 
+/** What trainers keep beside the datasets of all nodes. */
+async function changeIndices(change: (bytes: Buffer) => Buffer): Promise<void> {
+  let changed = 0;
+  for (const node of ['n1', 'n2', 'n3']) {
+    const datasets = join(cluster.dataOf(node), 'datasets');
+    for (const name of await readdir(datasets, { recursive: true }).catch(() => [])) {
+      if (!/GPTDataset_indices\/.*_index\.npy$/.test(name)) continue;
+      const path = join(datasets, name);
+      await writeFile(path, change(await readFile(path)));
+      changed++;
+    }
+  }
+  expect(changed).toBeGreaterThan(0);
+}
+
 describe('when a rank stands still', () => {
   it(
-    'finds the hang, keeps the stacks, names the node, and ends with the losses of the undisturbed run',
+    'finds the hang, keeps the stacks, names the node, and ends with the losses of the undisturbed run, whose index cache lost its bytes',
     async () => {
+      // As a power cut leaves what nobody brought to the disk: the undisturbed run built it, and this one would use it.
+      await changeIndices((bytes) => bytes.fill(0, 128));
       const recovery = { hangAfter: '5s', startWithin: '40s', stopGrace: '2s' };
       await start('hung', await cluster.runFile('hung', { series: 'hung', train: { saveInterval: 10 }, recovery }));
       await iterationReached('hung', 14);
@@ -312,8 +329,10 @@ describe('when a rank stands still', () => {
 
 describe('when a node dies with its disk', () => {
   it(
-    'finishes on the spare from the last replicated checkpoint, with the losses of the undisturbed run',
+    'finishes on the spare from the last replicated checkpoint, with the losses of the undisturbed run, whose index cache was cut off',
     async () => {
+      // As a kill leaves what was being written.
+      await changeIndices((bytes) => bytes.subarray(0, 200));
       await start('wounded', await cluster.runFile('wounded', { series: 'wounded', train: { saveInterval: 10 } }));
       await iterationReached('wounded', 18);
       await killNode(cluster.node('n2'), cluster.dataOf('n2'));

@@ -114,6 +114,9 @@ const LINES: [line: string, cls: string, name: string][] = [
     'environment',
     'index-cache',
   ],
+  ['ValueError: mmap length is greater than file size', 'environment', 'index-cache-damaged'],
+  ['EOFError: No data left in file', 'environment', 'index-cache-damaged'],
+  ['ValueError: EOF: reading array header, expected 118 bytes got 50', 'environment', 'index-cache-damaged'],
   ['Failed to compile the C++ dataset helper functions', 'environment', 'helper-not-compiled'],
   [
     'WARNING: could not find the metadata file save/latest_checkpointed_iteration.txt',
