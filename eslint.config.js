@@ -29,6 +29,7 @@ const pure = [
   'hugging-face',
   'launch-environment',
   'layout-rules',
+  'learning-rate',
   'ledger',
   'memory',
   'plan',
