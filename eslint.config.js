@@ -31,6 +31,7 @@ const pure = [
   'hugging-face',
   'launch-environment',
   'layout-rules',
+  'learning-rate',
   'ledger',
   'memory',
   'pair-nodes',

@@ -10,7 +10,7 @@ import { listModelScope } from './modelscope.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
 import { listBucket } from './s3.js';
-import { invalid, parseSource, type Source } from './source.js';
+import { decoded, invalid, parseSource, type Source } from './source.js';
 import { allowed, type Readable } from './source-roots.js';
 import { step } from './step.js';
 
@@ -48,7 +48,7 @@ async function listUrl(source: Source & { kind: 'http' }, signal: AbortSignal): 
   );
   const length = response.headers.get('content-length');
   if (length === null) throw invalid(url, 'the server does not say how long the file is');
-  const path = decodeURIComponent(basename(new URL(url).pathname));
+  const path = decoded(url, basename(new URL(url).pathname));
   if (!path) throw invalid(url, 'expected the address of a file');
   const etag = response.headers.get('etag');
   const pin = sha256 ? `#sha256=${sha256}` : etag ? `#etag=${encodeURIComponent(etag)}` : '';

@@ -1,4 +1,5 @@
 /** The addresses that a run file may give for data and weights. */
+import { basename } from 'node:path';
 import { failure } from './failures.js';
 
 export type Source =
@@ -49,7 +50,7 @@ function parseHub(source: string, scheme: string, branch: string): Repo {
   return {
     ...(type && { type: type as 'datasets' | 'models' }),
     id: id!,
-    revision: revision ? decodeURIComponent(revision) : branch,
+    revision: revision ? decoded(source, revision) : branch,
     ...(glob && { glob }),
   };
 }
@@ -61,8 +62,18 @@ function parseHttp(source: string): Source {
   url.hash = '';
   const sha256 = wanted.get('sha256') ?? undefined;
   if (sha256 && !/^[0-9a-f]{64}$/.test(sha256)) throw invalid(source, 'expected 64 hexadecimal digits after #sha256=');
+  decoded(source, basename(url.pathname));
   const etag = wanted.get('etag') ?? undefined;
   return { kind: 'http', url: url.href, ...(sha256 && { sha256 }), ...(etag && { etag }) };
+}
+
+/** A part of an address without its percent-encoding. */
+export function decoded(source: string, part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw invalid(source, `expected UTF-8 in percent-encoding ("%" itself is %25), got ${part}`);
+  }
 }
 
 export const invalid = (source: string, what: string) =>

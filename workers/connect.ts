@@ -76,15 +76,23 @@ export function runOf(workflowId: unknown): { run?: string; generation?: number 
 const plain = (_: string, value: unknown): unknown =>
   typeof value === 'bigint' ? value.toString() : value instanceof Error ? value.message : value;
 
+/** How long an attempt to connect may take before somebody is told. */
+const SLOW_MS = 3_000;
+
+const sayNotYet = ({ address = 'localhost:7233' }: { address?: string }, why: string, then: string) =>
+  void process.stderr.write(`no Temporal server at ${address} yet (${why}); ${then}\n`);
+
 /** Connects, and goes on trying: a worker that starts before its server must not need a person. */
 export async function connect(): Promise<Connected> {
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
   const keys = readCodecKeys();
   const dataConverter = keys ? { payloadCodecs: [createPayloadCodec(keys)] } : {};
   for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
+    const slow = setTimeout(() => sayNotYet(connectionOptions, 'it does not answer', 'waiting'), SLOW_MS);
     try {
       const native = await NativeConnection.connect(connectionOptions);
       const connection = await Connection.connect(connectionOptions);
+      clearTimeout(slow);
       return {
         native,
         client: new Client({ connection, namespace, dataConverter }),
@@ -93,11 +101,10 @@ export async function connect(): Promise<Connected> {
         close: async () => void (await Promise.allSettled([native.close(), connection.close()])),
       };
     } catch (error) {
+      clearTimeout(slow);
       // What is no address will not become one.
       if (error instanceof TypeError) throw new Error(`TEMPORAL_ADDRESS: ${error.message}`, { cause: error });
-      process.stderr.write(
-        `no Temporal server at ${connectionOptions.address ?? 'localhost:7233'} yet (${String((error as Error).message).split('\n')[0]}); trying again\n`,
-      );
+      sayNotYet(connectionOptions, String((error as Error).message).split('\n')[0]!, 'trying again');
       await new Promise((done) => setTimeout(done, wait));
     }
   }

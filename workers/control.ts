@@ -7,6 +7,7 @@ import { reasonOf } from '../activities/failures.js';
 import { readControlConfig, readMetricsConfig } from './config.js';
 import { connect, installRuntime } from './connect.js';
 import { startDashboard, type Dashboard, type DashboardOptions } from './dashboard.js';
+import { leaveSignalsToWorker } from './early-signals.js';
 import { measurePools } from './pool-metrics.js';
 import { measureRuns } from './run-metrics.js';
 
@@ -41,7 +42,9 @@ export async function runControl(): Promise<void> {
     });
     const look = page ? `, and shows its page at ${page.url}` : '';
     process.stdout.write(`control worker ${identity} is ready on task queue pretrain${look}\n`);
-    await worker.run();
+    const running = worker.run();
+    leaveSignalsToWorker();
+    await running;
   } finally {
     for (const stop of stopMeasuring) stop();
     await page?.close();

@@ -1,5 +1,6 @@
 /** `npm run worker -- control` and `npm run worker -- node`: the two processes of a cluster; `drain` is said on a node before it goes. */
 import { setFlagsFromString } from 'node:v8';
+import { endOnSignals } from './early-signals.js';
 import { program } from './program.js';
 
 const roles: Record<string, () => Promise<void>> = {
@@ -18,5 +19,6 @@ if (!run) {
   process.stderr.write(`usage: npm run worker -- control | node | drain${role ? `; there is no "${role}"` : ''}\n`);
   process.exit(2);
 }
+endOnSignals();
 // A worker is not for its output: it works on where nobody reads that any more.
 program(() => run().then(() => process.exit(0)), { onClosed: () => undefined });

@@ -15,6 +15,7 @@ import { onlyAgent } from './agent-lock.js';
 import { commandEnvironment, readMetricsConfig, readNodeConfig, root, type NodeConfig } from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
 import { endSilent, proveUsable, watchDirectory } from './data-directory.js';
+import { leaveSignalsToWorker } from './early-signals.js';
 import { measureNode } from './node-metrics.js';
 import { identityOf, onlyOfName } from './one-name.js';
 import { onlyNodeOf } from './own-directory.js';
@@ -72,6 +73,7 @@ export async function runNode(): Promise<void> {
       shutdownForceTime: '15s',
     });
     const running = worker.run();
+    leaveSignalsToWorker();
     const leave = await joinPool(connected.client, config.pool, activities.pingNode);
     process.stdout.write(`node worker ${name} (${address}:${files.port}, ${devices} × ${profile}) is ready\n`);
     await running.finally(leave);

@@ -21,6 +21,7 @@ const OWNED: Record<string, string> = {
   '--load': 'nothing: the pipeline decides it',
   '--save': 'nothing: the pipeline decides it',
   '--data-path': 'dataset',
+  '--mock-data': 'dataset: made-up tokens would stand in its place',
   '--data-cache-path': 'nothing: the pipeline decides it',
   '--tokenizer-name-or-path': 'tokenizer.source',
   '--tokenizer-type': 'tokenizer.type',

@@ -25,6 +25,16 @@ const count = (min: number, max = 1_000_000_000) =>
 const ofCause = z.strictObject({ aDay: count(0, 10_000).optional(), aRun: count(0, 10_000).optional() });
 const ofNodes = ofCause.extend({ aNode: count(1, 1_000).optional() });
 
+const nameIn = (url: string): string => url.replace(/[?#].*$/s, '').replace(/^.*\//s, '');
+function decodes(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** `hf://owner/name@revision/glob`, `modelscope://…`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
   // A run file is kept in histories and shown to everybody who may look.
@@ -36,6 +46,11 @@ const source = z.string().superRefine((value, context) => {
   if (value.split('/').includes('..')) return context.addIssue({ code: 'custom', message: 'an address without ".."' });
   if (/\s/.test(value))
     return context.addIssue({ code: 'custom', message: 'an address without white space (%20 in https://)' });
+  if (value.startsWith('http') && !decodes(nameIn(value)))
+    return context.addIssue({
+      code: 'custom',
+      message: 'an address whose file name is UTF-8 in percent-encoding ("%" itself is %25)',
+    });
   const problem = !value.startsWith('http') && isGlob(value) ? globProblem(value) : undefined;
   if (problem !== undefined)
     return context.addIssue({ code: 'custom', message: `a pattern that can be matched: this has a ${problem}` });

@@ -12,6 +12,7 @@ import {
   type Complaint,
   type Fit,
 } from './layout-rules.js';
+import { learningRateComplaints } from './learning-rate.js';
 import { presets, type ModelSizes } from './presets.js';
 import { SOAK_STEPS } from './quarantine.js';
 import { recipeOf, type Recipe } from './recipes.js';
@@ -110,6 +111,7 @@ export function complaintsAbout(file: RunFile, extraArgs: object): NonNullable<C
   const found = [
     ...RULES.flatMap((rule) => unlessWrong(() => rule(file)) ?? []),
     ...(unlessWrong(() => flagComplaints(extraArgs, file.mindspeed)) ?? []),
+    ...(unlessWrong(() => learningRateComplaints(extraArgs, recipeFor(file)?.flags ?? {})) ?? []),
   ];
   return found.filter(({ path }, index) => found.findIndex((other) => other.path === path) === index);
 }

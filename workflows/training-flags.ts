@@ -1,4 +1,5 @@
 /** The flags of `pretrain_gpt.py` that follow from the run file alone: model, layout, recipe, release. */
+import { LEARNING_RATE } from './learning-rate.js';
 import type { MoeSizes } from './presets.js';
 import type { Flags } from './recipes.js';
 import { isAtLeast, releases, type Release } from './releases.js';
@@ -98,10 +99,7 @@ const recipeFlags = ({ train }: RunSpec): Flags => ({
   '--global-batch-size': train.globalBatch,
   '--seq-length': train.seqLength,
   '--bf16': true,
-  '--lr': '1.25e-6',
-  '--min-lr': '1.25e-7',
-  '--lr-decay-style': 'cosine',
-  '--lr-warmup-fraction': '0.01',
+  ...LEARNING_RATE,
   '--weight-decay': '1e-1',
   '--adam-beta1': '0.9',
   '--adam-beta2': '0.95',

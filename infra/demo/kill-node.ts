@@ -25,7 +25,7 @@ export async function killNode(worker: Part, dataDir: string): Promise<void> {
   }
 }
 
-function killQuietly(pid: number): void {
+export function killQuietly(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {

@@ -4,7 +4,6 @@
  * `--restore-server` puts a backup in the server's place; `--postgres` has the server on PostgreSQL.
  */
 import { mkdir, rm } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { PretrainResult } from '../../workflows/status.js';
@@ -15,9 +14,11 @@ import { makeCorpus } from './corpus.js';
 import { startHub } from './hub.js';
 import { faults, lossOf, strike, type FaultName } from './faults.js';
 import { killNode } from './kill-node.js';
+import { endLeftBehind } from './left-behind.js';
 import { readMetrics } from './metrics.js';
 import { demoRunFile } from './run-file.js';
 import { showProgress } from './progress.js';
+import { leave, takeSignals, type OnSignal } from './signals.js';
 import { startStack, type Stack } from './stack.js';
 
 const NODES = ['n1', 'n2', 'n3'];
@@ -68,14 +69,19 @@ async function demo(): Promise<DemoResult> {
   const iterations = Number(options.iterations);
   if (!Number.isInteger(iterations) || iterations < 20)
     throw new Error(`--iterations: expected a whole number from 20, got ${options.iterations}`);
+  const signalsMean = takeSignals();
   const dir = join(root, 'demo-data');
   await onlyProcess(root, 'demo', `another demo runs here, and its data is in ${dir}: wait for its end, or stop it`);
+  await endLeftBehind(dir, { say });
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir);
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
   const { postgres, fault } = options;
   const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true, postgres });
-  const signalsAsUsual = endOnSignal(stack);
+  signalsMean((signal) => {
+    signalsMean(leave);
+    void end(stack).then(() => leave(signal));
+  });
   try {
     if (stack.uiUrl) say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
     say(`Dashboard:    ${stack.dashboardUrl}runs/${RUN}`);
@@ -102,8 +108,8 @@ async function demo(): Promise<DemoResult> {
     if (recovery)
       say(`iterations lost: ${recovery.lost}; from the kill to the next iteration: ${recovery.seconds.toFixed(1)} s`);
     say(`report: ${result.report}`);
-    signalsAsUsual();
-    if (options['keep-open']) await keepOpen(stack);
+    signalsMean(leave);
+    if (options['keep-open']) await keepOpen(stack, signalsMean);
     return {
       completed:
         result.iteration === iterations && (!struck || struck.isAsExpected(result.generations, recovery!.lost)),
@@ -121,29 +127,17 @@ async function demo(): Promise<DemoResult> {
   }
 }
 
-/**
- * Training outlives its workers, which is the point of it, but nobody wants it to outlive an interrupted demo.
- * @returns what makes signals end the program as usual again
- */
-function endOnSignal(stack: Stack): () => void {
-  let isEnding = false;
-  const end = async (signal: 'SIGINT' | 'SIGTERM'): Promise<void> => {
-    const code = 128 + constants.signals[signal];
-    if (isEnding) process.exit(code);
-    isEnding = true;
-    say('\nstopping the cluster and what it trains; once more to leave at once');
-    await Promise.all(NODES.map((name) => killNode(stack.node(name), stack.dataOf(name))));
-    await stack.stop();
-    process.exit(code);
-  };
-  const onSignal = (signal: 'SIGINT' | 'SIGTERM') => void end(signal);
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  return () => void process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+/** Training outlives its workers, which is the point of it, but nobody wants it to outlive an interrupted demo. */
+async function end(stack: Stack): Promise<void> {
+  say('\nstopping the cluster and what it trains; once more to leave at once');
+  await Promise.all(NODES.map((name) => killNode(stack.node(name), stack.dataOf(name))));
+  await stack.stop();
 }
 
-async function keepOpen(stack: Stack): Promise<void> {
+async function keepOpen(stack: Stack, signalsMean: (does: OnSignal) => void): Promise<void> {
   say(`\nThe cluster stays up for a look around (${stack.uiUrl ?? stack.dashboardUrl}); Ctrl-C ends it.`);
-  await new Promise<void>((done) => process.once('SIGINT', () => done()));
+  await new Promise<void>((done) => signalsMean(() => done()));
+  signalsMean(leave);
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);

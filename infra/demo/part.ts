@@ -11,6 +11,9 @@ export interface Part {
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** Variable that marks each part in its environment, by its log: whoever starts a cluster may be killed and leave it. */
+export const PART_LOG = 'PRETRAIN_PART_LOG';
+
 /** They would outlive a process that exits without stopping them. */
 const running = new Set<ChildProcess>();
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
@@ -35,7 +38,12 @@ export function createPart(log: string, { command, env, owner, ready }: Program)
       return child?.pid;
     },
     async start() {
-      const started = spawn(command[0]!, command.slice(1), { env, ...owner, stdio: ['ignore', 'pipe', 'pipe'] });
+      const marked = { ...env, [PART_LOG]: log };
+      const started = spawn(command[0]!, command.slice(1), {
+        env: marked,
+        ...owner,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       child = started;
       running.add(started);
       const file = createWriteStream(log, { flags: 'a' });

@@ -1,5 +1,5 @@
 /** The Temporal server as a cluster runs it, on PostgreSQL: both are one part, and are killed together. */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -34,7 +34,7 @@ export async function createTemporalOnPostgres(options: {
   settings?: string[];
 }): Promise<TemporalOnPostgres> {
   const { dir, logs, settings = [] } = options;
-  const programs = setUp();
+  const programs = await setUp();
   const database = await createPostgres({ bin: programs.postgres, log: join(logs, 'postgres.log') });
   const port = await lowPort();
   const address = `${HOST}:${port}`;
@@ -86,13 +86,11 @@ export async function createTemporalOnPostgres(options: {
 }
 
 /** Runs apart from this program, which is compiled: set-up is not. */
-function setUp(): { postgres: string; server: string; sqlTool: string } {
+async function setUp(): Promise<{ postgres: string; server: string; sqlTool: string }> {
   try {
-    const found = execFileSync(process.execPath, [join(root, 'infra/setup/temporal-on-postgres.mjs')], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    return JSON.parse(found) as { postgres: string; server: string; sqlTool: string };
+    const running = run(process.execPath, [join(root, 'infra/setup/temporal-on-postgres.mjs')]);
+    running.child.stderr?.pipe(process.stderr, { end: false });
+    return JSON.parse((await running).stdout) as { postgres: string; server: string; sqlTool: string };
   } catch {
     throw new Error('there is no Temporal server on PostgreSQL; the lines above say what to install');
   }

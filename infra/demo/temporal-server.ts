@@ -68,6 +68,6 @@ async function answers(address: string): Promise<boolean> {
 /** The server that set-up found or fetched. */
 export async function temporalBinary(): Promise<string> {
   return (
-    process.env['TEMPORAL_BIN'] ?? resolve(root, (await readFile(join(root, '.cache/temporal/path'), 'utf8')).trim())
+    process.env['TEMPORAL_BIN'] || resolve(root, (await readFile(join(root, '.cache/temporal/path'), 'utf8')).trim())
   );
 }

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { noteChild } from './lock.mjs';
@@ -117,7 +118,22 @@ export async function program(work) {
 /** @param {unknown} failure */
 function report(failure) {
   if (failure instanceof SetupError && failure.detail !== '') console.error(failure.detail.replace(/^/gm, '    | '));
-  // A full disk or a folder of somebody else's says enough in its message; anything else is a bug and needs its stack.
+  // A folder of somebody else's says enough in its message; anything else is a bug and needs its stack.
   const isExpected = failure instanceof Error && (failure instanceof SetupError || 'code' in failure);
-  console.error('set-up failed:', isExpected ? failure.message : failure);
+  const full = isExpected ? fullPlaces(failure) : undefined;
+  if (isExpected && full)
+    console.error(
+      `set-up failed: no space left in ${full}: ${failure.message}. Free some space and start again; what is finished is not done twice`,
+    );
+  else console.error('set-up failed:', isExpected ? failure.message : failure);
+}
+
+/** Set-up itself writes below the checkout only; a command that it runs may also have filled the temporary directory. */
+function fullPlaces(/** @type {Error} */ failure) {
+  if (failure instanceof SetupError)
+    return /ENOSPC|EDQUOT|No space left on device|Disk quota exceeded/.test(failure.detail)
+      ? `${root} or ${tmpdir()}`
+      : undefined;
+  const { code = '', path } = /** @type {NodeJS.ErrnoException} */ (failure);
+  return ['ENOSPC', 'EDQUOT'].includes(code) ? (path ? dirname(path) : root) : undefined;
 }

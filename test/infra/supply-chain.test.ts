@@ -8,6 +8,8 @@ interface Locked {
   integrity?: string;
   license?: string;
   dev?: boolean;
+  devOptional?: boolean;
+  engines?: { node?: string };
 }
 
 const json = (path: string): unknown => JSON.parse(readFileSync(join(root, path), 'utf8'));
@@ -49,6 +51,47 @@ describe('npm packages', () => {
     const named = rows.flatMap((row) => [...row.split('|')[1]!.matchAll(/`([^`]+)`/g)].map(([, name]) => name!));
     expect(named.sort()).toEqual(Object.keys(dependencies!).sort());
     for (const row of rows) expect(row.split('|')[2]!.trim()).not.toBe('');
+  });
+});
+
+describe('the oldest Node', () => {
+  const { engines } = json('package.json') as { engines: { node: string } };
+  const oldest = engines.node.replace('>=', '');
+
+  /** Whether a version is in a range of npm's, of the forms that packages here use. */
+  const isIn = (range: string, version: string) =>
+    range.split('||').some((part) => {
+      const [, how, from] = /^\s*(>=|\^|>)?\s*([\d.]+)/.exec(part) ?? [];
+      if (!from) return part.trim() === '*';
+      const [have, want] = [version, from].map((one) => one.split('.').map(Number));
+      const order = [0, 1, 2].map((i) => (have![i] ?? 0) - (want![i] ?? 0)).find((difference) => difference !== 0) ?? 0;
+      return how === '>=' || how === '>' ? order >= 0 : have![0] === want![0] && order >= 0;
+    });
+  const refusing = (version: string, packages: Locked[]) =>
+    packages.filter(({ engines: of }) => of?.node && !isIn(of.node, version));
+  const shipped = locked.filter(({ dev, devOptional }) => !dev && !devOptional);
+
+  test('is one that every package takes, those for tests as well', () => {
+    expect(refusing(`${oldest}.0`, locked)).toEqual([]);
+    expect(['21.0.0', '22.0.0', '23.0.0', '24.0.0'].flatMap((version) => refusing(version, shipped))).toEqual([]);
+    expect(['22.13.0', '24.0.0', '26.0.0'].flatMap((version) => refusing(version, locked))).toEqual([]);
+  });
+
+  test('is asked for because a package that is shipped does not take an older one', () => {
+    expect(oldest).toBe('20.19');
+    expect(refusing('20.18.9', shipped).length).toBeGreaterThan(0);
+  });
+
+  test.each(['README.md', 'CONTRIBUTING.md', 'infra/README.md'])('is the one that %s names', (file) => {
+    const named = [...readFileSync(join(root, file), 'utf8').matchAll(/≥ (20\.\d+)/g)].map(([, version]) => version);
+    expect(new Set(named)).toEqual(new Set([oldest]));
+  });
+
+  test('is the one that installing without npm asks for', () => {
+    const script = readFileSync(join(root, 'infra/deploy/bundle/install.sh'), 'utf8');
+    const [major, minor] = oldest.split('.');
+    expect(script).toContain(`a > ${major} || (a === ${major} && b >= ${minor})`);
+    expect(script).toContain(`${oldest} or newer is needed`);
   });
 });
 

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { expect, test } from 'vitest';
-import { createTemporalServer } from '../../infra/demo/temporal-server.js';
+import { expect, test, vi } from 'vitest';
+import { createTemporalServer, temporalBinary } from '../../infra/demo/temporal-server.js';
 
 test('a server that is killed comes back on its port with what it had accepted', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'temporal-server-'));
@@ -26,4 +26,15 @@ test('a server that is killed comes back on its port with what it had accepted',
     await server.kill();
     await rm(dir, { recursive: true, force: true });
   }
+});
+
+test('the server is the one that set-up found, unless TEMPORAL_BIN names another; empty, it names none', async () => {
+  vi.stubEnv('TEMPORAL_BIN', undefined);
+  const found = await temporalBinary();
+  expect(isAbsolute(found)).toBe(true);
+  vi.stubEnv('TEMPORAL_BIN', '');
+  expect(await temporalBinary()).toBe(found);
+  vi.stubEnv('TEMPORAL_BIN', '/opt/temporal');
+  expect(await temporalBinary()).toBe('/opt/temporal');
+  vi.unstubAllEnvs();
 });

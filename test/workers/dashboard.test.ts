@@ -83,5 +83,10 @@ it('is not opened to other machines without a token', () => {
   expect(() => readControlConfig({ PRETRAIN_DASHBOARD: '0.0.0.0:80' })).toThrow(
     'PRETRAIN_DASHBOARD_TOKEN: expected a token, since PRETRAIN_DASHBOARD = 0.0.0.0:80 is open to other machines',
   );
-  expect(() => readControlConfig({ PRETRAIN_DASHBOARD: 'yes' })).toThrow('expected host:port, or "off", got "yes"');
+});
+
+it.each(['yes', '127.0.0.1', '127.0.0.1:99999', ':80'])('is refused at %s, by the name of its variable', (at) => {
+  expect(() => readControlConfig({ PRETRAIN_DASHBOARD: at })).toThrow(
+    `PRETRAIN_DASHBOARD: expected host:port with a port up to 65535, or "off", got "${at}"`,
+  );
 });

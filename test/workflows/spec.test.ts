@@ -64,6 +64,7 @@ describe('a good run file', () => {
     ],
     ['fewer nodes in need', { 'parallel/pp': 1, recovery: { fewerNodes: { atLeast: 1 } } }],
     ['a file as source', { 'dataset/source': 'file:///data/wiki.jsonl' }],
+    ['a file name in percent-encoding', { 'dataset/source': 'https://host/a%20b%25.jsonl?of=%ZZ' }],
     ['ModelScope as a source', { 'dataset/source': 'modelscope://a/b@master/data/*.parquet' }],
     ['patterns as a source', { 'dataset/source': 's3://bucket/{one,two}/**/[a-z]?.jsonl' }],
     [
@@ -158,6 +159,7 @@ describe('a bad run file is answered with every bad field', () => {
     ],
     ['a password in a source', changed({ 'dataset/source': 'https://me:secret@host/a.jsonl' }), ['dataset.source']],
     ['a token in a source', changed({ 'dataset/source': 'https://host/a.jsonl?token=hf_x' }), ['dataset.source']],
+    ['a file name that does not decode', changed({ 'dataset/source': 'http://host/%ZZ.jsonl' }), ['dataset.source']],
     ['a repository that leaves the hub', changed({ 'dataset/source': 'hf://a/b@main/../../c' }), ['dataset.source']],
     ['the same column twice', changed({ 'dataset/keys': ['text', 'text'] }), ['dataset.keys']],
     [

@@ -7,8 +7,8 @@ prefix=${1:-/opt/mindspeed-pretrain}
 release=$(basename "$from")
 
 version=$(node -p 'process.versions.node' 2>/dev/null) || { echo "install.sh: there is no node on PATH" >&2; exit 1; }
-node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 3) ? 0 : 1)' ||
-  { echo "install.sh: Node $version is too old: 20.3 or newer is needed" >&2; exit 1; }
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+  { echo "install.sh: Node $version is too old: 20.19 or newer is needed" >&2; exit 1; }
 machine=$(node -p 'process.platform + "-" + process.arch')
 case $release in *-"$machine") ;; *) echo "install.sh: $release is not for this machine, $machine" >&2; exit 1 ;; esac
 
