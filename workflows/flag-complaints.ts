@@ -30,9 +30,12 @@ function expectedOf(flag: string, value: unknown, { release, addedFlags }: Minds
   if (!isKnown && !addedFlags.includes(flag)) return unknown(release, facts);
   // Takes a default away: nothing is given to the parser.
   if (value === false) return undefined;
-  const values = value === true ? [] : [value].flat().map(String);
+  const values = value === true ? [] : [value].flat().map(textOf);
   return (isKnown ? wrongFor(facts!, values, release) : undefined) ?? outside(flag, values);
 }
+
+/** An object of a run file may have anything under `toString`. */
+const textOf = (value: unknown): string => (typeof value === 'object' ? JSON.stringify(value) : String(value));
 
 function unknown(release: Release, facts: FlagFacts | undefined): string {
   const elsewhere = facts ? `, which has none of this name; ${facts.releases.join(', ')} has it` : '';

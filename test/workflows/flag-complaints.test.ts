@@ -35,6 +35,7 @@ describe('a flag in train.extraArgs', () => {
     ['lacks any of several', { '--profile-ranks': true }, /^one value or more$/],
     ['is no whole number', { '--seed': 1.5 }, /^a whole number$/],
     ['is no number', { '--lr': 'fast' }, /^a number$/],
+    ['is an object that is no text', { '--lr': { toString: 1, valueOf: 1 } }, /^a number$/],
     ['is none of its choices', { '--recompute-granularity': 'ful' }, /^one of full, selective$/],
     ['imports what is not of the checkout', { '--spec': ['evil.module', 'f'] }, /^a module of mindspeed_llm/],
   ])('is refused where it %s', (_, flags, what) => {
