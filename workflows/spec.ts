@@ -101,7 +101,7 @@ function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({
-      path: [...path, key].join('.'),
+      path: [...path, key || '""'].join('.'),
       expected: 'no field of this name',
       value: show(valueAt(input, [...path, key])),
     }));

@@ -7,6 +7,8 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
+import { firstDifference } from '../../activities/preprocess/encoder/oracle.js';
+import { createSlowEncoder } from '../../activities/preprocess/encoder/slow.js';
 import { encodeJob } from '../../activities/preprocess/encode-job.js';
 import { runCommand } from '../../activities/preprocess/run-command.js';
 import { readSpeeches } from '../../infra/demo/corpus.js';
@@ -33,7 +35,7 @@ let encoder: Encoder;
 
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'pretrain-preprocess-'));
-  encoder = await loadEncoder(qwen3);
+  encoder = await withOracleHere(await loadEncoder(qwen3));
   await cp(join(import.meta.dirname, '../fixtures/preprocess/in'), join(work, 'in'), { recursive: true });
   await rm(join(work, 'in/direm/.keep-empty'), { force: true });
   await mkdir(join(work, 'out'));
@@ -41,6 +43,19 @@ beforeAll(async () => {
   await writeSpeeches();
   await writeChapters();
 });
+/** The same judge, but loaded once, where each command would ask a process of its own. */
+async function withOracleHere(fast: Encoder): Promise<Encoder> {
+  const oracle = createSlowEncoder(await readFile(join(qwen3, 'tokenizer.json')));
+  const checkAgainstOracle: Encoder['checkAgainstOracle'] = async (sample) => {
+    const texts = sample.map(({ text }) => text);
+    const [again, right] = await Promise.all([fast.encode(texts), oracle.encode(texts)]);
+    return firstDifference(
+      sample.map(({ text, ids }, index) => ({ text, ids: ids ?? again[index]! })),
+      right,
+    );
+  };
+  return Object.assign(Object.create(fast) as Encoder, { checkAgainstOracle });
+}
 afterAll(() => rm(work, { recursive: true, force: true }));
 
 async function writeSpeeches(): Promise<void> {

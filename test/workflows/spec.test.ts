@@ -82,6 +82,7 @@ describe('a bad run file is answered with every bad field', () => {
     ['an empty object', {}, ['model', 'dataset', 'cluster', 'train']],
     ['an unknown field', changed({ modle: {} }), ['modle']],
     ['an unknown field inside another', changed({ 'train/iteration': 5 }), ['train.iteration']],
+    ['a field without a name', changed({ '': 1 }), ['""']],
     ['an unknown preset', changed({ 'model/preset': 'qwen9' }), ['model.preset']],
     [
       'preset and sizes',
