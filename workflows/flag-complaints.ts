@@ -35,7 +35,7 @@ function expectedOf(flag: string, value: unknown, { release, addedFlags }: Minds
 }
 
 /** An object of a run file may have anything under `toString`. */
-const textOf = (value: unknown): string => (typeof value === 'object' ? JSON.stringify(value) : String(value));
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
 function unknown(release: Release, facts: FlagFacts | undefined): string {
   const elsewhere = facts ? `, which has none of this name; ${facts.releases.join(', ')} has it` : '';
