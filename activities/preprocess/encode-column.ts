@@ -7,7 +7,7 @@ import { PIECE } from './encode-pieces.js';
 import { createIds } from './encoder/ids.js';
 import { LongText } from './long-text.js';
 import type { PairWriter } from './pair-writer.js';
-import { corrupt, type Row } from './rows.js';
+import { corrupt, isEmptyText, isText, type Row, type Text } from './rows.js';
 import type { Sample } from './sample.js';
 import { isTextList, type Place } from './usable-rows.js';
 
@@ -86,13 +86,13 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       if (waiting.length === 0) return;
       const { ids, ends } = await naming(
         (document) => waiting[document]!,
-        () => encoder.encodeBatch(waiting.map(({ values }) => values[column] as string)),
+        () => encoder.encodeBatch(waiting.map(({ values }) => values[column] as Text)),
       );
       made.clear();
       let lengths: number[] = [];
       for (const [index, end] of ends.entries()) {
         const sequence = ids.subarray(index === 0 ? 0 : ends[index - 1]!, end);
-        sample?.offer(waiting[index]!.values[column] as string, sequence);
+        sample?.offer(waiting[index]!.values[column] as Text, sequence);
         if (await checkIds(sequence, waiting[index]!, place)) counts.special += 1;
         const tail = tailOf(sequence.length);
         const length = sequence.length + tail.length;
@@ -113,7 +113,7 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       waiting = [];
     }
 
-    async function addLong(row: Row, text: string | LongText): Promise<void> {
+    async function addLong(row: Row, text: Text | LongText): Promise<void> {
       if (seqLength !== Infinity) {
         let length = 0;
         for await (const ids of encodeLong(encoder, text)) {
@@ -153,15 +153,15 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
 
     for (const row of rows) {
       const value = row.values[column];
-      if (value === '' || (isTextList(value) && value.length === 0)) counts.empty += 1;
-      else if (typeof value === 'string' && value.length < 2 * PIECE) waiting.push(row);
+      if (isEmptyText(value) || (isTextList(value) && value.length === 0)) counts.empty += 1;
+      else if (isText(value) && value.length < 2 * PIECE) waiting.push(row);
       else {
         await addShort();
         if (isTextList(value)) await addList(row, value);
         else
           await naming(
             () => row,
-            () => addLong(row, value as string | LongText),
+            () => addLong(row, value as Text | LongText),
           );
         if (value instanceof LongText) await value.discard();
       }

@@ -2,23 +2,24 @@
 import { type Encoder, NotEncodable } from './encode.js';
 import { encodeInPieces } from './encode-pieces.js';
 import { createIds } from './encoder/ids.js';
-import type { LongText } from './long-text.js';
+import { LongText } from './long-text.js';
+import { stringOf, type Text } from './rows.js';
 import type { Sample } from './sample.js';
 
 /** A portion is gone when the next is asked for. */
 export async function* encodeLong(
   encoder: Encoder,
-  text: string | LongText,
+  text: Text | LongText,
   sample?: Sample,
 ): AsyncGenerator<Int32Array> {
   if (encoder.path.kind === 'fast') yield* encodeChunks(encoder, text, sample);
   else
-    for await (const ids of encodeInPieces(encoder, typeof text === 'string' ? [text] : text.texts()))
+    for await (const ids of encodeInPieces(encoder, text instanceof LongText ? text.texts() : [stringOf(text)]))
       yield Int32Array.from(ids);
 }
 
 /** Encodes it for nothing but that. */
-export async function whyUnencodable(encoder: Encoder, text: string | LongText): Promise<string | undefined> {
+export async function whyUnencodable(encoder: Encoder, text: Text | LongText): Promise<string | undefined> {
   try {
     for await (const _ of encodeLong(encoder, text));
     return undefined;
@@ -29,10 +30,12 @@ export async function whyUnencodable(encoder: Encoder, text: string | LongText):
 }
 
 /** The fast path finds places to cut by itself. */
-async function* encodeChunks(encoder: Encoder, text: string | LongText, sample?: Sample): AsyncGenerator<Int32Array> {
+async function* encodeChunks(encoder: Encoder, text: Text | LongText, sample?: Sample): AsyncGenerator<Int32Array> {
   const ids = createIds();
   const document = encoder.open(ids.append);
-  for await (const chunk of typeof text === 'string' ? [Buffer.from(text)] : text.portions()) {
+  for await (const chunk of text instanceof LongText
+    ? text.portions()
+    : [typeof text === 'string' ? Buffer.from(text) : text]) {
     sample?.offerPart(chunk);
     await document.write(chunk);
     yield ids.view();

@@ -10,7 +10,7 @@ import { LongText } from './long-text.js';
 import { plainName } from './open-bytes.js';
 import { openPair, type Pair, type PairWriter } from './pair-writer.js';
 import { batchesOf, readerOf } from './read-rows.js';
-import { rangesOfSlice, type Row } from './rows.js';
+import { isEmptyText, isText, rangesOfSlice, type Row } from './rows.js';
 import { createSieve, type Place, type SkipOptions } from './usable-rows.js';
 
 export interface Progress {
@@ -98,7 +98,7 @@ function look(rows: Row[], { path }: Place, keys: string[], counts: Counts): voi
     return isJson && rows.every(({ values }) => looksLikeDate(values[column]));
   });
   if (keys.length > 1)
-    counts.misaligned += rows.filter(({ values }) => new Set(values.map((value) => value === '')).size > 1).length;
+    counts.misaligned += rows.filter(({ values }) => new Set(values.map(isEmptyText)).size > 1).length;
 }
 
 /** Rows in order, in portions of a size that does not depend on how a format stores them. */
@@ -143,4 +143,4 @@ function* portions(rows: Row[]): Generator<Row[]> {
 }
 
 const sizeOfValue = (value: unknown): number =>
-  typeof value === 'string' ? value.length : value instanceof LongText ? BATCH_CHARACTERS : 0;
+  isText(value) ? value.length : value instanceof LongText ? BATCH_CHARACTERS : 0;

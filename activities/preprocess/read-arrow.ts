@@ -71,9 +71,7 @@ type Cell = { bytes: Buffer } | { long: LongText } | { none: true };
 
 function rowOf(cells: Cell[], row: number): Row {
   if (cells.some((cell) => 'bytes' in cell && !isUtf8(cell.bytes))) return badRow(row, 'not UTF-8');
-  const values = cells.map((cell) =>
-    'bytes' in cell ? cell.bytes.toString('utf8') : 'long' in cell ? cell.long : null,
-  );
+  const values = cells.map((cell) => ('bytes' in cell ? cell.bytes : 'long' in cell ? cell.long : null));
   return { row, values };
 }
 

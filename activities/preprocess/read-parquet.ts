@@ -91,9 +91,8 @@ function* portionsOf(columns: unknown[][], first: number): Generator<Row[]> {
 function rowOf(cells: unknown[], row: number): Row {
   const values: unknown[] = [];
   for (const cell of cells) {
-    if (!(cell instanceof Uint8Array)) values.push(cell);
-    else if (isUtf8(cell)) values.push(Buffer.from(cell.buffer, cell.byteOffset, cell.length).toString('utf8'));
-    else return badRow(row, 'not UTF-8');
+    if (cell instanceof Uint8Array && !isUtf8(cell)) return badRow(row, 'not UTF-8');
+    values.push(cell);
   }
   return { row, values };
 }

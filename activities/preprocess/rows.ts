@@ -1,10 +1,20 @@
 /** Rows of data files, whatever their format: only the columns asked for, only the part of the file asked for. */
 import { failure } from '../failures.js';
 
+/** A text in memory; as UTF-8 (which its reader has made sure of), no string need ever be made of it. */
+export type Text = string | Uint8Array;
+
+export const isText = (value: unknown): value is Text => typeof value === 'string' || value instanceof Uint8Array;
+
+export const isEmptyText = (value: unknown): boolean => isText(value) && value.length === 0;
+
+export const stringOf = (text: Text): string =>
+  typeof text === 'string' ? text : Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8');
+
 export interface Row {
   /** Counted from 0, from the first row of the part that is read. */
   row: number;
-  /** One for each column asked for: a text in memory, a `LongText`, or what is no text; `undefined` where there is none. */
+  /** One for each column asked for: a `Text`, a `LongText`, or what is no text; `undefined` where there is none. */
   values: unknown[];
   /** Why this row, and no other, cannot be used. */
   problem?: string;

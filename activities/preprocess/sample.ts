@@ -3,10 +3,11 @@
  * fast path is checked with. Which ones depends on the input alone, so that another attempt draws the same.
  */
 import type { Sampled } from './encode.js';
+import { stringOf, type Text } from './rows.js';
 
 export interface Sample {
   /** A text and its ids, which are copied if they are kept. */
-  offer(text: string, ids: Int32Array): void;
+  offer(text: Text, ids: Int32Array): void;
   /** A part of a text that is too long to be kept. */
   offerPart(utf8: Uint8Array): void;
   texts(): Sampled[];
@@ -29,9 +30,10 @@ export function createSample(): Sample {
   }
 
   return {
-    offer(text, ids) {
+    offer(offered, ids) {
       const place = draw();
       if (place === undefined) return;
+      const text = stringOf(offered);
       kept[place] = text.length <= LONGEST ? { text, ids: ids.slice() } : { text: partOf(text, below) };
     },
     offerPart(utf8) {

@@ -3,7 +3,7 @@ import { open, rename, type FileHandle } from 'node:fs/promises';
 import { syncPath } from '../atomic.js';
 import { failure } from '../failures.js';
 import { LONG, LongText } from './long-text.js';
-import { corrupt, type Row } from './rows.js';
+import { corrupt, isText, type Row, type Text } from './rows.js';
 
 export interface SkipOptions {
   /** Rows that may be skipped at most. */
@@ -28,7 +28,7 @@ export interface SieveOptions {
   skip?: SkipOptions | undefined;
   lists: boolean;
   /** Why a text has no ids, if so; asked where such a row can be skipped. */
-  unencodable(text: string | LongText): Promise<string | undefined>;
+  unencodable(text: Text | LongText): Promise<string | undefined>;
 }
 
 export function createSieve(keys: string[], { skip, lists, unencodable }: SieveOptions) {
@@ -78,12 +78,14 @@ export function createSieve(keys: string[], { skip, lists, unencodable }: SieveO
 /** What the encoder refuses shows only when all of it is encoded, and then it is too late to leave the row out. */
 async function problemOfLong(values: unknown[], unencodable: SieveOptions['unencodable']): Promise<string | undefined> {
   for (const value of values) {
-    if (!(value instanceof LongText) && !(typeof value === 'string' && value.length * 3 > LONG)) continue;
+    if (!(value instanceof LongText) && !(isText(value) && mostBytes(value) > LONG)) continue;
     const problem = await unencodable(value);
     if (problem !== undefined) return problem;
   }
   return undefined;
 }
+
+const mostBytes = (text: Text): number => (typeof text === 'string' ? text.length * 3 : text.length);
 
 async function problemOf(values: unknown[], keys: string[], lists: boolean): Promise<string | undefined> {
   for (const [column, value] of values.entries()) {
@@ -92,9 +94,9 @@ async function problemOf(values: unknown[], keys: string[], lists: boolean): Pro
       continue;
     }
     if (lists && isTextList(value)) continue;
-    if (typeof value !== 'string') return `expected a text in ${keys[column]}, found ${nameOf(value)}`;
+    if (!isText(value)) return `expected a text in ${keys[column]}, found ${nameOf(value)}`;
     // A half of a surrogate pair is no character; encoders would put U+FFFD in its place and not say so.
-    if (!value.isWellFormed()) return `the text in ${keys[column]} is not valid Unicode`;
+    if (typeof value === 'string' && !value.isWellFormed()) return `the text in ${keys[column]} is not valid Unicode`;
   }
   return undefined;
 }

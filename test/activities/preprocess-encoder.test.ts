@@ -70,7 +70,7 @@ describe('an encoder of Qwen3', () => {
     const before = process.memoryUsage().arrayBuffers;
     const text = words();
     for (const again of [text, words(), words(), words(), text]) await encoder.encodeBatch([again]);
-    // About half a million different words went through a cache of a third of that, which forgot and is still right.
+    // About half a million different words went through a cache that holds fewer, which forgot and is still right.
     expect(await encoder.checkAgainstOracle([{ text }])).toBeUndefined();
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8e6);
   });

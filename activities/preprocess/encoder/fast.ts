@@ -108,9 +108,19 @@ export function createFastEncoder(wasm: EncoderWasm, shape: Shape): FastEncoder 
   }
 
   function encodeBytes(utf8: Uint8Array, take: TakeIds): void {
+    if (utf8.length <= PIECE) return encodeShort(utf8, take);
     const document = open(take);
     document.write(utf8);
     document.end();
+  }
+
+  function encodeShort(utf8: Uint8Array, take: TakeIds): void {
+    if (!isUtf8(utf8)) throw new NotEncodable(`not UTF-8, between the bytes 0 and ${utf8.length}`);
+    if (prefix.length > 0) take(prefix);
+    if (wasm.inputCapacity.value < utf8.length) wasm.layOut(PIECE);
+    wasm.inputView().set(utf8);
+    encodePiece(utf8.length, take);
+    if (suffix.length > 0) take(suffix);
   }
 
   function open(take: TakeIds): OpenDocument {

@@ -17,8 +17,8 @@ export interface CacheSize {
   arena: number;
 }
 
-/** 2^18 pre-tokens of 32 bytes, and what does not fit there. */
-export const CACHE: CacheSize = { bits: 18, arena: 16 * 2 ** 20 };
+/** 2^19 pre-tokens of 32 bytes, and what does not fit there. */
+export const CACHE: CacheSize = { bits: 19, arena: 8 * 2 ** 20 };
 
 /** Texts up to this are taken in one piece. */
 export const PIECE = 2 ** 20;

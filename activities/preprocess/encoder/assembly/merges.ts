@@ -15,6 +15,12 @@ let merged: usize = 0;
 export const byteTokens: usize = reserve(256 * 4);
 /** Rank of each two bytes: most first looks are for these. */
 const bytePairs: usize = reserve(0x10000 * 4);
+/**
+ * A Bloom filter (one hash) of the pairs that merge. Most that are asked for do not, and unlike the table this is small
+ * enough to stay in a processor's own cache.
+ */
+const PRESENT_BITS: u32 = 20;
+const present: usize = reserve((1 << PRESENT_BITS) >> 3);
 
 export function reserveMerges(slotBits: u32, count: u32): void {
   mask = (1 << slotBits) - 1;
@@ -27,14 +33,20 @@ export function clearMerges(): void {
 }
 
 @inline
-function slotOf(pair: u64): u32 {
-  return <u32>((pair * 0x9e3779b97f4a7c15) >> 40) & mask;
+function hashOf(pair: u64): u64 {
+  return pair * 0x9e3779b97f4a7c15;
+}
+
+@inline
+function slotOf(hash: u64): u32 {
+  return <u32>(hash >> 40) & mask;
 }
 
 /** False when the pair has a rank already: the host then does not trust the table. */
 export function addMerge(left: u32, right: u32, rank: u32, id: u32): bool {
   const pair = (<u64>left << 21) | <u64>right;
-  let slot = slotOf(pair);
+  const hash = hashOf(pair);
+  let slot = slotOf(hash);
   for (;;) {
     const entry = load<u64>(slots + (<usize>slot << 3));
     if (entry == EMPTY) break;
@@ -43,6 +55,8 @@ export function addMerge(left: u32, right: u32, rank: u32, id: u32): bool {
   }
   store<u64>(slots + (<usize>slot << 3), (pair << 21) | <u64>rank);
   store<u32>(merged + (<usize>rank << 2), id);
+  const at = present + presentByte(hash);
+  store<u8>(at, load<u8>(at) | (<u8>1 << presentBit(hash)));
   return true;
 }
 
@@ -64,9 +78,21 @@ export function rankOfBytes(left: u32, right: u32): u32 {
 }
 
 @inline
+function presentByte(hash: u64): usize {
+  return <usize>(hash >> (64 - PRESENT_BITS + 3));
+}
+
+@inline
+function presentBit(hash: u64): u8 {
+  return <u8>(hash >> (64 - PRESENT_BITS)) & 7;
+}
+
+@inline
 export function rankOf(left: u32, right: u32): u32 {
   const pair = (<u64>left << 21) | <u64>right;
-  let slot = slotOf(pair);
+  const hash = hashOf(pair);
+  if (((load<u8>(present + presentByte(hash)) >> presentBit(hash)) & 1) == 0) return NONE;
+  let slot = slotOf(hash);
   let entry = load<u64>(slots + (<usize>slot << 3));
   while (entry >> 21 != pair) {
     if (entry == EMPTY) return NONE;
