@@ -1,5 +1,6 @@
 /** The data directory takes what this worker writes: proven before it joins, and asked for as long as it runs. */
-import { mkdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../activities/atomic.js';
 
@@ -27,6 +28,8 @@ export function endSilent(dataDir: string): void {
     `PRETRAIN_DATA: ${dataDir} does not answer: is its disk well, and is what it is mounted from there? This worker ends, for its node can do nothing\n`,
   );
   process.kill(process.pid, 'SIGKILL');
+  // The first process of a container cannot kill itself.
+  process.abort();
 }
 
 async function write(dataDir: string): Promise<void> {
@@ -65,7 +68,7 @@ function whyNot(error: unknown): string {
 export function watchDirectory(
   dataDir: string,
   onSilent: () => void,
-  { everyMs = 5_000, patience = 12 } = {},
+  { everyMs = 15_000, patience = 4 } = {},
 ): () => void {
   let isOpen = false;
   // Turns, not time: a worker that was stopped itself has not listened meanwhile.
@@ -81,9 +84,13 @@ export function watchDirectory(
   return () => clearInterval(timer);
 }
 
-/** An error is an answer as well: whoever needs the disk hears of it. */
-async function ask(dataDir: string): Promise<void> {
-  const now = new Date();
-  // A time of a file, not bytes of it, which would wait for all that others are writing.
-  await Promise.allSettled([utimes(join(dataDir, ALIVE), now, now), ...LINKS.map((name) => stat(join(dataDir, name)))]);
-}
+/**
+ * By a process of its own, since this one's threads for files may all be busy with a disk that is only slow. It changes a
+ * time of a file, not bytes of it, which would wait for all that others are writing. An error is an answer as well.
+ */
+const ask = (dataDir: string): Promise<void> =>
+  new Promise((answered) => {
+    const links = LINKS.map((name) => join(dataDir, name, '.'));
+    const args = ['-c', 'touch -c "$0"; stat -L "$@"', join(dataDir, ALIVE), ...links];
+    execFile('sh', args, () => answered());
+  });

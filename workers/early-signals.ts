@@ -2,11 +2,13 @@
  * Signals before a worker runs. The SDK takes them from Node as it begins to connect, for workers to stop by, and while
  * there is none they would do nothing.
  */
+import { constants } from 'node:os';
+
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
+/** As a shell would say it. To raise the signal again would do nothing in the first process of a container. */
 function die(signal: NodeJS.Signals): void {
-  process.removeAllListeners(signal);
-  process.kill(process.pid, signal);
+  process.exit(128 + constants.signals[signal]);
 }
 
 /** From here on they end the process, as they do any other. */
