@@ -121,6 +121,9 @@ async function demo(): Promise<DemoResult> {
       wallSeconds: (Date.now() - began) / 1000,
       reportPath: result.report,
     };
+  } catch (error) {
+    await end(stack);
+    throw error;
   } finally {
     await stack.stop();
     await hub.close();

@@ -1,11 +1,12 @@
 /** A demo that is ended, in whatever way: what becomes of the processes that it had started. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
+import { processesIn } from '../../infra/demo/kill-node.js';
 import { endLeftBehind } from '../../infra/demo/left-behind.js';
 import { root } from '../../workers/config.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -48,7 +49,8 @@ test('what a killed demo left is ended by the next one, which says so, and nothi
   const { demo, part } = await started(dir);
   const node = join(dir, 'nodes/n1');
   await mkdir(node, { recursive: true });
-  const [rank, reader] = [node, dir].map((cwd) => spawn('sleep', ['1000'], { cwd, stdio: 'ignore' }));
+  // In a session of its own, as all is that a worker launches.
+  const [rank, reader] = [node, dir].map((cwd) => spawn('sleep', ['1000'], { cwd, stdio: 'ignore', detached: true }));
   onTestFinished(() => void reader!.kill('SIGKILL'));
   demo.kill('SIGKILL');
   await once(demo, 'exit');
@@ -64,4 +66,17 @@ test('what a killed demo left is ended by the next one, which says so, and nothi
   expect(said[0]!.match(/\d+/g)!.map(Number).sort()).toEqual([part, rank!.pid!].sort());
   expect([part, rank!.pid!, reader!.pid!].map(isThere)).toEqual([false, false, true]);
   await endLeftBehind(await tempDir(), { say: () => expect.unreachable() });
+});
+
+const hasScript = spawnSync('script', ['--version']).status === 0;
+test.runIf(hasScript)("a person's shell that looks around in a node's directory is not ended", async () => {
+  const dir = await tempDir();
+  const node = join(dir, 'nodes/n1');
+  await mkdir(node, { recursive: true });
+  const terminal = spawn('script', ['-qec', 'echo here; exec sleep 1000', '/dev/null'], { cwd: node });
+  onTestFinished(() => void terminal.kill('SIGKILL'));
+  await once(terminal.stdout, 'data');
+  // The program that makes the terminal has none itself here.
+  const own = await processesIn(node);
+  expect(own.filter((pid) => pid !== terminal.pid)).toEqual([]);
 });
