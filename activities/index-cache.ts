@@ -3,7 +3,7 @@
  * name: after a power cut they train on documents of number 0, and say nothing. A generation seals the index as soon as
  * it is written; an index without a seal, or that is not what was sealed, goes before the next launch and is built anew.
  */
-import { open, readdir, rm } from 'node:fs/promises';
+import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
@@ -29,8 +29,10 @@ interface Index {
 
 const PARTS = ['description.txt', 'document_index.npy', 'sample_index.npy', 'shuffle_index.npy'];
 const LOOK_EVERY_MS = 5_000;
-/** A launch has minutes, and an index is built about as fast as it is read. */
-const PROVE_WITHIN_MS = 120_000;
+/** A stop waits behind a launch; and an index is built about as fast as it is read. */
+const PROVE_WITHIN_MS = 20_000;
+/** Another run on shared storage may be building what was written so lately. Its own generation will seal it, or it grows old. */
+const BUILDING_MS = 10 * 60_000;
 
 const sealOf = (id: string): string => `.${id}.sealed.json`;
 
@@ -45,20 +47,26 @@ export function indexCacheOf({ script, saves }: Pick<LaunchTrainingInput, 'scrip
 }
 
 /**
- * To be called before ranks start. Unlinks, and writes nothing in place: ranks of another run may have it mapped. One
- * that another run is building at that moment on shared storage costs that run a launch.
+ * To be called before ranks start. Unlinks, and writes nothing in place: ranks of another run may have it mapped.
+ * @param isShared other nodes' ranks build in it too: what they may be building stays
  */
-export async function removeUnproven(root: string): Promise<void> {
+export async function removeUnproven(root: string, isShared: boolean): Promise<void> {
   const options = { signal: AbortSignal.timeout(PROVE_WITHIN_MS) };
   const removed: string[] = [];
   for (const index of await indicesIn(root)) {
     if (await isProven(root, index, options)) continue;
+    if (isShared && !index.isSealed && (await isRecentlyWritten(root, index))) continue;
     for (const name of [sealOf(index.id), ...index.files]) await rm(join(root, name), { force: true });
     removed.push(index.id);
   }
   if (removed.length === 0) return;
   await syncPath(root);
   log.warn('index caches here are not what a trainer was seen to write: they are built again', { root, removed });
+}
+
+async function isRecentlyWritten(root: string, { files }: Index): Promise<boolean> {
+  const written = await Promise.all(files.map(async (name) => (await stat(join(root, name))).mtimeMs));
+  return Math.max(...written) > Date.now() - BUILDING_MS;
 }
 
 /** Seals what ranks build in `root` while `work` goes on, and after it. A failure to costs that the index is built again. */

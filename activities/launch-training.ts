@@ -53,7 +53,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
       });
     const indexCache = indexCacheOf(input);
     if (indexCache !== undefined) {
-      await removeUnproven(join(dataDir, indexCache));
+      await removeUnproven(join(dataDir, indexCache), !input.script.includes('--no-shared-storage'));
       // Reading it may have taken as long as the lease.
       await renewLease(files.lease, token, leaseSeconds);
     }

@@ -21,7 +21,7 @@ const bring = async (cache: string): Promise<void> => {
   await writeFile(join(cache, `${id}-GPTDataset-description.txt`), '{}');
 };
 
-const clear = (cache: string) => run(removeUnproven, cache);
+const clear = (cache: string, isShared = false) => run((root: string) => removeUnproven(root, isShared), cache);
 const seal = (cache: string, work: () => Promise<void> = () => Promise.resolve()) =>
   run(() => sealingIndices(cache, new AbortController().signal, work), undefined);
 
@@ -51,6 +51,18 @@ it('goes before a launch where the launch before never saw it whole and sealed i
   const cache = await tempDir();
   await bring(cache);
   await clear(cache);
+  expect(await readdir(cache)).toEqual([]);
+});
+
+it('stays on shared storage for as long as another run may be building it', async () => {
+  const cache = await tempDir();
+  await bring(cache);
+  const names = await shown(cache);
+  await clear(cache, true);
+  expect(await shown(cache)).toEqual(names);
+  const before = new Date(Date.now() - 11 * 60_000);
+  for (const name of names) await utimes(join(cache, name), before, before);
+  await clear(cache, true);
   expect(await readdir(cache)).toEqual([]);
 });
 
