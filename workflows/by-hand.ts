@@ -29,8 +29,15 @@ export const asPool =
     if (!/^pool-./.test(workflowId))
       throw refused(`nodePool is started by the node workers, as pool-<name>; ${workflowId} is no such id.`);
     const isPool = (state: Partial<PoolState> | null): boolean =>
-      Array.isArray(state?.nodes) && Array.isArray(state.waiting) && typeof state.token === 'number';
+      areAll(state?.nodes, (node) => typeof node['name'] === 'string') &&
+      areAll(state?.waiting, (request) => typeof request['requestId'] === 'string' && isObject(request['holder'])) &&
+      typeof state?.token === 'number';
     if (initial !== undefined && !isPool(initial))
       throw refused(`nodePool starts with no input; this is not what a pool continues with.`);
     return nodePool(initial);
   };
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+const areAll = (list: unknown, isRight: (one: Record<string, unknown>) => boolean): boolean =>
+  Array.isArray(list) && list.every((one) => isObject(one) && isRight(one));

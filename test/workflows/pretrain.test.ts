@@ -50,7 +50,11 @@ it('a part of a run, or a pool, that a person starts by hand is answered at once
   const parts = ['prepareData', 'prepareGeneration', 'trainGeneration'];
   const inputs = [undefined, null, 5, 'text', [], {}, { spec: {}, nodes: [{}], members: [{}], spares: [], timing: {} }];
   const asked = parts.flatMap((type) => inputs.map((input) => ({ type, input, id: randomUUID() })));
-  const pools = [5, {}, { nodes: 1 }].map((input) => ({ type: 'nodePool', input, id: `pool-${randomUUID()}` }));
+  const pools = [5, {}, { nodes: 1 }, { nodes: [5], waiting: [{}], token: 1 }].map((input) => ({
+    type: 'nodePool',
+    input,
+    id: `pool-${randomUUID()}`,
+  }));
   const answers = [...asked, ...pools, { type: 'nodePool', input: undefined, id: 'mine' }].map(
     async ({ type, input, id }) => {
       const how = { taskQueue: cluster.taskQueue, workflowId: id, args: input === undefined ? [] : [input] };
