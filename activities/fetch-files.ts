@@ -6,7 +6,7 @@ import { bytewise, confined, readWhole, sealArtifact, sizeOf, unseal, type Manif
 import { exclusive } from './exclusive.js';
 import { fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
-import { isProven, proveOrUnseal } from './proof.js';
+import { isSound } from './proof.js';
 import { parseSource } from './source.js';
 import { requireSpace, step } from './step.js';
 
@@ -34,11 +34,8 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   const { dir, files } = input;
   const root = confined(dataDir, dir);
   const there = await readWhole(dataDir, dir);
-  if (there && sameFiles(there.manifest, files)) {
-    // What is made of it is sealed under a name that stands for these bytes.
-    if (await isProven(dataDir, there, true)) return there.artifact;
-    if (await proveOrUnseal(dataDir, there, { signal })) return there.artifact;
-  }
+  // What is made of it is sealed under a name that stands for these bytes.
+  if (there && sameFiles(there.manifest, files) && (await isSound(dataDir, there, { signal }))) return there.artifact;
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });

@@ -5,7 +5,7 @@
 import type { NodeActivities } from '../workflows/contract.js';
 import { readWhole } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
-import { isProven, proveOrUnseal } from './proof.js';
+import { isSound } from './proof.js';
 import { partsOf } from './remove-parts.js';
 import { step } from './step.js';
 
@@ -18,9 +18,8 @@ export const createFindArtifact =
       const parts = (await partsOf(dataDir, dir)).length > 0 ? { parts: true as const } : {};
       const found = await readWhole(dataDir, dir);
       if (!found) return parts;
-      const answer = { artifact: found.artifact, ...parts };
-      if (await isProven(dataDir, found, prove)) return answer;
       const onBytes = (bytes: number) => void (read += bytes);
-      return (await proveOrUnseal(dataDir, found, { signal, onBytes })) ? answer : parts;
+      const isWhole = await isSound(dataDir, found, { prove, signal, onBytes });
+      return isWhole ? { artifact: found.artifact, ...parts } : parts;
     });
   };

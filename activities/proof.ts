@@ -61,6 +61,13 @@ export async function proveAgain(
   return bad;
 }
 
+/** Whether all of it may be relied on: proven within a day and unchanged since, or else read now. What is damaged is unsealed. */
+export const isSound = async (
+  dataDir: string,
+  found: { artifact: Artifact; manifest: Manifest },
+  { prove = true, ...options }: HashOptions & { prove?: boolean } = {},
+): Promise<boolean> => (await isProven(dataDir, found, prove)) || proveOrUnseal(dataDir, found, options);
+
 /** Reads everything; what is damaged is unsealed: whoever fetches or makes it again would find it made, as every file has its size. */
 export async function proveOrUnseal(
   dataDir: string,

@@ -145,6 +145,10 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     crew.welcome();
   }
 
+  async function untilValid(): Promise<void> {
+    while (!regroup()) await newcomer();
+  }
+
   /** Those that are left, and what comes soon; where that is too little for any layout, the next ones too. */
   async function closeRanks(left: NodeInfo[], after: string): Promise<void> {
     crew.members = left;
@@ -152,7 +156,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     const isWhole = () => left.length + crew.spares.length + crew.newcomers.length >= spec.cluster.nodes;
     if (!isWhole()) await pool.hurry(isWhole, after);
     crew.welcome();
-    while (!regroup()) await newcomer();
+    await untilValid();
   }
 
   /** Gives nodes back and fills the places of members. What they have of the series may still be asked for. */
@@ -244,12 +248,12 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
 
     async oneMore() {
       await newcomer();
-      while (!regroup()) await newcomer();
+      await untilValid();
     },
 
-    async notSoFew() {
+    notSoFew() {
       tooFew = crew.members.length;
-      while (!regroup()) await newcomer();
+      return untilValid();
     },
 
     newToken() {

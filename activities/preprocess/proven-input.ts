@@ -5,7 +5,7 @@ import type { Artifact } from '../../workflows/contract.js';
 import { readWhole } from '../artifact.js';
 import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
-import { isProven, proveOrUnseal } from '../proof.js';
+import { isSound, proveOrUnseal } from '../proof.js';
 import { readSummary, type Summary } from './summary.js';
 
 /** The shard in `dir` where it is of this very input and settings, and undamaged; a damaged one is unsealed. */
@@ -16,8 +16,7 @@ export async function madeBefore(
   signal: AbortSignal,
 ): Promise<{ artifact: Artifact; summary: Summary } | undefined> {
   const found = await readWhole(dataDir, dir);
-  if (!found) return undefined;
-  if (!(await isProven(dataDir, found, true)) && !(await proveOrUnseal(dataDir, found, { signal }))) return undefined;
+  if (!found || !(await isSound(dataDir, found, { signal }))) return undefined;
   const summary = await readSummary(dataDir, dir);
   return summary?.made === made ? { artifact: found.artifact, summary } : undefined;
 }
