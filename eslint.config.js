@@ -152,6 +152,15 @@ const imports = (files, names, ignores = []) => ({
 
 const nodeGlobals = ['process', 'require', 'Buffer', 'fetch', 'setImmediate', 'performance'];
 
+/** Node 20 collects a timeout that is part of another signal, and that one never aborts. */
+const lostSignals = [
+  {
+    object: 'AbortSignal',
+    property: 'timeout',
+    message: 'A limit of time is timeLimit() of activities/time-limit.ts.',
+  },
+];
+
 const pureFiles = pure.map((name) => `workflows/${name}.ts`);
 
 export default defineConfig(
@@ -175,6 +184,7 @@ export default defineConfig(
         'error',
         { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true },
       ],
+      'no-restricted-properties': ['error', ...lostSignals],
       // Objects of functions here use no `this`, and workflows and activities are async by contract.
       '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/require-await': 'off',
@@ -216,6 +226,7 @@ export default defineConfig(
         'error',
         { object: 'process', property: 'env', message: walls.env.message },
         ...nodeGlobals.map((property) => ({ object: 'globalThis', property, message: 'Say it without globalThis.' })),
+        ...lostSignals,
       ],
     },
   },

@@ -1,6 +1,7 @@
 /** One question to a hub's interface, which answers at once or not at all, and what of an answer may be believed. */
 import { z } from 'zod';
 import { DownloadError, refusal } from './download.js';
+import { timeLimit } from './time-limit.js';
 
 const WITHIN_MS = 30_000;
 /** A listing that does not end is no listing; a page has a hundred files or more. */
@@ -11,11 +12,9 @@ export const fileDigest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** @throws DownloadError where it cannot be reached, or refuses */
 export async function askHub(url: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
-  const limit = AbortSignal.timeout(WITHIN_MS);
-  const response = await fetch(url, {
-    headers,
-    signal: signal ? AbortSignal.any([signal, limit]) : limit,
-  }).catch((error: unknown) => {
+  // For the body as well, which is read after this.
+  const limit = timeLimit(WITHIN_MS, signal);
+  const response = await fetch(url, { headers, signal: limit.signal }).catch((error: unknown) => {
     const { cause = error } = error as Error;
     throw new DownloadError('cut', `${url} cannot be reached: ${(cause as Error).message}`);
   });

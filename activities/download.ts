@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { sizeOf } from './artifact.js';
 import { commitFile, errorCode } from './atomic.js';
+import { timeLimit } from './time-limit.js';
 
 export interface DownloadOptions {
   url: string;
@@ -67,7 +68,7 @@ export async function download(options: DownloadOptions): Promise<string> {
 
 async function receive(options: DownloadOptions, part: string, have: number, proofs: Proofs): Promise<void> {
   const { url, size, onBytes } = options;
-  const idle = idleSignal(options.idleMs ?? 60_000, options.signal);
+  const idle = timeLimit(options.idleMs ?? 60_000, options.signal);
   let received = have;
   let answered = false;
   try {
@@ -110,7 +111,7 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
     const where = answered ? `broke off after ${received} of ${size} bytes` : 'cannot be reached';
     throw new DownloadError('cut', `${url} ${where}: ${why}`);
   } finally {
-    idle.stop();
+    idle.lift();
   }
   if (received < size) throw new DownloadError('cut', `${url} ended after ${received} of ${size} bytes`);
 }
@@ -158,13 +159,6 @@ function startProofs(size: number, needsBlob: boolean): Proofs {
     restart,
     digests: () => ({ sha256: sha256.digest('hex'), blob: blob?.digest('hex') }),
   };
-}
-
-export function idleSignal(ms: number, outer: AbortSignal | undefined) {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), ms);
-  const signal = outer ? AbortSignal.any([outer, controller.signal]) : controller.signal;
-  return { signal, touch: () => void timer.refresh(), stop: () => clearTimeout(timer) };
 }
 
 export const isDiskError = (error: unknown): boolean =>

@@ -15,7 +15,9 @@ import { confined, MANIFEST } from './artifact.js';
 import { readIfThere } from './atomic.js';
 import { shardDir, SHARD, TRACKER } from './checkpoint-files.js';
 import { grantOf, type Grant } from './grants.js';
+import type { Partial } from './partial.js';
 import { findShown, hasBlock, openBlock, progressOf, type Shown } from './shown-artifact.js';
+import { timeLimit } from './time-limit.js';
 import { createUploadSlots, type UploadSlots } from './upload-slots.js';
 
 export interface FileServiceOptions {
@@ -110,9 +112,15 @@ async function answerArtifact(
   if (manifest) return text(response, shown.manifest, 'application/json');
   if (blocks) return sendBlock(service, shown, Number(index), request, response);
   if (shown.partial && after !== undefined && shown.partial.version <= Number(after))
-    await shown.partial.changed(AbortSignal.any([AbortSignal.timeout(NEWS_WITHIN_MS), closed(response)]));
+    await untilNews(shown.partial, closed(response));
   const now = await find();
   return now ? text(response, JSON.stringify(progressOf(now)), 'application/json') : end(response, 404);
+}
+
+async function untilNews(partial: Partial, gone: AbortSignal): Promise<void> {
+  const limit = timeLimit(NEWS_WITHIN_MS, gone);
+  await partial.changed(limit.signal);
+  limit.lift();
 }
 
 /** Names are checked for being names; where they are, only the node knows. */

@@ -13,6 +13,7 @@ import { noneIfMissing, readJson, syncPath, writeJson } from './atomic.js';
 import { reasonOf } from './failures.js';
 import { valueOf } from './launch-checks.js';
 import { isRecent, isSame, stampOf, type Stamp } from './proof.js';
+import { timeLimit } from './time-limit.js';
 
 interface Seal {
   /** When all of it was last read and found right. */
@@ -51,7 +52,7 @@ export function indexCacheOf({ script, saves }: Pick<LaunchTrainingInput, 'scrip
  * @param isShared other nodes' ranks build in it too: what they may be building stays
  */
 export async function removeUnproven(root: string, isShared: boolean): Promise<void> {
-  const options = { signal: AbortSignal.timeout(PROVE_WITHIN_MS) };
+  const options = { signal: timeLimit(PROVE_WITHIN_MS).signal };
   const removed: string[] = [];
   for (const index of await indicesIn(root)) {
     if (await isProven(root, index, options)) continue;

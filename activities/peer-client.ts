@@ -6,8 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Peer } from '../workflows/contract.js';
 import type { Block } from './blocks.js';
-import { causeOf, DownloadError, idleSignal, isDiskError } from './download.js';
+import { causeOf, DownloadError, isDiskError } from './download.js';
 import type { NodeDeps } from './node-deps.js';
+import { timeLimit } from './time-limit.js';
 
 export type Asker = Pick<NodeDeps, 'name' | 'dataDir' | 'peerCa' | 'copyRate'>;
 
@@ -34,7 +35,7 @@ async function ask<T>(
   read: (body: Readable, touch: () => void) => Promise<T>,
 ): Promise<T> {
   const url = `${peer.url}${path}`;
-  const idle = idleSignal(idleMs, signal);
+  const idle = timeLimit(idleMs, signal);
   let answered = false;
   try {
     const { statusCode, body } = await request(url, {
@@ -56,7 +57,7 @@ async function ask<T>(
     const why = idle.signal.aborted ? `nothing came for ${idleMs} ms` : causeOf(error);
     throw new DownloadError('cut', `${url} ${answered ? 'broke off' : 'cannot be reached'}: ${why}`);
   } finally {
-    idle.stop();
+    idle.lift();
   }
 }
 

@@ -43,13 +43,13 @@ export async function identify(pid: number): Promise<ProcessId | undefined> {
   return found && { pid, startTime: found.startTime };
 }
 
-async function readStat(pid: number): Promise<{ startTime: string; parent: number } | undefined> {
+async function readStat(pid: number): Promise<{ startTime: string; parent: number; group: number } | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (stat === undefined) return undefined;
   // The name, in parentheses, may hold spaces and parentheses itself.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-  return { startTime: fields[19]!, parent: Number(fields[1]) };
+  return { startTime: fields[19]!, parent: Number(fields[1]), group: Number(fields[2]) };
 }
 
 export const isAlive = async ({ pid, startTime }: ProcessId): Promise<boolean> =>
@@ -67,9 +67,18 @@ export const findLaunched = async (dataDir: string): Promise<TokenProcess[]> =>
 /** Every process with a mark of this node, by its environment. */
 export async function findMarked(dataDir: string): Promise<TokenProcess[]> {
   const owner = await ownerOf(dataDir);
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const pids = await allPids();
   const found = await Promise.all(pids.filter((pid) => pid !== process.pid).map((pid) => readMarked(pid, owner)));
   return found.filter((process) => process !== undefined);
+}
+
+const allPids = async (): Promise<number[]> =>
+  (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+
+/** Whether anything of this process group runs. What ended counts as gone, though nobody has waited for it. */
+export async function isGroupAlive(group: number): Promise<boolean> {
+  const found = await Promise.all((await allPids()).map(readStat));
+  return found.some((process) => process?.group === group);
 }
 
 async function readMarked(pid: number, owner: string): Promise<TokenProcess | undefined> {
@@ -81,7 +90,9 @@ async function readMarked(pid: number, owner: string): Promise<TokenProcess | un
   const stat = await readStat(pid);
   if (!stat) return undefined;
   const has = (name: string) => variables.some((variable) => variable.startsWith(`${name}=`));
-  return { pid, ...stat, token: Number(value.split('@', 1)[0]), rank: has('LOCAL_RANK'), guard: has(GUARD) };
+  const { startTime, parent } = stat;
+  const token = Number(value.split('@', 1)[0]);
+  return { pid, startTime, parent, token, rank: has('LOCAL_RANK'), guard: has(GUARD) };
 }
 
 /** Signals a process unless it is gone, or its pid is another's by now. */

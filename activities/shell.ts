@@ -3,7 +3,9 @@ import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { $, type ProcessOutput, type ProcessPromise } from 'zx';
 import { failure } from './failures.js';
+import { isGroupAlive } from './process.js';
 import { tailOf } from './tail.js';
+import { timeLimit } from './time-limit.js';
 
 export interface RunOptions {
   cwd?: string;
@@ -21,6 +23,7 @@ const TAIL_BYTES = 2048;
 
 /** Between SIGTERM and SIGKILL to a command that is cancelled or took too long. */
 const GRACE_MS = 5_000;
+const LOOK_EVERY_MS = 50;
 
 /**
  * Runs a command to its end.
@@ -71,25 +74,32 @@ const ended = (command: ProcessPromise): Promise<ProcessOutput | undefined> =>
 
 /** Waits for the end of a command. True when it took too long or was cancelled, and was killed. */
 async function within(command: ProcessPromise, timeout: number, signal?: AbortSignal): Promise<boolean> {
-  const over = new AbortController();
-  const limits = AbortSignal.any([AbortSignal.timeout(timeout), over.signal, ...(signal ? [signal] : [])]);
-  const cut = new Promise<true>((resolve) => limits.addEventListener('abort', () => resolve(true), { once: true }));
+  const limit = timeLimit(timeout, signal);
+  const cut = new Promise<true>((resolve) => {
+    if (limit.signal.aborted) resolve(true);
+    else limit.signal.addEventListener('abort', () => resolve(true), { once: true });
+  });
   const ran = command.then(() => false);
-  if (!(await Promise.race([ran, cut]))) {
-    over.abort();
-    return false;
-  }
-  for (const name of ['SIGTERM', 'SIGKILL'] as const) {
-    killGroup(command.pid, name);
-    if ((await Promise.race([ran, sleep(GRACE_MS, true)])) === false) break;
-  }
+  const isCut = await Promise.race([ran, cut]);
+  limit.lift();
+  if (!isCut) return false;
+  for (const name of ['SIGTERM', 'SIGKILL'] as const) if (await isGroupGone(command.pid, name)) break;
   return true;
 }
 
-function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+/** Signals what is in a process group and waits for all of it, not for its leader alone. */
+async function isGroupGone(group: number | undefined, signal: NodeJS.Signals): Promise<boolean> {
+  if (group === undefined) return true;
   try {
-    if (pid !== undefined) process.kill(-pid, signal);
+    process.kill(-group, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return true;
+    throw error;
   }
+  const end = performance.now() + GRACE_MS;
+  while (await isGroupAlive(group)) {
+    if (performance.now() > end) return false;
+    await sleep(LOOK_EVERY_MS);
+  }
+  return true;
 }

@@ -10,6 +10,7 @@ import { createSignal, unpackBits } from './partial.js';
 import { askBytes, type Asker } from './peer-client.js';
 import { pickBlock } from './pick-block.js';
 import type { Progress } from './shown-artifact.js';
+import { timeLimit } from './time-limit.js';
 
 export interface SwarmOptions {
   asker: Asker;
@@ -35,6 +36,8 @@ const OF_A_SEED = 2;
 const STRIKES = 3;
 const AGAIN_MS = 500;
 const IMPATIENT_AFTER_MS = 1000;
+/** Time passes without news: a peer may be asked again, or is given up. */
+const LOOK_EVERY_MS = 200;
 /** Before the first block: who else is there? */
 const INTRODUCTION_MS = 300;
 /** Nothing to be had from anybody for this long, with every origin gone, and the attempt is over. */
@@ -108,7 +111,9 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
         );
       }
       if (inFlight.size === 0 && isHopeless(sources, idleFor)) return 'nobody';
-      await news.next(AbortSignal.any([ending, AbortSignal.timeout(200)]));
+      const turn = timeLimit(LOOK_EVERY_MS, ending);
+      await news.next(turn.signal);
+      turn.lift();
     }
     return 'all';
   } finally {

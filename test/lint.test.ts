@@ -36,6 +36,12 @@ const refused: [title: string, file: string, code: string, rule: string][] = [
   ['an activity imports no workflow', 'activities/node.ts', `export * from '../workflows/pretrain.js';`, imports],
   ['from a folder neither', 'activities/node.ts', `export * from '../../workflows/pretrain.js';`, imports],
   ['an activity imports no worker', 'activities/node.ts', `export * from '../workers/config.js';`, imports],
+  [
+    'a limit of time is not one that Node forgets',
+    'activities/node.ts',
+    `export const limit = AbortSignal.timeout(5);`,
+    'no-restricted-properties',
+  ],
   ['an activity does not use zx', 'activities/node.ts', `export { $ } from 'zx';`, imports],
   [
     'an activity reads no environment',

@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
 import { startFileService } from '../../activities/file-service.js';
 import { grantAccess } from '../../activities/grants.js';
+import { timeLimit } from '../../activities/time-limit.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import { peerOf } from '../../workflows/contract.js';
 import { testCertificate } from '../support/test-certificate.js';
@@ -184,7 +185,7 @@ test('a peer that goes before it is its turn, or before its token was looked up,
   }
   const answer = fetch(`http://127.0.0.1:${port}${path}`, {
     headers: { authorization },
-    signal: AbortSignal.timeout(5000),
+    signal: timeLimit(5000).signal,
   });
   expect(await (await answer).text()).toBe('0123456789');
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { isAlive, identify, pause } from '../../activities/process.js';
 import { run, type RunOptions } from '../../activities/shell.js';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const options = (more: Partial<RunOptions> = {}): RunOptions => ({
@@ -31,9 +32,19 @@ it('keeps the output of a long command in its log', async () => {
   expect(await bash('echo more', { logPath })).toBe('');
 });
 
-it('ends a command that takes too long, with what it has started, though it is deaf to SIGTERM', async () => {
+it('does not forget the time that a command may take, however often garbage is collected meanwhile', async () => {
+  const collecting = setInterval(collectGarbage, 20);
+  const started = performance.now();
+  await expect(bash('sleep 63', { timeout: 300, signal: new AbortController().signal })).rejects.toThrow('0.3 s');
+  clearInterval(collecting);
+  expect(performance.now() - started).toBeLessThan(10_000);
+});
+
+it.concurrent.each([
+  ['a command', "trap '' TERM; sleep 61 & echo $!; wait; sleep 62"],
+  ['the child of a command', "(trap '' TERM; exec sleep 61) & echo $!; wait"],
+])('ends %s that takes too long, though it is deaf to SIGTERM', async (_who, script) => {
   const logPath = join(await tempDir(), 'log');
-  const script = "trap '' TERM; sleep 61 & echo $!; wait; sleep 62";
   await expect(bash(script, { logPath, timeout: 300 })).rejects.toThrow('did not end within 0.3 s');
   const child = await identify(Number(await readFile(logPath, 'utf8')));
   expect(child && (await isAlive(child))).toBeFalsy();
