@@ -50,6 +50,7 @@ const pure = [
   'retention',
   'right-fields',
   'roster',
+  'run-file-reference',
   'save-interval',
   'series-identity',
   'settings',
@@ -128,7 +129,7 @@ const walls = {
     message: 'Workers wire: only tests and infra/ import them.',
   },
   workflowsByPath: {
-    regex: `/workflows/(?!${oneOf([...forActivities, 'plan-page'])}\\.js$)`,
+    regex: `/workflows/(?!${oneOf([...forActivities, 'plan-page', 'run-file-reference'])}\\.js$)`,
     allowTypeImports: true,
     message: 'Workers hand workflows over by path: no workflow runs outside the sandbox.',
   },

@@ -10,6 +10,7 @@ import { startDashboard, type Dashboard, type DashboardOptions } from './dashboa
 import { leaveSignalsToWorker } from './early-signals.js';
 import { measurePools } from './pool-metrics.js';
 import { measureRuns } from './run-metrics.js';
+import { measureServer } from './server-metrics.js';
 
 /**
  * How long one workflow task may compute. The SDK's own 5 s are wall time, and where a busy machine exceeds them Node
@@ -20,10 +21,11 @@ export const workflowPatience: object = { isolateExecutionTimeout: '1 minute' };
 export async function runControl(): Promise<void> {
   const { identity, reports, dashboard, pages } = readControlConfig();
   installRuntime();
+  const { metricMeter, logger } = Runtime.instance();
+  const stopAsking = readMetricsConfig() && measureServer(metricMeter);
   const { native, client, namespace, dataConverter, close } = await connect();
   const [codec] = dataConverter.payloadCodecs ?? [];
   const page = dashboard && (await startPage({ client, ...dashboard, ...(codec && { codec: { codec, pages } }) }));
-  const { metricMeter, logger } = Runtime.instance();
   const warn = (reason: unknown) => void logger.warn(`a run or a pool was not measured: ${reasonOf(reason)}`);
   const measured = readMetricsConfig() ? [measureRuns, measurePools] : [];
   const stopMeasuring = measured.map((measure) => measure(client, metricMeter, warn));
@@ -46,6 +48,7 @@ export async function runControl(): Promise<void> {
     leaveSignalsToWorker();
     await running;
   } finally {
+    stopAsking?.();
     for (const stop of stopMeasuring) stop();
     await page?.close();
     await close();

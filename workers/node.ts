@@ -20,6 +20,7 @@ import { measureNode } from './node-metrics.js';
 import { identityOf, onlyOfName } from './one-name.js';
 import { onlyNodeOf } from './own-directory.js';
 import { joinPool } from './pool-member.js';
+import { measureServer } from './server-metrics.js';
 
 export async function runNode(): Promise<void> {
   const config = readNodeConfig();
@@ -30,7 +31,9 @@ export async function runNode(): Promise<void> {
   installRuntime({ node: config.name });
   const { metricMeter, logger } = Runtime.instance();
   const warn = (reason: unknown) => void logger.warn(`the node's disk was not measured: ${reasonOf(reason)}`);
-  const stopMeasuring = readMetricsConfig() && measureNode(config.data, metricMeter, warn);
+  const stopMeasuring = readMetricsConfig()
+    ? [measureNode(config.data, metricMeter, warn), measureServer(metricMeter)]
+    : [];
   const stopAsking = watchDirectory(config.data, silent);
   const files = await startFiles(config);
   const connected = await connect();
@@ -78,7 +81,7 @@ export async function runNode(): Promise<void> {
     process.stdout.write(`node worker ${name} (${address}:${files.port}, ${devices} × ${profile}) is ready\n`);
     await running.finally(leave);
   } finally {
-    stopMeasuring?.();
+    for (const stop of stopMeasuring) stop();
     stopAsking();
     await connected.close();
     await files.close();

@@ -3,18 +3,24 @@ import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describePlan, planRun } from '../workflows/plan-page.js';
+import { runFileReference } from '../workflows/run-file-reference.js';
 import { describeProblems, parseRunSpec, runFileSchema } from '../workflows/spec.js';
 import { invokedFrom } from './config.js';
 import { program } from './program.js';
 
-const USAGE = 'usage: npm run plan -- run.json [--json] | --schema';
+const USAGE = 'usage: npm run plan -- run.json [--json] | --schema | --reference';
 
 async function main(): Promise<string> {
   const { values, positionals } = parseArgs({
-    options: { json: { type: 'boolean', default: false }, schema: { type: 'boolean', default: false } },
+    options: {
+      json: { type: 'boolean', default: false },
+      schema: { type: 'boolean', default: false },
+      reference: { type: 'boolean', default: false },
+    },
     allowPositionals: true,
   });
   if (values.schema) return JSON.stringify(runFileSchema(), null, 2);
+  if (values.reference) return runFileReference();
   const [path, ...rest] = positionals;
   if (path === undefined || rest.length) throw new Error(USAGE);
   const parsed = parseRunSpec(await readRunFile(path), basename(path, '.json'));

@@ -2,7 +2,7 @@
  * What an update of a run does, by the phase that the run is in: one table, answered from the run's own state at
  * once. A refusal says why and what to do instead; an acceptance says what will happen and when. Pure.
  */
-import type { RunRequest } from './requests.js';
+import { AT_STOP, type Gate, type RunRequest } from './requests.js';
 import { describeSettings, refusalOf, withSettings } from './settings.js';
 import { describeProblems, parseRunSpec } from './spec.js';
 import { duration, type RunState } from './status.js';
@@ -23,6 +23,8 @@ export interface View {
   wishes: Wishes;
   /** Gates that the run file sets, and which of them are passed. */
   gates: { name: string; passed: boolean }[];
+  /** Where the run waits now. */
+  atGate?: Gate;
 }
 
 export type Answer = { refuse: string } | { say: string; wishes: Wishes };
@@ -31,6 +33,8 @@ export function answerTo(request: RunRequest, view: View): Answer {
   const { phase } = view.state;
   if (phase === 'export' || phase === 'report' || phase === 'done' || phase === 'failed')
     return refuse(`the run is ending (phase ${phase}); start another one of series ${view.state.series} to train on`);
+  if (view.atGate === 'export' && request.name !== 'approve')
+    return refuse('everything is trained, and the run waits for somebody to approve "export" or to stop there');
   const answer = answers[request.name] as (request: RunRequest, view: View) => Answer;
   return answer(request, view);
 }
@@ -107,14 +111,15 @@ const answers: Answers = {
     };
   },
 
-  approve: ({ gate, decision }, { gates, wishes, state }) => {
+  approve: ({ gate, decision }, { gates, wishes, atGate }) => {
     const known = gates.find(({ name }) => name === gate);
     if (!known)
       return refuse(`gate: expected one that the run file sets (gates.${gate}), and it sets none of that name`);
+    if (gate === 'train' && atGate === 'export') return refuse('gate: everything is trained; expected "export"');
     if (known.passed) return refuse(`gate: ${gate} is passed already; to stop the run, cancel it`);
-    const does = decision === 'proceed' ? 'goes on' : 'ends';
+    const does = decision === 'proceed' ? 'goes on' : AT_STOP[gate];
     return {
-      say: state.phase === 'approval' ? `the run ${does} now` : `the run ${does} when it comes to the gate "${gate}"`,
+      say: atGate === gate ? `the run ${does} now` : `the run ${does} when it comes to the gate "${gate}"`,
       wishes: { ...wishes, gates: { ...wishes.gates, [gate]: decision } },
     };
   },

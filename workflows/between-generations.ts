@@ -4,7 +4,7 @@ import { finish, leavingNow, wantedEnding } from './conversation.js';
 import { milliseconds } from './duration.js';
 import type { GenerationResult } from './generation-progress.js';
 import { applySettings } from './pause-settings.js';
-import type { Gate } from './requests.js';
+import { AT_STOP, type Gate } from './requests.js';
 import { oweToFewness } from './ledger.js';
 import { gangOf, note, show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase } from './status.js';
@@ -96,19 +96,30 @@ async function stayPaused(run: Run): Promise<void> {
   note(run, 'goes on');
 }
 
-/** Waits at a gate that the run file sets, once. True when it waited: what was looked at before may have changed. */
-export async function passGate(run: Run, gate: Gate): Promise<boolean> {
+/** Waits at the gate before training that the run file sets, once. */
+export async function passGate(run: Run): Promise<void> {
+  const verdict = await verdictAt(run, 'train');
+  if (verdict?.decision === 'stop')
+    throw ApplicationFailure.nonRetryable(`the run was stopped at the gate "train" ${verdict.who}`, 'NotApproved');
+}
+
+/** The same before the export; without a model the run has trained all the same, and has not failed. */
+export const mayExport = async (run: Run): Promise<boolean> => (await verdictAt(run, 'export'))?.decision !== 'stop';
+
+/** Nothing where no such gate is set, or it is passed already. */
+async function verdictAt(run: Run, gate: Gate): Promise<{ decision: 'proceed' | 'stop'; who: string } | undefined> {
   const { spec, state } = run;
   const set = spec.gates[gate];
-  if (!set || run.passed.includes(gate)) return false;
-  const waited = run.wishes.gates[gate] === undefined;
-  if (waited) {
+  if (!set || run.passed.includes(gate)) return undefined;
+  if (run.wishes.gates[gate] === undefined) {
+    run.atGate = gate;
     enterPhase(state, 'approval', Date.now());
     const until = new Date(Date.now() + milliseconds(set.timeout)).toISOString().slice(0, 16).replace('T', ' ');
-    const otherwise = set.default === 'proceed' ? 'goes on' : 'ends';
+    const otherwise = set.default === 'proceed' ? 'goes on' : AT_STOP[gate];
     waitingOf(run)(`somebody to approve "${gate}"; without a word the run ${otherwise} at ${until} UTC`);
     await condition(() => run.wishes.gates[gate] !== undefined, set.timeout);
     waitingOf(run)(undefined);
+    delete run.atGate;
   }
   const decision = run.wishes.gates[gate] ?? set.default;
   const by = state.requests.findLast(({ update, about, ended }) => update === 'approve' && about === gate && !ended);
@@ -116,8 +127,6 @@ export async function passGate(run: Run, gate: Gate): Promise<boolean> {
   finish(run, 'approve', decision, gate);
   run.passed.push(gate);
   show(run);
-  if (decision === 'stop')
-    throw ApplicationFailure.nonRetryable(`the run was stopped at the gate "${gate}" ${who}`, 'NotApproved');
-  note(run, `gate "${gate}" passed ${who}`);
-  return waited;
+  note(run, `gate "${gate}" ${decision === 'stop' ? 'closed' : 'passed'} ${who}`);
+  return { decision, who };
 }

@@ -33,7 +33,7 @@ function checked(run: Run, name: RunRequest['name'], input: unknown): [RunReques
   return [read.request, answer];
 }
 
-function viewOf({ state, spec, file, crew, wishes, passed }: Run): View {
+function viewOf({ state, spec, file, crew, wishes, passed, atGate }: Run): View {
   return {
     ...{ state, file, wishes },
     saveInterval: spec.train.saveInterval,
@@ -41,6 +41,7 @@ function viewOf({ state, spec, file, crew, wishes, passed }: Run): View {
     members: crew.members.map(({ name }) => name),
     spares: [...crew.spares, ...crew.newcomers].map(({ name }) => name),
     gates: Object.keys(spec.gates).map((name) => ({ name, passed: passed.some((gate) => gate === name) })),
+    ...(atGate && { atGate }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** After training: the newest checkpoint in Hugging Face format, made on the node that holds the most of it. */
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import { mayExport } from './between-generations.js';
 import { newestComplete, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, type ExportedModel, type NodeInfo } from './contract.js';
 import { toHuggingFace } from './convert-command.js';
@@ -17,10 +18,11 @@ import { allShards } from './topology.js';
 /** In bf16; where it is more, the converter says so. */
 const BYTES_A_PARAMETER = 2;
 
-/** Nothing where none is asked for, or the series is not trained to its end. */
+/** Nothing where none is asked for, the series is not trained to its end, or somebody decides against it. */
 export async function exportModel(run: Run): Promise<ExportedModel | undefined> {
   const { spec, state, crew } = run;
   if (!spec.export || state.iteration < state.total) return undefined;
+  if (!(await mayExport(run))) return undefined;
   enterPhase(state, 'export', Date.now());
   show(run);
   const nodes = [...crew.members, ...crew.spares];

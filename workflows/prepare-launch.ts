@@ -37,7 +37,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     return 'again';
   }
   if (prepared.outcome !== 'ready') {
-    if (prepared.outcome === 'gate') await passGate(run, 'train');
+    if (prepared.outcome === 'gate') await passGate(run);
     return 'again';
   }
   state.iteration = state.replicated = restoredBy(prepared);

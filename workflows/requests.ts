@@ -34,7 +34,7 @@ const settings = z.strictObject({
     .optional(),
 });
 
-export const GATES = ['train'] as const;
+export const GATES = ['train', 'export'] as const;
 
 const RUN = {
   checkpointNow: z.strictObject(because),
@@ -69,6 +69,9 @@ export type PoolRequest = Any<typeof POOL>;
 export type Settings = z.infer<typeof settings>;
 export type Gate = (typeof GATES)[number];
 
+/** What the run does when nobody lets it through. */
+export const AT_STOP: Record<Gate, string> = { train: 'ends', export: 'ends without an export' };
+
 /** For each update of a run, in words for `temporal workflow metadata`. */
 export const RUN_UPDATES: Record<RunRequest['name'], string> = {
   checkpointNow:
@@ -81,7 +84,7 @@ export const RUN_UPDATES: Record<RunRequest['name'], string> = {
     'Puts a spare, or a node of the pool, in the place of a node. {who, why, node, at: "checkpoint" | "now"}',
   drainNode: 'The same, and no run gets the node until it is uncordoned. {who, why, node, at: "checkpoint" | "now"}',
   addSpare: 'Asks the pool for more spares. {who, why, count}',
-  approve: 'Decides at a gate that the run file sets. {who, why, gate: "train", decision: "proceed" | "stop"}',
+  approve: 'Decides at a gate that the run file sets. {who, why, gate: "train" | "export", decision: "proceed" | "stop"}',
 };
 
 export const POOL_UPDATES: Record<PoolRequest['name'], string> = {

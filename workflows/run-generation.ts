@@ -45,6 +45,8 @@ export interface Run {
   wishes: Wishes;
   /** Gates that are behind the run. */
   passed: Gate[];
+  /** The gate that it waits at now. */
+  atGate?: Gate;
   /** Settings of a pause that no launch has begun with. */
   untried?: Untried;
   /** Spares that a generation has lost, to be replaced. */

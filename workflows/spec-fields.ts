@@ -100,9 +100,11 @@ const parallel = z.strictObject({
 });
 
 const gate = z.strictObject({
-  timeout: duration('1s', '90d').default('24h'),
-  /** What happens when nobody says anything. */
-  default: z.enum(['proceed', 'stop'], '"proceed" or "stop"').default('stop'),
+  timeout: duration('1s', '90d').default('24h').describe('How long the run waits for an approve'),
+  default: z
+    .enum(['proceed', 'stop'], '"proceed" or "stop"')
+    .default('stop')
+    .describe('What happens when nobody says anything'),
 });
 
 const FEWER = '"wait", or {"atLeast": a number of nodes from 1, "after": a duration such as "10s"}';
@@ -112,16 +114,25 @@ const fewerNodes = z.union(
 );
 
 export const runFile = z.strictObject({
-  series: name.optional(),
+  series: name
+    .optional()
+    .describe(
+      "Runs with the same one continue each other's checkpoints. Without it: the schedule's id, else the workflow's",
+    ),
   model: z.strictObject({
     preset: z.enum(PRESETS, `one of ${PRESETS.join(', ')}`).optional(),
     sizes: sizes.optional(),
-    weights: source.optional(),
-    init: z.enum(['random', 'pretrained'], '"random" or "pretrained"').default('random'),
+    weights: source
+      .optional()
+      .describe('What training starts from with init "pretrained", and where the tokenizer is taken from'),
+    init: z
+      .enum(['random', 'pretrained'], '"random" or "pretrained"')
+      .default('random')
+      .describe('What the first run of the series starts from'),
   }),
   tokenizer: z
     .strictObject({
-      source: source.optional(),
+      source: source.optional().describe('Without it: where the weights are'),
       type: z.literal('PretrainedFromHF', '"PretrainedFromHF"').default('PretrainedFromHF'),
     })
     .default({ type: 'PretrainedFromHF' }),
@@ -133,15 +144,18 @@ export const runFile = z.strictObject({
       .min(1, 'at least one text column')
       .refine((keys) => new Set(keys).size === keys.length, 'each column once')
       .default(['text']),
-    trainKey: name.optional(),
-    appendEod: z.boolean().default(false),
+    trainKey: name.optional().describe('The one of keys that is trained on; without it the first'),
+    appendEod: z.boolean().default(false).describe('An end-of-document token after each text'),
   }),
   preprocess: z
     .strictObject({
-      engine: z.enum(['native', 'mindspeed'], '"native" or "mindspeed"').default('native'),
+      engine: z
+        .enum(['native', 'mindspeed'], '"native" or "mindspeed"')
+        .default('native')
+        .describe("The checkout's own preprocess_data.py, or the native one: the same bytes"),
       shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
       compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
-      skipBadRows: count(0).default(0),
+      skipBadRows: count(0).default(0).describe('Rows that may be left out before the run ends instead'),
       keepShards: z
         .boolean()
         .default(false)
@@ -150,13 +164,11 @@ export const runFile = z.strictObject({
     .prefault({}),
   cluster: z.strictObject({
     pool: name.default('default'),
-    nodes: count(1, 2000),
-    spares: count(0, 100).default(0),
-    devicesPerNode: count(1, 64),
-    /** Of the run in its pool's line; an hour of waiting is worth one. */
-    priority: count(0, 10).default(0),
-    /** The node that this run is to try out, in quarantine or not: it gets that one and no other. */
-    soak: name.optional(),
+    nodes: count(1, 2000).describe('Nodes that train'),
+    spares: count(0, 100).default(0).describe("Nodes that stand by to take a lost one's place"),
+    devicesPerNode: count(1, 64).describe('Ranks on a node'),
+    priority: count(0, 10).default(0).describe("In the pool's line; an hour of waiting is worth one"),
+    soak: name.optional().describe('The node that this run is to try out, in quarantine or not: that one and no other'),
     machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
     collectiveTest: z
       .boolean()
@@ -167,24 +179,30 @@ export const runFile = z.strictObject({
   /** Without it the preset's own for the machine, else all 1. */
   parallel: parallel.optional(),
   train: z.strictObject({
-    iterations: count(1),
-    iterationsPerRun: count(1).optional(),
-    globalBatch: count(1),
-    microBatch: count(1).optional(),
+    iterations: count(1).describe('Total of the series; fixes the plan of the learning rate'),
+    iterationsPerRun: count(1)
+      .optional()
+      .describe('A run ends at a planned checkpoint when it has trained so many; without it: all'),
+    globalBatch: count(1).describe('Samples an iteration, over all nodes'),
+    microBatch: count(1).optional().describe("Samples at a time on a rank; without it: the preset's, else 1"),
     seqLength: count(1),
-    saveInterval: count(1),
-    keepCheckpoints: count(1, 10_000).default(2),
+    saveInterval: count(1).describe('Iterations between checkpoints'),
+    keepCheckpoints: count(1, 10_000).default(2).describe('Newest complete ones that stay on every node'),
     keepEvery: count(1)
       .optional()
       .describe('Iterations divisible by this are never removed; a multiple of saveInterval'),
-    replicas: count(0, 10).default(1),
-    extraArgs: extraArgs.default({}),
+    replicas: count(0, 10).default(1).describe('Copies of each checkpoint shard on other nodes'),
+    extraArgs: extraArgs
+      .default({})
+      .describe('Flags of pretrain_gpt.py that no field owns; false takes a default away'),
   }),
   mindspeed: z
     .strictObject({
       release: z.enum(RELEASES, `one of ${RELEASES.join(', ')}`).default('26.0.0'),
-      /** Flags that this checkout has beyond its release. */
-      addedFlags: z.array(z.string().regex(FLAG, 'a flag such as "--our-own"')).default([]),
+      addedFlags: z
+        .array(z.string().regex(FLAG, 'a flag such as "--our-own"'))
+        .default([])
+        .describe('Flags that this checkout has beyond its release'),
     })
     .prefault({}),
   /** The trained model in Hugging Face format, when the last iteration of the series is trained. */
@@ -200,7 +218,7 @@ export const runFile = z.strictObject({
     })
     .optional(),
   /** Where the run waits for somebody's `approve`. */
-  gates: z.strictObject({ train: gate.optional() }).default({}),
+  gates: z.strictObject({ train: gate.optional(), export: gate.optional() }).default({}),
   recovery: z
     .strictObject({
       /** Where absent, what suits so many devices: workflows/failure-limits.ts. */
@@ -220,13 +238,17 @@ export const runFile = z.strictObject({
         .describe(
           'Where a node is lost and neither a spare nor the pool makes up for it: "wait", or go on with fewer when none has come "after" so long',
         ),
-      heartbeat: duration('1s', '5m').default('10s'),
-      agentAway: duration('1s', '1h').default('10s'),
-      agentGrace: duration('0s', '1d').default('2m'),
-      lease: duration('5s', '30d').default('30m'),
-      stopGrace: duration('0s', '1h').default('20s'),
+      heartbeat: duration('1s', '5m').default('10s').describe('A watcher that is silent for longer is lost'),
+      agentAway: duration('1s', '1h')
+        .default('10s')
+        .describe("How long a node's worker may be away until its machine is asked by a peer"),
+      agentGrace: duration('0s', '1d').default('2m').describe('How long a worker may be away whose machine answers'),
+      lease: duration('5s', '30d').default('30m').describe('A node that hears from nobody for so long ends its ranks'),
+      stopGrace: duration('0s', '1h').default('20s').describe('How long ranks may take to save when they are stopped'),
       hangAfter: z.union([z.literal('off'), duration('1s', '1d')], '"off", or a duration such as "90s"').default('60s'),
-      startWithin: duration('10s', '7d').default('30m'),
+      startWithin: duration('10s', '7d')
+        .default('30m')
+        .describe('How long each phase before the first iteration may take'),
     })
     .prefault({}),
 });

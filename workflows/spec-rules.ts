@@ -53,6 +53,8 @@ const RULES: Rule[] = [
     iterationsPerRun !== undefined && iterationsPerRun > iterations
       ? bad('train.iterationsPerRun', `at most train.iterations = ${iterations}`)
       : undefined,
+  ({ gates, export: exported }) =>
+    gates.export && !exported ? bad('export', '{} or more, since gates.export asks before it') : undefined,
   ({ train: { saveInterval, iterations } }) =>
     saveInterval > iterations
       ? bad('train.saveInterval', `at most train.iterations = ${iterations}, or a failure loses everything`)

@@ -1,8 +1,13 @@
-/** `npm run build`: TypeScript and the encoder to dist/, then the workflow bundle. Each is skipped when its sources are unchanged. */
+/**
+ * `npm run build`, and first thing in the commands that need no more: npm's packages, TypeScript and the encoder to dist/,
+ * then the workflow bundle. Each is skipped when its sources are unchanged.
+ */
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withLock } from './lock.mjs';
+import { checkNode } from './node-version.mjs';
+import { installPackages } from './npm.mjs';
 import { hashFiles, listFiles, readStamp, writeStamp } from './stamp.mjs';
 import { cache, program, root, run, say } from './step.mjs';
 
@@ -15,6 +20,7 @@ const isSource = (/** @type {string} */ file) => file.endsWith('.ts') && !file.s
 const tools = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 export async function build() {
+  await installPackages();
   await compile();
   await compileEncoder();
   await bundle();
@@ -78,5 +84,8 @@ async function bundle() {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  await program(() => withLock(join(cache, 'setup.lock'), build));
+  await program(() => {
+    checkNode();
+    return withLock(join(cache, 'setup.lock'), build);
+  });
 }

@@ -5,10 +5,9 @@
 import { join } from 'node:path';
 import { build } from './build.mjs';
 import { withLock } from './lock.mjs';
-import { installPackages } from './npm.mjs';
+import { checkNode } from './node-version.mjs';
 import { preparePython } from './python.mjs';
-import { readStamp } from './stamp.mjs';
-import { cache, elapsed, program, root, saidAnything, say, SetupError } from './step.mjs';
+import { cache, elapsed, program, saidAnything, say } from './step.mjs';
 import { findTemporal } from './temporal.mjs';
 
 await program(() =>
@@ -17,7 +16,7 @@ await program(() =>
     async () => {
       checkNode();
       const results = await Promise.allSettled([
-        installPackages().then(build),
+        build(),
         // One after the other: the Temporal server comes by pip, and .venv is where pip surely is.
         preparePython().then(findTemporal),
       ]);
@@ -29,11 +28,3 @@ await program(() =>
     (pid) => say('set-up', `waiting for another set-up in this folder (pid ${pid})`),
   ),
 );
-
-function checkNode() {
-  const wanted = String(readStamp(join(root, 'package.json')).engines.node).replace('>=', '');
-  const [major = 0, minor = 0] = wanted.split('.').map(Number);
-  const [haveMajor = 0, haveMinor = 0] = process.versions.node.split('.').map(Number);
-  if (haveMajor < major || (haveMajor === major && haveMinor < minor))
-    throw new SetupError(`Node ${process.versions.node} is too old: install ${wanted} or newer`);
-}

@@ -52,7 +52,7 @@ it(
     expect(stdout).toMatch(/pauseTraining[\s\S]*nodes: \\?"keep/);
     expect(stdout).toContain('waits for somebody to approve');
     expect(await update('talk', 'approve', { gate: 'lunch' })).toMatchObject({
-      ...{ ok: false, says: expect.stringContaining('gate: expected one of train, got "lunch"') as string },
+      ...{ ok: false, says: expect.stringContaining('gate: expected one of train, export, got "lunch"') as string },
     });
     expect(await update('talk', 'checkpointNow', {})).toMatchObject({ ok: false });
     expect((await update('talk', 'approve', { gate: 'train' })).says).toContain('the run goes on now');

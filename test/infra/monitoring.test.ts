@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { NODE_GAUGES } from '../../workers/node-metrics.js';
 import { POOL_GAUGES } from '../../workers/pool-metrics.js';
 import { RUN_GAUGES } from '../../workers/run-metrics.js';
+import { SERVER_GAUGES } from '../../workers/server-metrics.js';
 import { alertRules, dashboard, everyExpression, parsePromql, scrapeJobs } from '../support/promql.js';
 
 const RUN = ['run', 'series'];
@@ -15,6 +16,7 @@ const labelsOf = new Map<string, string[]>([
   ...Object.keys(POOL_GAUGES).map((name): [string, string[]] => [name, ['pool']]),
   ['pretrain_pool_node_state', ['pool', 'node', 'state']],
   ...Object.keys(NODE_GAUGES).map((name): [string, string[]] => [name, ['node']]),
+  ...Object.keys(SERVER_GAUGES).map((name): [string, string[]] => [name, ['node']]),
   // Prometheus's own, of each place that it scrapes.
   ['up', ['job', 'instance']],
 ]);

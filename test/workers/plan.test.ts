@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { root } from '../../workers/config.js';
+import { runFileReference } from '../../workflows/run-file-reference.js';
 import { tempDir } from '../support/temp-dir.js';
 
 interface Printed {
@@ -43,9 +44,22 @@ it('prints a page for a person, and with --json one object as the last line', as
   expect((await plan(path)).stdout).toBe(`${lines.slice(0, -1).join('\n')}\n`);
 });
 
-it('prints the schema that is beside the examples', async () => {
+it('prints the schema that is beside the examples, and the page that is made of it', async () => {
+  const beside = (name: string) => readFile(join(root, 'infra/runs', name), 'utf8');
   const { stdout } = await plan('--schema');
-  expect(JSON.parse(stdout)).toEqual(JSON.parse(await readFile(join(root, 'infra/runs/run-file.schema.json'), 'utf8')));
+  expect(JSON.parse(stdout)).toEqual(JSON.parse(await beside('run-file.schema.json')));
+  expect(`${runFileReference()}\n`).toBe(await beside('README.md'));
+});
+
+it('says of every field what is expected, in words', () => {
+  const rows = runFileReference().split('\n').slice(6);
+  expect(rows.filter((row) => !/^\| `[\w.]+` \| [^|]+ \| /.test(row.replaceAll('\\|', '')))).toEqual([]);
+  expect(rows).toContainEqual(
+    expect.stringMatching(/^\| `cluster\.nodes` \| a whole number from 1 to 2000 \| required \|/),
+  );
+  expect(rows).toContainEqual(
+    expect.stringMatching(/^\| `gates\.export\.timeout` \| a duration such as .* \| `"24h"` \|/),
+  );
 });
 
 it('answers a bad run file with every bad field on stderr, and exits 1', async () => {

@@ -18,8 +18,9 @@ const view = ({
   wishes = {},
   spares = ['n3'],
   members = ['n1', 'n2'],
+  atGate,
   ...state
-}: Partial<View['state']> & { wishes?: Partial<Wishes>; spares?: string[]; members?: string[] } = {}): View => ({
+}: Partial<View['state'] & Pick<View, 'spares' | 'members' | 'atGate'>> & { wishes?: Partial<Wishes> } = {}): View => ({
   state: {
     phase: 'train',
     generation: 1,
@@ -32,8 +33,15 @@ const view = ({
   },
   ...{ file, saveInterval: 20, stopGrace: '20s', members, spares },
   wishes: { ...noWishes(), ...wishes },
-  gates: [{ name: 'train', passed: (state.phase ?? 'train') === 'train' }],
+  gates: [
+    { name: 'train', passed: (state.phase ?? 'train') === 'train' },
+    { name: 'export', passed: false },
+  ],
+  ...(atGate && { atGate }),
 });
+
+const atTrain = view({ phase: 'approval', atGate: 'train' });
+const atExport = view({ phase: 'approval', atGate: 'export', iteration: 200, replicated: 200 });
 
 const who = { who: 'ann', why: 'rack 3 gets new fans' };
 const ask = (name: RunRequest['name'], fields: object = {}): RunRequest => {
@@ -170,7 +178,15 @@ describe('an accepted update says what will happen and when', () => {
       { moves: [{ node: 'n2', at: 'now', cordon: true, who: 'bob', why: 'x' }] },
     ],
     ['addSpare', { count: 2 }, view(), /asked for 2 more.*The run has 1 now/, {}],
-    ['approve', { gate: 'train' }, view({ phase: 'approval' }), /goes on now/, { gates: { train: 'proceed' } }],
+    ['approve', { gate: 'train' }, atTrain, /goes on now/, { gates: { train: 'proceed' } }],
+    ['approve', { gate: 'export' }, atExport, /goes on now/, { gates: { export: 'proceed' } }],
+    [
+      'approve',
+      { gate: 'export', decision: 'stop' },
+      atTrain,
+      /ends without an export when it comes to the gate "export"/,
+      { gates: { export: 'stop' } },
+    ],
     [
       'approve',
       { gate: 'train', decision: 'stop' },
@@ -243,6 +259,8 @@ describe('an accepted update says what will happen and when', () => {
     ['drainNode', { node: 'n1' }, view(freed), /given its nodes back/],
     ['addSpare', {}, view(freed), /settings\.spares/],
     ['approve', { gate: 'train' }, view(), /passed already/],
+    ['approve', { gate: 'train' }, atExport, /everything is trained; expected "export"/],
+    ['pauseTraining', {}, atExport, /everything is trained, and the run waits for somebody to approve "export"/],
     ['approve', { gate: 'train' }, { ...view(), gates: [] }, /sets none of that name/],
   ])('and %s %j is refused where it makes no sense', (name, fields, before, why) => {
     const answer = answerTo(ask(name, fields), before);
@@ -266,7 +284,7 @@ describe('an update with wrong fields names each, the value, and what was expect
       { ...who, node: 'n1', force: true },
       'replaceNode: force: expected no field of this name, got true',
     ],
-    ['approve', { ...who, gate: 'lunch' }, 'approve: gate: expected one of train, got "lunch"'],
+    ['approve', { ...who, gate: 'lunch' }, 'approve: gate: expected one of train, export, got "lunch"'],
     ['checkpointNow', { who: ' ', why: 'x' }, 'checkpointNow: who: expected your name: it stays on record, got " "'],
   ])('%s %j', (name, input, message) => {
     expect(readRunRequest(name, input)).toEqual({ wrong: message });

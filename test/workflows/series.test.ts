@@ -215,7 +215,7 @@ it.concurrent(
 );
 
 it.concurrent(
-  'the run that trains the last iteration exports, and one that finds it trained does so again',
+  'the run that trains the last iteration exports when somebody has approved, and one that finds it trained does so again',
   async (test) => {
     const cluster = await startFakeCluster(test);
     const exports: ExportCheckpointInput[] = [];
@@ -237,7 +237,12 @@ it.concurrent(
     const file = { ...cluster.runFile({ train: { iterationsPerRun: 10 } }), export: { to } };
     expect(await result(await start(cluster, 'one', file))).not.toHaveProperty('exported');
     expect(exports).toEqual([]);
-    const two = await start(cluster, 'two', file);
+    const two = await start(cluster, 'two', { ...file, gates: { export: { timeout: '10m' } } });
+    const waits = 'approval · waits for somebody to approve "export"; without a word the run ends without an export at';
+    await until(async () => (await two.query<string>('status')).includes(waits), 120);
+    expect(exports).toEqual([]);
+    const approval = { who: 'ann', why: 'the curve is good', gate: 'export' };
+    expect(await two.executeUpdate('approve', { args: [approval] })).toBe('the run goes on now');
     const dir = `exports/s-${cluster.pool}/iter_0000020`;
     expect(await result(two)).toMatchObject({ iteration: 20, exported: { node: 'a', path: `/data/${dir}`, to } });
     expect(await two.query('status')).toContain(
@@ -251,6 +256,9 @@ it.concurrent(
       generations: 0,
       exported: { node: 'a' },
     });
+    const forgotten = await start(cluster, 'four', { ...file, gates: { export: { timeout: '1s' } } });
+    expect(await result(forgotten)).not.toHaveProperty('exported');
+    expect(await forgotten.query('status')).toContain('gate "export" closed by nobody in 1s');
   },
 );
 

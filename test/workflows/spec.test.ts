@@ -132,6 +132,7 @@ describe('a bad run file is answered with every bad field', () => {
     ],
     ['longer sequences than positions', changed({ 'train/seqLength': 4096 }), ['train.seqLength']],
     ['no save before the end', changed({ 'train/saveInterval': 21 }), ['train.saveInterval']],
+    ['a gate before an export that is not asked for', changed({ gates: { export: {} } }), ['export']],
     ['an export to a pattern', changed({ export: { to: 's3://models/*' } }), ['export.to']],
     ['a kept iteration that is never saved', changed({ 'train/keepEvery': 15 }), ['train.keepEvery']],
     ['a run longer than its series', changed({ 'train/iterationsPerRun': 30 }), ['train.iterationsPerRun']],
