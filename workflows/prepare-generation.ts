@@ -7,6 +7,7 @@ import { checkNodes } from './check.js';
 import { runChild } from './child.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
+import { describePartly } from './islands.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
@@ -48,7 +49,9 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     });
   if (done >= (input.target ?? targetOf(spec, input.replicated))) return { outcome: 'reached', present };
   const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
-  const { reports, shared } = await checkNodes(spec, name, all, spec.recovery, brought);
+  const { reports, shared, partly } = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
+  const isPartly = describePartly(partly);
+  if (isPartly !== undefined) await tell({ note: `storage: ${isPartly}`, isKnown: true });
   if (spec.cluster.collectiveTest)
     await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
 
