@@ -259,6 +259,8 @@ export interface RestoreCheckpointInput {
   shards: (ShardHeld & { from: Peer[] })[];
   /** Set newer iterations aside, so that the launch cannot mix them in. */
   setAsideNewer: boolean;
+  /** Nothing is to be loaded here yet, and ranks may train whose tracker it is. */
+  leavesTracker?: true;
 }
 
 export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'script' | 'args' | 'paths'> {

@@ -40,7 +40,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     return { outcome: 'incomplete', present, missing: describeMissing(found.listings, shards, told.replicated) };
   // A node may have been lost since the run first looked: what was seen then is not forgotten.
   const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
-  const complete = completeUpTo(spec, found.listings, done);
+  let complete = completeUpTo(spec, found.listings, done);
   await tell({ found: { iteration: done, complete, empty: found.empty } });
   await follow(input, found, tell);
   if (found.silent.length > 0 && done > 0)
@@ -52,6 +52,11 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const { reports, shared, partly } = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
   const isPartly = describePartly(partly);
   if (isPartly !== undefined) await tell({ note: `storage: ${isPartly}`, isKnown: true });
+  if (partly.series) {
+    // Before, what nodes of one storage listed counted as that many copies.
+    complete = completeUpTo(spec, found.listings, done, partly.series);
+    await tell({ found: { iteration: done, complete, empty: found.empty } });
+  }
   if (spec.cluster.collectiveTest)
     await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
 
@@ -68,7 +73,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   };
   const start = await bringCheckpoint(input, found, shards, tell, removal);
   return {
-    ...{ outcome: 'ready', present, start, shared, masterPort: reports[0]!.freePort, identity, data },
+    ...{ outcome: 'ready', present, start, shared, partly, masterPort: reports[0]!.freePort, identity, data },
     aside: [...aside].map(([node, there]) => ({ node, aside: there })),
   };
 }

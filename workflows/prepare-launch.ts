@@ -112,10 +112,12 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   const { name, state, crew } = run;
   const spec = asItTrains(run);
   const { start, shared, masterPort, identity, data } = prepared;
+  const storages = prepared.partly?.series;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const places = placeNodes(spec.parallel, nodes, devices);
   const restored = restoredBy(prepared);
-  const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas);
+  const { replicas } = spec.train;
+  const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), replicas, storages);
   state.copies = Object.fromEntries(
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
   );
@@ -130,6 +132,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     spares: crew.spares,
     writes: places.map(({ writes }) => writes),
     copies,
+    ...(storages && { storages }),
     devices,
     masterPort,
     script: trainingScript(spec, plan),
