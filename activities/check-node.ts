@@ -13,7 +13,7 @@ import { checkNpu } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { isProven } from './proof.js';
 import { mayExportTo } from './source-roots.js';
-import { seesProbe } from './storage-probe.js';
+import { findProbes, seesProbe } from './storage-probe.js';
 import { step } from './step.js';
 import { isPairProven } from './test-pair.js';
 import { createToolVersions, type ToolVersions } from './tool-versions.js';
@@ -62,6 +62,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     fingerprint: programs!,
     freePort: await freePort(deps.address),
     seesFirst: await seesProbe(deps, input.run, input.first),
+    ...(input.probes && { sees: await findProbes(deps, { run: input.run, ...input.probes }, input.probes.of) }),
     lacks: await lacking(deps, input.artifacts),
     ...((await isPairProven(dataDir)) && { collectivesProven: true }),
   };

@@ -9,7 +9,7 @@ import { checkpointsIn } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
 import { savesOf } from './seal-saves.js';
 import { step } from './step.js';
-import { leaveProbe } from './storage-probe.js';
+import { leaveProbes } from './storage-probe.js';
 
 export const createPingNode =
   (deps: NodeDeps): NodeActivities['pingNode'] =>
@@ -22,7 +22,7 @@ export const createFenceNode =
     const { name: node, dataDir } = deps;
     return step({ node, name: `fence below token ${token}` }, async () => {
       await endWhatIsOlder(deps, token);
-      await leaveProbe(deps, probe);
+      await leaveProbes(deps, { run: probe, token });
       return {
         ...(await answer(deps)),
         access: await grantAccess(dataDir, { run, series, ...(access !== undefined && { access }) }),

@@ -5,7 +5,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/contract.js';
 import { confined, readManifest, verifyArtifact } from './artifact.js';
-import { syncPath, writeFileAtomic } from './atomic.js';
+import { isMissing, syncPath, writeFileAtomic } from './atomic.js';
 import { iterationDir, iterationsIn, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -28,11 +28,12 @@ export const createRestoreCheckpoint =
       await mkdir(root, { recursive: true });
       if (input.setAsideNewer) await forgetLaunch(deps.dataDir, input.dir);
       // No tracker while the tree is between two states: a launch would load from it.
-      await rm(join(root, TRACKER), { force: true });
+      if (!input.leavesTracker) await rm(join(root, TRACKER), { force: true });
       if (input.setAsideNewer) await setAside(deps, input);
       for (const shard of input.shards)
         await bringShard(deps, input, shard, signal, (done) => (progress = { shard: shard.shard, ...done }));
-      if (input.iteration > 0) await writeFileAtomic(join(root, TRACKER), String(input.iteration));
+      if (input.iteration > 0 && !input.leavesTracker)
+        await writeFileAtomic(join(root, TRACKER), String(input.iteration));
       const aside = await asideIn(deps.dataDir, input.dir);
       return aside ? { aside } : {};
     });
@@ -89,6 +90,10 @@ async function setAside({ dataDir }: NodeDeps, { dir, iteration }: RestoreCheckp
   if (newer.length === 0) return;
   const aside = join(root, SET_ASIDE, new Date().toISOString().replace(/[:.]/g, '-'));
   await mkdir(aside, { recursive: true });
-  for (const found of newer) await rename(join(root, iterationDir(found)), join(aside, iterationDir(found)));
+  for (const found of newer)
+    await rename(join(root, iterationDir(found)), join(aside, iterationDir(found))).catch((error: unknown) => {
+      // A node that shares the storage was first.
+      if (!isMissing(error)) throw error;
+    });
   await syncPath(root);
 }

@@ -1,37 +1,70 @@
-/** Whether nodes have one storage, which is measured: each leaves its name there, and then looks for another's. */
+/**
+ * Whether nodes have one storage, which is measured: before a launch each leaves its name below every directory that may
+ * be shared, under the token of that launch, and then looks whose names are there.
+ */
 import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ROOTS, type Root, type Seen, type Sees } from '../workflows/islands.js';
 import { confined } from './artifact.js';
-import { readIfThere, writeFileAtomic } from './atomic.js';
+import { noneIfMissing, readIfThere, writeFileAtomic } from './atomic.js';
 import type { NodeDeps } from './node-deps.js';
 
-/** Where trainers keep their index cache, whether one may rely on another's being the question. */
-const PROBES = 'datasets/.probes';
 /** Other runs may be looking at theirs. */
 const KEPT_MS = 3_600_000;
 
 type Node = Pick<NodeDeps, 'name' | 'dataDir'>;
 
-const probesDir = ({ dataDir }: Node, run: string): string => confined(dataDir, `${PROBES}/${run}`);
+/** Of which preparation: a launch token is never given twice. */
+export interface Probes {
+  /** Name of the run, fit for paths. */
+  run: string;
+  token: number;
+}
 
-export const leaveProbe = (node: Node, run: string): Promise<void> =>
-  writeFileAtomic(join(probesDir(node, run), node.name), node.dataDir);
+const probesIn = (root: Root): string => `${root}/.probes`;
+const nameOf = ({ run, token }: Probes): string => `${run}@${token}`;
+const probesDir = ({ dataDir }: Node, root: Root, name: string): string =>
+  confined(dataDir, `${probesIn(root)}/${name}`);
+
+export async function leaveProbes(node: Node, probes: Probes): Promise<void> {
+  // By this one nodes tell whether their data directories have one path.
+  await writeFileAtomic(join(probesDir(node, 'datasets', probes.run), node.name), node.dataDir);
+  for (const root of ROOTS) await writeFileAtomic(join(probesDir(node, root, nameOf(probes)), node.name), node.dataDir);
+}
 
 /**
  * Whether what another node left can be read here, and its data directory has the same path: the names of trainers'
- * index caches come from absolute paths. Also takes away this node's probes of other runs: what they had to tell is told.
+ * index caches come from absolute paths.
  */
 export async function seesProbe(node: Node, run: string, other: string): Promise<boolean> {
-  const { dataDir } = node;
-  const runs = await readdir(join(dataDir, PROBES)).catch(() => []);
-  for (const old of runs.filter((name) => name !== run)) await removeOld(join(dataDir, PROBES, old), node);
-  return (await readIfThere(join(probesDir(node, run), other)))?.toString('utf8') === dataDir;
+  return (await readIfThere(join(probesDir(node, 'datasets', run), other)))?.toString('utf8') === node.dataDir;
 }
 
-async function removeOld(dir: string, { name }: Node): Promise<void> {
-  const about = await stat(join(dir, name)).catch(() => undefined);
-  if (!about || Date.now() - about.mtimeMs < KEPT_MS) return;
-  await rm(join(dir, name), { force: true });
-  // The last one to go takes the directory along.
-  await rmdir(dir).catch(() => undefined);
+/**
+ * Whose probes are to be found here, when every node has left its own. Also takes away this node's probes of other
+ * launches: what they had to tell is told.
+ *
+ * @param of how many nodes have left one
+ */
+export async function findProbes(node: Node, probes: Probes, of: number): Promise<Sees> {
+  const sees: Partial<Record<Root, Seen>> = {};
+  for (const root of ROOTS) {
+    const names = await readdir(probesDir(node, root, nameOf(probes))).catch(noneIfMissing);
+    const found = names.filter((name) => !name.startsWith('.')).sort();
+    sees[root] = found.length === of && found.includes(node.name) ? 'all' : found;
+    await removeOld(node, root, [probes.run, nameOf(probes)]);
+  }
+  return sees as Sees;
+}
+
+async function removeOld({ name, dataDir }: Node, root: Root, current: string[]): Promise<void> {
+  const runs = await readdir(join(dataDir, probesIn(root))).catch(() => []);
+  for (const old of runs.filter((run) => !current.includes(run))) {
+    const dir = join(dataDir, probesIn(root), old);
+    const about = await stat(join(dir, name)).catch(() => undefined);
+    if (!about || Date.now() - about.mtimeMs < KEPT_MS) continue;
+    await rm(join(dir, name), { force: true });
+    // The last one to go takes the directory along.
+    await rmdir(dir).catch(() => undefined);
+  }
 }

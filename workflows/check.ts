@@ -1,6 +1,7 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type Artifact, type NodeInfo, type NodeReport, type Timing } from './contract.js';
+import { contradiction, islandsOf, partlyShared, type PartlyShared } from './islands.js';
 import { launchEnvironment } from './launch-environment.js';
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
@@ -11,22 +12,27 @@ export interface Checked {
   reports: NodeReport[];
   /** All nodes see one and the same data directory: measured, not claimed. */
   shared: boolean;
+  /** Directories that some nodes share and others do not, with who does. */
+  partly: PartlyShared;
 }
 
 /** Clocks that are further apart than this make logs of a failure impossible to put in order. */
 const MAX_SKEW = 30_000;
 
-/** @param artifacts what was brought to the nodes before a launch that came earlier */
+/**
+ * @param run whose probes the nodes look for, of the launch with this `token`
+ * @param artifacts what was brought to the nodes before a launch that came earlier
+ */
 export async function checkNodes(
   spec: RunSpec,
-  run: string,
+  { run, token }: { run: string; token: number },
   nodes: NodeInfo[],
   timing: Timing,
   artifacts: Artifact[],
 ): Promise<Checked> {
   const input = {
     ...{ run, diskBytes: diskNeed(spec), devices: spec.cluster.devicesPerNode, nodes: spec.cluster.nodes },
-    ...{ first: nodes[0]!.name, artifacts },
+    ...{ first: nodes[0]!.name, probes: { token, of: nodes.length }, artifacts },
     ...(spec.export?.to !== undefined && { exportTo: spec.export.to }),
     release: spec.mindspeed.release,
     hcclPort: Number(launchEnvironment(spec)['HCCL_IF_BASE_PORT'] ?? 60_000),
@@ -39,6 +45,7 @@ export async function checkNodes(
   // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
   if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });
 
+  const partly = partlySharedBy(reports, spec.cluster.sharedStorage);
   const apart = reports.filter(({ seesFirst }) => !seesFirst).map(({ name }) => name);
   const shared = nodes.length > 1 && apart.length === 0;
   if (spec.cluster.sharedStorage === true && !shared)
@@ -46,7 +53,27 @@ export async function checkNodes(
       `cluster.sharedStorage is true, but ${apart.join(', ') || 'there is one node, and nobody else'}${apart.length === 1 ? ' does' : ' do'} not see what ${input.first} wrote, at the same path (PRETRAIN_DATA). Set it to "auto"`,
       'EnvCheckFailed',
     );
-  return { reports, shared };
+  return { reports, shared, partly };
+}
+
+/** What the nodes found of each other, directory by directory. @throws EnvCheckFailed where the run file says otherwise */
+function partlySharedBy(reports: NodeReport[], claim: RunSpec['cluster']['sharedStorage']): PartlyShared {
+  const measured = reports.flatMap(({ name, sees }) => (sees ? [{ name, sees }] : []));
+  // Workers of an earlier version tell of the first node and one directory only.
+  if (measured.length < reports.length) return {};
+  const islands = islandsOf(measured);
+  if ('problem' in islands)
+    throw ApplicationFailure.nonRetryable(
+      `the nodes do not agree whether they share storage: ${islands.problem}. Look at how it is mounted there, and that all mount the same`,
+      'EnvCheckFailed',
+    );
+  const against = contradiction(claim, islands);
+  if (against !== undefined)
+    throw ApplicationFailure.nonRetryable(
+      `cluster.sharedStorage is ${claim}, but ${against}. Set it to "auto"`,
+      'EnvCheckFailed',
+    );
+  return partlyShared(islands);
 }
 
 /** What is kept, and the one that is being written. */

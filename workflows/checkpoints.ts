@@ -1,5 +1,6 @@
 /** Which checkpoint a run may go on from, and where copies go. Pure: listings in, decisions out. */
 import type { CheckpointHeld, Peer, ShardHeld } from './contract.js';
+import { storageOf, type Groups } from './islands.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { NodePlace } from './topology.js';
 
@@ -93,18 +94,31 @@ export type CopyPlan = Record<string, { shard: string; from: Peer }[]>;
 
 /**
  * Sends each shard to `replicas` other nodes: the next ones in a ring over gang and spares, counted from the
- * writer, so that no single loss takes a shard along and a spare already holds something of use. With fewer
- * other nodes than replicas, every other node gets one.
+ * writer, so that no single loss takes a shard along and a spare already holds something of use. Each is on a storage
+ * that has the shard from nobody else: on one that nodes share, a second copy would be the first one again. With fewer
+ * other storages than replicas, every other one gets one.
+ *
+ * @param groups nodes by the storage of their checkpoints, where only some share it
  */
-export function planCopies(places: NodePlace[], members: Peer[], spares: Peer[], replicas: number): CopyPlan {
+export function planCopies(
+  places: NodePlace[],
+  members: Peer[],
+  spares: Peer[],
+  replicas: number,
+  groups?: Groups,
+): CopyPlan {
   const ring = [...members, ...spares];
+  const storage = storageOf(groups);
   const plan: CopyPlan = Object.fromEntries(ring.map(({ name }) => [name, []]));
   for (const place of places) {
     const writer = members[place.nodeRank]!;
-    for (let step = 1; step <= Math.min(replicas, ring.length - 1); step++) {
-      // Spares first: they have nothing else to do, and it is they who will need the bytes.
-      const others = [...spares, ...ring.slice(place.nodeRank + 1, members.length), ...ring.slice(0, place.nodeRank)];
-      const target = others[(place.nodeRank + step - 1) % others.length]!;
+    // Spares first: they have nothing else to do, and it is they who will need the bytes.
+    const others = [...spares, ...ring.slice(place.nodeRank + 1, members.length), ...ring.slice(0, place.nodeRank)];
+    const taken = new Set([storage(writer.name)]);
+    for (let step = 0; step < others.length && taken.size <= replicas; step++) {
+      const target = others[(place.nodeRank + step) % others.length]!;
+      if (taken.has(storage(target.name))) continue;
+      taken.add(storage(target.name));
       plan[target.name]!.push(...place.writes.map((shard) => ({ shard, from: writer })));
     }
   }
@@ -112,18 +126,22 @@ export function planCopies(places: NodePlace[], members: Peer[], spares: Peer[],
 }
 
 /**
- * Who else keeps the copies that a lost node kept: for each shard a node that neither wrote it nor has a copy,
- * the one with the fewest first. Shards for which there is nobody are left out.
+ * Who else keeps the copies that a lost node kept: for each shard a node on whose storage nobody wrote it nor keeps a
+ * copy, the one with the fewest first. Shards for which there is nobody are left out.
  */
-export function shareOut(copies: CopyPlan[string], plan: CopyPlan, candidates: Peer[]): CopyPlan {
+export function shareOut(copies: CopyPlan[string], plan: CopyPlan, candidates: Peer[], groups?: Groups): CopyPlan {
+  const storage = storageOf(groups);
   const shares: CopyPlan = {};
-  const kept = (name: string) => [...(plan[name] ?? []), ...(shares[name] ?? [])];
+  const kept = (name: string) => (plan[name]?.length ?? 0) + (shares[name]?.length ?? 0);
+  const there = (name: string, shard: string) => `${storage(name)}/${shard}`;
+  const has = new Set(candidates.flatMap(({ name }) => (plan[name] ?? []).map(({ shard }) => there(name, shard))));
   for (const copy of copies) {
-    const able = candidates.filter(
-      ({ name }) => name !== copy.from.name && !kept(name).some(({ shard }) => shard === copy.shard),
-    );
-    const target = able.sort((a, b) => kept(a.name).length - kept(b.name).length)[0];
-    if (target) (shares[target.name] ??= []).push(copy);
+    const { shard, from } = copy;
+    const able = candidates.filter(({ name }) => storage(name) !== storage(from.name) && !has.has(there(name, shard)));
+    const target = able.sort((a, b) => kept(a.name) - kept(b.name))[0];
+    if (!target) continue;
+    (shares[target.name] ??= []).push(copy);
+    has.add(there(target.name, shard));
   }
   return shares;
 }

@@ -7,6 +7,7 @@ import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } 
 import type { ModelSizes } from './presets.js';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
+import type { Sees } from './islands.js';
 import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
@@ -66,6 +67,8 @@ export interface CheckNodeInput {
   hcclPort: number;
   /** Name of the first node of all: do we see what it left when it was fenced? */
   first: string;
+  /** Whose probes do we find that were left for this launch, of how many nodes? Absent where a control worker of an earlier version asks. */
+  probes?: { token: number; of: number };
   /** What the run has brought here before: is it here, as it was? */
   artifacts: Artifact[];
   /** Where the trained model is to go from whichever node exports it. */
@@ -97,6 +100,8 @@ export interface NodeReport {
   freePort: number;
   /** The first node's storage is this one's, at the same path. */
   seesFirst: boolean;
+  /** Whose probes of this launch are to be found here, directory by directory; absent from a worker of an earlier version. */
+  sees?: Sees;
   /** Directories of the artifacts that were asked after and are not here, or not as they were. */
   lacks: string[];
   /** Collectives with another node went well within the hour. */
@@ -254,6 +259,8 @@ export interface RestoreCheckpointInput {
   shards: (ShardHeld & { from: Peer[] })[];
   /** Set newer iterations aside, so that the launch cannot mix them in. */
   setAsideNewer: boolean;
+  /** Nothing is to be loaded here yet, and ranks may train whose tracker it is. */
+  leavesTracker?: true;
 }
 
 export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'script' | 'args' | 'paths'> {

@@ -71,7 +71,7 @@ export function copyAll(
   async function handOver({ name, node, copies }: CopyTask): Promise<void> {
     away.add(node.name);
     const candidates = all.filter((other) => !away.has(other.name));
-    const shares = shareOut(copies, plan, candidates.map(peerOf));
+    const shares = shareOut(copies, plan, candidates.map(peerOf), input.storages);
     delete plan[node.name];
     const tasks = Object.entries(shares).map(([target, more]): CopyTask => {
       plan[target] = [...(plan[target] ?? []), ...more];

@@ -15,6 +15,7 @@ import {
 } from './messages.js';
 import { inAll, newerThan, remembered, retention, type Complete, type KeepRule } from './retention.js';
 import type { MemberFailure } from './failure-cause.js';
+import type { Groups } from './islands.js';
 import type { SeriesIdentity } from './series-identity.js';
 import { isNewsDue, thinned } from './status.js';
 import type { NodePlace } from './topology.js';
@@ -30,6 +31,8 @@ export interface GenerationInput {
   /** What each node writes at a save, by node rank. */
   writes: NodePlace['writes'][];
   copies: CopyPlan;
+  /** Nodes by the storage of their checkpoints, where only some share it. */
+  storages?: Groups;
   devices: number;
   masterPort: number;
   script: string[];

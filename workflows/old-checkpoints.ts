@@ -3,6 +3,7 @@ import { isCancellation, log } from '@temporalio/workflow';
 import type { NodeListing } from './checkpoints.js';
 import { onNode, type CheckpointsRemoved } from './contract.js';
 import { messageOf } from './failure-chain.js';
+import type { Groups } from './islands.js';
 import { completeOf, expendable, retention, type Complete, type KeepRule } from './retention.js';
 import type { RunSpec } from './spec.js';
 import type { RunState } from './status.js';
@@ -23,15 +24,21 @@ export const keepRule = ({ train: { keepCheckpoints: keep, keepEvery: every } }:
   ...(every !== undefined && { every }),
 });
 
-/** Checkpoints that are complete on these nodes, up to the one that training goes on from. */
+/**
+ * Checkpoints that are complete on these nodes, up to the one that training goes on from.
+ *
+ * @param groups the run's nodes by the storage of their checkpoints, where only some share it
+ */
 export function completeUpTo(
   { parallel, train, cluster }: RunSpec,
   listings: NodeListing[],
   iteration: number,
+  groups?: Groups,
 ): Complete[] {
-  const copies = Math.min(train.replicas, cluster.nodes + cluster.spares - 1) + 1;
+  const storages = groups?.length ?? cluster.nodes + cluster.spares;
+  const copies = Math.min(train.replicas, storages - 1) + 1;
   const shards = allShards(parallel, cluster.nodes * cluster.devicesPerNode);
-  return completeOf(listings, shards, copies).filter((one) => one.iteration <= iteration);
+  return completeOf(listings, shards, copies, groups).filter((one) => one.iteration <= iteration);
 }
 
 /** Before a launch: from the nodes that were found to have something of no use. Others are not asked for nothing. */

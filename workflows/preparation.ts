@@ -1,5 +1,6 @@
 /** What the preparation of a launch is told, what it tells meanwhile, and what it comes to: little, whatever the number of nodes. */
 import type { CheckpointsRemoved, NodeInfo } from './contract.js';
+import type { PartlyShared } from './islands.js';
 import type { Start } from './plan.js';
 import type { PreparedData } from './prepare-data.js';
 import type { SeriesIdentity } from './series-identity.js';
@@ -46,6 +47,8 @@ export interface Readiness {
   start: Start;
   /** All nodes see one and the same data directory. */
   shared: boolean;
+  /** What only some of them share; absent from preparations that began before anybody looked. */
+  partly?: PartlyShared;
   /** Free on the first member. */
   masterPort: number;
   identity: SeriesIdentity;

@@ -7,6 +7,7 @@ import { checkNodes } from './check.js';
 import { runChild } from './child.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
+import { describePartly, type PartlyShared } from './islands.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
@@ -39,7 +40,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     return { outcome: 'incomplete', present, missing: describeMissing(found.listings, shards, told.replicated) };
   // A node may have been lost since the run first looked: what was seen then is not forgotten.
   const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
-  const complete = completeUpTo(spec, found.listings, done);
+  let complete = completeUpTo(spec, found.listings, done);
   await tell({ found: { iteration: done, complete, empty: found.empty } });
   await follow(input, found, tell);
   if (found.silent.length > 0 && done > 0)
@@ -48,12 +49,19 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     });
   if (done >= (input.target ?? targetOf(spec, input.replicated))) return { outcome: 'reached', present };
   const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
-  const { reports, shared } = await checkNodes(spec, name, all, spec.recovery, brought);
+  const { reports, shared, partly } = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
+  const isPartly = describePartly(partly);
+  if (isPartly !== undefined) await tell({ note: `storage: ${isPartly}`, isKnown: true });
+  if (partly.series) {
+    // Before, what nodes of one storage listed counted as that many copies.
+    complete = completeUpTo(spec, found.listings, done, partly.series);
+    await tell({ found: { iteration: done, complete, empty: found.empty } });
+  }
   if (spec.cluster.collectiveTest)
     await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
 
   const isThere = reports.every(({ lacks }) => lacks.length === 0);
-  const data = input.data && isThere ? input.data : await bringData(input, tell);
+  const data = input.data && isThere ? input.data : await bringData(input, partly, tell);
   const identity = await follow(input, found, tell, data);
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
@@ -63,9 +71,9 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     ...{ spec, complete, note: (note) => void tell({ note }) },
     onAside: (node, there) => void aside.set(node, there),
   };
-  const start = await bringCheckpoint(input, found, shards, tell, removal);
+  const start = await bringCheckpoint(input, found, shards, tell, { removal, partly });
   return {
-    ...{ outcome: 'ready', present, start, shared, masterPort: reports[0]!.freePort, identity, data },
+    ...{ outcome: 'ready', present, start, shared, partly, masterPort: reports[0]!.freePort, identity, data },
     aside: [...aside].map(([node, there]) => ({ node, aside: there })),
   };
 }
@@ -95,8 +103,15 @@ async function follow(
   return identity;
 }
 
-async function bringData({ run, spec, members, spares, generation }: PreparationInput, tell: Tell) {
-  const input = { spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 };
+async function bringData(
+  { run, spec, members, spares, generation }: PreparationInput,
+  partly: PartlyShared,
+  tell: Tell,
+) {
+  const input = {
+    ...{ spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 },
+    partly,
+  };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
   const { warnings = [], ...data } = await runChild(
@@ -114,7 +129,7 @@ async function bringCheckpoint(
   found: FoundCheckpoints,
   shards: string[],
   tell: Tell,
-  removal: Removal,
+  { removal, partly }: { removal: Removal; partly: PartlyShared },
 ): Promise<Start> {
   const { spec, members, spares, generation, replicated } = input;
   const { series, recovery: timing } = spec;
@@ -122,7 +137,7 @@ async function bringCheckpoint(
   const places = placeNodes(spec.parallel, spec.cluster.nodes, spec.cluster.devicesPerNode);
   const target: RestoreTarget = {
     dir: checkpointsDir(series),
-    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside },
+    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside, groups: partly.series },
   };
   const restored = await restoreNewest(target, found.listings, shards);
   const own = found.listings.filter(({ peer }) => all.some(({ name }) => name === peer.name));
@@ -136,6 +151,6 @@ async function bringCheckpoint(
   if (spec.model.init !== 'pretrained') return { from: 'random' };
   await tell({ phase: 'weights' });
   const { dir, weights } = await prepareWeights(spec, shards, all, timing);
-  await restore({ ...target, dir, setAsideNewer: false }, weights);
+  await restore({ ...target, dir, setAsideNewer: false, groups: partly.models }, weights);
   return { from: 'pretrained', dir };
 }

@@ -11,7 +11,7 @@ import { launchEnvironment } from './launch-environment.js';
 import { preparationNews } from './messages.js';
 import { noteAside } from './old-checkpoints.js';
 import { settingsTried } from './pause-settings.js';
-import { targetOf, trainingScript } from './plan.js';
+import { indexCacheApart, targetOf, trainingScript } from './plan.js';
 import type { Prepared, Readiness } from './preparation.js';
 import { prepareGeneration } from './prepare-generation.js';
 import { relayEnding } from './relay-ending.js';
@@ -112,15 +112,20 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   const { name, state, crew } = run;
   const spec = asItTrains(run);
   const { start, shared, masterPort, identity, data } = prepared;
+  const storages = prepared.partly?.series;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const places = placeNodes(spec.parallel, nodes, devices);
   const restored = restoredBy(prepared);
-  const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), spec.train.replicas);
+  const { replicas } = spec.train;
+  const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), replicas, storages);
   state.copies = Object.fromEntries(
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
   );
   const hang = hangLimits(spec, restored, state.pace);
-  const plan = { dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared };
+  const plan = {
+    ...{ dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared },
+    indexCache: prepared.partly?.datasets && indexCacheApart(data.dataset.dir),
+  };
   return {
     run: name,
     series: spec.series,
@@ -130,6 +135,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     spares: crew.spares,
     writes: places.map(({ writes }) => writes),
     copies,
+    ...(storages && { storages }),
     devices,
     masterPort,
     script: trainingScript(spec, plan),

@@ -62,10 +62,18 @@ async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo
   const dir = checkpointsDir(spec.series);
   const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing), shards);
   // What it would have kept copies of, had it been there at the launch.
-  const copies = planCopies(places, input.nodes.map(peerOf), crew.spares.map(peerOf), spec.train.replicas)[node.name];
+  const spares = crew.spares.map(peerOf);
+  const { [node.name]: copies } = planCopies(
+    places,
+    input.nodes.map(peerOf),
+    spares,
+    spec.train.replicas,
+    input.storages,
+  );
   if (!newest || !copies) return;
   await own.restoreCheckpoint({
-    ...{ dir, iteration: newest.iteration, setAsideNewer: false },
+    // Nobody has looked yet whether its storage is a member's, where ranks move the tracker.
+    ...{ dir, iteration: newest.iteration, setAsideNewer: false, leavesTracker: true as const },
     shards: copies.map(({ shard }) => newest.shards[shard]!),
   });
 }

@@ -1,10 +1,12 @@
 /** Which checkpoints may go: a decision over what all nodes hold, and what it means on one of them. Pure. */
 import { completeCheckpoints, type NodeListing } from './checkpoints.js';
+import type { Peer } from './contract.js';
+import type { Groups } from './islands.js';
 
 /** An iteration of which every shard is there. */
 export interface Complete {
   iteration: number;
-  /** On as many nodes as it is to be: the loss of one does not take it along. */
+  /** On as many nodes, with storage of their own, as it is to be: the loss of one does not take it along. */
   copied: boolean;
 }
 
@@ -46,12 +48,19 @@ export const expendable = (held: number[], { before, keep, every }: Retention, t
       !(every !== undefined && iteration % every === 0),
   );
 
-/** @param copies how many nodes are to have each shard */
-export const completeOf = (listings: NodeListing[], shards: string[], copies: number): Complete[] =>
+/**
+ * @param copies how many nodes are to have each shard, or storages where there are groups
+ * @param groups nodes by the storage of their checkpoints, where only some share it: two listings of one are one copy
+ */
+export const completeOf = (listings: NodeListing[], shards: string[], copies: number, groups?: Groups): Complete[] =>
   [...completeCheckpoints(listings, shards)].map(({ iteration, shards: held }) => ({
     iteration,
-    copied: Object.values(held).every(({ from }) => from.length >= copies),
+    copied: Object.values(held).every(({ from }) => storagesOf(from, groups) >= copies),
   }));
+
+/** Of a node that is in no group nobody knows whether its storage is another's: it is not counted. */
+const storagesOf = (from: Peer[], groups: Groups | undefined): number =>
+  groups ? groups.filter((group) => from.some(({ name }) => group.includes(name))).length : from.length;
 
 /** All that a later decision needs of these, each once; the list of a long training does not grow. */
 export function remembered(complete: Complete[], { keep }: KeepRule): Complete[] {

@@ -1,11 +1,11 @@
-import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createCheckNode } from '../../activities/check-node.js';
 import { sealArtifact } from '../../activities/artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
-import { leaveProbe } from '../../activities/storage-probe.js';
+import { leaveProbes } from '../../activities/storage-probe.js';
 import type { Artifact } from '../../workflows/contract.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
@@ -140,7 +140,7 @@ describe('a node that is not fit says what is missing and what to do', () => {
 
 describe('storage', () => {
   const seen = async (nodes: NodeDeps[]) => {
-    for (const node of nodes) await leaveProbe(node, 'r');
+    for (const node of nodes) await leaveProbes(node, { run: 'r', token: 7 });
     return (await Promise.all(nodes.map((node) => check(node)))).map(({ seesFirst }) => seesFirst);
   };
 
@@ -160,6 +160,48 @@ describe('storage', () => {
     for (const { dataDir } of nodes) await symlink(shared, join(dataDir, 'datasets'));
     expect(await seen(nodes)).toEqual([true, false]);
     expect(await readdir(join(shared, '.probes/r'))).toEqual(['n1', 'n2']);
+  });
+
+  it('is looked at directory by directory: whose name of this launch is there', async () => {
+    const shared = await tempDir();
+    const nodes = [await fitNode('n1'), await fitNode('n2'), await fitNode('n3')];
+    for (const { dataDir } of nodes.slice(0, 2)) await symlink(shared, join(dataDir, 'series'));
+    const sees = async (token: number, of: NodeDeps[]) =>
+      Promise.all(of.map(async (node) => (await check(node, { probes: { token, of: of.length } })).sees));
+    for (const node of nodes) await leaveProbes(node, { run: 'r', token: 7 });
+    const own = (name: string) => ({ datasets: [name], models: [name], series: ['n1', 'n2'] });
+    expect(await sees(7, nodes)).toEqual([own('n1'), own('n2'), { ...own('n3'), series: ['n3'] }]);
+
+    // What an earlier launch left proves nothing: a directory may be mounted anew since.
+    await rm(join(nodes[1]!.dataDir, 'series'));
+    for (const node of nodes) await leaveProbes(node, { run: 'r', token: 8 });
+    expect((await sees(8, nodes)).map((seen) => seen!.series)).toEqual([['n1'], ['n2'], ['n3']]);
+    expect(await readdir(join(shared, '.probes/r@7'))).toEqual(['n1', 'n2']);
+  });
+
+  it('is told of in a word where all share it', async () => {
+    const shared = await tempDir();
+    const nodes = [await fitNode('n1'), await fitNode('n2')];
+    for (const { dataDir } of nodes) await symlink(shared, join(dataDir, 'models'));
+    for (const node of nodes) await leaveProbes(node, { run: 'r', token: 7 });
+    const { sees } = await check(nodes[0]!, { probes: { token: 7, of: 2 } });
+    expect(sees).toEqual({ datasets: ['n1'], models: 'all', series: ['n1'] });
+  });
+
+  it('leaves nothing behind of launches that were long ago, but for what others left', async () => {
+    const shared = await tempDir();
+    const [one, other] = [await fitNode('n1'), await fitNode('n2')];
+    for (const { dataDir } of [one, other]) await symlink(shared, join(dataDir, 'series'));
+    const long = new Date(Date.now() - 2 * 3_600_000);
+    for (const token of [5, 6, 7]) {
+      for (const node of token === 5 ? [one, other] : [one]) {
+        await leaveProbes(node, { run: 'r', token });
+        await utimes(join(shared, `.probes/r@${token}`, node.name), long, long);
+      }
+    }
+    await check(one, { probes: { token: 7, of: 2 } });
+    expect(await readdir(join(shared, '.probes'))).toEqual(['r@5', 'r@7']);
+    expect(await readdir(join(shared, '.probes/r@5'))).toEqual(['n2']);
   });
 });
 

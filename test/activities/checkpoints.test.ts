@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
@@ -23,6 +23,7 @@ import type { CheckpointReplicated } from '../../workflows/messages.js';
 import { identityOf } from '../../workflows/series-identity.js';
 import { recommended } from '../support/run-files.js';
 import { launchInput } from '../support/fake-training.js';
+import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
 const DIR = 'series/s/checkpoints';
@@ -277,6 +278,34 @@ async function strangerIf(listens: boolean): Promise<{ url: string }> {
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await pause(20);
 }
+
+describe('a restore on storage that nodes share', () => {
+  it('sets newer iterations aside once, by whichever node comes first', async () => {
+    const shared = await tempDir();
+    const nodes = await Promise.all(['n1', 'n2', 'n3'].map((name) => testNode(name)));
+    for (const { dataDir } of nodes) await symlink(shared, join(dataDir, 'series'));
+    const held = await saveAndSeal(nodes[0]!, 5, FIRST);
+    for (const iteration of [10, 15, 20, 25, 30]) await save(nodes[0]!, iteration, FIRST);
+    await Promise.all(nodes.map((node) => restore(node, 5, [{ ...held, from: [] }])));
+    expect((await tree(nodes[0]!)).filter((name) => name.startsWith('iter_'))).toEqual(['iter_0000005']);
+    expect(await tracker(nodes[1]!)).toBe('5');
+    const aside = (await readdir(join(shared, 's/checkpoints/set-aside'), { recursive: true })).flatMap(
+      (path) => /iter_\d+$/.exec(path)?.[0] ?? [],
+    );
+    expect(aside.sort()).toEqual([10, 15, 20, 25, 30].map((iteration) => `iter_00000${iteration}`));
+  });
+
+  it('of a node that is not to train yet leaves the tracker alone, which ranks may be moving', async () => {
+    const deps = await testNode('n1');
+    const held = await saveAndSeal(deps, 5, FIRST);
+    await track(deps, 10);
+    const input = { dir: DIR, iteration: 5, shards: [{ ...held, from: [] }], setAsideNewer: false };
+    await run(createRestoreCheckpoint(deps), { ...input, leavesTracker: true as const });
+    expect(await tracker(deps)).toBe('10');
+    await run(createRestoreCheckpoint(deps), input);
+    expect(await tracker(deps)).toBe('5');
+  });
+});
 
 describe('a replication', () => {
   it('follows the saves: seals its own, copies the other, reports, and ends after the last one', async () => {

@@ -99,6 +99,52 @@ describe('copies', () => {
   });
 });
 
+describe('copies where some nodes share storage', () => {
+  it('go to another storage: the one that shares with the writer has the shard already', () => {
+    const places = placeNodes({ tp: 1, pp: 3, cp: 1, ep: 1 }, 3, 1);
+    const members = ['n1', 'n2', 'n3'].map(peer);
+    const copies = planCopies(places, members, [], 1, [['n1', 'n2'], ['n3']]);
+    expect(copies).toEqual({
+      n1: [{ shard: 'mp_rank_00_002', from: peer('n3') }],
+      n2: [],
+      n3: [
+        { shard: 'mp_rank_00_000', from: peer('n1') },
+        { shard: 'mp_rank_00_001', from: peer('n2') },
+      ],
+    });
+  });
+
+  it('are on as many storages as asked for, or on all, and never two on one', () => {
+    const cases = fc.record({
+      storages: fc.array(fc.nat({ max: 3 }), { minLength: 2, maxLength: 8 }),
+      spares: fc.integer({ min: 0, max: 3 }),
+      replicas: fc.integer({ min: 0, max: 3 }),
+    });
+    fc.assert(
+      fc.property(cases, ({ storages, spares, replicas }) => {
+        fc.pre(spares < storages.length);
+        const all = storages.map((_, index) => peer(`n${index}`));
+        const members = all.slice(0, all.length - spares);
+        const groups = [...new Set(storages)].map((storage) =>
+          all.filter((_, index) => storages[index] === storage).map(({ name }) => name),
+        );
+        const places = placeNodes({ tp: 1, pp: members.length, cp: 1, ep: 1 }, members.length, 1);
+        const plan = planCopies(places, members, all.slice(members.length), replicas, groups);
+        for (const { nodeRank, writes } of places)
+          for (const shard of writes) {
+            const copying = all.filter(({ name }) => plan[name]!.some((copy) => copy.shard === shard));
+            const on = [members[nodeRank]!, ...copying].map(({ name }) => groups.findIndex((g) => g.includes(name)));
+            expect(on).toHaveLength(Math.min(replicas, groups.length - 1) + 1);
+            expect(new Set(on).size).toBe(on.length);
+          }
+        const apart = all.map(({ name }) => [name]);
+        const plain = planCopies(places, members, all.slice(members.length), replicas);
+        expect(planCopies(places, members, all.slice(members.length), replicas, apart)).toEqual(plain);
+      }),
+    );
+  });
+});
+
 describe('the copies of a lost node', () => {
   const copy = (shard: string, from: string) => ({ shard, from: peer(from) });
 
@@ -106,6 +152,19 @@ describe('the copies of a lost node', () => {
     const plan: CopyPlan = { n1: [copy('b', 'n2')], n3: [copy('c', 'n1')], n5: [copy('a', 'n1'), copy('b', 'n2')] };
     const candidates = ['n1', 'n2', 'n3', 'n4'].map(peer);
     expect(shareOut(plan['n5']!, plan, candidates)).toEqual({ n2: [copy('a', 'n1')], n4: [copy('b', 'n2')] });
+  });
+
+  it('go to a storage where nobody wrote the shard nor has a copy of it', () => {
+    const plan: CopyPlan = { n2: [copy('a', 'n1')], n5: [copy('a', 'n1'), copy('b', 'n1')] };
+    const candidates = ['n1', 'n2', 'n3', 'n4', 'n6'].map(peer);
+    const groups = [
+      ['n1', 'n4'],
+      ['n2', 'n3'],
+      ['n5', 'n6'],
+    ];
+    // The lost one's own storage is there still, and somebody is to bring it what comes.
+    expect(shareOut(plan['n5']!, plan, candidates, groups)).toEqual({ n6: [copy('a', 'n1')], n3: [copy('b', 'n1')] });
+    expect(shareOut([copy('a', 'n1')], {}, ['n4'].map(peer), groups)).toEqual({});
   });
 
   it('are left out where there is nobody to keep them', () => {

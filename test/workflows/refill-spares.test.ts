@@ -49,7 +49,8 @@ it('takes a node that joins the pool for the spare it used up, with the newest c
   });
   await until(async () => (await handle.query<string>('status')).includes('is a spare now, with the data'), 60);
   expect(joined.calls).toContain('fenceNode');
-  expect(restores).toMatchObject([{ iteration: 10, setAsideNewer: false, shards: [{ shard: 'mp_rank_00_000' }] }]);
+  const alone = { setAsideNewer: false, leavesTracker: true };
+  expect(restores).toMatchObject([{ iteration: 10, ...alone, shards: [{ shard: 'mp_rank_00_000' }] }]);
   expect(await handle.query<string>('status')).toContain(`spares ${joined.info.name}`);
   expect(first.calls.filter((call) => call === 'launchTraining')).toHaveLength(2);
   await pause(500);

@@ -41,6 +41,21 @@ const without = (listings: NodeListing[], gone: (iteration: number) => boolean):
   }));
 const ruleOf = (keep: number, every: number | undefined): KeepRule => ({ keep, ...(every && { every }) });
 
+describe('a checkpoint is copied when it is on as many storages as it is to be', () => {
+  const listings = listingsOf([{ '10': { a: 1, b: 1 } }, { '10': { a: 1, b: 1 } }, { '10': { a: 1 } }]);
+  const isCopied = (groups?: string[][]) => completeOf(listings, SHARDS, 2, groups)[0]!.copied;
+
+  it('each node being one, unless some share it: what two of these list is there once', () => {
+    expect(isCopied()).toBe(true);
+    expect(isCopied([['n0', 'n1'], ['n2']])).toBe(false);
+    expect(isCopied([['n0', 'n2'], ['n1']])).toBe(true);
+  });
+
+  it('and a node of which nobody knows is not counted then', () => {
+    expect(isCopied([['n0', 'n2'], ['n3']])).toBe(false);
+  });
+});
+
 describe('what is removed', () => {
   it('takes nothing that anybody may need, whatever nodes hold', () => {
     fc.assert(
