@@ -84,7 +84,8 @@ export const RUN_UPDATES: Record<RunRequest['name'], string> = {
     'Puts a spare, or a node of the pool, in the place of a node. {who, why, node, at: "checkpoint" | "now"}',
   drainNode: 'The same, and no run gets the node until it is uncordoned. {who, why, node, at: "checkpoint" | "now"}',
   addSpare: 'Asks the pool for more spares. {who, why, count}',
-  approve: 'Decides at a gate that the run file sets. {who, why, gate: "train" | "export", decision: "proceed" | "stop"}',
+  approve:
+    'Decides at a gate that the run file sets. {who, why, gate: "train" | "export", decision: "proceed" | "stop"}',
 };
 
 export const POOL_UPDATES: Record<PoolRequest['name'], string> = {

@@ -1,12 +1,6 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
 import { ApplicationFailure } from '@temporalio/workflow';
-import {
-  newestComplete,
-  type BadShard,
-  type CompleteCheckpoint,
-  type NodeListing,
-  type ShardSource,
-} from './checkpoints.js';
+import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Timing } from './contract.js';
 import { failureIn, lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
