@@ -2,9 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { describeFsdp2, planFsdp2 } from '../workflows/fsdp2-plan.js';
 import { describePlan, planRun } from '../workflows/plan-page.js';
 import { runFileReference } from '../workflows/run-file-reference.js';
-import { describeProblems, parseRunSpec, runFileSchema } from '../workflows/spec.js';
+import { describeProblems, parseRunSpec, runFileSchema, type RunSpec } from '../workflows/spec.js';
 import { invokedFrom } from './config.js';
 import { program } from './program.js';
 
@@ -23,11 +24,19 @@ async function main(): Promise<string> {
   if (values.reference) return runFileReference();
   const [path, ...rest] = positionals;
   if (path === undefined || rest.length) throw new Error(USAGE);
-  const parsed = parseRunSpec(await readRunFile(path), basename(path, '.json'));
+  const parsed = parseRunSpec(await readRunFile(path), basename(path, '.json'), { byHand: true });
   if ('problems' in parsed) throw new Error(describeProblems(parsed.problems));
-  const plan = planRun(parsed.spec);
-  const page = describePlan(plan, parsed.spec);
+  const { plan, page } = planned(parsed.spec);
   return values.json ? `${page}\n${JSON.stringify(plan)}` : page;
+}
+
+function planned(spec: RunSpec): { plan: object; page: string } {
+  if (spec.train.backend === 'fsdp2') {
+    const plan = planFsdp2(spec);
+    return { plan, page: describeFsdp2(plan, spec) };
+  }
+  const plan = planRun(spec);
+  return { plan, page: describePlan(plan, spec) };
 }
 
 async function readRunFile(path: string): Promise<unknown> {

@@ -1,7 +1,8 @@
-/** `train.extraArgs`: flags of one's own for `pretrain_gpt.py`, beside those that the run file's other fields decide. */
+/** `train.extraArgs`: flags of one's own for the training script, beside those that the run file's other fields decide. */
 import { z } from 'zod';
 
-export const FLAG = /^--[A-Za-z0-9][A-Za-z0-9_-]*$/;
+/** `--recompute-granularity`, and of `train_fsdp2.py` `--section.name`. */
+export const FLAG = /^--[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_]+)?$/;
 
 /** Weights are converted, placed and copied for `parallel` alone: whatever else says which rank has which would differ. */
 const LAYOUT = Object.fromEntries(
@@ -15,9 +16,44 @@ const LAYOUT = Object.fromEntries(
   ].map((flag) => [flag, 'parallel: weights are converted for that layout alone']),
 );
 
+/** Of `train_fsdp2.py`, the same. */
+const FSDP2: Record<string, string> = {
+  '--model.model_name_or_path': 'model.weights',
+  '--model.train_from_scratch': 'model.init',
+  '--model.model_id': 'model.preset',
+  '--model.init_model_with_meta_device': 'model.preset: random weights would be published ones, without a word',
+  '--model.tokenizer_name_or_path': 'model.weights',
+  ...Object.fromEntries(
+    ['hf', 'ms', 'om'].map((hub) => [`--model.${hub}_hub_token`, 'nothing: a secret is never in a run file']),
+  ),
+  '--data.dataset': 'dataset',
+  '--data.data_manager_type': 'nothing: pretraining reads tokens',
+  '--data.cutoff_len': 'train.seqLength',
+  '--data.append_eod': 'dataset.appendEod',
+  '--data.reset_attention_mask': 'dataset.appendEod: one without the other trains across documents',
+  '--data.no_shared_storage': 'cluster.sharedStorage',
+  '--data.data_shared_file_system': 'cluster.sharedStorage',
+  '--parallel.fsdp_size': 'cluster: it is the world',
+  '--parallel.tp_size': 'nothing: fsdp_size must be the world',
+  '--parallel.cp_size': 'nothing: no example splits sequences',
+  '--parallel.ep_size': 'parallel.ep',
+  '--parallel.ep_fsdp_size': 'parallel.ep',
+  '--training.stage': 'nothing: it is pretraining',
+  '--training.output_dir': 'nothing: the pipeline decides it',
+  '--training.max_steps': 'train.iterations',
+  '--training.per_device_train_batch_size': 'train.microBatch',
+  '--training.gradient_accumulation_steps': 'train.globalBatch',
+  '--training.save_steps': 'train.saveInterval',
+  '--training.save_total_limit': 'train.keepCheckpoints',
+  '--training.save_only_model': 'nothing: such a checkpoint cannot be resumed',
+  '--training.save_hf_weights': 'export',
+  '--training.resume_from_checkpoint': 'nothing: the newest complete checkpoint is resumed',
+};
+
 /** Flags that the pipeline itself sets, and the run-file field that decides them. */
 const OWNED: Record<string, string> = {
   ...LAYOUT,
+  ...FSDP2,
   '--load': 'nothing: the pipeline decides it',
   '--save': 'nothing: the pipeline decides it',
   '--data-path': 'dataset',

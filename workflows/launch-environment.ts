@@ -6,7 +6,7 @@ import type { RunSpec } from './spec.js';
  * Long enough for the slowest node's start: one may still compile helpers or build its index while others wait in the
  * first collective. An event is waited for longer than the operator that it belongs to.
  */
-const HCCL = { HCCL_CONNECT_TIMEOUT: '3600', HCCL_EXEC_TIMEOUT: '3600', HCCL_EVENT_TIMEOUT: '3700' };
+export const HCCL = { HCCL_CONNECT_TIMEOUT: '3600', HCCL_EXEC_TIMEOUT: '3600', HCCL_EVENT_TIMEOUT: '3700' };
 
 export const launchEnvironment = (spec: RunSpec): Record<string, string> => ({
   CUDA_DEVICE_MAX_CONNECTIONS: '1',

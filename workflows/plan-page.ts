@@ -7,6 +7,7 @@ import { describeFewer } from './fewer-nodes.js';
 import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
 import { adviseSaves, describeAdvice, type SaveAdvice } from './save-interval.js';
+import { shellLine } from './shell-line.js';
 import { fitOf, whyNotFewerNodes } from './spec-rules.js';
 import type { RunSpec } from './spec.js';
 import { warningsAbout } from './warnings.js';
@@ -138,7 +139,7 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
   ].join('\n');
 }
 
-const convertLine = (command: string[]) => `cd "$MINDSPEED_LLM" && ${shellLine(command)}`;
+const convertLine = (command: string[]) => `cd "$MINDSPEED_LLM" && ${line(command)}`;
 
 function describeNode(plan: NodePlan, env: Record<string, string>): string[] {
   const { node, ranks, stages, loads, writes, copies, readsDataset, command } = plan;
@@ -147,17 +148,9 @@ function describeNode(plan: NodePlan, env: Record<string, string>): string[] {
   return [
     '',
     `${node}: ranks ${ranks[0]!}–${ranks.at(-1)!}, stage ${stages.join(', ')}; ${readsDataset ? 'reads the dataset' : 'reads no dataset'}; loads ${loads.join(', ')}; writes ${writes.join(', ') || 'nothing'}${copied}`,
-    `cd "$DATA" && env ${shellLine(Object.entries(env).map(([name, value]) => `${name}=${value}`))} \\`,
-    `  ${shellLine(command)}`,
+    `cd "$DATA" && env ${line(Object.entries(env).map(([name, value]) => `${name}=${value}`))} \\`,
+    `  ${line(command)}`,
   ];
 }
 
-/** An argument list as a line that a shell reads back as the same list, with the variables of the plan filled in. */
-export const shellLine = (args: string[]): string => args.map(quoted).join(' ');
-
-function quoted(arg: string): string {
-  if (/^[\w@%+=:,./-]+$/.test(arg)) return arg;
-  return VARIABLE.test(arg) ? `"${arg.replace(/["`\\]/g, '\\$&')}"` : `'${arg.replaceAll("'", `'\\''`)}'`;
-}
-
-const VARIABLE = new RegExp(`\\$(DATA|${Object.keys({ ...VARIABLES, ...WEIGHTS }).join('|')})\\b`);
+const line = (args: string[]): string => shellLine(args, ['DATA', ...Object.keys({ ...VARIABLES, ...WEIGHTS })]);

@@ -1,4 +1,5 @@
 /** What the parser of a release of MindSpeed-LLM knows: its flags, how many values each takes, and which. */
+import { FSDP2_FLAGS } from './fsdp2-flag-list.js';
 import { RELEASE_FLAGS } from './release-flag-list.js';
 import { RELEASES, type Release } from './releases.js';
 
@@ -11,7 +12,10 @@ export interface FlagFacts {
   releases: readonly Release[];
 }
 
-let all: Map<string, FlagFacts> | undefined;
+export type TrainingScript = 'pretrain_gpt.py' | 'train_fsdp2.py';
+
+const LISTS: Record<TrainingScript, string> = { 'pretrain_gpt.py': RELEASE_FLAGS, 'train_fsdp2.py': FSDP2_FLAGS };
+const all: Partial<Record<TrainingScript, Map<string, FlagFacts>>> = {};
 
 const LINE = /^(\S+)(?: (int|float|str)([+*]?))?(?: ([^@\s]\S*))?(?: @(\S+))?$/;
 
@@ -29,13 +33,16 @@ function factsOf(line: string): [string, FlagFacts] {
 }
 
 /** Every flag of every release. */
-const allFlags = (): Map<string, FlagFacts> => (all ??= new Map(RELEASE_FLAGS.trim().split('\n').map(factsOf)));
+const allFlags = (script: TrainingScript): Map<string, FlagFacts> =>
+  (all[script] ??= new Map(LISTS[script].trim().split('\n').map(factsOf)));
 
-export const flagsOf = (release: Release): Map<string, FlagFacts> =>
-  new Map([...allFlags()].filter(([, { releases }]) => releases.includes(release)));
+export const flagsOf = (release: Release, script: TrainingScript = 'pretrain_gpt.py'): Map<string, FlagFacts> =>
+  new Map([...allFlags(script)].filter(([, { releases }]) => releases.includes(release)));
 
 /** Whether a release's parser was asked itself: what was read out of the sources of others misses choices. */
-export const isAsked = (release: Release): boolean => release === '2.3.0' || release === '26.0.0';
+export const isAsked = (release: Release, script: TrainingScript): boolean =>
+  script === 'train_fsdp2.py' || release === '2.3.0' || release === '26.0.0';
 
 /** What is known of a flag, in whatever release. */
-export const factsAbout = (flag: string): FlagFacts | undefined => allFlags().get(flag);
+export const factsAbout = (flag: string, script: TrainingScript = 'pretrain_gpt.py'): FlagFacts | undefined =>
+  allFlags(script).get(flag);

@@ -179,6 +179,12 @@ export const runFile = z.strictObject({
   /** Without it the preset's own for the machine, else all 1. */
   parallel: parallel.optional(),
   train: z.strictObject({
+    backend: z
+      .enum(['mcore', 'fsdp2'], '"mcore" or "fsdp2"')
+      .default('mcore')
+      .describe(
+        'mcore: pretrain_gpt.py. fsdp2: train_fsdp2.py, of which npm run plan prints the commands; a run refuses it',
+      ),
     iterations: count(1).describe('Total of the series; fixes the plan of the learning rate'),
     iterationsPerRun: count(1)
       .optional()

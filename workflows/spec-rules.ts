@@ -2,6 +2,8 @@
 import { milliseconds } from './duration.js';
 import { fewerThan, whyNotFewer } from './fewer-nodes.js';
 import { flagComplaints } from './flag-complaints.js';
+import { fsdp2RecipeOf } from './fsdp2-recipes.js';
+import { FSDP2_RULES, refuseFsdp2Run } from './fsdp2-rules.js';
 import { highAvailabilityRule } from './high-availability.js';
 import {
   LAYOUT_RULES,
@@ -29,10 +31,6 @@ const RULES: Rule[] = [
   ({ model }) =>
     model.init === 'pretrained' && !model.weights
       ? bad('model.weights', 'a source, since model.init is "pretrained"')
-      : undefined,
-  ({ model, tokenizer }) =>
-    !tokenizer.source && !model.weights
-      ? bad('tokenizer.source', 'a source, since there are no model.weights to take it from')
       : undefined,
   ({ dataset: { trainKey, keys } }) =>
     trainKey && !keys.includes(trainKey)
@@ -74,7 +72,6 @@ const RULES: Rule[] = [
     replicas >= nodes + spares && nodes + spares > 1
       ? bad('train.replicas', `less than nodes + spares = ${nodes + spares}: each copy goes to another node`)
       : undefined,
-  (file) => fewerRule(file),
   ({ cluster: { soak, nodes, spares } }) =>
     soak !== undefined && nodes + spares !== 1
       ? bad('cluster.soak', 'one node and no spare: a node is tried out alone')
@@ -93,6 +90,15 @@ const RULES: Rule[] = [
     const sizes = sizesOf(model);
     return sizes && rule(sizes);
   }),
+];
+
+/** Of the layouts, the flags and the recipes of `pretrain_gpt.py`. */
+const MCORE_RULES: Rule[] = [
+  ({ model, tokenizer }) =>
+    !tokenizer.source && !model.weights
+      ? bad('tokenizer.source', 'a source, since there are no model.weights to take it from')
+      : undefined,
+  (file) => fewerRule(file),
   (file) => unpublished(file),
   (file) => worldRule(fitOf(file)),
   ...LAYOUT_RULES.map(
@@ -108,12 +114,28 @@ const RULES: Rule[] = [
   }),
 ];
 
-/** All that is wrong between fields, one complaint a path. Of `extraArgs` each flag is judged, though others are wrong. */
-export function complaintsAbout(file: RunFile, extraArgs: object): NonNullable<Complaint>[] {
+/**
+ * All that is wrong between fields, one complaint a path. Of `extraArgs` each flag is judged, though others are wrong.
+ * @param byHand the commands are printed for a person, and nothing is run
+ */
+export function complaintsAbout(file: RunFile, extraArgs: object, byHand = false): NonNullable<Complaint>[] {
+  const isFsdp2 = unlessWrong(() => file.train.backend) === 'fsdp2';
+  const rules: Rule[] = [
+    ...(byHand ? [] : [refuseFsdp2Run]),
+    ...RULES,
+    ...(isFsdp2
+      ? FSDP2_RULES.map(
+          (rule): Rule =>
+            (one) =>
+              rule(one, fitOf(one)),
+        )
+      : MCORE_RULES),
+  ];
+  const script = isFsdp2 ? 'train_fsdp2.py' : 'pretrain_gpt.py';
   const found = [
-    ...RULES.flatMap((rule) => unlessWrong(() => rule(file)) ?? []),
-    ...(unlessWrong(() => flagComplaints(extraArgs, file.mindspeed)) ?? []),
-    ...(unlessWrong(() => learningRateComplaints(extraArgs, recipeFor(file)?.flags ?? {})) ?? []),
+    ...rules.flatMap((rule) => unlessWrong(() => rule(file)) ?? []),
+    ...(unlessWrong(() => flagComplaints(extraArgs, file.mindspeed, script)) ?? []),
+    ...(isFsdp2 ? [] : (unlessWrong(() => learningRateComplaints(extraArgs, recipeFor(file)?.flags ?? {})) ?? [])),
   ];
   return found.filter(({ path }, index) => found.findIndex((other) => other.path === path) === index);
 }
@@ -130,11 +152,18 @@ export const recipeFor = ({ model, cluster, mindspeed }: Chooses): Recipe | unde
 
 /** The layout that a run file spells out, else its preset's. */
 export const layoutOf = (file: RunFile): Parallel =>
-  file.parallel ?? recipeFor(file)?.parallel ?? { tp: 1, pp: 1, cp: 1, ep: 1 };
+  file.parallel ?? publishedOf(file)?.parallel ?? { tp: 1, pp: 1, cp: 1, ep: 1 };
 
 /** With a layout of one's own the recommended micro-batch says nothing. */
 export const microBatchOf = (file: RunFile): number =>
-  file.train.microBatch ?? (file.parallel ? 1 : (recipeFor(file)?.microBatch ?? 1));
+  file.train.microBatch ?? (file.parallel ? 1 : (publishedOf(file)?.microBatch ?? 1));
+
+/** What the backend's own recipe says of layout and batch. */
+function publishedOf(file: RunFile): { parallel: Parallel; microBatch: number } | undefined {
+  if (file.train.backend !== 'fsdp2') return recipeFor(file);
+  const recipe = fsdp2RecipeOf(file.model.preset, file.cluster.machine, file.mindspeed.release);
+  return recipe && { parallel: { tp: 1, pp: 1, cp: 1, ep: recipe.ep }, microBatch: recipe.microBatch };
+}
 
 /** Read lazily, so that a rule only meets the fields that it needs. */
 export const fitOf = (file: RunFile): Fit => ({

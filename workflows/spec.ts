@@ -26,9 +26,14 @@ export interface Problem {
 
 /**
  * Reads a run file. `id` is what `series` defaults to: the schedule's id, else the workflow's.
- * Never throws: a file with problems comes back as the list of all of them.
+ * Never throws: a file with problems comes back as the list of all of them. `byHand`: its commands are printed for a
+ * person, so that it may also say what no run can do.
  */
-export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { problems: Problem[] } {
+export function parseRunSpec(
+  input: unknown,
+  id: string,
+  { byHand = false } = {},
+): { spec: RunSpec } | { problems: Problem[] } {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
     return {
       problems: [
@@ -38,7 +43,7 @@ export function parseRunSpec(input: unknown, id: string): { spec: RunSpec } | { 
   const result = runFile.safeParse(input);
   const found = [
     ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, input)),
-    ...complaintsAbout(rightFields(runFile, input), extraArgsIn(input)).map(({ path, expected }) => ({
+    ...complaintsAbout(rightFields(runFile, input), extraArgsIn(input), byHand).map(({ path, expected }) => ({
       ...{ path, expected },
       value: show(valueAt(input, path.split('.'))),
     })),

@@ -44,6 +44,22 @@ it('prints a page for a person, and with --json one object as the last line', as
   expect((await plan(path)).stdout).toBe(`${lines.slice(0, -1).join('\n')}\n`);
 });
 
+it('prints commands of FSDP2, which a run refuses, to be given by hand', async () => {
+  const path = await file(
+    JSON.stringify({
+      model: { preset: 'qwen3-8b', weights: 'hf://Qwen/Qwen3-8B@main', init: 'pretrained' },
+      dataset: { source: 'hf://lsb/enwiki20230101@main/data/*.parquet' },
+      cluster: { nodes: 1, devicesPerNode: 8 },
+      train: { backend: 'fsdp2', iterations: 10, globalBatch: 8, seqLength: 4096, saveInterval: 5, replicas: 0 },
+    }),
+  );
+  const { code, stdout, stderr } = await plan(path, '--json');
+  expect([code, stderr]).toEqual([0, '']);
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines[1]).toContain('a run refuses train.backend "fsdp2"');
+  expect(JSON.parse(lines.at(-1)!)).toMatchObject({ backend: 'fsdp2', world: 8, nodes: [{ node: 'node-0' }] });
+});
+
 it('prints the schema that is beside the examples, and the page that is made of it', async () => {
   const beside = (name: string) => readFile(join(root, 'infra/runs', name), 'utf8');
   const { stdout } = await plan('--schema');

@@ -40,7 +40,41 @@ function lineOf(flag: string): string {
 /** `<AttnBackend.flash: 1>` is chosen by its name. */
 const nameOf = (choice: unknown): string => /^<\w+\.(\w+): \d+>$/.exec(String(choice))?.[1] ?? String(choice);
 
+const FSDP2 = (['26.0.0', '26.1.0'] as const).map((release) => ({
+  release,
+  parser: parserOf(release, 'train_fsdp2.py'),
+}));
+
+function writtenFsdp2(): string {
+  const flags = [...new Set(FSDP2.flatMap(({ parser }) => Object.keys(parser)))].sort();
+  return `/**
+ * The arguments of train_fsdp2.py in each release of MindSpeed-LLM that has it, as the recorded parsers have them.
+ * Written by test/workflows/release-flags.test.ts; do not edit. A line is as in release-flag-list.ts; a switch takes
+ * True or False.
+ */
+export const FSDP2_FLAGS = \`
+${flags.map(fsdp2LineOf).join('\n')}
+\`;
+`;
+}
+
+function fsdp2LineOf(flag: string): string {
+  const found = FSDP2.filter(({ parser }) => parser[flag]);
+  const [nargs, type] = found[0]!.parser[flag]!;
+  const choices = [...new Set(found.flatMap(({ parser }) => (parser[flag]![2] as string[] | undefined) ?? []))];
+  const values = type === 'bool' ? 'str True|False' : `${type}${nargs === '+' ? '+' : ''}`;
+  const releases = `@${found.map(({ release }) => release).join(',')}`;
+  return [flag, values, choices.join('|'), releases].filter(Boolean).join(' ');
+}
+
 describe('the flags of the releases', () => {
+  it('of train_fsdp2.py are those of its recorded parsers', async () => {
+    await expect(writtenFsdp2()).toMatchFileSnapshot('../../workflows/fsdp2-flag-list.ts');
+    for (const { release, parser } of FSDP2)
+      expect([...flagsOf(release, 'train_fsdp2.py').keys()].sort()).toEqual(Object.keys(parser).sort());
+    expect(flagsOf('2.3.0', 'train_fsdp2.py').size).toBe(0);
+  });
+
   it('are those of the recorded parsers', async () => {
     await expect(written()).toMatchFileSnapshot('../../workflows/release-flag-list.ts');
   });

@@ -6,7 +6,7 @@
 import { launchEnvironment } from '../../../workflows/launch-environment.js';
 import { toMegatron } from '../../../workflows/convert-command.js';
 import { torchrunArgs, trainingScript } from '../../../workflows/plan.js';
-import { shellLine } from '../../../workflows/plan-page.js';
+import { shellLine } from '../../../workflows/shell-line.js';
 import type { RunSpec } from '../../../workflows/spec.js';
 import { allShards } from '../../../workflows/topology.js';
 

@@ -1,0 +1,154 @@
+/**
+ * The arguments of train_fsdp2.py in each release of MindSpeed-LLM that has it, as the recorded parsers have them.
+ * Written by test/workflows/release-flags.test.ts; do not edit. A line is as in release-flag-list.ts; a switch takes
+ * True or False.
+ */
+export const FSDP2_FLAGS = `
+--data.append_eod str True|False @26.1.0
+--data.buffer_size int @26.0.0,26.1.0
+--data.create_attention_mask_in_dataloader str True|False @26.0.0,26.1.0
+--data.cutoff_len int @26.0.0,26.1.0
+--data.data_manager_type str lf|mg @26.0.0,26.1.0
+--data.data_shared_file_system str True|False @26.0.0,26.1.0
+--data.dataloader_type str single @26.0.0,26.1.0
+--data.dataset str @26.0.0,26.1.0
+--data.dataset_dir str @26.0.0,26.1.0
+--data.default_system str @26.0.0,26.1.0
+--data.enable_thinking str True|False @26.0.0,26.1.0
+--data.eval_dataset str @26.0.0,26.1.0
+--data.eval_num_beams int @26.0.0,26.1.0
+--data.eval_on_each_dataset str True|False @26.0.0,26.1.0
+--data.ignore_pad_token_for_loss str True|False @26.0.0,26.1.0
+--data.interleave_probs str @26.0.0,26.1.0
+--data.mask_history str True|False @26.0.0,26.1.0
+--data.max_samples int @26.0.0,26.1.0
+--data.mix_strategy str concat|interleave_under|interleave_over @26.0.0,26.1.0
+--data.neat_packing str True|False @26.0.0,26.1.0
+--data.no_shared_storage str True|False @26.0.0,26.1.0
+--data.overwrite_cache str True|False @26.0.0,26.1.0
+--data.packing str True|False @26.0.0,26.1.0
+--data.preprocessing_batch_size int @26.0.0,26.1.0
+--data.preprocessing_num_workers int @26.0.0,26.1.0
+--data.reset_attention_mask str True|False @26.1.0
+--data.split str @26.0.0,26.1.0
+--data.streaming str True|False @26.0.0,26.1.0
+--data.template str @26.0.0,26.1.0
+--data.tokenized_path str @26.0.0,26.1.0
+--data.tool_format str @26.0.0,26.1.0
+--data.train_on_prompt str True|False @26.0.0,26.1.0
+--data.val_size float @26.0.0,26.1.0
+--model.add_special_tokens str @26.0.0,26.1.0
+--model.add_tokens str @26.0.0,26.1.0
+--model.cache_dir str @26.0.0,26.1.0
+--model.converters str+ @26.0.0
+--model.enable_fsdp_low_precision_all_gather str True|False @26.1.0
+--model.fsdp_low_precision_all_gather_mode str on-demand|all @26.1.0
+--model.gemm_gradient_accumulation_fusion str True|False @26.0.0
+--model.hf_hub_token str @26.0.0,26.1.0
+--model.init_model_with_meta_device str True|False @26.0.0,26.1.0
+--model.init_special_tokens str noise_init|desc_init|desc_init_w_noise @26.0.0,26.1.0
+--model.model_id str gpt_oss|qwen3|qwen3_moe|qwen3_next|step35|mamba3|minimax_m27|longcat_flash|glm52 @26.0.0,26.1.0
+--model.model_name_or_path str @26.0.0,26.1.0
+--model.model_revision str @26.0.0,26.1.0
+--model.ms_hub_token str @26.0.0,26.1.0
+--model.new_special_tokens_config str @26.0.0,26.1.0
+--model.om_hub_token str @26.0.0,26.1.0
+--model.quant_apply_modules str+ @26.0.0,26.1.0
+--model.quant_block_size int @26.0.0
+--model.quant_converters str+ @26.1.0
+--model.quant_format str E4M3|HYBRID|HIF8 @26.0.0
+--model.quant_gmm str True|False @26.0.0
+--model.quant_ignored_modules str+ @26.0.0,26.1.0
+--model.quant_recipe str mxfp8 @26.0.0
+--model.quant_recipe_name str mxfp8 @26.1.0
+--model.resize_vocab str True|False @26.0.0,26.1.0
+--model.split_special_tokens str True|False @26.0.0,26.1.0
+--model.tokenizer_name_or_path str @26.0.0,26.1.0
+--model.train_from_scratch str True|False @26.0.0,26.1.0
+--model.trust_remote_code str True|False @26.0.0,26.1.0
+--model.use_fast_tokenizer str True|False @26.0.0,26.1.0
+--optimization.chunk_loss_size int @26.0.0,26.1.0
+--optimization.fix_router str True|False @26.1.0
+--optimization.gdn_chunk_size int @26.0.0,26.1.0
+--optimization.indexer_loss_coeff float @26.1.0
+--optimization.moe_grouped_gemm str True|False @26.0.0,26.1.0
+--optimization.next_tokens int @26.1.0
+--optimization.pre_tokens int @26.1.0
+--optimization.use_flash_attn str True|False @26.0.0,26.1.0
+--optimization.use_flash_gdn str True|False @26.1.0
+--optimization.use_fused_lightning_indexer str True|False @26.1.0
+--optimization.use_fused_lightning_indexer_loss str True|False @26.1.0
+--optimization.use_fused_rmsnorm str True|False @26.0.0,26.1.0
+--optimization.use_fused_rotary_pos_emb str True|False @26.0.0,26.1.0
+--optimization.use_sparse_flash_attn str True|False @26.1.0
+--optimization.use_triton_gdn str True|False @26.0.0,26.1.0
+--optimization.use_triton_rmsnormgated str True|False @26.1.0
+--parallel.cp_size int @26.0.0,26.1.0
+--parallel.cp_type str ulysses|ring @26.0.0,26.1.0
+--parallel.efsdp_shard_placement_fn str @26.1.0
+--parallel.ep_dispatcher str eager|fused|mc2 @26.0.0,26.1.0
+--parallel.ep_fsdp_modules str+ @26.0.0,26.1.0
+--parallel.ep_fsdp_size int @26.0.0,26.1.0
+--parallel.ep_modules str+ @26.0.0,26.1.0
+--parallel.ep_size int @26.0.0,26.1.0
+--parallel.fsdp_modules str+ @26.0.0,26.1.0
+--parallel.fsdp_size int @26.0.0,26.1.0
+--parallel.ignored_modules str+ @26.0.0,26.1.0
+--parallel.num_to_backward_prefetch int @26.0.0,26.1.0
+--parallel.num_to_forward_prefetch int @26.0.0,26.1.0
+--parallel.param_dtype str bf16|fp16|fp32 @26.0.0,26.1.0
+--parallel.recompute str True|False @26.0.0,26.1.0
+--parallel.recompute_modules str+ @26.0.0,26.1.0
+--parallel.reduce_dtype str bf16|fp16|fp32 @26.0.0,26.1.0
+--parallel.reshard_after_forward str True|False @26.0.0,26.1.0
+--parallel.shard_placement_fn str @26.0.0,26.1.0
+--parallel.tp_colwise str+ @26.0.0,26.1.0
+--parallel.tp_rowwise str+ @26.0.0,26.1.0
+--parallel.tp_size int @26.0.0,26.1.0
+--training.adam_beta1 float @26.0.0,26.1.0
+--training.adam_beta2 float @26.0.0,26.1.0
+--training.adam_epsilon float @26.0.0,26.1.0
+--training.calculate_per_token_loss str True|False @26.0.0,26.1.0
+--training.dataloader_drop_last str True|False @26.0.0,26.1.0
+--training.dataloader_num_workers int @26.0.0,26.1.0
+--training.dataloader_persistent_workers str True|False @26.0.0,26.1.0
+--training.dataloader_pin_memory str True|False @26.0.0,26.1.0
+--training.dataloader_prefetch_factor int @26.0.0,26.1.0
+--training.disable_shuffling str True|False @26.0.0,26.1.0
+--training.gradient_accumulation_steps int @26.0.0,26.1.0
+--training.log_cpu_memory str True|False @26.0.0,26.1.0
+--training.log_throughput str True|False @26.0.0,26.1.0
+--training.logging_steps int @26.0.0,26.1.0
+--training.lr float @26.0.0,26.1.0
+--training.lr_scheduler_type str cosine|linear|constant @26.0.0,26.1.0
+--training.max_grad_norm float @26.0.0,26.1.0
+--training.max_steps int @26.0.0,26.1.0
+--training.min_lr float @26.0.0,26.1.0
+--training.num_train_epochs float @26.0.0,26.1.0
+--training.optimizer str adamw|muon @26.0.0,26.1.0
+--training.output_dir str @26.0.0,26.1.0
+--training.per_device_train_batch_size int @26.0.0,26.1.0
+--training.profile str True|False @26.0.0,26.1.0
+--training.profile_data_simplification str True|False @26.0.0,26.1.0
+--training.profile_export_type str @26.0.0,26.1.0
+--training.profile_level str @26.0.0,26.1.0
+--training.profile_ranks int+ @26.0.0,26.1.0
+--training.profile_record_shapes str True|False @26.0.0,26.1.0
+--training.profile_save_path str @26.0.0,26.1.0
+--training.profile_step_end int @26.0.0,26.1.0
+--training.profile_step_start int @26.0.0,26.1.0
+--training.profile_with_cpu str True|False @26.0.0,26.1.0
+--training.profile_with_memory str True|False @26.0.0,26.1.0
+--training.profile_with_stack str True|False @26.0.0,26.1.0
+--training.resume_from_checkpoint str @26.0.0,26.1.0
+--training.save_async str True|False @26.0.0,26.1.0
+--training.save_epochs int @26.0.0,26.1.0
+--training.save_hf_weights str True|False @26.0.0,26.1.0
+--training.save_only_model str True|False @26.0.0,26.1.0
+--training.save_steps int @26.0.0,26.1.0
+--training.save_total_limit int @26.0.0,26.1.0
+--training.seed int @26.0.0,26.1.0
+--training.stage str pt|sft @26.0.0,26.1.0
+--training.warmup_ratio float @26.0.0,26.1.0
+--training.weight_decay float @26.0.0,26.1.0
+`;
