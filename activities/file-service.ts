@@ -48,6 +48,8 @@ const LIMITS = {
   headersTimeout: 5_000,
   requestTimeout: 5_000,
   connectionsCheckingInterval: 1_000,
+  // Counted from when the last byte of an answer was handed to the system, which may be long before it has arrived.
+  keepAliveTimeout: 60_000,
   maxHeaderSize: 8192,
 };
 /** More than a thousand nodes that fetch at once, and fewer than there are file descriptors. */
