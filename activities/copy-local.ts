@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { SourceFile } from '../workflows/contract.js';
 import { hashFile, sizeOf } from './artifact.js';
 import { commitFile } from './atomic.js';
+import { fetchedPart } from './download.js';
 import { failure } from './failures.js';
 import { baseOf } from './list-source.js';
 import { allowed, type Readable } from './source-roots.js';
@@ -19,7 +20,8 @@ export async function copyLocal(
 ): Promise<string> {
   const from = await allowed(node, join(await baseOf(node, path), name));
   await mkdir(dirname(to), { recursive: true });
-  const part = await open(`${to}.part`, 'w');
+  const aside = fetchedPart(node.name, to);
+  const part = await open(aside, 'w');
   try {
     for await (const chunk of createReadStream(from, { highWaterMark: 2 ** 20, signal })) {
       await part.writeFile(chunk as Buffer);
@@ -28,9 +30,9 @@ export async function copyLocal(
   } finally {
     await part.close();
   }
-  const digest = await hashFile(`${to}.part`, { signal });
-  if ((await sizeOf(`${to}.part`)) !== size || (sha256 && digest !== sha256)) {
-    await rm(`${to}.part`);
+  const digest = await hashFile(aside, { signal });
+  if ((await sizeOf(aside)) !== size || (sha256 && digest !== sha256)) {
+    await rm(aside);
     throw failure(
       'DataCorrupt',
       `${node.name}: ${from} is not the file that was listed. Start the run again, with the file left alone`,
@@ -39,6 +41,6 @@ export async function copyLocal(
       },
     );
   }
-  await commitFile(`${to}.part`, to);
+  await commitFile(aside, to);
   return digest;
 }

@@ -11,6 +11,8 @@ import { commitFile, errorCode } from './atomic.js';
 export interface DownloadOptions {
   url: string;
   to: string;
+  /** Where it is put together. */
+  part: string;
   headers?: Record<string, string>;
   size: number;
   /** What the bytes must hash to. Without either nothing is resumed, since nothing would tell a mixture of two versions. */
@@ -23,6 +25,9 @@ export interface DownloadOptions {
   /** A connection that brings nothing for this long is given up. */
   idleMs?: number;
 }
+
+/** Where a node puts a fetched file together: two nodes may share the directory. */
+export const fetchedPart = (node: string, to: string): string => `${to}.${node}.part`;
 
 /** Why a download ended. `refused` is the server's word, `cut` a lost connection, `wrong` bytes that are not the file's. */
 export class DownloadError extends Error {
@@ -37,10 +42,9 @@ export class DownloadError extends Error {
   }
 }
 
-/** Returns the SHA-256 of the whole file. What has arrived stays in `<to>.part` for the next attempt, unless it is wrong. */
+/** Returns the SHA-256 of the whole file. What has arrived stays in `part` for the next attempt, unless it is wrong. */
 export async function download(options: DownloadOptions): Promise<string> {
-  const { url, to, size, sha256, blob } = options;
-  const part = `${to}.part`;
+  const { url, to, part, size, sha256, blob } = options;
   await mkdir(dirname(to), { recursive: true });
   if (!sha256 && !blob) await rm(part, { force: true });
 

@@ -2,7 +2,7 @@
 import type { SourceFile } from '../workflows/contract.js';
 import { confined, isFile } from './artifact.js';
 import { copyLocal } from './copy-local.js';
-import { download, DownloadError } from './download.js';
+import { download, DownloadError, fetchedPart } from './download.js';
 import { failure } from './failures.js';
 import { hubHeaders, repoFileUrl } from './hub.js';
 import { modelscopeFileUrl, modelscopeHeaders } from './modelscope.js';
@@ -44,7 +44,18 @@ export async function fetchFile(
         // Each attempt counts what lies there already once more.
         onBytes(-counted);
         counted = 0;
-        return download({ url, to, headers, size, sha256, blob: file.blob, etag, signal, onBytes: count });
+        return download({
+          url,
+          to,
+          part: fetchedPart(node, to),
+          headers,
+          size,
+          sha256,
+          blob: file.blob,
+          etag,
+          signal,
+          onBytes: count,
+        });
       },
       { signal, progress: () => counted },
     );

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/contract.js';
 import { bytewise, confined, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
+import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
 import { fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
@@ -42,7 +43,7 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
-  await requireSpace(root, progress.of - (await bytesHeld(root, files)), { node, name: `fetch ${input.source}` });
+  await requireSpace(root, progress.of - (await bytesHeld(node, root, files)), { node, name: `fetch ${input.source}` });
   const source = parseSource(input.source);
   const known = new Map<string, string>();
   const waiting = files.values();
@@ -77,10 +78,10 @@ function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {
   );
 }
 
-async function bytesHeld(root: string, files: SourceFile[]): Promise<number> {
+async function bytesHeld(node: string, root: string, files: SourceFile[]): Promise<number> {
   let bytes = 0;
   for (const { path, size } of files) {
-    const held = (await sizeOf(join(root, path))) ?? (await sizeOf(join(root, `${path}.part`))) ?? 0;
+    const held = (await sizeOf(join(root, path))) ?? (await sizeOf(fetchedPart(node, join(root, path)))) ?? 0;
     bytes += Math.min(size, held);
   }
   return bytes;

@@ -43,7 +43,8 @@ const sealOf = (id: string): string => `.${id}.sealed.json`;
 export function indexCacheOf({ script, saves }: Pick<LaunchTrainingInput, 'script' | 'saves'>): string | undefined {
   const prefix = valueOf(script, '--data-path');
   const builds = saves.isFirst || script.includes('--no-shared-storage');
-  return prefix !== undefined && builds ? `${prefix}/cache/GPTDataset_indices` : undefined;
+  if (prefix === undefined || !builds) return undefined;
+  return valueOf(script, '--data-cache-path') ?? `${prefix}/cache/GPTDataset_indices`;
 }
 
 /**

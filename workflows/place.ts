@@ -2,6 +2,7 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { onNode, peerOf, type Artifact, type NodeInfo, type Timing } from './contract.js';
 import { lostNode } from './failure-chain.js';
+import { storageOf, type Groups } from './islands.js';
 
 export interface Placed {
   artifact: Artifact;
@@ -9,21 +10,29 @@ export interface Placed {
   withParts: NodeInfo[];
 }
 
+export interface PlaceOptions {
+  /** Nodes read again what they have not read for a day. */
+  prove?: boolean | undefined;
+  /** Nodes by the storage that the directory is on, where only some share it. */
+  groups?: Groups | undefined;
+}
+
 /**
- * Brings the artifact in `dir` to all nodes. `make` runs only if no node has it; it is given the nodes in order
- * of preference and says which node made it. With `prove`, nodes read again what they have not read for a day.
+ * Brings the artifact in `dir` to all nodes, to each storage once. `make` runs only if no node has it; it is given the
+ * nodes in order of preference and says which node made it.
  */
 export async function placeEverywhere(
   dir: string,
   nodes: NodeInfo[],
   timing: Timing,
   make: () => Promise<{ artifact: Artifact; at: NodeInfo }>,
-  prove = false,
+  { prove = false, groups }: PlaceOptions = {},
 ): Promise<Placed> {
   const wanted = { dir, ...(prove && { prove }) };
-  const found = await Promise.all(
+  const answers = await Promise.all(
     nodes.map(async (node) => ({ node, ...(await onNode(node.name, timing).findArtifact(wanted)) })),
   );
+  const found = groups ? agreed(answers, groups) : answers;
   const there = found.find(({ artifact }) => artifact);
   const first = there ? { at: there.node, artifact: there.artifact! } : await make();
   const { artifact } = first;
@@ -31,8 +40,67 @@ export async function placeEverywhere(
   const from = (holders.length ? holders : [first.at]).map(peerOf);
   const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
   const beside = others.map(peerOf);
-  await Promise.all(others.map((node) => onNode(node.name, timing).syncFiles({ artifact, from, beside })));
+  await oncePerStorage(others, groups, (node) => onNode(node.name, timing).syncFiles({ artifact, from, beside }));
   return { artifact, withParts: there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes };
+}
+
+/** One that found its bytes damaged has unsealed them for all that share them, whatever those had said. */
+function agreed<T extends { node: NodeInfo; artifact?: Artifact | undefined }>(answers: T[], groups: Groups): T[] {
+  const storage = storageOf(groups);
+  const differing = new Set<string>();
+  const said = new Map<string, string | undefined>();
+  for (const { node, artifact } of answers) {
+    const on = storage(node.name);
+    if (said.has(on) && said.get(on) !== artifact?.digest) differing.add(on);
+    said.set(on, artifact?.digest);
+  }
+  return answers.map((answer) =>
+    differing.has(storage(answer.node.name)) ? { ...answer, artifact: undefined } : answer,
+  );
+}
+
+/**
+ * Runs a step that writes the same files on one node of each storage, and then on the others that share it: they find
+ * there what the first one brought, and prove it. Two at a time would each bring all of it.
+ */
+export async function oncePerStorage(
+  nodes: NodeInfo[],
+  groups: Groups | undefined,
+  step: (node: NodeInfo) => Promise<unknown>,
+): Promise<void> {
+  const storage = storageOf(groups);
+  const sharing = new Map<string, NodeInfo[]>();
+  for (const node of nodes) {
+    const on = storage(node.name);
+    sharing.set(on, [...(sharing.get(on) ?? []), node]);
+  }
+  const inTurn = async ([first, ...others]: NodeInfo[]) => {
+    await step(first!);
+    await Promise.all(others.map(step));
+  };
+  await Promise.all([...sharing.values()].map(inTurn));
+}
+
+/** One of these nodes for each storage. */
+export function oneOfEach(nodes: NodeInfo[], groups: Groups | undefined): NodeInfo[] {
+  const storage = storageOf(groups);
+  const taken = new Set<string>();
+  return nodes.filter(({ name }) => !taken.has(storage(name)) && taken.add(storage(name)));
+}
+
+export type Turns = ReturnType<typeof createTurns>;
+
+/** Lets the nodes of one storage write one directory there in turn: the next one finds what the one before it brought. */
+export function createTurns(groups: Groups | undefined) {
+  const storage = storageOf(groups);
+  const tails = new Map<string, Promise<unknown>>();
+  return <T>({ name }: NodeInfo, dir: string, work: () => Promise<T>): Promise<T> => {
+    if (!groups) return work();
+    const key = `${storage(name)}/${dir}`;
+    const mine = (tails.get(key) ?? Promise.resolve()).then(work, work);
+    tails.set(key, mine);
+    return mine;
+  };
 }
 
 /**

@@ -21,6 +21,8 @@ export interface LaunchPlan {
   /** The iteration at which this run ends, and at which the series does. */
   target: number;
   shared: boolean;
+  /** Below each data directory, where the trainer is to keep its index; absent for beside the dataset. */
+  indexCache?: string | undefined;
 }
 
 export const checkpointsDir = (series: string): string => `series/${series}/checkpoints`;
@@ -33,6 +35,12 @@ export function targetOf({ train }: RunSpec, done: number): number {
   const { iterations, iterationsPerRun = iterations } = train;
   return Math.min(iterations, (Math.floor(done / iterationsPerRun) + 1) * iterationsPerRun);
 }
+
+/**
+ * Where members keep their index when only some share the storage of datasets: with --no-shared-storage each builds it,
+ * and two on one storage would write the files that the other has begun to read.
+ */
+export const indexCacheApart = (dataset: string): string => dataset.replace(/^datasets\//, 'cache/indices/');
 
 /** Options of torchrun for one node: static rendezvous, one launch a node, no restarts of its own. */
 export const torchrunArgs = (nodeRank: number, nodes: NodeInfo[], devices: number, port: number | string): string[] => [
@@ -57,6 +65,7 @@ export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {
     '--tensorboard-dir': `series/${series}/tensorboard`,
     ...(plan.target < train.iterations && { '--exit-interval': plan.target }),
     ...(!plan.shared && { '--no-shared-storage': true }),
+    ...(plan.indexCache !== undefined && { '--data-cache-path': plan.indexCache }),
     ...train.extraArgs,
   };
   return ['pretrain_gpt.py', ...render(flags)];

@@ -14,7 +14,8 @@ import {
 } from './contract.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
-import { onFirst, placeEverywhere } from './place.js';
+import type { PartlyShared } from './islands.js';
+import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
 import type { RunSpec } from './spec.js';
 
@@ -24,6 +25,8 @@ export interface PrepareDataInput {
   timing: Timing;
   /** Before a run's first launch. Later ones make up for a failure, and do not wait for all of a dataset to be read. */
   prove?: boolean;
+  /** What only some of the nodes share. */
+  partly?: PartlyShared;
 }
 
 export interface PreparedData {
@@ -38,7 +41,13 @@ export interface PreparedData {
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
-export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInput): Promise<PreparedData> {
+export async function prepareData({
+  spec,
+  nodes,
+  timing,
+  prove,
+  partly = {},
+}: PrepareDataInput): Promise<PreparedData> {
   const tokenizerListing = await listTokenizer(spec, nodes, timing);
   const tokenizerDir = tokenizerAt(tokenizerListing);
   const { artifact: tokenizer } = await placeEverywhere(
@@ -46,7 +55,7 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
     nodes,
     timing,
     () => fetchOnce(tokenizerListing, tokenizerDir, nodes, timing),
-    prove,
+    { prove, groups: partly.models },
   );
 
   const listing = dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true));
@@ -73,13 +82,14 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
         artifact,
         at,
         warnings: found = [],
-      } = await preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
+      } = await preprocess({ spec, nodes, timing, partly }, listing, tokenizerDir, key);
       warnings.push(...found);
       return { artifact, at };
     },
-    prove,
+    { prove, groups: partly.datasets },
   );
-  if (!spec.preprocess.keepShards) warnings.push(...(await removeParts(dir, withParts, timing)));
+  if (!spec.preprocess.keepShards)
+    warnings.push(...(await removeParts(dir, oneOfEach(withParts, partly.datasets), timing)));
   return {
     tokenizer,
     dataset,
@@ -183,9 +193,10 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
   const { engine } = spec.preprocess;
   const plans = engine === 'mindspeed' ? wholeFiles(listing.files) : planShards(listing.files, wanted);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
+  const turns = createTurns(input.partly?.datasets);
   let alive = nodes;
   for (;;) {
-    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans }, shards);
+    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans, turns }, shards);
     try {
       return await onFirst(alive, async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
@@ -213,6 +224,8 @@ interface ShardWork {
   tokenizer: string;
   key: string;
   plans: ShardPlan[];
+  /** Several shards may be made of one fetched file. */
+  turns: Turns;
 }
 
 /** Every node takes the next shard as it has made one, several at a time; a shard of a lost node goes to the next node. */
@@ -237,7 +250,8 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
   const { files, slice } = work.plans[index]!;
   const input = `datasets/${work.key}/input/${contentKey(files)}`;
   const node = onNode(at.name, timing);
-  const fetch = () => node.fetchFiles({ source: work.listing.resolved, files, dir: input });
+  const fetch = () =>
+    work.turns(at, input, () => node.fetchFiles({ source: work.listing.resolved, files, dir: input }));
   const shard: PreprocessShardInput = {
     key: work.key,
     engine: spec.preprocess.engine,

@@ -7,7 +7,7 @@ import { checkNodes } from './check.js';
 import { runChild } from './child.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
-import { describePartly } from './islands.js';
+import { describePartly, type PartlyShared } from './islands.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
@@ -61,7 +61,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
 
   const isThere = reports.every(({ lacks }) => lacks.length === 0);
-  const data = input.data && isThere ? input.data : await bringData(input, tell);
+  const data = input.data && isThere ? input.data : await bringData(input, partly, tell);
   const identity = await follow(input, found, tell, data);
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
@@ -71,7 +71,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     ...{ spec, complete, note: (note) => void tell({ note }) },
     onAside: (node, there) => void aside.set(node, there),
   };
-  const start = await bringCheckpoint(input, found, shards, tell, removal);
+  const start = await bringCheckpoint(input, found, shards, tell, { removal, partly });
   return {
     ...{ outcome: 'ready', present, start, shared, partly, masterPort: reports[0]!.freePort, identity, data },
     aside: [...aside].map(([node, there]) => ({ node, aside: there })),
@@ -103,8 +103,15 @@ async function follow(
   return identity;
 }
 
-async function bringData({ run, spec, members, spares, generation }: PreparationInput, tell: Tell) {
-  const input = { spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 };
+async function bringData(
+  { run, spec, members, spares, generation }: PreparationInput,
+  partly: PartlyShared,
+  tell: Tell,
+) {
+  const input = {
+    ...{ spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 },
+    partly,
+  };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
   const { warnings = [], ...data } = await runChild(
@@ -122,7 +129,7 @@ async function bringCheckpoint(
   found: FoundCheckpoints,
   shards: string[],
   tell: Tell,
-  removal: Removal,
+  { removal, partly }: { removal: Removal; partly: PartlyShared },
 ): Promise<Start> {
   const { spec, members, spares, generation, replicated } = input;
   const { series, recovery: timing } = spec;
@@ -130,7 +137,7 @@ async function bringCheckpoint(
   const places = placeNodes(spec.parallel, spec.cluster.nodes, spec.cluster.devicesPerNode);
   const target: RestoreTarget = {
     dir: checkpointsDir(series),
-    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside },
+    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside, groups: partly.series },
   };
   const restored = await restoreNewest(target, found.listings, shards);
   const own = found.listings.filter(({ peer }) => all.some(({ name }) => name === peer.name));
@@ -144,6 +151,6 @@ async function bringCheckpoint(
   if (spec.model.init !== 'pretrained') return { from: 'random' };
   await tell({ phase: 'weights' });
   const { dir, weights } = await prepareWeights(spec, shards, all, timing);
-  await restore({ ...target, dir, setAsideNewer: false }, weights);
+  await restore({ ...target, dir, setAsideNewer: false, groups: partly.models }, weights);
   return { from: 'pretrained', dir };
 }

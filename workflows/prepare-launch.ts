@@ -11,7 +11,7 @@ import { launchEnvironment } from './launch-environment.js';
 import { preparationNews } from './messages.js';
 import { noteAside } from './old-checkpoints.js';
 import { settingsTried } from './pause-settings.js';
-import { targetOf, trainingScript } from './plan.js';
+import { indexCacheApart, targetOf, trainingScript } from './plan.js';
 import type { Prepared, Readiness } from './preparation.js';
 import { prepareGeneration } from './prepare-generation.js';
 import { relayEnding } from './relay-ending.js';
@@ -122,7 +122,10 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
   );
   const hang = hangLimits(spec, restored, state.pace);
-  const plan = { dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared };
+  const plan = {
+    ...{ dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared },
+    indexCache: prepared.partly?.datasets && indexCacheApart(data.dataset.dir),
+  };
   return {
     run: name,
     series: spec.series,

@@ -1,14 +1,9 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
 import { ApplicationFailure } from '@temporalio/workflow';
-import {
-  newestComplete,
-  type BadShard,
-  type CompleteCheckpoint,
-  type NodeListing,
-  type ShardSource,
-} from './checkpoints.js';
+import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Timing } from './contract.js';
 import { failureIn, lostNode } from './failure-chain.js';
+import { storageOf, type Groups } from './islands.js';
 import type { NodePlace } from './topology.js';
 
 export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
@@ -48,26 +43,52 @@ export interface RestoreTarget {
   places: NodePlace[];
   timing: Timing;
   setAsideNewer: boolean;
+  /** Nodes by the storage that `dir` is on, where only some share it. */
+  groups?: Groups | undefined;
   /** Hears of each node what lies set aside there. */
   onAside?: (node: string, aside: CheckpointsRemoved['aside']) => void;
 }
 
 export async function restore(target: RestoreTarget, checkpoint: CompleteCheckpoint): Promise<void> {
-  const { dir, members, spares, places, timing, setAsideNewer, onAside } = target;
+  const { dir, members, spares, places, timing, setAsideNewer, groups, onAside } = target;
   const { iteration } = checkpoint;
-  const on = async (node: NodeInfo, shards: ShardSource[]) => {
+  const on = async (node: NodeInfo, names: string[]) => {
+    const shards = names.map((shard) => checkpoint.shards[shard]!);
     const { aside } = await onNode(node.name, timing).restoreCheckpoint({ dir, iteration, shards, setAsideNewer });
     if (setAsideNewer) onAside?.(node.name, aside);
   };
+  const loads = members.map(({ name }, rank) => ({ node: name, shards: places[rank]!.loads }));
+  const { first, then } = oneBringsEach(loads, groups);
   await Promise.all([
-    ...members.map((node, rank) =>
-      on(
-        node,
-        places[rank]!.loads.map((shard) => checkpoint.shards[shard]!),
-      ),
-    ),
+    ...members.map((node, rank) => on(node, first[rank]!)),
     ...(setAsideNewer ? spares.map((node) => on(node, [])) : []),
   ]);
+  const others = members.filter((_, rank) => then[rank]!.length > 0);
+  await Promise.all(others.map((node) => on(node, then[members.indexOf(node)]!)));
+}
+
+/**
+ * On storage that nodes share, a shard that several of them load is brought by one of them, the one with the fewest;
+ * the others, which find it there `then`, prove it.
+ */
+export function oneBringsEach(
+  loads: { node: string; shards: string[] }[],
+  groups?: Groups,
+): { first: string[][]; then: string[][] } {
+  const first = loads.map(({ shards }): string[] => (groups ? [] : shards));
+  const storage = storageOf(groups);
+  const loading = new Map<string, { shard: string; ranks: number[] }>();
+  for (const [rank, { node, shards }] of loads.entries())
+    for (const shard of groups ? shards : []) {
+      const key = `${storage(node)}/${shard}`;
+      loading.set(key, { shard, ranks: [...(loading.get(key)?.ranks ?? []), rank] });
+    }
+  for (const { shard, ranks } of loading.values())
+    first[ranks.reduce((least, rank) => (first[rank]!.length < first[least]!.length ? rank : least))]!.push(shard);
+  return {
+    first,
+    then: loads.map(({ shards }, rank) => shards.filter((shard) => !first[rank]!.includes(shard))),
+  };
 }
 
 /** Sets everything aside that stands where a series is about to start from nothing. */

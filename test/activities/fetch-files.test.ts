@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -133,7 +133,7 @@ test('a download that is cut short is noticed and goes on by range', async () =>
 
 test('a download that a dead worker left half done goes on where it was', async () => {
   const { node, seen } = await ill(() => ({}));
-  const part = join(node.dataDir, dir, 'data/b.parquet.part');
+  const part = join(node.dataDir, dir, 'data/b.parquet.n01.part');
   await mkdir(dirname(part), { recursive: true });
   await writeFile(part, table.subarray(0, 1_500_000));
   await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
@@ -142,11 +142,27 @@ test('a download that a dead worker left half done goes on where it was', async 
 
 test('a beginning that belongs to something else is thrown away, and the file fetched whole', async () => {
   const { node } = await ill(() => ({}));
-  const part = join(node.dataDir, dir, 'data/b.parquet.part');
+  const part = join(node.dataDir, dir, 'data/b.parquet.n01.part');
   await mkdir(dirname(part), { recursive: true });
   await writeFile(part, randomBytes(1_500_000));
   await fetchAll(node, 'hf://demo/text@main/data/*.parquet');
   expect((await read(node, 'data/b.parquet')).equals(table)).toBe(true);
+});
+
+test('two nodes that share the directory bring one file at a time without harm to each other', async () => {
+  // Each first attempt is cut short, so that both are at it.
+  let asked = 0;
+  const proxy = await faultyProxy(await hub(), (request) =>
+    bytesOf(request) && asked++ < 2 ? { cutAfter: 700_000 } : {},
+  );
+  const shared = await tempDir();
+  const nodes = await Promise.all(['n01', 'n02'].map((name) => testNode(name, { hfEndpoint: proxy.url })));
+  for (const { dataDir } of nodes) await symlink(shared, join(dataDir, 'datasets'));
+  const made = await Promise.all(nodes.map((node) => fetchAll(node, 'hf://demo/text@main/data/*.parquet')));
+  expect(asked).toBe(4);
+  expect(made[1]).toEqual(made[0]);
+  expect((await read(nodes[0]!, 'data/b.parquet')).equals(table)).toBe(true);
+  expect(await readdir(join(nodes[0]!.dataDir, dir, 'data'))).toEqual(['b.parquet']);
 });
 
 test('a server that ignores ranges is understood', async () => {

@@ -161,3 +161,8 @@ it('is looked after where ranks build it: on every node, or on that of rank 0 wh
   );
   expect(member(false)).toBeUndefined();
 });
+
+it('is looked after in the place of its own that a member has where only some nodes share the dataset', () => {
+  const script = ['--data-path', 'datasets/k/p', '--no-shared-storage', '--data-cache-path', 'cache/indices/k'];
+  expect(indexCacheOf({ script, saves: { isFirst: false, shards: [], after: 0 } })).toBe('cache/indices/k');
+});

@@ -1,7 +1,8 @@
-/** Which node a step runs on, and what a lost one costs the steps after it. */
+/** Which node a step runs on, in which order, and what a lost one costs the steps after it. */
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
-import { onFirst } from '../../workflows/place.js';
+import { createTurns, oncePerStorage, oneOfEach, onFirst } from '../../workflows/place.js';
+import { oneBringsEach } from '../../workflows/restore.js';
 import type { NodeInfo } from '../../workflows/contract.js';
 
 const nodes = ['n1', 'n2', 'n3'].map((name) => ({ name }) as NodeInfo);
@@ -39,4 +40,79 @@ it('fails with the last node, and at once with an error that is not a loss', asy
   const broken = (node: NodeInfo) => (tried.push(node.name), Promise.reject(new Error('disk full')));
   await expect(onFirst(nodes, broken)).rejects.toThrow('disk full');
   expect(tried).toEqual(['n1']);
+});
+
+/** Steps that end when they are told to, by name. */
+function held() {
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  const step = ({ name }: NodeInfo): Promise<void> => {
+    begun.push(name);
+    return new Promise((resolve) => ends.set(name, resolve));
+  };
+  const end = async (name: string) => {
+    ends.get(name)!();
+    await new Promise(setImmediate);
+  };
+  return { begun, step, end };
+}
+
+it('brings to each storage once: the others that share it are asked when it is there', async () => {
+  const { begun, step, end } = held();
+  const all = ['n1', 'n2', 'n3', 'n4', 'n5'].map((name) => ({ name }) as NodeInfo);
+  const done = oncePerStorage(all, [['n1', 'n3', 'n4'], ['n2'], ['n5']], step);
+  expect(begun).toEqual(['n1', 'n2', 'n5']);
+  await end('n2');
+  expect(begun).toHaveLength(3);
+  await end('n1');
+  expect(begun.slice(3)).toEqual(['n3', 'n4']);
+  for (const name of ['n3', 'n4', 'n5']) await end(name);
+  await done;
+});
+
+it('asks all at once where none share, or all do', async () => {
+  const { begun, step, end } = held();
+  const done = oncePerStorage(nodes, undefined, step);
+  expect(begun).toEqual(['n1', 'n2', 'n3']);
+  for (const { name } of nodes) await end(name);
+  await done;
+});
+
+it('takes one node of each storage, where one is to remove what lies there', () => {
+  expect(oneOfEach(nodes, [['n3', 'n2'], ['n1']]).map(({ name }) => name)).toEqual(['n1', 'n2']);
+  expect(oneOfEach(nodes, undefined)).toEqual(nodes);
+});
+
+it('lets nodes of one storage write a directory in turn, also after one that failed, and others beside them', async () => {
+  const turns = createTurns([['n1', 'n2'], ['n3']]);
+  const begun: string[] = [];
+  const fails = new Map<string, () => void>();
+  const write = (node: NodeInfo, dir: string) =>
+    turns(node, dir, () => {
+      begun.push(`${node.name} ${dir}`);
+      return new Promise((_, reject) => fails.set(node.name, () => reject(new Error('lost'))));
+    });
+  const [first, second, third] = nodes as [NodeInfo, NodeInfo, NodeInfo];
+  const failing = expect(write(first, 'a')).rejects.toThrow('lost');
+  void write(second, 'a');
+  void write(third, 'a');
+  await Promise.resolve();
+  expect(begun).toEqual(['n1 a', 'n3 a']);
+  fails.get('n1')!();
+  await failing;
+  await new Promise(setImmediate);
+  expect(begun).toEqual(['n1 a', 'n3 a', 'n2 a']);
+});
+
+it('has a checkpoint shard that several load brought once to each storage, the work shared out', () => {
+  const loads = [
+    { node: 'n1', shards: ['a', 'b'] },
+    { node: 'n2', shards: ['a', 'b'] },
+    { node: 'n3', shards: ['a', 'c'] },
+  ];
+  expect(oneBringsEach(loads, [['n1', 'n2'], ['n3']])).toEqual({
+    first: [['a'], ['b'], ['a', 'c']],
+    then: [['b'], ['a'], []],
+  });
+  expect(oneBringsEach(loads)).toEqual({ first: loads.map(({ shards }) => shards), then: [[], [], []] });
 });

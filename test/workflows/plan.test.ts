@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toMegatron } from '../../workflows/convert-command.js';
-import { autoShards, planShards, targetOf, torchrunArgs, trainingScript } from '../../workflows/plan.js';
+import {
+  autoShards,
+  indexCacheApart,
+  planShards,
+  targetOf,
+  torchrunArgs,
+  trainingScript,
+} from '../../workflows/plan.js';
 import { parseRunSpec, type RunSpec } from '../../workflows/spec.js';
 
 function spec(train: object = {}): RunSpec {
@@ -37,6 +44,12 @@ describe('the training command', () => {
     expect(args).toEqual(
       expect.arrayContaining(['--save', 'series/s/checkpoints', '--no-shared-storage', '--exit-signal-handler']),
     );
+  });
+
+  it('keeps the index beside the dataset, or apart from what other nodes write', () => {
+    expect(script(spec(), {})).not.toContain('--data-cache-path');
+    const apart = script(spec(), { indexCache: indexCacheApart('datasets/k') });
+    expect(apart.join(' ')).toContain('--no-shared-storage --data-cache-path cache/indices/k');
   });
 
   it('from pretrained weights begins at iteration 0 without an optimizer', () => {
