@@ -44,6 +44,8 @@ export interface Case {
   slow?: true;
   /** Starts on disks without the dataset. */
   cold?: true;
+  /** Nodes whose datasets, models and series are on one storage; it is out of reach when all of them are. */
+  sharing?: string[];
   /** The first of two runs of the series ends here. */
   endsFirstAt?: number;
   /** How the last run is to end, when that is not success: the type of its failure. */
@@ -122,6 +124,16 @@ export const cases: Case[] = [
     core: true,
     cluster: { spares: 2 },
     replicas: 2,
+    steps: [
+      { when: MIDDLE, do: 'killHost', to: 'first' },
+      { when: { seconds: 0 }, do: 'killHost', to: 'last' },
+    ],
+    lost: 'since the checkpoint',
+  },
+  {
+    // Two on one storage, one alone: what the two saved is there once, and the copies are with the third.
+    name: 'islands',
+    sharing: ['n1', 'n2'],
     steps: [
       { when: MIDDLE, do: 'killHost', to: 'first' },
       { when: { seconds: 0 }, do: 'killHost', to: 'last' },

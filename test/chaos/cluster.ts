@@ -1,5 +1,5 @@
 /** A cluster on simulated hosts: server and control worker on one, a node worker on each of the others, a hub outside. */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { makeCorpus } from '../../infra/demo/corpus.js';
@@ -25,6 +25,7 @@ export interface Machine {
 export interface Cluster {
   client: Client;
   slow: boolean;
+  sharing: string[];
   /** Where the logs of all parts are. */
   logs: string;
   /** Server and control worker. */
@@ -57,13 +58,25 @@ export async function openHardware(prefix: string, dir: string): Promise<Hardwar
 
 let clusters = 0;
 
-/** A new cluster on empty disks. */
-export async function startCluster({ dir, control, nodes: hosts, hub }: Hardware, slow: boolean): Promise<Cluster> {
+/**
+ * A new cluster on empty disks.
+ *
+ * @param sharing nodes that have their datasets, models and series on one storage
+ */
+export async function startCluster(
+  { dir, control, nodes: hosts, hub }: Hardware,
+  slow: boolean,
+  sharing: string[] = [],
+): Promise<Cluster> {
   for (const host of [control, ...hosts]) {
     await host.killAll();
     for (const name of await readdir(host.data)) await rm(join(host.data, name), { recursive: true, force: true });
     await reconnect(host);
   }
+  await linkStorage(
+    join(dir, 'storage'),
+    hosts.filter(({ name }) => sharing.includes(name)),
+  );
   const logs = join(dir, `logs-${++clusters}`);
   await mkdir(logs, { recursive: true });
   const server = await createTemporalServer({
@@ -99,6 +112,7 @@ export async function startCluster({ dir, control, nodes: hosts, hub }: Hardware
   return {
     client,
     slow,
+    sharing,
     logs,
     control,
     server,
@@ -125,6 +139,15 @@ export async function startCluster({ dir, control, nodes: hosts, hub }: Hardware
       await Promise.all([control, ...hosts].map((host) => host.killAll()));
     },
   };
+}
+
+/** Outside of the directory with the disks, which no host sees. */
+async function linkStorage(storage: string, hosts: Host[]): Promise<void> {
+  await rm(storage, { recursive: true, force: true });
+  for (const name of ['datasets', 'models', 'series']) {
+    await mkdir(join(storage, name), { recursive: true });
+    for (const { data } of hosts) await symlink(join(storage, name), join(data, name));
+  }
 }
 
 async function reconnect(host: Host): Promise<void> {

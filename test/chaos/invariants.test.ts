@@ -104,6 +104,11 @@ const broken: [title: string, changes: Partial<Evidence>, says: string][] = [
     { case: { ...sound.case, gangs: [1, 2] } },
     'the generations had 1, 1 nodes, and were to have 1, 2',
   ],
+  [
+    'a copy on the storage that has the original',
+    { case: { ...sound.case, sharing: ['n1', 'n2'] } },
+    'copies mp_rank_00 from n1 to n2, whose storage is one',
+  ],
   ['something left behind', { remains: ['process 7 still runs on n1'] }, 'process 7 still runs'],
 ];
 

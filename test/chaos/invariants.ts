@@ -38,6 +38,7 @@ export function brokenInvariants(evidence: Evidence): string[] {
     ...oneGenerationAtATime(evidence),
     ...resumedFromWhole(evidence),
     ...lostNoMore(evidence),
+    ...copiedApart(evidence),
     ...evidence.taskFailures,
     ...evidence.remains,
   ];
@@ -162,6 +163,21 @@ function lostNoMore(evidence: Evidence): string[] {
       );
   }
   return problems;
+}
+
+/** A copy on the storage of its writer is none. */
+function copiedApart({ case: { sharing = [] }, generations }: Evidence): string[] {
+  const isShared = (node: string) => sharing.includes(node);
+  return generations.flatMap(({ run, generation, input }) =>
+    Object.entries(input.copies).flatMap(([node, copies]) =>
+      copies
+        .filter(({ from }) => isShared(node) && isShared(from.name))
+        .map(
+          ({ shard, from }) =>
+            `generation ${generation} of ${run} copies ${shard} from ${from.name} to ${node}, whose storage is one`,
+        ),
+    ),
+  );
 }
 
 /** Iterations that are trained while a checkpoint of this size is copied, amply. */

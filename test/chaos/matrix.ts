@@ -23,12 +23,12 @@ export async function playMatrix(hardware: Hardware, cases: Case[], results: Res
   let cluster: Cluster | undefined;
   const done = new Set(results.rows.map(({ name }) => name));
   for (const case_ of [UNDISTURBED, ...cases.filter(({ name }) => !done.has(name))]) {
-    const slow = case_.slow ?? false;
-    if (cluster && (case_.cold || cluster.slow !== slow)) {
+    const { slow = false, sharing = [] } = case_;
+    if (cluster && (case_.cold || cluster.slow !== slow || cluster.sharing.join() !== sharing.join())) {
       await cluster.stop();
       cluster = undefined;
     }
-    cluster ??= await startCluster(hardware, slow);
+    cluster ??= await startCluster(hardware, slow, sharing);
     const { row, losses } = await tryCase(cluster, case_, expected, keep);
     if (case_ === UNDISTURBED) {
       if (row.problems.length) throw new Error(`the undisturbed run is not sound:\n${row.problems.join('\n')}`);
