@@ -6,6 +6,7 @@ import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from './build.mjs';
 import { withLock } from './lock.mjs';
+import { complaintsAbout, nativeParts } from './native-parts.mjs';
 import { readStamp } from './stamp.mjs';
 import { cache, program, root, run, say, SetupError } from './step.mjs';
 
@@ -29,6 +30,7 @@ async function bundle() {
   const quiet = ['--omit=dev', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
   await run('bundle-npm', 'npm', ['ci', ...quiet, ...forIt], { cwd: stage });
   prune(stage, cpu);
+  writeFileSync(join(stage, 'glibc'), `2.${proveNative(stage, cpu)}\n`);
   for (const path of [
     'dist',
     'infra/collective-test',
@@ -45,6 +47,14 @@ async function bundle() {
   await run('bundle-tar', 'tar', ['czf', `${stage}.tar.gz`, '-C', join(cache, 'bundle'), title]);
   rmSync(stage, { recursive: true });
   console.log(`${stage}.tar.gz`);
+}
+
+/** Nobody can try it here when it is for another machine. @param {string} stage @param {string} cpu @returns {number} minor of glibc 2.x that it needs */
+function proveNative(stage, cpu) {
+  const parts = nativeParts(join(stage, 'node_modules'));
+  const complaints = complaintsAbout(parts, cpu);
+  if (complaints.length > 0) throw new SetupError(`this is no bundle for linux-${cpu}`, complaints.join('\n'));
+  return Math.max(...parts.map(({ glibc }) => glibc ?? 0));
 }
 
 /** What other platforms would load. @param {string} stage @param {'x64' | 'arm64'} cpu */

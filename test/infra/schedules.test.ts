@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client, Connection, ScheduleOverlapPolicy } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createTemporalServer, temporalBinary, type TemporalServer } from '../../infra/demo/temporal-server.js';
 import { root } from '../../workers/config.js';
@@ -79,6 +80,25 @@ it('start a run when they are triggered or made up for, and are paused and gone 
   expect((await client.schedule.getHandle('nightly').describe()).state).toMatchObject({
     ...{ paused: true, note: 'maintenance' },
   });
+});
+
+it('pause themselves after a run that failed, where the guide says so', async () => {
+  const [nightly] = commands('schedule create');
+  const words = nightly!.map((word) => (word === 'nightly' ? 'fails' : word));
+  words[words.indexOf('--task-queue') + 1] = 'fails';
+  await cli(words);
+  await cli(['schedule', 'trigger', '--schedule-id', 'fails']);
+  const { workflowService } = client;
+  const [namespace, taskQueue] = ['default', { name: 'fails' }];
+  // A poll is to say how long it waits.
+  const poll = () => workflowService.pollWorkflowTaskQueue({ namespace, taskQueue });
+  const { taskToken } = await connection.withDeadline(Date.now() + 40_000, poll);
+  const failure = { message: 'no such run file', applicationFailureInfo: { type: 'InvalidInput', nonRetryable: true } };
+  const commandType = temporal.api.enums.v1.CommandType.COMMAND_TYPE_FAIL_WORKFLOW_EXECUTION;
+  const fail = { commandType, failWorkflowExecutionCommandAttributes: { failure } };
+  await workflowService.respondWorkflowTaskCompleted({ namespace, taskToken, commands: [fail] });
+  const state = async () => (await client.schedule.getHandle('fails').describe()).state;
+  await expect.poll(async () => (await state()).paused, { timeout: 10_000 }).toBe(true);
 });
 
 it('make up for what was missed while the server was away, within the catch-up window', async () => {

@@ -11,6 +11,10 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
   { echo "install.sh: Node $version is too old: 20.19 or newer is needed" >&2; exit 1; }
 machine=$(node -p 'process.platform + "-" + process.arch')
 case $release in *-"$machine") ;; *) echo "install.sh: $release is not for this machine, $machine" >&2; exit 1 ;; esac
+wanted=$(cat "$from/glibc")
+have=$(node -p 'process.report.getReport().header.glibcVersionRuntime || "none"')
+node -e 'const [have, wanted] = process.argv.slice(1).map((version) => Number(version.split(".")[1])); process.exit(have >= wanted ? 0 : 1)' "$have" "$wanted" ||
+  { echo "install.sh: $release needs glibc $wanted, this machine has $have: a container with a newer one will do" >&2; exit 1; }
 
 mkdir -p "$prefix/releases"
 if [ ! -e "$prefix/releases/$release" ]; then

@@ -1,11 +1,12 @@
 /** The archive for machines without a network, installed into an empty directory, and started there. */
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { complaintsAbout, nativeParts } from '../../../infra/setup/native-parts.mjs';
 import { root } from '../../../workers/config.js';
 
 const exec = promisify(execFile);
@@ -29,7 +30,21 @@ it('is installed without npm and without a network, twice over, and has one nati
   expect(await readlink(join(prefix, 'current'))).toMatch(/^releases\/mindspeed-pretrain-workflow-.*-linux-/);
   const bridges = join(prefix, 'current/node_modules/@temporalio/core-bridge/releases');
   expect(await readdir(bridges)).toHaveLength(1);
-  expect(await readdir(join(prefix, 'current/node_modules'))).not.toContain('vitest');
+  const packages = join(prefix, 'current/node_modules');
+  expect(await readdir(packages)).not.toContain('vitest');
+  const parts = nativeParts(packages);
+  expect(new Set(parts.map(({ cpu }) => cpu))).toEqual(new Set([process.arch]));
+  expect(complaintsAbout(parts, process.arch)).toEqual([]);
+});
+
+it('is not installed where the C library is older than what its native parts ask for', async () => {
+  const glibc = join(unpacked(), 'glibc');
+  const wanted = await readFile(glibc, 'utf8');
+  expect(wanted).toMatch(/^2\.\d\d\n$/);
+  await writeFile(glibc, '2.99\n');
+  const refused = exec('sh', [join(unpacked(), 'install.sh'), join(dir, 'refused')]);
+  await expect(refused).rejects.toThrow(/needs glibc 2\.99, this machine has 2\.\d+/);
+  await writeFile(glibc, wanted);
 });
 
 it('a node worker of it starts, and says that it waits for a server', async () => {
