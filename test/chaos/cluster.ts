@@ -57,8 +57,22 @@ export async function openHardware(prefix: string, dir: string): Promise<Hardwar
 
 let clusters = 0;
 
+/** What a cluster's workers are, where that is not this checkout as it is. */
+export interface Workers {
+  /** Program that takes `node` and `control`; read anew at each start. */
+  main: string;
+  /** Variables that a host's workers have beside the usual ones. */
+  env(host: Host): Record<string, string>;
+}
+
+const THIS: Workers = { main: join(root, 'dist/workers/main.js'), env: () => ({}) };
+
 /** A new cluster on empty disks. */
-export async function startCluster({ dir, control, nodes: hosts, hub }: Hardware, slow: boolean): Promise<Cluster> {
+export async function startCluster(
+  { dir, control, nodes: hosts, hub }: Hardware,
+  slow: boolean,
+  { main, env: envOf }: Workers = THIS,
+): Promise<Cluster> {
   for (const host of [control, ...hosts]) {
     await host.killAll();
     for (const name of await readdir(host.data)) await rm(join(host.data, name), { recursive: true, force: true });
@@ -74,8 +88,8 @@ export async function startCluster({ dir, control, nodes: hosts, hub }: Hardware
   const env = { ...process.env, TEMPORAL_ADDRESS: server.address, PRETRAIN_REPORTS: `${DATA}/reports` };
   const worker = (host: Host, role: string, more: Record<string, string> = {}): Part =>
     createPart(join(logs, `${host.name}.log`), {
-      command: host.on([process.execPath, join(root, 'dist/workers/main.js'), role]),
-      env: { ...env, ...more },
+      command: host.on([process.execPath, main, role]),
+      env: { ...env, ...more, ...envOf(host) },
       ready: /is ready/,
     });
   const agent = (host: Host): Part =>
