@@ -80,7 +80,8 @@ export async function soak(
     await cluster.rejoin();
     await endByCancel(runs, training);
     await looking;
-    await within(ENDS_WITHIN_MS, runs.train(LAST_RUN), 'the run after all faults did not end');
+    const late = () => void runs.failed.push('the run after all faults did not end');
+    await within(ENDS_WITHIN_MS, runs.train(LAST_RUN), late);
     const remains = [...(await orphans(cluster, LEASE_SECONDS)), ...(await poolLeftovers(cluster))];
     const { evidence } = await judge(remains);
     const { played } = runs;
@@ -118,15 +119,20 @@ async function endByCancel({ current, played, failed }: Runs, training: Promise<
       .catch(() => undefined);
   const asking = setInterval(cancel, CANCEL_EVERY_MS);
   cancel();
-  await within(ENDS_WITHIN_MS, training, `${played.runs.at(-1)} did not end when it was cancelled`).finally(() =>
-    clearInterval(asking),
-  );
+  const late = () => void failed.push(`${played.runs.at(-1)} did not end when it was cancelled`);
+  await within(ENDS_WITHIN_MS, training, late).finally(() => clearInterval(asking));
   const { ended } = played;
   if (ended !== 'never' && 'failure' in ended && ended.type === 'CancelledFailure') failed.splice(failures);
 }
 
-async function within(ms: number, waiting: Promise<unknown>, otherwise: string): Promise<void> {
+/** What does not end in time is told, and judged all the same. */
+async function within(ms: number, waiting: Promise<unknown>, otherwise: () => void): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, fail) => (timer = setTimeout(() => fail(new Error(otherwise)), ms)));
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      otherwise();
+      resolve();
+    }, ms);
+  });
   await Promise.race([waiting, late]).finally(() => clearTimeout(timer));
 }
