@@ -23,11 +23,13 @@ export interface NpuTable {
   processes: ChipProcess[];
 }
 
-const CARD_ROW = /^\|\s*(\d+)\s+(\S+)\s*\|\s*([A-Za-z]+)\s*\|/;
+// Numbers have fifteen digits at most: more of them, in a damaged line, would be no number any more.
+const CARD_ROW = /^\|\s*(\d{1,15})\s+(\S+)\s*\|\s*([A-Za-z]+)\s*\|/;
 /** Chip, on A3 its physical id, the bus id, and figures of which HBM is the last pair; numbers may touch the slash. */
-const CHIP_ROW = /^\|\s*(\d+)(?:\s+\d+)?\s*\|\s*(?:[0-9A-Fa-f]{4}:\S+|NA)\s*\|(.*)\|\s*$/;
+const CHIP_ROW = /^\|\s*(\d{1,15})(?:\s+\d+)?\s*\|\s*(?:[0-9A-Fa-f]{4}:\S+|NA)\s*\|(.*)\|\s*$/;
 const PROCESS_HEADER = /Process id/i;
-const PROCESS_ROW = /^\|\s*(\d+)\s+(\d+)\s*\|\s*(\d+)\s*\|\s*(\S*)\s*\|\s*(\d+)\s*\|/;
+const PROCESS_ROW = /^\|\s*(\d{1,15})\s+(\d{1,15})\s*\|\s*(\d{1,15})\s*\|\s*(\S*)\s*\|\s*(\d{1,15})\s*\|/;
+const COUNT = /^\d{1,15}$/;
 
 /** The table of `npu-smi info`: what counts are its chips, not its card numbers. */
 export function parseTable(text: string): NpuTable {
@@ -39,7 +41,7 @@ export function parseTable(text: string): NpuTable {
   for (const line of cut < 0 ? lines : lines.slice(0, cut)) {
     const chip = CHIP_ROW.exec(line);
     if (chip && card) {
-      const [used, total] = [...chip[2]!.matchAll(/(\d+)\s*\/\s*(\d+)/g)].at(-1)?.slice(1) ?? [0, 0];
+      const [used, total] = [...chip[2]!.matchAll(/\b(\d{1,15})\s*\/\s*(\d{1,15})\b/g)].at(-1)?.slice(1) ?? [0, 0];
       chips.push({
         ...{ npu: Number(card[1]), chip: Number(chip[1]), name: card[2]!, health: card[3]! },
         ...{ hbmUsedMb: Number(used), hbmTotalMb: Number(total) },
@@ -97,7 +99,7 @@ export interface ChipEcc {
 export function parseEcc(text: string): ChipEcc {
   const pairs = [...parsePairs(text)];
   const sum = (label: RegExp) =>
-    pairs.filter(([name]) => label.test(name)).reduce((total, [, value]) => total + (Number(value) || 0), 0);
+    pairs.reduce((total, [name, value]) => (label.test(name) && COUNT.test(value) ? total + Number(value) : total), 0);
   return {
     doubleBit: sum(/^HBM Double Bit Error Count$/i),
     isolatedPages: sum(/^HBM .*Isolated Pages Count$/i),

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { extname } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
+import { windowCheck } from './zstd-window.js';
 
 export const PORTION = 2 ** 20;
 
@@ -55,7 +56,9 @@ export async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerat
     // The decoder goes on using its window: a view of it would change under the reader.
     if (chunk.length) ready.push(Buffer.from(chunk));
   });
+  const check = windowCheck();
   for await (const chunk of source) {
+    check(chunk);
     stream.push(chunk);
     yield* ready;
     ready = [];

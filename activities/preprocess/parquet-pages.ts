@@ -3,9 +3,19 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ColumnMetaData, SchemaTree } from 'hyparquet';
 import { isBigPage, valuesOfBigPage } from './big-page.js';
 import { compressors } from 'hyparquet-compressors';
+import { windowCheck } from './zstd-window.js';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
 import type { ColumnDecoder, DecodedArray, PageHeader } from 'hyparquet/src/types.js';
+
+/** A page says of itself how large it is; what its frames say is not held against that before they are decoded. */
+const safeCompressors: typeof compressors = {
+  ...compressors,
+  ZSTD: (input, length) => {
+    windowCheck()(input);
+    return compressors.ZSTD!(input, length);
+  },
+};
 
 /** Headers hold the smallest and the largest value, so they have no largest size. */
 const HEADER = 64 * 1024;
@@ -36,7 +46,7 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
     pathInSchema: metadata.path_in_schema,
     element: schemaPath.at(-1)!.element,
     schemaPath,
-    compressors,
+    compressors: safeCompressors,
     utf8: false,
     ...metadata,
     // Decoded by whoever takes them, who can say which row is not UTF-8.

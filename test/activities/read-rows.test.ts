@@ -267,3 +267,31 @@ test.each([
   expect(found[1]!.values).toEqual(['after']);
   expect(await readdir(dir)).toEqual(['a.jsonl']);
 });
+
+describe('a .zst file', () => {
+  const LINE = Buffer.from('{"text":"a"}\n');
+  /** Descriptor, window or size, and one block of a line as it is. */
+  const frame = (...header: number[]): Buffer =>
+    Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, ...header, (LINE.length << 3) | 1, 0, 0]), LINE]);
+  const [small, whole, skipped] = [
+    frame(0, 0x08),
+    frame(0x20, LINE.length),
+    Buffer.from('502a4d18020000000102', 'hex'),
+  ];
+
+  test('is read through all its frames, also those that are to be skipped', async () => {
+    const rows = await rowsOf('a.jsonl.zst', Buffer.concat([small, skipped, whole, small]), ['text']);
+    expect(rows.map(([row]) => row)).toEqual([0, 1, 2]);
+  });
+
+  test.each([
+    ['a window of 2 GB', frame(0, 21 << 3), 2048],
+    ['a window beyond all numbers of 32 bits', frame(0, 0xf8), 2_199_023_255_552 / 2 ** 20],
+    ['contents of 3 GB in one piece', frame(0xa0, 0, 0, 0, 0xc0), 3072],
+  ])('is refused where a later frame asks for %s, before that is taken', async (_, large, mb) => {
+    const before = process.memoryUsage().arrayBuffers;
+    const reading = rowsOf('a.jsonl.zst', Buffer.concat([small, skipped, whole, large]), ['text']);
+    await expect(reading).rejects.toThrow(`a window of ${mb} MB, and 128 MB is the most`);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 2 ** 20);
+  });
+});

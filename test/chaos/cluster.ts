@@ -58,15 +58,27 @@ export async function openHardware(prefix: string, dir: string): Promise<Hardwar
 
 let clusters = 0;
 
-/**
- * A new cluster on empty disks.
- *
- * @param sharing nodes that have their datasets, models and series on one storage
- */
+/** What a cluster's workers are, where that is not this checkout as it is. */
+export interface Workers {
+  /** Program that takes `node` and `control`; read anew at each start. */
+  main: string;
+  /** Variables that a host's workers have beside the usual ones. */
+  env(host: Host): Record<string, string>;
+}
+
+const THIS: Workers = { main: join(root, 'dist/workers/main.js'), env: () => ({}) };
+
+export interface ClusterOptions {
+  /** Nodes that have their datasets, models and series on one storage. */
+  sharing?: string[];
+  workers?: Workers;
+}
+
+/** A new cluster on empty disks. */
 export async function startCluster(
   { dir, control, nodes: hosts, hub }: Hardware,
   slow: boolean,
-  sharing: string[] = [],
+  { sharing = [], workers: { main, env: envOf } = THIS }: ClusterOptions = {},
 ): Promise<Cluster> {
   for (const host of [control, ...hosts]) {
     await host.killAll();
@@ -87,8 +99,8 @@ export async function startCluster(
   const env = { ...process.env, TEMPORAL_ADDRESS: server.address, PRETRAIN_REPORTS: `${DATA}/reports` };
   const worker = (host: Host, role: string, more: Record<string, string> = {}): Part =>
     createPart(join(logs, `${host.name}.log`), {
-      command: host.on([process.execPath, join(root, 'dist/workers/main.js'), role]),
-      env: { ...env, ...more },
+      command: host.on([process.execPath, main, role]),
+      env: { ...env, ...more, ...envOf(host) },
       ready: /is ready/,
     });
   const agent = (host: Host): Part =>

@@ -30,7 +30,9 @@ export interface Histories {
   taskFailures: string[];
 }
 
-type Events = NonNullable<Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']>>['events']>;
+export type Events = NonNullable<
+  Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']>>['events']
+>;
 type Event = Events[number];
 
 export async function readHistories(client: Client, runs: string[], pool: string): Promise<Histories> {
@@ -112,7 +114,7 @@ const restoresIn = (run: string, events: Events): Restore[] =>
 /** A task that a worker's end or a new signal set aside is nobody's mistake. */
 const HARMLESS = new Set(['UNHANDLED_COMMAND', 'RESET_STICKY_TASK_QUEUE', 'FORCE_CLOSE_COMMAND']);
 
-const taskFailuresIn = (id: string, events: Events): string[] =>
+export const taskFailuresIn = (id: string, events: Events): string[] =>
   events.flatMap((event) => {
     const failed = event.workflowTaskFailedEventAttributes;
     if (!failed || HARMLESS.has(CAUSES[Number(failed.cause)] ?? '')) return [];

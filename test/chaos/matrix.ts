@@ -28,7 +28,7 @@ export async function playMatrix(hardware: Hardware, cases: Case[], results: Res
       await cluster.stop();
       cluster = undefined;
     }
-    cluster ??= await startCluster(hardware, slow, sharing);
+    cluster ??= await startCluster(hardware, slow, { sharing });
     const { row, losses } = await tryCase(cluster, case_, expected, keep);
     if (case_ === UNDISTURBED) {
       if (row.problems.length) throw new Error(`the undisturbed run is not sound:\n${row.problems.join('\n')}`);

@@ -4,7 +4,7 @@ import { ITERATIONS, type Case, type Step } from './cases.js';
 import type { FaultName } from './faults.js';
 import type { Role } from './observed-run.js';
 
-interface Incident {
+export interface Incident {
   fault: FaultName;
   /** What ends it, and after how many seconds at the earliest and latest; without, nothing does. */
   repair?: { by: FaultName; after: [number, number] };
@@ -15,7 +15,7 @@ interface Incident {
 const ANY: Role[] = ['first', 'last', 'spare'];
 const MEMBER: Role[] = ['first', 'last'];
 
-const INCIDENTS: Incident[] = [
+export const INCIDENTS: Incident[] = [
   { fault: 'killRank', roles: MEMBER, costs: true },
   { fault: 'killTorchrun', roles: MEMBER, costs: true },
   { fault: 'killGuard', roles: MEMBER, costs: true },

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { createCheckNode } from '../../../activities/check-node.js';
 import { ascendEnvironment } from '../../../activities/npu/environment.js';
 import { hostFindings, portsIn, softLimit } from '../../../activities/npu/host-facts.js';
-import { parseTable } from '../../../activities/npu/npu-smi.js';
+import { parseEcc, parseTable } from '../../../activities/npu/npu-smi.js';
 import type { NodeDeps } from '../../../activities/node-deps.js';
 import type { Finding } from '../../../workflows/contract.js';
 import { compareStacks } from '../../../workflows/stack-table.js';
@@ -143,6 +143,13 @@ describe('the table of npu-smi', () => {
   it('reads numbers that touch the slash', () => {
     const text = machineText('a2', 'info').replace(/3379 +\/ 65536/, '26838/ 65536');
     expect(parseTable(text).chips[0]).toMatchObject({ hbmUsedMb: 26_838, hbmTotalMb: 65_536 });
+  });
+
+  it('counts nothing where a damaged line has digits without end, or a number below zero', () => {
+    const ecc = (count: string) => parseEcc(`HBM Double Bit Error Count : ${count}\n`).doubleBit;
+    expect(['3', '9'.repeat(400), '1e999', '-1', 'NA'].map(ecc)).toEqual([3, 0, 0, 0, 0]);
+    const endless = machineText('a3', 'info').replace(/\d+( *\/ *65536)/g, `${'9'.repeat(400)}$1`);
+    expect(parseTable(endless).chips[0]).toMatchObject({ hbmUsedMb: 0 });
   });
 });
 

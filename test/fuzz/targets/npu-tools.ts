@@ -14,7 +14,7 @@ const recorded = (name: string): Buffer[] => {
 };
 
 const parsers: Record<string, (text: string) => unknown> = {
-  list: parseTable,
+  info: parseTable,
   health: parseHealth,
   ecc: parseEcc,
   board: parseBoard,

@@ -16,6 +16,12 @@ const parquet = (codec: 'SNAPPY' | 'UNCOMPRESSED') =>
   Buffer.from(
     parquetWriteBuffer({ columnData: [{ name: 'text', data: texts, type: 'STRING' }], rowGroupSize: 2, codec }),
   );
+/** As `zstd -19` writes the same lines; Node learnt that after the oldest one that is supported. */
+const zstandard = Buffer.from(
+  'KLUv/WRpC30DAEQFeyJ0ZXh0IjoicGxhaW4iLCJuIjoxfQrDvG7DryDmvKLlrZcg8J+YgHdpdGggXCJxdW90ZXNcIiwgY29tbWFzXG5hbmQgbGluZXM8fGVuZG9mfD54CADNgwXQDudfoRzHtIyu8r6mBxrlVy1mE7uk/Rk=',
+  'base64',
+);
+
 const seeds: Record<string, Buffer[]> = {
   'a.jsonl': [Buffer.from(jsonl)],
   'a.json': [Buffer.from(JSON.stringify(texts.map((text) => ({ text })))), Buffer.from(jsonl)],
@@ -26,6 +32,7 @@ const seeds: Record<string, Buffer[]> = {
     Buffer.from(tableToIPC(tableFromArrays({ text: texts }), kind)),
   ),
   'a.jsonl.gz': [gzipSync(jsonl)],
+  'a.jsonl.zst': [zstandard],
 };
 
 let dir: string | undefined;
