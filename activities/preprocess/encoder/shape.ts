@@ -4,6 +4,8 @@
  * test/activities/preprocess-encoder.test.ts, id by id.
  */
 
+import { GPT2_PATTERN, type Splitter, splitterWith } from './splitter.js';
+
 export interface TokenizerJson {
   added_tokens?: AddedTokenJson[];
   normalizer?: unknown;
@@ -44,8 +46,9 @@ export interface AddedToken {
 /** All that encoding needs beside vocabulary and merges. */
 export interface Shape {
   nfc: boolean;
-  /** How many digits may stand together in a pre-token. */
-  mostDigits: number;
+  splitter: Splitter;
+  /** A pre-token that is in the vocabulary is that token, whatever merges make of it. */
+  ignoresMerges: boolean;
   added: AddedToken[];
   /** Ids that the post-processor puts around every text. */
   prefix: number[];
@@ -59,7 +62,8 @@ export function recogniseShape(json: TokenizerJson): Recognised {
     checkModel(json.model);
     const shape = {
       nfc: isNfc(json.normalizer),
-      mostDigits: digitsOf(json.pre_tokenizer),
+      splitter: splitterOf(json.pre_tokenizer),
+      ignoresMerges: json.model!.ignore_merges === true,
       added: addedTokens(json.added_tokens ?? [], json.model!.vocab),
       ...surroundings(json.post_processor),
     };
@@ -79,28 +83,26 @@ function isNfc(normalizer: unknown): boolean {
   throw new Unknown(`normalizer is ${show(normalizer)}; the fast path knows NFC and none`);
 }
 
-const qwenPattern = (numbers: string) =>
-  `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-
-const PATTERNS = new Map([
-  [qwenPattern('\\p{N}'), 1],
-  [qwenPattern('\\p{N}{1,3}'), 3],
-]);
-
-function digitsOf(preTokenizer: unknown): number {
-  const [split, bytes, ...more] = stepsOf(preTokenizer, 'pretokenizers') as Record<string, unknown>[];
-  if (split?.['type'] !== 'Split' || bytes?.['type'] !== 'ByteLevel' || more.length > 0)
+function splitterOf(preTokenizer: unknown): Splitter {
+  const steps = stepsOf(preTokenizer, 'pretokenizers') as Record<string, unknown>[];
+  const [splits, bytes] = [steps.slice(0, -1), steps.at(-1)];
+  if (bytes?.['type'] !== 'ByteLevel' || splits.some(({ type }) => type !== 'Split'))
     throw new Unknown(`pre_tokenizer is ${show(preTokenizer)}; the fast path knows Split and then ByteLevel`);
   if (bytes['add_prefix_space'] !== false) throw new Unknown('pre_tokenizer.add_prefix_space is not false');
-  if (bytes['use_regex'] !== false) throw new Unknown('pre_tokenizer.use_regex is not false');
+  const patterns = splits.map(patternOf);
+  // Unless told not to, ByteLevel splits by itself.
+  if (bytes['use_regex'] !== false) patterns.push(GPT2_PATTERN);
+  const splitter = splitterWith(patterns);
+  if (splitter === undefined) throw new Unknown('pre_tokenizer.pattern is not one that the fast path knows');
+  return splitter;
+}
+
+function patternOf(split: Record<string, unknown>): string {
   if (split['behavior'] !== 'Isolated' || split['invert'] !== false)
     throw new Unknown(
       `pre_tokenizer.behavior is ${show(split['behavior'])}; the fast path knows Isolated, not inverted`,
     );
-  const pattern = (split['pattern'] as { Regex?: string } | undefined)?.Regex ?? '';
-  const digits = PATTERNS.get(pattern);
-  if (digits === undefined) throw new Unknown('pre_tokenizer.pattern is not one that the fast path knows');
-  return digits;
+  return (split['pattern'] as { Regex?: string } | undefined)?.Regex ?? '';
 }
 
 /** What is left out in a file has these values. */

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { byteLevelAlphabet } from './byte-level.js';
 import type { BpeJson, Shape } from './shape.js';
+import { SPLITTERS } from './splitter.js';
 import { characterClasses, normalisationOf } from './unicode.js';
 import type { EncoderWasm } from './wasm.js';
 
@@ -20,6 +21,10 @@ export interface CacheSize {
 /** 2^19 pre-tokens of 32 bytes, and what does not fit there. */
 export const CACHE: CacheSize = { bits: 19, arena: 8 * 2 ** 20 };
 
+/** Room for pieces that merges do not make, where they are ignored for whole ones: Llama 3 has 588. */
+const WHOLES = { bits: 14, bytes: 2 ** 18 };
+const NO_WHOLES = { bits: 0, bytes: 0 };
+
 /** Texts up to this are taken in one piece. */
 export const PIECE = 2 ** 20;
 
@@ -31,7 +36,20 @@ export function prepare(wasm: EncoderWasm, shape: Shape, merges: number, cache =
   const firsts = new Set(contents.map(([first]) => first!));
   const onlyFirst = firsts.size === 1 ? contents[0]![0]! : -1;
   const slotBits = Math.ceil(Math.log2(Math.max(merges, 1) / 0.6));
-  wasm.prepare(slotBits, merges, bytes, contents.length, onlyFirst, shape.mostDigits, cache.bits, cache.arena);
+  const splitter = SPLITTERS.indexOf(shape.splitter);
+  const wholes = shape.ignoresMerges ? WHOLES : NO_WHOLES;
+  wasm.prepare(
+    slotBits,
+    merges,
+    bytes,
+    contents.length,
+    onlyFirst,
+    splitter,
+    wholes.bits,
+    wholes.bytes,
+    cache.bits,
+    cache.arena,
+  );
   wasm.layOut(PIECE);
 }
 
@@ -44,11 +62,11 @@ export function fillTables(
 ): string | undefined {
   const ids = new Map(Object.entries(model.vocab));
   if (ids.size > MOST || model.merges.length > MOST) return `model.vocab has ${ids.size} tokens, more than ${MOST}`;
-  wasm.bytes().set(characterClasses(), wasm.classes.value);
+  wasm.bytes().set(characterClasses(shape.splitter), wasm.classes.value);
   if (shape.nfc) fillNormalisation(wasm);
   addAddedTokens(wasm, shape, nfc);
   const tokens: Tokens = { wasm, ids, firstUse: new Map(), lastMaking: new Map() };
-  return addBytes(tokens) ?? addMerges(tokens, model.merges) ?? addPieces(tokens, model.ignore_merges === true);
+  return addBytes(tokens) ?? addMerges(tokens, model.merges) ?? addPieces(tokens, shape.ignoresMerges);
 }
 
 function fillNormalisation(wasm: EncoderWasm): void {
@@ -101,7 +119,7 @@ function addMerges({ wasm, ids, firstUse, lastMaking }: Tokens, merges: BpeJson[
   return undefined;
 }
 
-/** What assembly/pieces.ts has to know of every piece; and, where merges are ignored for whole pieces, that it is the same. */
+/** What assembly/pieces.ts has to know of every piece; and assembly/wholes.ts, where merges are ignored for whole ones. */
 function addPieces(tokens: Tokens, ignoresMerges: boolean): string | undefined {
   const { wasm, ids } = tokens;
   const byteOf = new Map(byteLevelAlphabet.map((char, byte) => [char, byte]));
@@ -115,10 +133,14 @@ function addPieces(tokens: Tokens, ignoresMerges: boolean): string | undefined {
     }
     // Added tokens that are in the vocabulary too: no pre-token has such characters.
     if (!isPiece || bytes.length === 0) continue;
-    if (ignoresMerges && onlyToken(wasm, bytes) !== id)
-      return `model.ignore_merges is true, and ${JSON.stringify(text)} is not what its merges make`;
-    if (isUtf8(bytes)) addWholePiece(tokens, text, bytes, id);
-    else addCuttingPiece(wasm, bytes);
+    if (!isUtf8(bytes)) {
+      addCuttingPiece(wasm, bytes);
+      continue;
+    }
+    // A pre-token is UTF-8, always.
+    if (ignoresMerges && onlyToken(wasm, bytes) !== id && !wasm.addWhole(bytes.length, id))
+      return 'model.ignore_merges is true, and more tokens than can be known are not what their merges make';
+    addWholePiece(tokens, text, bytes, id);
   }
   return undefined;
 }

@@ -3,14 +3,17 @@
  * and a letter of this year's would be split one way here and another way there.
  */
 import { nfcNormalizer, nfdNormalizer, Tokenizer } from 'tokenizers';
+import { HAN_PATTERN, type Splitter } from './splitter.js';
 
 /** As in assembly/characters.ts. */
 const LETTER = 1;
 const NUMBER = 2;
 const SPACE = 3;
 const NEWLINE = 4;
-const UNSTABLE = 8;
-const COMPOSES = 16;
+const PUNCTUATION = 5;
+const HAN = 8;
+const UNSTABLE = 16;
+const COMPOSES = 32;
 /** As in assembly/nfc.ts. */
 const CHANGES = 0xff;
 
@@ -18,21 +21,38 @@ const CODE_POINTS = 0x110000;
 /** Short questions: the answer's offsets make long ones cost more than their length. */
 const CHUNK = 0x4000;
 
-let classes: Uint8Array | undefined;
+const classesOf = new Map<string, Uint8Array>();
 
-/** One byte a code point: letter, number, space, newline, or none of them. */
-export function characterClasses(): Uint8Array {
-  if (classes) return classes;
-  classes = new Uint8Array(CODE_POINTS);
+/** One byte a code point: letter, number, space, newline, or none of them; for DeepSeek as in assembly/scan-deepseek.ts. */
+export function characterClasses(splitter: Splitter): Uint8Array {
+  const name = splitter === 'deepseek' ? splitter : 'plain';
+  const known = classesOf.get(name) ?? (name === 'deepseek' ? classesOfDeepSeek() : plainClasses('\\p{L}'));
+  classesOf.set(name, known);
+  return known;
+}
+
+function plainClasses(letters: string): Uint8Array {
+  const classes = new Uint8Array(CODE_POINTS);
   // Two questions tell four answers apart.
-  const first = matcher('[\\p{L}\\p{N}]+');
-  const second = matcher('[\\p{L}\\s]+');
+  const first = matcher(`[${letters}\\p{N}]+`);
+  const second = matcher(`[${letters}\\s]+`);
   for (const text of chunks()) {
     for (const code of first(text)) classes[code] = NUMBER;
     for (const code of second(text)) classes[code] = classes[code] === NUMBER ? LETTER : SPACE;
   }
   classes[0x0a] = NEWLINE;
   classes[0x0d] = NEWLINE;
+  return classes;
+}
+
+function classesOfDeepSeek(): Uint8Array {
+  const classes = plainClasses('\\p{L}\\p{M}');
+  const punctuation = matcher('[\\p{P}\\p{S}]+');
+  const han = matcher(HAN_PATTERN);
+  for (const text of chunks()) {
+    for (const code of punctuation(text)) classes[code] = PUNCTUATION;
+    for (const code of han(text)) classes[code]! |= HAN;
+  }
   return classes;
 }
 

@@ -28,7 +28,9 @@ interface Exports {
     addedBytes: number,
     addedTokens: number,
     onlyFirst: number,
-    digits: number,
+    splitter: number,
+    wholeBits: number,
+    wholeBytes: number,
     cacheBits: number,
     arenaBytes: number,
   ): void;
@@ -36,6 +38,7 @@ interface Exports {
   setByteToken(byte: number, id: number): void;
   addMerge(left: number, right: number, rank: number, id: number): number;
   fillBytePairs(): void;
+  addWhole(length: number, id: number): number;
   onlyToken(length: number): number;
   setCharToken(codePoint: number, id: number): void;
   addCutPair(left: number, right: number, next: number): void;

@@ -77,6 +77,12 @@ export function oddText(random: Random, specials: readonly string[]): string {
   return parts.map(part).join('');
 }
 
+export function* odd(added: readonly string[], seed: number, count: number): Generator<string> {
+  const random = createRandom(seed);
+  const specials = specialsOf(added);
+  for (let i = 0; i < count; i++) yield oddText(random, specials);
+}
+
 /** Every character of Unicode, after and before the given text, 97 of them a text. */
 export function* sweep(between: string): Generator<string> {
   let chars: string[] = [];

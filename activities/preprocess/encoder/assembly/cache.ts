@@ -4,7 +4,7 @@
  * forgotten, which costs little, bounds memory and follows a corpus whose subject changes.
  */
 import { output, outputLength, reserve, setOutputLength } from './memory';
-import { mergeBytes } from './merge';
+import { encodeWhole } from './wholes';
 
 /** Longer pre-tokens hardly repeat. */
 const LONGEST: u32 = 255;
@@ -73,7 +73,7 @@ function appendIds(entry: usize): void {
 
 function encodeShortAnew(p: usize, n: u32, low: u64, high: u64, slot: u32): void {
   const to = output + (<usize>outputLength << 2);
-  const count = mergeBytes(p, n, to);
+  const count = encodeWhole(p, n, to);
   setOutputLength(outputLength + count);
   const entry = entries + (<usize>slot << 5);
   if (count <= 3) {
@@ -105,7 +105,7 @@ function hasRoom(bytes: u32): bool {
 export function encodeLong(p: usize, n: u32): void {
   const to = output + (<usize>outputLength << 2);
   if (n > LONGEST) {
-    setOutputLength(outputLength + mergeBytes(p, n, to));
+    setOutputLength(outputLength + encodeWhole(p, n, to));
     return;
   }
   let hash: u64 = <u64>n * 0x9e3779b97f4a7c15;
@@ -129,7 +129,7 @@ export function encodeLong(p: usize, n: u32): void {
     if (other == 0) break;
     slot = (slot + 1) & mask;
   }
-  const count = mergeBytes(p, n, to);
+  const count = encodeWhole(p, n, to);
   setOutputLength(outputLength + count);
   const bytes = ((count << 2) + n + 3) & ~3;
   if (!hasRoom(bytes)) return;

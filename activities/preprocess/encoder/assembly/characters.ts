@@ -12,12 +12,21 @@ export const SPACE: u32 = 3;
 /** CR or LF, which are spaces as well. */
 @inline
 export const NEWLINE: u32 = 4;
+/** Only where the host tells it apart from OTHER: see scan-deepseek.ts. */
+@inline
+export const PUNCTUATION: u32 = 5;
+/** Beside LETTER, PUNCTUATION or OTHER, only there as well. */
+@inline
+export const HAN: u32 = 8;
+/** Bits of a class. */
+@inline
+const CLASS: u32 = 15;
 /** Combines or reorders, so that a text with it may not be NFC: see nfc.ts. */
 @inline
-export const UNSTABLE: u32 = 8;
+export const UNSTABLE: u32 = 16;
 /** Some character combines with this one before it. */
 @inline
-export const COMPOSES: u32 = 16;
+export const COMPOSES: u32 = 32;
 
 export const classes: usize = reserve(0x110000);
 
@@ -48,8 +57,13 @@ export function flagsOf(codePoint: u32): u32 {
 }
 
 @inline
+export function classOf(flags: u32): u32 {
+  return flags & CLASS;
+}
+
+@inline
 export function classAt(p: usize): u32 {
-  return flagsOf(readCodePoint(p)) & 7;
+  return classOf(flagsOf(readCodePoint(p)));
 }
 
 /** End of the letters that begin at p, if any. */

@@ -2,9 +2,10 @@
 import { lengthOf, readCodePoint } from './characters';
 import { encodeLong, encodeShort } from './cache';
 import { output, outputLength, setOutputLength } from './memory';
+import { isAscii, mergeBytes } from './merge';
 import { NONE } from './merges';
 import { charToken, mayCut, mayJoin } from './pieces';
-import { isAscii } from './merge';
+import { wholeOf } from './wholes';
 
 @inline
 export function encodePreToken(p: usize, end: usize): void {
@@ -33,7 +34,8 @@ function encodeLengthy(p: usize, n: u32): void {
     }
     code = next;
   }
-  encodePart(start, <u32>(end - start), code);
+  if (start > p) encodePart(start, <u32>(end - start), code);
+  else encodeLong(p, n);
 }
 
 /** `last` is the part's last character: its only one, when the part is no longer than that. */
@@ -47,6 +49,8 @@ function encodePart(p: usize, n: u32, last: u32): void {
       return;
     }
   }
-  if (n < 16) encodeShort(p, n);
+  // What is remembered of these bytes is what they are as a whole pre-token.
+  if (wholeOf(p, n) != NONE) setOutputLength(outputLength + mergeBytes(p, n, output + (<usize>outputLength << 2)));
+  else if (n < 16) encodeShort(p, n);
   else encodeLong(p, n);
 }

@@ -9,6 +9,7 @@
  */
 import { classAt, LETTER, lengthOf, NEWLINE, NUMBER, OTHER, skipLetters, SPACE } from './characters';
 import { encodePreToken } from './pre-token';
+import { skipClass, skipNewlines, skipNumbers } from './runs';
 
 const QUOTE: u32 = 0x27;
 const BLANK: u32 = 0x20;
@@ -26,7 +27,7 @@ export function scanQwen(from: usize, end: usize, mostDigits: u32): void {
     if (stop == 0) {
       const next = after < end ? classAt(after) : SPACE;
       if (kind != NEWLINE && next == LETTER) stop = skipLetters(after + lengthOf(load<u8>(after)), end);
-      else if (kind == OTHER || (first == BLANK && next == OTHER)) stop = skipNewlines(skipOthers(after, end), end);
+      else if (kind == OTHER || (first == BLANK && next == OTHER)) stop = skipNewlines(skipClass(after, end, OTHER), end);
       else stop = skipSpaces(p, end);
     }
     encodePreToken(p, stop);
@@ -38,7 +39,7 @@ export function scanQwen(from: usize, end: usize, mostDigits: u32): void {
  * Whether a pre-token always ends between characters of these classes. Letters and numbers are followed by nothing else
  * in any alternative, other characters by newlines only; and of spaces that end in newlines all are taken at once.
  */
-export function isBoundary(left: u32, right: u32): bool {
+export function isBoundaryOfQwen(left: u32, right: u32): bool {
   if (left == LETTER || left == NUMBER) return right != left;
   if (left == OTHER) return right == SPACE;
   return left == NEWLINE && right < SPACE;
@@ -59,25 +60,6 @@ function contraction(p: usize, end: usize): usize {
   if (second == 0x65 && (first == 0x72 || first == 0x76)) return p + 3;
   if (second == 0x6c && first == 0x6c) return p + 3;
   return 0;
-}
-
-function skipNumbers(from: usize, end: usize, most: u32): usize {
-  let p = from;
-  for (let i: u32 = 0; i < most && p < end && classAt(p) == NUMBER; i++) p += lengthOf(load<u8>(p));
-  return p;
-}
-
-function skipOthers(from: usize, end: usize): usize {
-  let p = from;
-  while (p < end && classAt(p) == OTHER) p += lengthOf(load<u8>(p));
-  return p;
-}
-
-@inline
-function skipNewlines(from: usize, end: usize): usize {
-  let p = from;
-  while (p < end && (load<u8>(p) == 10 || load<u8>(p) == 13)) p++;
-  return p;
 }
 
 /** Up to the last newline of these spaces; without one, all but the last, which the next pre-token begins with. */
