@@ -12,10 +12,12 @@ import {
   type SourceListing,
   type Timing,
 } from './contract.js';
+import type { DatasetFigures } from './dataset-figures.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { onFirst, placeEverywhere } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
+import { shardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -24,6 +26,8 @@ export interface PrepareDataInput {
   timing: Timing;
   /** Before a run's first launch. Later ones make up for a failure, and do not wait for all of a dataset to be read. */
   prove?: boolean;
+  /** Who is told how far it is: a run, and of which launch. */
+  tell?: { run: string; token: number };
 }
 
 export interface PreparedData {
@@ -33,12 +37,14 @@ export interface PreparedData {
   prefix: string;
   /** What a person should know of how the dataset was made; absent when it was there already. */
   warnings?: string[];
+  /** Likewise, what its texts are like. */
+  figures?: DatasetFigures;
 }
 
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
-export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInput): Promise<PreparedData> {
+export async function prepareData({ spec, nodes, timing, prove, tell }: PrepareDataInput): Promise<PreparedData> {
   const tokenizerListing = await listTokenizer(spec, nodes, timing);
   const tokenizerDir = tokenizerAt(tokenizerListing);
   const { artifact: tokenizer } = await placeEverywhere(
@@ -64,6 +70,7 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
   });
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
+  let figures: DatasetFigures | undefined;
   const { artifact: dataset, withParts } = await placeEverywhere(
     dir,
     nodes,
@@ -73,7 +80,9 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
         artifact,
         at,
         warnings: found = [],
-      } = await preprocess({ spec, nodes, timing }, listing, tokenizerDir, key);
+        ...made
+      } = await preprocess({ spec, nodes, timing, ...(tell && { tell }) }, listing, tokenizerDir, key);
+      figures = made.figures;
       warnings.push(...found);
       return { artifact, at };
     },
@@ -84,6 +93,7 @@ export async function prepareData({ spec, nodes, timing, prove }: PrepareDataInp
     tokenizer,
     dataset,
     ...(warnings.length && { warnings }),
+    ...(figures && { figures }),
     prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
   };
 }
@@ -183,9 +193,10 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
   const { engine } = spec.preprocess;
   const plans = engine === 'mindspeed' ? wholeFiles(listing.files) : planShards(listing.files, wanted);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
+  const tell = shardTeller(plans, input.tell);
   let alive = nodes;
   for (;;) {
-    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans }, shards);
+    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans }, shards, tell);
     try {
       return await onFirst(alive, async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
@@ -220,6 +231,7 @@ async function makeMissing(
   { spec, nodes, timing }: PrepareDataInput,
   work: ShardWork,
   shards: (Shard | undefined)[],
+  tell: (shards: (Shard | undefined)[]) => void,
 ): Promise<void> {
   const missing = [...shards.keys()].filter((index) => !shards[index]);
   const lost = new Set<string>();
@@ -228,6 +240,7 @@ async function makeMissing(
     for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
       const mine = index;
       shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine), lost);
+      tell(shards);
     }
   };
   await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));

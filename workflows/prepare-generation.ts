@@ -95,15 +95,17 @@ async function follow(
   return identity;
 }
 
-async function bringData({ run, spec, members, spares, generation }: PreparationInput, tell: Tell) {
-  const input = { spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 };
+async function bringData({ run, spec, token, members, spares, generation }: PreparationInput, tell: Tell) {
+  const nodes = [...members, ...spares];
+  const input = { spec, nodes, timing: spec.recovery, prove: generation === 0, tell: { run, token } };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
-  const { warnings = [], ...data } = await runChild(
-    prepareData,
-    child,
-    (what) => void tell({ waitsFor: what ?? null }),
-  );
+  const {
+    warnings = [],
+    figures,
+    ...data
+  } = await runChild(prepareData, child, (what) => void tell({ waitsFor: what ?? null }));
+  if (figures) await tell({ dataset: figures });
   for (const warning of warnings) await tell({ note: `dataset: ${warning}` });
   return data;
 }
