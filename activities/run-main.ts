@@ -1,7 +1,9 @@
 /** One run: figures, curves, timeline, where the time went, nodes, failures, requests, events. Pure. */
 import { causesOf, effectiveTime, ledgerOf } from '../workflows/ledger.js';
 import { failureCount } from '../workflows/past.js';
-import { describeExport, duration, type RunState } from '../workflows/status.js';
+import { duration } from '../workflows/duration.js';
+import { describeExport, type RunState } from '../workflows/status.js';
+import { datasetSection } from './dataset-section.js';
 import { chartData, clock, table } from './html-page.js';
 import type { Chart } from './page-script.js';
 import { escapeHtml, timeline } from './timeline.js';
@@ -17,6 +19,7 @@ export function runMain(state: RunState, said: string, now: number): string {
 <h2>Loss</h2>${curve.length < 2 ? '<p class="soft">no loss was reported</p>' : '<div class="chart" id="loss"></div>'}
 ${(state.rates ?? []).length < 2 ? '' : '<h2>Throughput</h2><div class="chart" id="throughput"></div>'}
 ${chartData(charts(state))}
+${state.dataset ? datasetSection(state.dataset) : ''}
 <h2>Phases</h2>${timeline(state.phases, now)}
 <h2>Where the time went</h2>${share === undefined ? '' : `<p class="soft">${(100 * share).toFixed(1)} % of the run's time went into iterations that count</p>`}${table(['phase', 'cause', 'node-seconds', 'share'], ledger(state, now))}
 <h2>Nodes</h2>${table(['node', 'part', 'keeps copies of'], nodes(state))}

@@ -5,7 +5,8 @@
 import { AT_STOP, type Gate, type RunRequest } from './requests.js';
 import { describeSettings, refusalOf, withSettings } from './settings.js';
 import { describeProblems, parseRunSpec } from './spec.js';
-import { duration, type RunState } from './status.js';
+import { duration } from './duration.js';
+import type { RunState } from './status.js';
 import { missing, type Ending, type Move, type Wishes } from './wishes.js';
 
 /** What the answers depend on. */

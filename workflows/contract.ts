@@ -4,6 +4,7 @@
  * the digest of the manifest that lists them.
  */
 import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
+import type { DatasetFigures } from './dataset-figures.js';
 import type { ModelSizes } from './presets.js';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
@@ -171,6 +172,8 @@ export interface ShardResult {
   tokens: number;
   /** What a person should know of how it was made. */
   warnings?: string[];
+  /** Of a whole dataset, what its texts are like. */
+  figures?: DatasetFigures;
 }
 
 /** What a node can be asked for files: name and base URL of its file service, and the token that it gave this run. */

@@ -8,3 +8,10 @@ export function milliseconds(duration: string): number {
   const [, amount, unit] = DURATION.exec(duration)!;
   return Number(amount) * UNIT[unit as keyof typeof UNIT];
 }
+
+/** Seconds as a person says them. */
+export function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}

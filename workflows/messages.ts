@@ -1,6 +1,7 @@
 /** Signals, updates and queries by the names that appear on the wire, in the CLI and in histories. */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Holder, NodeAnswer, NodeInfo, Pace } from './contract.js';
+import type { DatasetFigures, Preprocessed } from './dataset-figures.js';
 import type { PoolRequest, RunRequest } from './requests.js';
 import type { Complete, Retention } from './retention.js';
 import type { PoolState } from './roster.js';
@@ -128,6 +129,9 @@ export interface PreparationNews {
   phase?: 'data' | 'restore' | 'weights';
   /** Newest complete checkpoint, or 0, all that are, and the nodes of the run that hold nothing of the series. */
   found?: { iteration: number; complete: Complete[]; empty: string[] };
+  /** How far the dataset is while it is made, and what it is like when it is. */
+  preprocessed?: Preprocessed;
+  dataset?: DatasetFigures;
   /** For the run's page; what `isKnown` was told before each launch, and is worth one line. */
   note?: string;
   isKnown?: true;

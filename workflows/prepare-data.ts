@@ -12,11 +12,13 @@ import {
   type SourceListing,
   type Timing,
 } from './contract.js';
+import type { DatasetFigures } from './dataset-figures.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import type { PartlyShared } from './islands.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
+import { shardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -27,6 +29,8 @@ export interface PrepareDataInput {
   prove?: boolean;
   /** What only some of the nodes share. */
   partly?: PartlyShared;
+  /** Who is told how far it is: a run, and of which launch. */
+  tell?: { run: string; token: number };
 }
 
 export interface PreparedData {
@@ -36,6 +40,8 @@ export interface PreparedData {
   prefix: string;
   /** What a person should know of how the dataset was made; absent when it was there already. */
   warnings?: string[];
+  /** Likewise, what its texts are like. */
+  figures?: DatasetFigures;
 }
 
 const TOKENIZER_FILES =
@@ -47,6 +53,7 @@ export async function prepareData({
   timing,
   prove,
   partly = {},
+  tell,
 }: PrepareDataInput): Promise<PreparedData> {
   const tokenizerListing = await listTokenizer(spec, nodes, timing);
   const tokenizerDir = tokenizerAt(tokenizerListing);
@@ -73,6 +80,7 @@ export async function prepareData({
   });
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
+  let figures: DatasetFigures | undefined;
   const { artifact: dataset, withParts } = await placeEverywhere(
     dir,
     nodes,
@@ -82,7 +90,9 @@ export async function prepareData({
         artifact,
         at,
         warnings: found = [],
-      } = await preprocess({ spec, nodes, timing, partly }, listing, tokenizerDir, key);
+        ...made
+      } = await preprocess({ spec, nodes, timing, partly, ...(tell && { tell }) }, listing, tokenizerDir, key);
+      figures = made.figures;
       warnings.push(...found);
       return { artifact, at };
     },
@@ -94,6 +104,7 @@ export async function prepareData({
     tokenizer,
     dataset,
     ...(warnings.length && { warnings }),
+    ...(figures && { figures }),
     prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
   };
 }
@@ -194,9 +205,10 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
   const plans = engine === 'mindspeed' ? wholeFiles(listing.files) : planShards(listing.files, wanted);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   const turns = createTurns(input.partly?.datasets);
+  const tell = shardTeller(plans, input.tell);
   let alive = nodes;
   for (;;) {
-    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans, turns }, shards);
+    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans, turns }, shards, tell);
     try {
       return await onFirst(alive, async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
@@ -233,6 +245,7 @@ async function makeMissing(
   { spec, nodes, timing }: PrepareDataInput,
   work: ShardWork,
   shards: (Shard | undefined)[],
+  tell: (shards: (Shard | undefined)[]) => void,
 ): Promise<void> {
   const missing = [...shards.keys()].filter((index) => !shards[index]);
   const lost = new Set<string>();
@@ -241,6 +254,7 @@ async function makeMissing(
     for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
       const mine = index;
       shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine), lost);
+      tell(shards);
     }
   };
   await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));

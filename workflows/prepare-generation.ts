@@ -104,21 +104,22 @@ async function follow(
 }
 
 async function bringData(
-  { run, spec, members, spares, generation }: PreparationInput,
+  { run, spec, token, members, spares, generation }: PreparationInput,
   partly: PartlyShared,
   tell: Tell,
 ) {
   const input = {
     ...{ spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 },
-    partly,
+    ...{ partly, tell: { run, token } },
   };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
-  const { warnings = [], ...data } = await runChild(
-    prepareData,
-    child,
-    (what) => void tell({ waitsFor: what ?? null }),
-  );
+  const {
+    warnings = [],
+    figures,
+    ...data
+  } = await runChild(prepareData, child, (what) => void tell({ waitsFor: what ?? null }));
+  if (figures) await tell({ dataset: figures });
   for (const warning of warnings) await tell({ note: `dataset: ${warning}` });
   return data;
 }

@@ -88,7 +88,7 @@ async function prepare(run: Run, token: number): Promise<Prepared> {
 /** What is told of an earlier preparation may still arrive, and is old. */
 function followPreparation(run: Run, current: number): void {
   const { state } = run;
-  setHandler(preparationNews, ({ token, phase, found, note: text, isKnown, waitsFor }) => {
+  setHandler(preparationNews, ({ token, phase, found, note: text, isKnown, waitsFor, preprocessed, dataset }) => {
     if (token !== current) return;
     if (phase) enterPhase(state, phase, Date.now());
     if (found) {
@@ -100,6 +100,9 @@ function followPreparation(run: Run, current: number): void {
         state.target = targetOf(run.spec, state.replicated);
       }
     }
+    // What is told last, by another workflow, may come after the phase has ended.
+    if (preprocessed && state.phase === 'data') state.preprocessed = preprocessed;
+    if (dataset) state.dataset = dataset;
     if (waitsFor !== undefined) waitingOf(run)(waitsFor ?? undefined);
     if (text !== undefined && !(isKnown && state.events.some((event) => event.text === text))) note(run, text);
     show(run);

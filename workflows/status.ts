@@ -1,5 +1,7 @@
 /** The page of text that a person reads: `status` query, CLI metadata and the UI's current details. Pure. */
 import type { ExportedModel, Pace } from './contract.js';
+import { describeDataset, describeProgress, type DatasetFigures, type Preprocessed } from './dataset-figures.js';
+import { duration } from './duration.js';
 import { gigabytes } from './gigabytes.js';
 import type { Slowdown } from './messages.js';
 import { effectiveTime, type LedgerRow, type Trained } from './ledger.js';
@@ -44,6 +46,9 @@ export interface RunState {
   copies?: Record<string, string[]>;
   /** Iterations that restores have set aside on each node: they stay until a person removes them. */
   aside?: Record<string, { iterations: number[]; bytes: number }>;
+  /** While the dataset is made, how far it is; and what its texts are like, of a run that made it. */
+  preprocessed?: Preprocessed;
+  dataset?: DatasetFigures;
   /** The trained model in Hugging Face format. */
   exported?: ExportedModel;
   slow?: Slowdown;
@@ -147,6 +152,7 @@ export function enterPhase(state: RunState, phase: RunState['phase'], at: number
   const last = state.phases.at(-1);
   if (last && last.to === undefined) last.to = at;
   state.phase = phase;
+  delete state.preprocessed;
   if (phase !== 'done' && phase !== 'failed')
     state.phases.push({
       ...{ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at },
@@ -172,6 +178,8 @@ export function describeRun(state: RunState): string {
     `**${state.run}** · series ${state.series} · ${state.phase}${state.waitsFor ? ` · waits for ${state.waitsFor}` : ''}`,
     '',
     progressLine(state),
+    ...(state.preprocessed ? [describeProgress(state.preprocessed)] : []),
+    ...(state.dataset ? describeDataset(state.dataset) : []),
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
     ...copiesLine(state),
     ...asideLine(state),
@@ -271,10 +279,3 @@ const listed = (items: string[], separator: string): string =>
   items.length > MAX_LISTED
     ? `${items.slice(0, MAX_LISTED).join(separator)} and ${items.length - MAX_LISTED} more`
     : items.join(separator);
-
-/** Seconds as a person says them. */
-export function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
-}

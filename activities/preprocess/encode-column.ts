@@ -5,38 +5,40 @@ import { type Encoder, NotEncodable } from './encode.js';
 import { encodeLong } from './encode-long.js';
 import { PIECE } from './encode-pieces.js';
 import { createIds } from './encoder/ids.js';
+import type { IdFacts, Seen, TextLook } from './figures.js';
 import { LongText } from './long-text.js';
 import type { PairWriter } from './pair-writer.js';
 import { corrupt, isEmptyText, isText, type Row, type Text } from './rows.js';
 import type { Sample } from './sample.js';
 import { isTextList, type Place } from './usable-rows.js';
 
-export interface ColumnOptions {
+export interface ColumnOptions extends IdFacts {
   encoder: Encoder;
   appendEod: boolean;
-  vocabSize: number;
   /** Documents of this length or longer make no sequence. */
   seqLength?: number | undefined;
   /** Fills up to a multiple, one whole multiple more where it is one already, as MindSpeed-LLM does. */
   pad?: { multiple: number; id: number } | undefined;
-  /** Ids that only the tokenizer's own markers should have. */
-  special?: ReadonlySet<number> | undefined;
   /** Is offered every text. */
   sample?: Sample | undefined;
+}
+
+/** Where the texts of a key go, and what is known of them so far. */
+export interface Column {
+  writer: PairWriter;
+  counts: KeyCounts;
+  look: TextLook;
 }
 
 export type ColumnEncoder = (
   rows: Row[],
   column: number,
-  writer: PairWriter,
   place: Place,
-  counts: KeyCounts,
+  to: Column,
 ) => Promise<{ documents: number; tokens: number }>;
 
 export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
-  const { encoder, appendEod, vocabSize, seqLength = Infinity, pad, special = new Set(), sample } = options;
-  // Markers have the last ids of most vocabularies: two comparisons tell nearly all tokens from them.
-  const [firstSpecial, lastSpecial] = [Math.min(...special), Math.max(...special)];
+  const { encoder, appendEod, vocabSize, seqLength = Infinity, pad, sample } = options;
   const made = createIds();
 
   /** What follows the tokens of a text. */
@@ -47,25 +49,20 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
     return [...Array.from({ length: Math.max(0, missing) }, () => pad.id), ...eod];
   }
 
-  /** Whether there is a special id among them. */
-  async function checkIds(ids: Int32Array, { row }: Row, { path, rowsBefore }: Place): Promise<boolean> {
-    let hasSpecial = false;
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i]!;
-      if (id >= vocabSize)
-        throw failure(
-          'InvalidInput',
-          `${path}, row ${(await rowsBefore()) + row + 1}: token id ${id} does not fit a vocabulary of ${vocabSize}. Use the model's own tokenizer, or a larger model.vocab`,
-          { nonRetryable: true },
-        );
-      if (id >= firstSpecial && id <= lastSpecial && special.has(id)) hasSpecial = true;
-    }
-    return hasSpecial;
+  /** Whether there is a special id among those of a text. */
+  async function check({ hasSpecial, tooLarge }: Seen, { row }: Row, { path, rowsBefore }: Place): Promise<boolean> {
+    if (tooLarge === undefined) return hasSpecial;
+    throw failure(
+      'InvalidInput',
+      `${path}, row ${(await rowsBefore()) + row + 1}: token id ${tooLarge} does not fit a vocabulary of ${vocabSize}. Use the model's own tokenizer, or a larger model.vocab`,
+      { nonRetryable: true },
+    );
   }
 
-  return async (rows, column, writer, place, counts) => {
+  return async (rows, column, place, { writer, counts, look }) => {
     let waiting: Row[] = [];
     let [documents, tokens] = [0, 0];
+    const at = ({ row }: Row, length: number) => ({ file: place.file, row: row + 1, tokens: length });
     const drop = async () => {
       counts.tooLong += 1;
       documents += 1;
@@ -92,8 +89,11 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
       let lengths: number[] = [];
       for (const [index, end] of ends.entries()) {
         const sequence = ids.subarray(index === 0 ? 0 : ends[index - 1]!, end);
-        sample?.offer(waiting[index]!.values[column] as Text, sequence);
-        if (await checkIds(sequence, waiting[index]!, place)) counts.special += 1;
+        const row = waiting[index]!;
+        sample?.offer(row.values[column] as Text, sequence);
+        const seen = look.whole(sequence);
+        // No promise for each of many short texts.
+        if (seen.tooLarge !== undefined || seen.hasSpecial) if (await check(seen, row, place)) counts.special += 1;
         const tail = tailOf(sequence.length);
         const length = sequence.length + tail.length;
         if (length >= seqLength) {
@@ -108,6 +108,7 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
         lengths.push(length);
         documents += 1;
         tokens += length;
+        look.document(at(row, length));
       }
       await writer.add(made.view(), lengths);
       waiting = [];
@@ -123,18 +124,18 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
         if (length + tailOf(length).length >= seqLength) return drop();
       }
       let length = 0;
-      let hasSpecial = false;
       for await (const ids of encodeLong(encoder, text, sample)) {
-        if (await checkIds(ids, row, place)) hasSpecial = true;
+        look.portion(ids);
         length += ids.length;
         await writer.append(ids);
       }
+      if (await check(look.joined(), row, place)) counts.special += 1;
       const tail = tailOf(length);
       await writer.append(Int32Array.from(tail));
       await writer.endSequence();
-      counts.special += hasSpecial ? 1 : 0;
       documents += 1;
       tokens += length + tail.length;
+      look.document(at(row, length + tail.length));
     }
 
     async function addList(row: Row, texts: string[]): Promise<void> {
@@ -145,10 +146,17 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
           (await place.rowsBefore()) + row.row,
           'expected a text, found a list of texts of different lengths',
         );
-      for (const ids of encoded) await writer.append(Int32Array.from(ids));
+      for (const sequence of encoded) {
+        const ids = Int32Array.from(sequence);
+        look.portion(ids);
+        await writer.append(ids);
+      }
+      if (await check(look.joined(), row, place)) counts.special += 1;
       await writer.endSequence();
+      const length = encoded.reduce((sum, ids) => sum + ids.length, 0);
       documents += 1;
-      tokens += encoded.reduce((sum, { length }) => sum + length, 0);
+      tokens += length;
+      look.document(at(row, length));
     }
 
     for (const row of rows) {

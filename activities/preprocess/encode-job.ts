@@ -5,6 +5,8 @@ import { encodeChecked } from './encode-checked.js';
 import type { Progress } from './encode-rows.js';
 import type { Pair } from './pair-writer.js';
 import type { SkipOptions } from './usable-rows.js';
+import type { Figures } from './figures.js';
+import { loadPieces } from './character-pieces.js';
 import { specialIds, vocabularySize } from './tokenizer-facts.js';
 
 export interface EncodeJob {
@@ -30,6 +32,7 @@ export interface EncodeJob {
 export interface JobResult {
   pairs: Record<string, Pair>;
   counts: Counts;
+  figures: Figures;
   warnings: string[];
   /** Largest resident size of the process that did it. */
   peakRssBytes: number;
@@ -45,16 +48,17 @@ export interface JobOptions {
 export async function encodeJob(job: EncodeJob, options: JobOptions = {}): Promise<JobResult> {
   const { tokenizer, padToMultipleOf = 1, prefixes, tablesIn, vocabSize = Infinity, ...rows } = job;
   const { load, ...more } = options;
-  const { pairs, counts, warnings } = await encodeChecked({
+  const { pairs, counts, figures, warnings } = await encodeChecked({
     ...rows,
     ...more,
     encoder: await (load ? load(tokenizer) : loadEncoder(tokenizer, { tablesIn })),
     vocabSize,
     pad: padToMultipleOf > 1 ? { multiple: padToMultipleOf, id: await vocabularySize(tokenizer) } : undefined,
     special: await specialIds(tokenizer),
+    pieces: await loadPieces(tokenizer, tablesIn),
     prefixOf: (key) => prefixes[key]!,
   });
-  return { pairs: Object.fromEntries(pairs), counts, warnings, peakRssBytes: peakRss() };
+  return { pairs: Object.fromEntries(pairs), counts, figures, warnings, peakRssBytes: peakRss() };
 }
 
 export const peakRss = (): number => process.resourceUsage().maxRSS * 1024;

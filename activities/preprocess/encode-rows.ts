@@ -3,12 +3,13 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { failure } from '../failures.js';
 import { noCounts, type Counts } from './counts.js';
-import { createColumnEncoder, type ColumnOptions } from './encode-column.js';
+import { createColumnEncoder, type Column, type ColumnOptions } from './encode-column.js';
 import { looksLikeDate } from './dates.js';
 import { whyUnencodable } from './encode-long.js';
+import { createTextLook, type Figures } from './figures.js';
 import { LongText } from './long-text.js';
 import { plainName } from './open-bytes.js';
-import { openPair, type Pair, type PairWriter } from './pair-writer.js';
+import { openPair, type Pair } from './pair-writer.js';
 import { batchesOf, readerOf } from './read-rows.js';
 import { isEmptyText, isText, rangesOfSlice, type Row } from './rows.js';
 import { createSieve, type Place, type SkipOptions } from './usable-rows.js';
@@ -42,6 +43,7 @@ export interface EncodeRowsInput extends ColumnOptions {
 export interface Encoded {
   pairs: Map<string, Pair>;
   counts: Counts;
+  figures: Figures;
 }
 
 /** What is encoded at once: enough for all cores, little enough that ids and offsets stay small. */
@@ -54,7 +56,7 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
     throw failure('InvalidInput', 'dataset.appendEod: the tokenizer has no end-of-sequence token (eos_token)', {
       nonRetryable: true,
     });
-  const writers = new Map<string, PairWriter>();
+  const columns = new Map<string, Column>();
   const sieve = createSieve(keys, {
     skip: input.skip,
     lists: compat && !appendEod,
@@ -63,29 +65,35 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
   const counts = noCounts(keys);
   const encodeColumn = createColumnEncoder(input);
   const total = { documents: 0, tokens: 0 };
+  let lastFile: Figures['lastFile'];
   try {
-    for (const key of keys) writers.set(key, await openPair(input.prefixOf(key)));
-    for await (const { place, rows, bytes, of } of portionsOf(input)) {
+    for (const key of keys) {
+      const [writer, look] = [await openPair(input.prefixOf(key)), createTextLook(input)];
+      columns.set(key, { writer, look, counts: counts.keys[key]! });
+    }
+    for await (const { place, rows, bytes, of, numbers } of portionsOf(input)) {
       input.signal?.throwIfAborted();
       const good = await sieve.usable(rows, place);
       look(good, place, keys, counts);
       for (const [column, key] of keys.entries()) {
-        const made = await encodeColumn(good, column, writers.get(key)!, place, counts.keys[key]!);
+        const made = await encodeColumn(good, column, place, columns.get(key)!);
         total.documents += column === 0 ? made.documents : 0;
         total.tokens += made.tokens;
       }
       counts.rows += rows.length;
+      lastFile = { file: place.file, rows: numbers };
       input.onProgress?.({ ...total, bytes, of, file: place.file });
     }
     counts.skipped = sieve.skipped();
     await input.check?.(counts);
     await sieve.finish();
     const pairs = new Map<string, Pair>();
-    for (const [key, writer] of writers) pairs.set(key, await writer.finish());
-    return { pairs, counts };
+    for (const [key, { writer }] of columns) pairs.set(key, await writer.finish());
+    const found = Object.fromEntries([...columns].map(([key, { look }]) => [key, look.figures()]));
+    return { pairs, counts, figures: { keys: found, ...(lastFile && { lastFile }) } };
   } catch (error) {
     await sieve.close();
-    for (const writer of writers.values()) await writer.discard();
+    for (const { writer } of columns.values()) await writer.discard();
     throw error;
   }
 }
@@ -117,9 +125,14 @@ async function* portionsOf({ root, files, slice, keys, prefixOf, compat = false 
       (known ??= range.from === 0 ? Promise.resolve(0) : readerOf(path).rowsBefore(path, range.from));
     const place: Place = { file, path, rowsBefore };
     if (range.from >= range.to) continue;
-    for await (const batch of batchesOf({ path, columns: keys, range, scratch, compat }))
+    for await (const batch of batchesOf({ path, columns: keys, range, scratch, compat })) {
+      const bytes = before + Math.min(length, Math.max(0, batch.bytes - range.from));
+      const { numbers } = batch;
       for (const rows of portions(batch.rows))
-        yield { place, rows, bytes: before + Math.min(length, Math.max(0, batch.bytes - range.from)), of };
+        yield { place, rows, bytes, of, numbers: numbers ?? rows.at(-1)!.row + 1 };
+      // Blank lines are no rows, but have numbers.
+      if (batch.rows.length === 0 && numbers !== undefined) yield { place, rows: [], bytes, of, numbers };
+    }
     before += length;
   }
 }

@@ -10,6 +10,7 @@ import { type FastEncoder, NotEncodable } from './encoder/fast.js';
 import { createIds } from './encoder/ids.js';
 import { askOracle } from './encoder/ask-oracle.js';
 import { type Fast, hasTables, libraryVersion, loadFast } from './encoder/load-fast.js';
+import { hasPieces } from './character-pieces.js';
 import { tablesElsewhere } from './encoder/tables-elsewhere.js';
 import { describeDifference, type Difference, type Encoded, factOf, firstDifference } from './encoder/oracle.js';
 import type { TokenizerJson } from './encoder/shape.js';
@@ -107,7 +108,7 @@ export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions 
 export async function ensureTables(dir: string, tablesIn: string): Promise<void> {
   const tokenizer = join(dir, 'tokenizer.json');
   const json = await readIfThere(tokenizer);
-  if (!json || (await hasTables(json, tablesIn))) return;
+  if (!json || ((await hasTables(json, tablesIn)) && (await hasPieces(json, tablesIn)))) return;
   // Without them, whatever is wrong shows when they are computed here.
   await tablesElsewhere({ tokenizer, tablesIn }).catch(() => undefined);
 }

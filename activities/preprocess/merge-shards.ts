@@ -9,7 +9,8 @@ import { exclusive } from '../exclusive.js';
 import type { NodeDeps } from '../node-deps.js';
 import { requireSpace, step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
-import { sumCounts } from './counts.js';
+import { noCounts, sumCounts, type Counts } from './counts.js';
+import { addFigures, toldOf, type Figures } from './figures.js';
 import { refuseWhole } from './refuse-whole.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
@@ -61,10 +62,9 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
     onBytes(artifact.bytes);
   }
 
-  const parts = await Promise.all(shards.map(async ({ artifact }) => (await readSummary(dataDir, artifact.dir))!));
-  const counts = sumCounts(
-    keys,
-    parts.map((part) => part.counts),
+  const { counts, figures, warnings } = await sumOf(
+    shards.map(({ artifact }) => artifact.dir),
+    { dataDir, keys },
   );
   refuseWhole(counts, { compat: input.compat === 'mindspeed', skipBadRows: input.skipBadRows ?? 0, what: dir });
 
@@ -77,8 +77,11 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
     const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
     pairs[key] = await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes });
   }
-  const warnings = warningsOf(parts);
-  const written: Summary = { keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
+  const totals = summaryOf(pairs);
+  const written: Summary = {
+    ...{ keys: totals, counts, figures: toldOf(figures, totals) },
+    ...(warnings.length && { warnings }),
+  };
   const skipped = await joinSkipped(
     shards.map(({ artifact }) => confined(dataDir, artifact.dir)),
     root,
@@ -87,6 +90,19 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
   const known = knownDigests(pairs);
   const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY, ...skipped], { known, signal });
   return { artifact, ...resultOf(written, keys) };
+}
+
+/** One shard after the other: what is known of each fills pages. */
+async function sumOf(dirs: string[], { dataDir, keys }: { dataDir: string; keys: string[] }) {
+  let [counts, figures]: [Counts, Figures] = [noCounts(keys), { keys: {} }];
+  const warned: { warnings?: string[] }[] = [];
+  for (const dir of dirs) {
+    const part = (await readSummary(dataDir, dir))!;
+    counts = sumCounts(keys, [counts, part.counts]);
+    figures = addFigures(figures, part.parts!);
+    warned.push({ ...(part.warnings && { warnings: part.warnings }) });
+  }
+  return { counts, figures, warnings: warningsOf(warned) };
 }
 
 async function joinSkipped(shards: string[], root: string): Promise<string[]> {

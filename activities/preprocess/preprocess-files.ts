@@ -8,6 +8,7 @@ import { sumCounts, type Counts } from './counts.js';
 import { ensureTables, type Encoder } from './encode.js';
 import { encodeJob, peakRss, type EncodeJob, type JobResult } from './encode-job.js';
 import type { Progress } from './encode-rows.js';
+import { addFigures } from './figures.js';
 import type { InputFiles } from './input-files.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
@@ -73,6 +74,7 @@ export async function preprocessFiles(options: FilesOptions): Promise<JobResult>
     return {
       pairs,
       counts,
+      figures: results.map(({ figures }) => figures).reduce(addFigures),
       warnings,
       peakRssBytes: Math.max(peakRss(), ...results.map((result) => result.peakRssBytes)),
     };

@@ -11,10 +11,11 @@ import { step } from '../step.js';
 import { onCore } from './cores.js';
 import { madeBefore, reading } from './proven-input.js';
 import { runElsewhere } from './run-elsewhere.js';
+import { inShort } from './figures.js';
 import { knownDigests, pairName, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
 /** Raise it when the same input makes other bytes. */
-const ENGINE = 'native-2';
+const ENGINE = 'native-3';
 
 /** Below the data directory: what is computed of tokenizers; may be deleted at any time. */
 const ENCODER_CACHE = 'cache/encoder';
@@ -72,19 +73,26 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     compat: compat === 'mindspeed',
     skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
   };
-  const { pairs, counts, warnings } = await reading({ node, dataDir, dir: input.input, signal }, () =>
+  const { pairs, counts, figures, warnings } = await reading({ node, dataDir, dir: input.input, signal }, () =>
     onCore(signal, () => runElsewhere(job, { signal, onProgress: report })),
   );
-  const written: Summary = { made, keys: summaryOf(pairs), counts, ...(warnings.length && { warnings }) };
+  const written: Summary = {
+    made,
+    keys: summaryOf(pairs),
+    counts,
+    parts: figures,
+    ...(warnings.length && { warnings }),
+  };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, undefined, { known: knownDigests(pairs), signal });
   return { artifact, ...resultOf(written, keys) };
 }
 
-export const resultOf = ({ keys, warnings }: Summary, order: string[]): Omit<ShardResult, 'artifact'> => ({
+export const resultOf = ({ keys, warnings, figures }: Summary, order: string[]): Omit<ShardResult, 'artifact'> => ({
   documents: keys[order[0]!]?.documents ?? 0,
   tokens: Object.values(keys).reduce((sum, { tokens }) => sum + tokens, 0),
   ...(warnings && { warnings }),
+  ...(figures && { figures: inShort(figures, order) }),
 });
 
 export async function complete(node: string, dataDir: string, dir: string): Promise<string> {

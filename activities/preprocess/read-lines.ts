@@ -14,7 +14,7 @@ export const jsonLinesReader: Reader = {
     let next = 0;
     for await (const { content, bytes } of wholeLines({ path, range, scratch, carriageReturns: false })) {
       if (content instanceof LongText) {
-        yield { rows: [await rowOfLongJson(content, next, columns, scratch)], bytes };
+        yield { rows: [await rowOfLongJson(content, next, columns, scratch)], bytes, numbers: next + 1 };
         next += 1;
         continue;
       }
@@ -28,7 +28,7 @@ export const jsonLinesReader: Reader = {
         return [rowOfText(line, first + index, columns)];
       });
       next += lines.length;
-      yield { rows, bytes };
+      yield { rows, bytes, numbers: next };
     }
   },
   rowsBefore: (path, from) => countLines(path, from, false),

@@ -24,6 +24,8 @@ export interface RowBatch {
   rows: Row[];
   /** Bytes of the file that have been read for the rows so far. */
   bytes: number;
+  /** Numbers of rows that have been given so far, where some are of no row: blank lines. */
+  numbers?: number;
 }
 
 /**

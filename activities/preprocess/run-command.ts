@@ -2,9 +2,11 @@
 import { stat } from 'node:fs/promises';
 import { parseFlags } from './command-flags.js';
 import { readRequest } from './command.js';
+import type { KeyFigures } from '../../workflows/dataset-figures.js';
 import type { Counts } from './counts.js';
 import type { Encoder } from './encode.js';
 import type { Progress } from './encode-rows.js';
+import { toldOf } from './figures.js';
 import { findInput } from './input-files.js';
 import { mergeGroups } from './merge-group.js';
 import type { Pair } from './pair-writer.js';
@@ -24,6 +26,7 @@ export interface CommandResult {
   /** Of the input files; absent for a merge. */
   bytes?: number;
   counts?: Counts;
+  figures?: Record<string, KeyFigures>;
   peakRssBytes?: number;
   /** Files of the input directory that were not read. */
   left?: string[];
@@ -40,7 +43,7 @@ export async function runCommand(words: string[], options: CommandOptions): Prom
   if (mergeKeys) return { ...(await resultOf(await mergeGroups(input, prefix, mergeKeys))), notes };
   const found = await findInput(input, true);
   for (const file of found.left) say(`${input}: ${file} is not read, as in the real program`);
-  const { pairs, counts, warnings, peakRssBytes } = await preprocessFiles({
+  const { pairs, counts, figures, warnings, peakRssBytes } = await preprocessFiles({
     ...how,
     prefix,
     input: found,
@@ -52,7 +55,8 @@ export async function runCommand(words: string[], options: CommandOptions): Prom
   });
   for (const warning of warnings) say(`preprocess: warning: ${warning}`);
   const bytes = await inputBytes(found);
-  return { ...(await resultOf(pairs)), bytes, counts, peakRssBytes, left: found.left, notes, warnings };
+  const told = toldOf(figures, pairs);
+  return { ...(await resultOf(pairs)), bytes, counts, figures: told, peakRssBytes, left: found.left, notes, warnings };
 }
 
 async function resultOf(pairs: Record<string, Pair>) {

@@ -4,6 +4,8 @@ import { confined } from '../artifact.js';
 import { readJson } from '../atomic.js';
 import { failure } from '../failures.js';
 import type { Counts } from './counts.js';
+import type { KeyFigures } from '../../workflows/dataset-figures.js';
+import type { Figures } from './figures.js';
 import type { Pair } from './pair-writer.js';
 
 export interface Summary {
@@ -11,6 +13,10 @@ export interface Summary {
   made?: string;
   keys: Record<string, { documents: number; tokens: number }>;
   counts: Counts;
+  /** Of a shard, what the figures of the dataset are made of. */
+  parts?: Figures;
+  /** Of a dataset, what its texts are like; absent where MindSpeed-LLM's own program made it. */
+  figures?: Record<string, KeyFigures>;
   /** What a person should know of how it was made: the slow tokenizer, and why. */
   warnings?: string[];
 }

@@ -11,8 +11,10 @@ import { readWhole, sealArtifact } from '../../activities/artifact.js';
 import { writeJson } from '../../activities/atomic.js';
 import { createDataActivities } from '../../activities/data-activities.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { loadPieces } from '../../activities/preprocess/character-pieces.js';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
 import { encodeRows } from '../../activities/preprocess/encode-rows.js';
+import { toldOf } from '../../activities/preprocess/figures.js';
 import { refuseWhole } from '../../activities/preprocess/refuse-whole.js';
 import { specialIds } from '../../activities/preprocess/tokenizer-facts.js';
 import { pause } from '../../activities/process.js';
@@ -106,6 +108,24 @@ describe('against MindSpeed-LLM itself', () => {
     expect((await counted('keys.jsonl', ['text'])).misaligned).toBe(0);
   });
 
+  test('scripts that the tokenizer spells in parts of characters are told, with the longest document and its row', async () => {
+    const out = await tempDir();
+    const texts = ['plain text, 中文 and kana かな', '', 'བོད་སྐད བོད་སྐད བོད་སྐད', '𓂀𓃒'];
+    // A blank line is no row, but has a number.
+    await writeFile(join(out, 'a.jsonl'), texts.map((text) => `${JSON.stringify({ text })}\n\n`).join(''));
+    const { figures, pairs } = await encodeRows({
+      ...{ root: out, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['text'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, pieces: await loadPieces(qwen3), prefixOf: (key: string) => join(out, key) },
+    });
+    const told = toldOf(figures, Object.fromEntries(pairs))['text']!;
+    expect(Object.keys(told.pieces.characters).sort()).toEqual(['Tibetan', 'other']);
+    expect(told.pieces.characters['other']).toBe(2);
+    expect(told.pieces.tokens).toBeGreaterThan(4);
+    expect(told.longest[0]).toMatchObject({ file: 'a.jsonl', row: 5 });
+    expect(told).toMatchObject({ documents: 3, repeats: { documents: 0, exact: true } });
+    expect(figures.lastFile).toEqual({ file: 'a.jsonl', rows: 8 });
+  });
+
   test('texts that look like dates, or an array of texts, are for MindSpeed-LLM something else', async () => {
     const whole = { compat: true, skipBadRows: 0, what: 'date.jsonl' };
     const dates = await counted('date.jsonl', ['text']);
@@ -190,7 +210,25 @@ describe('in shards over nodes', () => {
       documents: 233,
       tokens: 2_120_987 + 959,
       artifact: { dir: 'datasets/sotu', files: 5 },
+      figures: {
+        keys: [
+          {
+            ...{ key: 'text', documents: 233, tokens: 2_120_987, repeats: { documents: 0, exact: true } },
+            pieces: { unknown: 0 },
+          },
+          { key: 'name', documents: 233, tokens: 959, repeats: { exact: true } },
+        ],
+      },
     });
+    // As many as the pair's own index says.
+    const idx = await readFile(join(merger.dataDir, 'datasets/sotu/prefix_text_document.idx'));
+    const lengths = Array.from({ length: 233 }, (_, index) => idx.readInt32LE(34 + 4 * index));
+    const { lengths: histogram, longest } = merged.figures!.keys[0]!;
+    expect(histogram.map((_, place) => lengths.filter((length) => 31 - Math.clz32(length) === place).length)).toEqual(
+      histogram,
+    );
+    const order = [...lengths.keys()].sort((a, b) => lengths[b]! - lengths[a]!).slice(0, 10);
+    expect(longest).toEqual(order.map((at) => ({ file: 'sotu.jsonl', row: at + 1, tokens: lengths[at] })));
     expect(await filesOf(merger, 'datasets/sotu')).toEqual(golden.sotu['sotu-text-name-eod']);
   });
 

@@ -129,19 +129,40 @@ describe.concurrent('a run', () => {
     expect(removals()).toEqual([1, 1]);
   });
 
-  it('tells what is to be known of how its dataset was made', async (test) => {
+  it('tells how far its dataset is, what is to be known of how it was made, and what it is like', async (test) => {
     const cluster = await startFakeCluster(test);
+    let see = () => {};
+    const isSeen = new Promise<void>((resolve) => (see = resolve));
+    const texts = {
+      documents: 9,
+      tokens: 99,
+      lengths: [0, 0, 0, 9],
+      longest: [],
+      repeats: { documents: 0, exact: true },
+    };
+    const figures = { keys: [{ key: 'text', ...texts, pieces: { tokens: 0, unknown: 0, characters: {} } }] };
     const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
     const warnings = ['the fast tokenizer was wrong: [1], expected [2]'];
     await cluster.node('a', {
       findArtifact: ({ dir }) => Promise.resolve(dir.startsWith('datasets/') ? {} : { artifact: artifact(dir) }),
       mergeShards: ({ key }) =>
-        Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1, warnings }),
+        Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1, warnings, figures }),
+      listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1e9 }] }),
+      async preprocessShard({ shard }) {
+        if (shard === 1) await isSeen;
+        return { artifact: artifact(`shard-${shard}`), documents: 7, tokens: 77 };
+      },
       ...endless,
     });
-    const one = { cluster: { nodes: 1 }, parallel: { pp: 1 } };
+    const one = { cluster: { nodes: 1 }, parallel: { pp: 1 }, preprocess: { shards: 2 } };
     const handle = await start(cluster, cluster.runFile(one));
-    while (!(await handle.query<string>('status')).includes(`dataset: ${warnings[0]}`)) await sleepFor(50);
+    const shows = async (text: string) => {
+      while (!(await handle.query<string>('status')).includes(text)) await sleepFor(50);
+    };
+    await shows('preprocessing: 50.0 % of 1.0 GB · 7 documents, 77 tokens · ');
+    see();
+    await shows('dataset text: 9 documents, 99 tokens · ');
+    await shows(`dataset: ${warnings[0]}`);
     await handle.cancel();
   });
 

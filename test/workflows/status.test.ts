@@ -1,15 +1,9 @@
 /** What is kept of a run's progress, and the page that a person reads. */
 import { describe, expect, it } from 'vitest';
-import {
-  addEvent,
-  addPoints,
-  describeRun,
-  duration,
-  enterPhase,
-  isNewsDue,
-  newState,
-  thinned,
-} from '../../workflows/status.js';
+import { progressOf } from '../../workflows/shard-progress.js';
+import { addEvent, addPoints, describeRun, enterPhase, isNewsDue, newState, thinned } from '../../workflows/status.js';
+import { isProgressDue } from '../../workflows/dataset-figures.js';
+import { duration } from '../../workflows/duration.js';
 
 const at = (clock: string): number => Date.parse(`2026-01-01T${clock}Z`);
 
@@ -25,6 +19,34 @@ describe('the status page', () => {
       generation 0 · nodes none · spares none
       "
     `);
+  });
+
+  it('of a run that preprocesses says how far it is, how fast and for how long, until the next phase', () => {
+    const state = newState('nightly', 'wiki', 200);
+    enterPhase(state, 'data', at('02:00:05'));
+    const plans = [1, 2, 3].map((part) => ({
+      files: [{ path: `${part}.jsonl`, size: part * 1e9 }],
+      slice: { index: 0, of: 2 },
+    }));
+    const done = { documents: 1000, tokens: 450_000 };
+    state.preprocessed = progressOf(plans, [done, undefined, done], 50);
+    expect(describeRun(state)).toContain(
+      '\npreprocessing: 66.7 % of 3.0 GB · 2,000 documents, 900,000 tokens · 40.0 MB/s · about 25 s left\n',
+    );
+    state.preprocessed = progressOf(plans, [done, done, done], 75);
+    expect(describeRun(state)).toContain('preprocessing: 100.0 % of 3.0 GB');
+    expect(describeRun(state)).toContain(' · merging\n');
+    enterPhase(state, 'restore', at('02:10:00'));
+    expect(describeRun(state)).not.toContain('preprocessing');
+  });
+
+  it('is told of a dataset at its first shard, then rarer with age: some sixty times in ten hours', () => {
+    expect(isProgressDue(1000, Infinity)).toBe(true);
+    let [told, last] = [0, 0];
+    for (let now = 0; now < 10 * 3_600_000; now += 1000)
+      if (isProgressDue(now, now - last)) [told, last] = [told + 1, now];
+    expect(told).toBeGreaterThan(40);
+    expect(told).toBeLessThan(70);
   });
 
   it('of a run on fewer nodes than it asks for says on how many, and what it waits for', () => {

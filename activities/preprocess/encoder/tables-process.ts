@@ -1,5 +1,6 @@
 /** Computes the tables of a tokenizer, leaves them in a folder and ends: see tables-elsewhere.ts. */
 import { readFile } from 'node:fs/promises';
+import { keepPieces } from '../character-pieces.js';
 import { loadFast } from './load-fast.js';
 
 export interface TablesJob {
@@ -11,7 +12,10 @@ export interface TablesJob {
 process.on('disconnect', () => process.exit(1));
 process.once('message', ({ tokenizer, tablesIn }: TablesJob) => {
   readFile(tokenizer)
-    .then((json) => loadFast(json, tablesIn))
+    .then(async (json) => {
+      await keepPieces(json, tablesIn);
+      await loadFast(json, tablesIn);
+    })
     .then(
       () => process.exit(0),
       () => process.exit(1),
