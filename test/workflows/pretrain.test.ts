@@ -154,8 +154,8 @@ describe.concurrent('a run', () => {
       },
       ...endless,
     });
-    const one = { cluster: { nodes: 1 }, parallel: { pp: 1 }, preprocess: { shards: 2 } };
-    const handle = await start(cluster, cluster.runFile(one));
+    const one = cluster.runFile({ cluster: { nodes: 1 }, parallel: { pp: 1 } });
+    const handle = await start(cluster, { ...one, preprocess: { shards: 2 } });
     const shows = async (text: string) => {
       while (!(await handle.query<string>('status')).includes(text)) await sleepFor(50);
     };
