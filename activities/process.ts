@@ -43,14 +43,31 @@ export async function identify(pid: number): Promise<ProcessId | undefined> {
   return found && { pid, startTime: found.startTime };
 }
 
-async function readStat(pid: number): Promise<{ startTime: string; parent: number; group: number } | undefined> {
+interface Stat {
+  startTime: string;
+  parent: number;
+  group: number;
+  ticks: number;
+}
+
+async function readStat(pid: number): Promise<Stat | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   if (stat === undefined) return undefined;
   // The name, in parentheses, may hold spaces and parentheses itself.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-  return { startTime: fields[19]!, parent: Number(fields[1]), group: Number(fields[2]) };
+  const [parent, group, ...ticks] = [1, 2, 11, 12].map((place) => Number(fields[place]));
+  return { startTime: fields[19]!, parent: parent!, group: group!, ticks: ticks[0]! + ticks[1]! };
 }
+
+/** Kernel ticks a second, whatever the kernel's own clock. */
+const USER_HZ = 100;
+
+/** CPU time that a process has used, of all its threads; `undefined` for one that is gone. */
+export const cpuSeconds = async (pid: number): Promise<number | undefined> => {
+  const found = await readStat(pid);
+  return found && found.ticks / USER_HZ;
+};
 
 export const isAlive = async ({ pid, startTime }: ProcessId): Promise<boolean> =>
   (await identify(pid))?.startTime === startTime;

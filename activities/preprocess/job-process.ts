@@ -12,10 +12,11 @@ export interface Told {
   failure?: { type: string; nonRetryable: boolean; details: unknown[] };
 }
 
-export type JobAnswer = { progress: Progress } | { failed: Told } | { result: JobResult; cpuSeconds: number };
+export type JobAnswer = 'alive' | { progress: Progress } | { failed: Told } | { result: JobResult; cpuSeconds: number };
 
 /** Nobody looks more often. */
 const REPORT_EVERY = 250;
+const ALIVE_EVERY = 1000;
 
 const answer = (message: JobAnswer, then?: () => void) => void process.send!(message, () => then?.());
 const toldOf = (error: unknown): Told => ({
@@ -32,6 +33,7 @@ const toldOf = (error: unknown): Told => ({
 
 process.on('disconnect', () => process.exit(1));
 process.once('message', (job: EncodeJob) => {
+  setInterval(() => answer('alive'), ALIVE_EVERY).unref();
   let last = 0;
   const onProgress = (progress: Progress) => {
     if (Date.now() - last < REPORT_EVERY) return;
