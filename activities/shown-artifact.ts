@@ -1,6 +1,7 @@
 /** What a node has of an artifact that a peer asks for by its digest, whole or on its way. */
 import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { ROOTS } from '../workflows/islands.js';
 import { confined, MANIFEST, readManifest, sha256, type Manifest } from './artifact.js';
 import { readIfThere } from './atomic.js';
 import { blocksOf, type Block } from './blocks.js';
@@ -55,7 +56,7 @@ export const hasBlock = ({ blocks, partial }: Shown, index: number): boolean =>
 
 /**
  * The file of a block that is here, if it is, for the caller to close. It stays the right one when it gets its name
- * meanwhile. A link must not lead out of the data directory.
+ * meanwhile. A link must not lead out of the data directory, or of the shared storage that a part of it is linked to.
  */
 export async function openBlock(
   dataDir: string,
@@ -64,9 +65,11 @@ export async function openBlock(
 ): Promise<{ file: FileHandle; block: Block } | undefined> {
   if (!hasBlock(shown, index)) return undefined;
   const block = shown.blocks[index]!;
+  const roots = await Promise.all(['.', ...ROOTS].map((root) => realpath(join(dataDir, root)).catch(() => dataDir)));
   for (const path of shown.pathsOf(block.file)) {
     const real = await realpath(path).catch(() => '');
-    const file = real.startsWith(dataDir + sep) && (await open(real).catch(() => undefined));
+    const isHere = roots.some((root) => real.startsWith(root + sep));
+    const file = isHere && (await open(real).catch(() => undefined));
     if (!file) continue;
     if ((await file.stat()).size >= block.offset + block.length) return { file, block };
     await file.close();

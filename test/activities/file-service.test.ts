@@ -11,13 +11,15 @@ import { grantAccess } from '../../activities/grants.js';
 import { timeLimit } from '../../activities/time-limit.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import { peerOf } from '../../workflows/contract.js';
+import { tempDir } from '../support/temp-dir.js';
 import { testCertificate } from '../support/test-certificate.js';
 import { testNode } from '../support/test-node.js';
 
 const DAY = 24 * 3_600_000;
 
-async function nodeWithData() {
+async function nodeWithData({ linked: isLinked = false } = {}) {
   const { dataDir } = await testNode('n01');
+  if (isLinked) await symlink(await tempDir(), join(dataDir, 'datasets'));
   const put = async (path: string, text: string) => {
     await mkdir(dirname(join(dataDir, path)), { recursive: true });
     await writeFile(join(dataDir, path), text);
@@ -68,6 +70,12 @@ test('serves manifests, their blocks, by range too, the tracker and the shards o
   expect(await get('/series/s/tracker')).toBe('20');
   expect(await get('/series/s/20/mp_rank_00')).toContain('model.pt');
   expect(await get(`/artifacts/${shard}/blocks/0`)).toBe('weights');
+});
+
+test('serves what is on the storage that its datasets are linked to, and nothing that a link in there leads to', async () => {
+  const { raw, token, data, first } = await nodeWithData({ linked: true });
+  expect(await raw(`/artifacts/${data}/blocks/${first}`, token)).toEqual({ status: 200, body: '0123' });
+  expect(await raw(`/artifacts/${data}/blocks/0`, token)).toMatchObject({ status: 404 });
 });
 
 test.each([
