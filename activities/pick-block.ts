@@ -2,7 +2,7 @@
  * Which block to ask for next, and whom. As a rule a receiver waits for its place in the spread, in the order of the
  * blocks; whatever others have is for when that goes wrong. Pure.
  */
-import { stripesFor, wayUp } from './spread.js';
+import { NEAR, stripesFor, wayUp } from './spread.js';
 
 export interface SourceView {
   name: string;
@@ -30,8 +30,10 @@ export interface PickState {
   /** Names of all nodes that fetch it, the same list on each. */
   receivers: string[];
   self: string;
-  /** Whether this node has had nothing to do for a while, and for so long that no promise of another counts. */
+  /** Whether no block has come for a while, and whether none is on its way either. */
+  starved: boolean;
   impatient: boolean;
+  /** None for so long that no promise of another counts. */
   overdue: boolean;
   random(): number;
 }
@@ -58,26 +60,29 @@ export function pickBlock(state: PickState): Pick | undefined {
 
 type Way = SourceView[];
 
-/** From the nearest that is there; a block that has no way but from its origin is asked for there. */
-function fromAbove({ wanted, sources, random }: PickState, ways: Way[]): Pick | undefined {
+/** From the nearest that keeps up; a block that has no way but from its origin is asked for there. */
+function fromAbove({ wanted, sources, here, random }: PickState, ways: Way[]): Pick | undefined {
   const seed = oneOf(
     sources.filter((source) => source.seed && source.free),
     random,
   );
+  // One that began late, or began anew, is no way to anything that this node lacks before it has caught up.
+  const nearest = ways.map((way) => way.find(({ count }) => here - count < LATE_BY) ?? way[0] ?? seed);
   for (const block of wanted) {
-    const above = ways[block % ways.length]![0] ?? seed;
+    const above = nearest[block % nearest.length];
     if (above?.free && above.has(block)) return { block, from: above.name };
   }
   return undefined;
 }
 
 function fromAnybody(state: PickState, ways: Way[]): Pick | undefined {
-  const { blocks, sources, receivers, self, impatient, overdue, random } = state;
+  const { blocks, sources, receivers, self, starved, impatient, overdue, random } = state;
   const others = sources.filter(({ seed, there }) => !seed && there);
   const seeds = sources.filter(({ seed }) => seed);
-  const isLate = others.some(({ count }) => count - state.here >= LATE_BY);
+  // Those at the other end of a long chain are far ahead by rights.
+  const isLate = ways.some((way) => way.slice(0, NEAR).some(({ count }) => count - state.here >= LATE_BY));
   const isOpen = seeds.length === 0 || isLate;
-  if (!isOpen && !impatient) return undefined;
+  if (!isOpen && !impatient && !overdue) return undefined;
 
   const wanted = [...state.wanted];
   // Somebody above is at work on it, or can pass it on.
@@ -94,7 +99,7 @@ function fromAnybody(state: PickState, ways: Way[]): Pick | undefined {
 
   let best: (Pick & { rank: number[] }) | undefined;
   for (const block of wanted) {
-    const isStuck = impatient && (overdue || !comes[block % ways.length]);
+    const isStuck = overdue || (isLate && starved) || (impatient && !comes[block % ways.length]);
     if (!isOpen && !isStuck) continue;
     const holders = others.filter(({ has }) => has(block));
     const holder = oneOf(

@@ -2,6 +2,7 @@
  * Fetches the blocks of one artifact from every peer that has some, several at once. A peer that sends wrong bytes is
  * not asked again, one that fails several times in a row neither; both are named.
  */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Peer } from '../workflows/contract.js';
 import { DownloadError } from './download.js';
@@ -10,7 +11,7 @@ import { createSignal, unpackBits } from './partial.js';
 import { askBytes, type Asker } from './peer-client.js';
 import { pickBlock, type SourceView } from './pick-block.js';
 import type { Progress } from './shown-artifact.js';
-import { nearOnes, stripesFor } from './spread.js';
+import { nearOnes, stepsTo, stripesFor } from './spread.js';
 import { timeLimit } from './time-limit.js';
 
 export interface SwarmOptions {
@@ -69,7 +70,10 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
   const { wanted, signal, beside } = options;
   const receivers = [...beside.map(({ name }) => name), options.asker.name].sort();
   const place = receivers.indexOf(options.asker.name);
-  const near = nearOnes(stripesFor(options.blocks, receivers.length), place, receivers.length);
+  const stripes = stripesFor(options.blocks, receivers.length);
+  const near = nearOnes(stripes, place, receivers.length);
+  // Far down nothing is seen to be on its way for as long as the first block takes to come near.
+  const patienceMs = IMPATIENT_AFTER_MS * Math.max(1, stepsTo(stripes, place, receivers.length));
   const sources = [
     ...options.from.map((peer) => sourceOf(peer, true, options.blocks)),
     ...beside
@@ -80,17 +84,20 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
   const news = createSignal();
   const stop = new AbortController();
   const ending = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  // Every peer that is kept up with listens, and every request: more than Node takes for a leak.
+  setMaxListeners(0, ending);
   const watching = sources.filter(({ seed }) => !seed).map((source) => watch(options, source, ending, news.notify));
   let failed: { error: unknown } | undefined;
   const began = performance.now();
-  let idleSince = began;
+  let [idleSince, cameAt] = [began, began];
 
   const start = (block: number, source: Source): void => {
     source.busy++;
     wanted.delete(block);
     const work = fetchOne(options, source, block, ending).then(
       (done) => {
-        if (!done) wanted.add(block);
+        if (done) cameAt = performance.now();
+        else wanted.add(block);
       },
       (error: unknown) => {
         failed ??= { error };
@@ -114,10 +121,12 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
       if (failed) throw failed.error;
       signal?.throwIfAborted();
       const idleFor = performance.now() - idleSince;
-      const isIdle = inFlight.size === 0;
+      const starvedFor = performance.now() - cameAt;
       const impatience = {
-        impatient: isIdle && idleFor > IMPATIENT_AFTER_MS,
-        overdue: isIdle && idleFor > options.idleMs,
+        starved: starvedFor > IMPATIENT_AFTER_MS,
+        impatient: inFlight.size === 0 && idleFor > patienceMs,
+        // Also beside requests that are under way: a peer may send next to nothing without ever being silent.
+        overdue: starvedFor > options.idleMs,
       };
       while (inFlight.size < AT_ONCE) {
         const here = options.blocks - wanted.size - inFlight.size;

@@ -31,8 +31,9 @@ describe('the way of a block', () => {
     );
   });
 
-  it('is a chain where that takes a quarter longer at most, and two trees else', () => {
+  it('is a short chain where that takes a quarter longer at most, and two trees else', () => {
     expect([stripesFor(32, 8), stripesFor(31, 8), stripesFor(1, 1), stripesFor(4, 1)]).toEqual([1, 2, 2, 1]);
+    expect([stripesFor(1000, 16), stripesFor(1000, 17)]).toEqual([1, 2]);
   });
 
   it('is kept up with where it is near, and so are some that are on it further down, the same for thousands', () => {
@@ -63,11 +64,11 @@ describe('the next block', () => {
   /** The last of three in a chain. */
   const third: PickState = {
     ...{ wanted: many, blocks: 48, here: 0, sources: [], receivers: ['a', 'b', 'c'], self: 'c' },
-    ...{ impatient: false, overdue: false, random: () => 0 },
+    ...{ starved: false, impatient: false, overdue: false, random: () => 0 },
   };
   const patient = (sources: SourceView[], more: Partial<PickState> = {}) => pickBlock({ ...third, sources, ...more });
   const impatient = (sources: SourceView[], more: Partial<PickState> = {}) =>
-    patient(sources, { impatient: true, ...more });
+    patient(sources, { starved: true, impatient: true, ...more });
 
   it('is one that somebody has who is free, and never refused to who has waited too long', () => {
     const peers = fc.array(fc.record({ has: fc.array(fc.nat(11)), free: fc.boolean() }), { maxLength: 4 });
@@ -81,7 +82,8 @@ describe('the next block', () => {
           ];
           const receivers = others.map((_, index) => `p${index}`);
           receivers.splice(place, 0, 'self');
-          const state = { wanted, blocks: 12, here: 0, sources, receivers, self: 'self', impatient: overdue, overdue };
+          const impatience = { starved: overdue, impatient: false, overdue };
+          const state = { wanted, blocks: 12, here: 0, sources, receivers, self: 'self', ...impatience };
           const pick = pickBlock({ ...state, random: Math.random });
           const from = sources.find(({ name }) => name === pick?.from);
           if (pick)
@@ -131,5 +133,30 @@ describe('the next block', () => {
     expect(patient([seed, a, source('b', []), next], four)).toEqual({ block: 0, from: 'a' });
     expect(patient([seed, a, source('b', []), next], { ...four, here: 1 })).toBeUndefined();
     expect(patient([source('a', [7]), source('b', []), source('d', [])], four)).toEqual({ block: 7, from: 'a' });
+  });
+
+  it('comes from the origin when those above have far more and hand on next to nothing', () => {
+    const busy = source('b', many.slice(0, 24), { free: false });
+    expect(patient([seed, source('a', []), busy])).toBeUndefined();
+    expect(patient([seed, source('a', []), busy], { starved: true })?.from).toBe('seed');
+    const near = source('b', many.slice(0, 23), { free: false });
+    expect(patient([seed, source('a', []), near], { starved: true })).toBeUndefined();
+    expect(patient([seed, source('a', []), near], { starved: true, overdue: true })?.from).toBe('seed');
+  });
+
+  it('is not what the head of a long chain has, however far ahead that is of its end', () => {
+    const names = Array.from('abcdefghijkl');
+    const long = { receivers: names, self: 'l', starved: true };
+    const above = ['h', 'i', 'j', 'k'].map((name) => source(name, []));
+    expect(patient([seed, source('a', many), ...above], long)).toBeUndefined();
+    expect(patient([seed, source('a', many), ...above.slice(1)], long)).toEqual({ block: 0, from: 'a' });
+  });
+
+  it('comes past one that began late, until that has caught up', () => {
+    const half = { here: 30, wanted: many.slice(30) };
+    const a = source('a', many);
+    expect(patient([seed, a, source('b', [0])], half)).toEqual({ block: 30, from: 'a' });
+    expect(patient([seed, a, source('b', many.slice(0, 7))], half)).toBeUndefined();
+    expect(patient([seed, a, source('b', many.slice(0, 31))], half)).toEqual({ block: 30, from: 'b' });
   });
 });

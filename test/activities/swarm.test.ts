@@ -10,7 +10,8 @@ import { serving, testNode } from '../support/test-node.js';
 
 const DIR = 'datasets/k';
 const BLOCK = 2 ** 17;
-const BLOCKS = 48;
+/** So few that seven receivers make two trees: what they tell one another costs more here than the blocks do. */
+const BLOCKS = 24;
 const bytes = randomBytes(BLOCK * BLOCKS);
 
 async function origin(fault: Fault = () => ({})) {
@@ -36,15 +37,15 @@ const whole = async (dataDir: string) => (await readFile(join(dataDir, DIR, 'pre
 
 describe('nodes that fetch together', () => {
   it.each([
-    [8, 'a chain'],
-    [13, 'two trees'],
+    [6, 'a chain'],
+    [7, 'two trees'],
   ])('take each block from the origin about once, and the rest from one another: %i in %s', async (count) => {
     const { artifact, peer, sent } = await origin();
     const nodes = await receivers(count);
     const beside = nodes.map((one) => one.peer);
     await Promise.all(nodes.map(({ node }) => pullArtifact(node, { artifact, from: [peer], beside })));
     for (const { node } of nodes) expect(await whole(node.dataDir)).toBe(true);
-    expect(sent().length).toBeLessThanOrEqual(1.2 * BLOCKS);
+    expect(sent().length).toBeLessThanOrEqual(1.5 * BLOCKS);
     expect(new Set(sent()).size).toBe(BLOCKS);
   });
 

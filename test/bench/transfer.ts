@@ -1,10 +1,10 @@
 /**
  * `npm run bench -- transfer [--megabytes 64] [--block 2] [--rate 4] [--receivers 8] [--json]`: one artifact to several
  * nodes on links of one rate, beside `rsync` from its origin, and one transfer on loopback beside `curl` from nginx and
- * `sha256sum`. Blocks are smaller than 64 MiB so that a small artifact has as many as one of 2 GiB, and the system's send
- * buffers as much smaller than 4 MiB; on loopback they are not. The rate is low so that links are what is measured: each byte is
- * sent, received and hashed on this one machine for every receiver. Everything is in memory: the hosts' disks would be one. Needs Linux, root and iproute2; without rsync or nginx
- * the line says so.
+ * `sha256sum`. Blocks are smaller than 64 MiB so that a small artifact has as many as one of 2 GiB, and the system's
+ * send buffers as much smaller than 4 MiB; on loopback they are not. The rate is low so that links are what is measured:
+ * each byte is sent, received and hashed on this one machine for every receiver. Everything is in memory: the hosts'
+ * disks would be one. Needs Linux, root and iproute2; without rsync or nginx the line says so.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
