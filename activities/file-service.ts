@@ -36,7 +36,7 @@ export interface FileService {
   close(): Promise<void>;
 }
 
-/** Two, so that the line is not idle between one block and the next. */
+/** Two, so that the line is not idle when one of them is slow. */
 const AT_ONCE = 2;
 /** Whoever waits in line is told that it is not forgotten. */
 const PATIENCE_EVERY_MS = 5000;
@@ -160,7 +160,7 @@ async function sendBlock(
   if (!hasBlock(shown, index)) return end(response, 404);
   const gone = closed(response);
   const comfort = setInterval(() => response.writeProcessing(), PATIENCE_EVERY_MS);
-  const release = await slots.take(gone).finally(() => clearInterval(comfort));
+  const release = await slots.take(request.socket.remoteAddress ?? '', gone).finally(() => clearInterval(comfort));
   response.once('close', release);
   const found = await openBlock(dataDir, shown, index);
   if (!found) return end(response, 404);

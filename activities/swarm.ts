@@ -2,14 +2,16 @@
  * Fetches the blocks of one artifact from every peer that has some, several at once. A peer that sends wrong bytes is
  * not asked again, one that fails several times in a row neither; both are named.
  */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Peer } from '../workflows/contract.js';
 import { DownloadError } from './download.js';
 import { reasonOf } from './failures.js';
 import { createSignal, unpackBits } from './partial.js';
 import { askBytes, type Asker } from './peer-client.js';
-import { pickBlock } from './pick-block.js';
+import { pickBlock, type SourceView } from './pick-block.js';
 import type { Progress } from './shown-artifact.js';
+import { nearOnes, stepsTo, stripesFor } from './spread.js';
 import { timeLimit } from './time-limit.js';
 
 export interface SwarmOptions {
@@ -29,17 +31,19 @@ export interface SwarmOptions {
   onFetching(blocks: ReadonlySet<number>): void;
 }
 
-const AT_ONCE = 4;
-/** Of one origin at a time; its line is for others as well. */
-const OF_A_SEED = 2;
+const AT_ONCE = 6;
+/** Two, so that its line is not idle between one block and the next. */
+const OF_ONE = 2;
 /** Failures in a row after which a peer is left. */
 const STRIKES = 3;
 const AGAIN_MS = 500;
+/** While it is expected to begin at any moment. */
+const EARLY_MS = 100;
 const IMPATIENT_AFTER_MS = 1000;
 /** Time passes without news: a peer may be asked again, or is given up. */
 const LOOK_EVERY_MS = 200;
-/** Before the first block: who else is there? */
-const INTRODUCTION_MS = 300;
+/** Who fetches the same may begin so much later: nobody goes round it before. */
+const EXPECTED_WITHIN_MS = 2000;
 /** Nothing to be had from anybody for this long, with every origin gone, and the attempt is over. */
 const HOPELESS_AFTER_MS = 10_000;
 /** A peer holds its answer back for a while if it has no news. */
@@ -53,30 +57,47 @@ interface Source {
   /** Not asked before this time. */
   after: number;
   dropped: boolean;
-  /** Fetches the same: it counts as a receiver while it answers. */
-  lives: boolean;
+  /** Fetches the same, and answers; `undefined` until it has for the first time. */
+  lives: boolean | undefined;
   has: boolean[] | 'all';
+  /** How many that is. */
+  count: number;
   fetching: Set<number>;
 }
 
 /** Resolves when every wanted block is here; throws nothing but the signal's reason and failures of this node's own. */
 export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobody'> {
   const { wanted, signal, beside } = options;
-  const sources = [...options.from.map((peer) => sourceOf(peer, true)), ...beside.map((peer) => sourceOf(peer, false))];
+  const receivers = [...beside.map(({ name }) => name), options.asker.name].sort();
+  const place = receivers.indexOf(options.asker.name);
+  const stripes = stripesFor(options.blocks, receivers.length);
+  const near = nearOnes(stripes, place, receivers.length);
+  // Far down nothing is seen to be on its way for as long as the first block takes to come near.
+  const patienceMs = IMPATIENT_AFTER_MS * Math.max(1, stepsTo(stripes, place, receivers.length));
+  const sources = [
+    ...options.from.map((peer) => sourceOf(peer, true, options.blocks)),
+    ...beside
+      .filter(({ name }) => near.has(receivers.indexOf(name)))
+      .map((peer) => sourceOf(peer, false, options.blocks)),
+  ];
   const inFlight = new Map<number, Promise<void>>();
   const news = createSignal();
   const stop = new AbortController();
   const ending = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  // Every peer that is kept up with listens, and every request: more than Node takes for a leak.
+  setMaxListeners(0, ending);
   const watching = sources.filter(({ seed }) => !seed).map((source) => watch(options, source, ending, news.notify));
   let failed: { error: unknown } | undefined;
-  let idleSince = performance.now();
+  const began = performance.now();
+  let [idleSince, cameAt] = [began, began];
 
   const start = (block: number, source: Source): void => {
     source.busy++;
     wanted.delete(block);
     const work = fetchOne(options, source, block, ending).then(
       (done) => {
-        if (!done) wanted.add(block);
+        if (done) cameAt = performance.now();
+        else wanted.add(block);
       },
       (error: unknown) => {
         failed ??= { error };
@@ -96,21 +117,34 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
   };
 
   try {
-    if (beside.length > 0) await introduced(sources, ending);
     while (wanted.size > 0 || inFlight.size > 0) {
       if (failed) throw failed.error;
       signal?.throwIfAborted();
       const idleFor = performance.now() - idleSince;
-      const impatient = inFlight.size === 0 && idleFor > IMPATIENT_AFTER_MS;
+      const starvedFor = performance.now() - cameAt;
+      const impatience = {
+        starved: starvedFor > IMPATIENT_AFTER_MS,
+        impatient: inFlight.size === 0 && idleFor > patienceMs,
+        // Also beside requests that are under way: a peer may send next to nothing without ever being silent.
+        overdue: starvedFor > options.idleMs,
+      };
       while (inFlight.size < AT_ONCE) {
-        const pick = pickBlock(viewOf(options, sources, impatient));
+        const here = options.blocks - wanted.size - inFlight.size;
+        const view = { receivers, sources: viewOf(sources, began), ...impatience, here };
+        const pick = pickBlock({
+          ...view,
+          wanted,
+          blocks: options.blocks,
+          self: options.asker.name,
+          random: Math.random,
+        });
         if (!pick) break;
         start(
           pick.block,
           sources.find(({ peer, dropped }) => !dropped && peer.name === pick.from)!,
         );
       }
-      if (inFlight.size === 0 && isHopeless(sources, idleFor)) return 'nobody';
+      if (inFlight.size === 0 && isHopeless(sources, began, idleFor)) return 'nobody';
       const turn = timeLimit(LOOK_EVERY_MS, ending);
       await news.next(turn.signal);
       turn.lift();
@@ -122,32 +156,23 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
   }
 }
 
-const sourceOf = (peer: Peer, seed: boolean): Source => ({
-  ...{ peer, seed, busy: 0, failures: 0, after: 0, dropped: false, lives: false },
-  ...{ has: seed ? 'all' : [], fetching: new Set<number>() },
+const sourceOf = (peer: Peer, seed: boolean, blocks: number): Source => ({
+  ...{ peer, seed, busy: 0, failures: 0, after: 0, dropped: false, lives: undefined },
+  ...{ has: seed ? 'all' : [], count: seed ? blocks : 0, fetching: new Set<number>() },
 });
 
-/** Waits until every receiver has been heard of or has not answered, so that the shares are the same for all. */
-async function introduced(sources: Source[], signal: AbortSignal): Promise<void> {
-  const until = performance.now() + INTRODUCTION_MS;
-  while (performance.now() < until && !signal.aborted && sources.some(({ seed, lives }) => !seed && !lives))
-    await sleep(20);
-}
+const isThere = ({ seed, lives }: Source, began: number): boolean =>
+  seed || (lives ?? performance.now() - began < EXPECTED_WITHIN_MS);
 
-function viewOf({ asker, blocks, wanted }: SwarmOptions, sources: Source[], impatient: boolean) {
+function viewOf(sources: Source[], began: number): SourceView[] {
   const now = performance.now();
-  const asked = sources.filter(({ dropped }) => !dropped);
-  const receivers = asked.filter(({ seed, lives }) => !seed && lives).map(({ peer }) => peer.name);
-  const names = [...receivers, asker.name].sort();
-  return {
-    ...{ wanted, blocks, impatient, random: Math.random },
-    ...{ place: names.indexOf(asker.name), receivers: names.length },
-    sources: asked.map(({ peer, seed, busy, after, lives, has, fetching }) => ({
-      ...{ name: peer.name, seed, fetching: lives ? fetching : new Set<number>() },
-      free: busy < (seed ? OF_A_SEED : 1) && after <= now,
-      has: (block: number) => has === 'all' || has[block] === true,
-    })),
-  };
+  return sources
+    .filter(({ dropped }) => !dropped)
+    .map((source) => ({
+      ...{ name: source.peer.name, seed: source.seed, fetching: source.fetching, count: source.count },
+      ...{ there: isThere(source, began), free: source.busy < OF_ONE && source.after <= now },
+      has: (block) => source.has === 'all' || source.has[block] === true,
+    }));
 }
 
 /** Whether it is here now. A peer's failures are the peer's, this node's own are thrown. */
@@ -168,13 +193,15 @@ async function fetchOne(options: SwarmOptions, source: Source, block: number, si
   }
 }
 
-function isHopeless(sources: Source[], idleMs: number): boolean {
-  if (sources.some(({ seed, dropped }) => seed && !dropped)) return false;
-  return !sources.some(({ dropped, lives }) => !dropped && lives) || idleMs > HOPELESS_AFTER_MS;
+function isHopeless(sources: Source[], began: number, idleMs: number): boolean {
+  const left = sources.filter(({ dropped }) => !dropped);
+  if (left.some(({ seed }) => seed)) return false;
+  return !left.some((source) => isThere(source, began)) || idleMs > HOPELESS_AFTER_MS;
 }
 
 /** Keeps up with what another receiver has. One that is not there yet, or no longer, is asked again now and then. */
 async function watch(options: SwarmOptions, source: Source, signal: AbortSignal, notify: () => void): Promise<void> {
+  const began = performance.now();
   let after = '';
   while (!signal.aborted && !source.dropped) {
     try {
@@ -183,18 +210,21 @@ async function watch(options: SwarmOptions, source: Source, signal: AbortSignal,
       const progress = JSON.parse(answer.toString('utf8')) as Progress;
       source.lives = true;
       if ('all' in progress) {
-        [source.has, source.fetching] = ['all', new Set()];
+        [source.has, source.count, source.fetching] = ['all', options.blocks, new Set()];
         return notify();
       }
       after = `?after=${progress.version}`;
       source.has = unpackBits(progress.blocks, options.blocks);
+      source.count = source.has.filter(Boolean).length;
       source.fetching = new Set(progress.fetching);
       notify();
     } catch (error) {
       if (signal.aborted) return;
       if (source.lives) options.onProblem(source.peer.name, reasonOf(error), false);
-      [source.lives, source.has, source.fetching, after] = [false, [], new Set(), ''];
-      await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      if (source.lives !== undefined) source.lives = false;
+      [source.has, source.count, source.fetching, after] = [[], 0, new Set(), ''];
+      const isEarly = source.lives === undefined && performance.now() - began < EXPECTED_WITHIN_MS;
+      await sleep(isEarly ? EARLY_MS : AGAIN_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 }

@@ -112,9 +112,16 @@ async function bringFiles(
     fetching: new Set<number>(),
     pathsOf: (file) => (open.has(file) ? [partOf(node, placeOf(file)), placeOf(file)] : [placeOf(file)]),
   };
+  let isTelling = false;
   const changed = () => {
     shown.version++;
-    news.notify();
+    if (isTelling) return;
+    isTelling = true;
+    // A block that is here and the next that is asked for are one piece of news.
+    setImmediate(() => {
+      isTelling = false;
+      news.notify();
+    });
   };
   const got = async (block: Block) => {
     proven[block.index] = true;

@@ -1,44 +1,46 @@
 /**
- * A few blocks are sent at once, the others wait in line: a receiver that has a whole block passes it on, and one that
- * has a part of each of many cannot.
+ * A few blocks are sent at once, and one to each asker; the others wait in line. A receiver that has a whole block passes
+ * it on, and one that has a part of each of many cannot.
  */
 export interface UploadSlots {
   /** Waits for its turn; returns what ends it. Rejects with the reason of the signal. */
-  take(signal: AbortSignal): Promise<() => void>;
+  take(asker: string, signal: AbortSignal): Promise<() => void>;
 }
 
 export function createUploadSlots(count: number): UploadSlots {
-  let free = count;
-  const line: (() => void)[] = [];
-  const release = () => {
-    const next = line.shift();
-    if (next) next();
-    else free++;
+  const sendingTo = new Set<string>();
+  const line: { asker: string; begin: () => void }[] = [];
+  const next = () => {
+    while (sendingTo.size < count) {
+      const place = line.findIndex(({ asker }) => !sendingTo.has(asker));
+      if (place < 0) return;
+      const [turn] = line.splice(place, 1);
+      sendingTo.add(turn!.asker);
+      turn!.begin();
+    }
   };
   return {
-    take: (signal) =>
+    take: (asker, signal) =>
       new Promise((resolve, reject) => {
         signal.throwIfAborted();
         let ended = false;
         const end = () => {
-          if (!ended) release();
+          if (!ended) sendingTo.delete(asker);
           ended = true;
+          next();
         };
-        if (free > 0) {
-          free--;
-          return resolve(end);
-        }
-        const mine = () => resolve(end);
-        line.push(mine);
+        const turn = { asker, begin: () => resolve(end) };
+        line.push(turn);
         signal.addEventListener(
           'abort',
           () => {
-            const place = line.indexOf(mine);
+            const place = line.indexOf(turn);
             if (place >= 0) line.splice(place, 1);
             reject(signal.reason as Error);
           },
           { once: true },
         );
+        next();
       }),
   };
 }

@@ -39,7 +39,8 @@ export async function placeEverywhere(
   const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
   const from = (holders.length ? holders : [first.at]).map(peerOf);
   const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
-  const beside = others.map(peerOf);
+  // Whoever shares a storage waits for the first there and then fetches nothing: no block would come by way of it.
+  const beside = oneOfEach(others, groups).map(peerOf);
   await oncePerStorage(others, groups, (node) => onNode(node.name, timing).syncFiles({ artifact, from, beside }));
   return { artifact, withParts: there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes };
 }

@@ -152,7 +152,7 @@ test('a silent peer is left after a while', async () => {
   const silent = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') ? 'handled' : {}));
   const node = await testNode('n02');
   const from = [{ ...peer, name: 'silent', url: silent.url }, peer];
-  await pullArtifact(node, { artifact, from, idleMs: 200 });
+  await pullArtifact(node, { artifact, from, idleMs: 1000 });
   expect(await pulled(node)).toBe(true);
 });
 

@@ -1,9 +1,10 @@
 /**
- * `npm run bench -- transfer [--megabytes 256] [--block 8] [--rate 20] [--receivers 8] [--json]`: one artifact to several
+ * `npm run bench -- transfer [--megabytes 64] [--block 2] [--rate 4] [--receivers 8] [--json]`: one artifact to several
  * nodes on links of one rate, beside `rsync` from its origin, and one transfer on loopback beside `curl` from nginx and
- * `sha256sum`. Blocks are smaller than 64 MiB so that a small artifact has as many as one of 2 GiB; on loopback they are
- * not. Everything is in memory: the hosts' disks would be one. Needs Linux, root and iproute2; without rsync or nginx
- * the line says so.
+ * `sha256sum`. Blocks are smaller than 64 MiB so that a small artifact has as many as one of 2 GiB, and the system's
+ * send buffers as much smaller than 4 MiB; on loopback they are not. The rate is low so that links are what is measured:
+ * each byte is sent, received and hashed on this one machine for every receiver. Everything is in memory: the hosts'
+ * disks would be one. Needs Linux, root and iproute2; without rsync or nginx the line says so.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,21 +15,26 @@ import { makeOrigin, measureRsync, measureSwarm } from './transfer/receivers.js'
 
 const { values } = parseArgs({
   options: {
-    megabytes: { type: 'string', default: '256' },
-    block: { type: 'string', default: '8' },
-    rate: { type: 'string', default: '20' },
+    megabytes: { type: 'string', default: '64' },
+    block: { type: 'string', default: '2' },
+    rate: { type: 'string', default: '4' },
     receivers: { type: 'string', default: '8' },
     json: { type: 'boolean', default: false },
   },
 });
 const [megabytes, rate, receivers] = [Number(values.megabytes), Number(values.rate), Number(values.receivers)];
 
+const LOOPBACK_BYTES = 2 ** 28;
+/** What Linux gives a connection by default, at most, for blocks of 64 MiB. */
+const BUFFER_OF_A_BLOCK = 4 / 64;
+
 const dir = await mkdtemp('/dev/shm/bench-transfer-');
 try {
-  const whole = await makeOrigin(join(dir, 'whole'), megabytes * 2 ** 20);
+  const whole = await makeOrigin(join(dir, 'whole'), LOOPBACK_BYTES);
   const loopback = await measureLoopback(dir, whole);
-  const origin = await makeOrigin(join(dir, 'origin'), megabytes * 2 ** 20, Number(values.block) * 2 ** 20);
-  const network = await openNetwork(receivers, rate);
+  const block = Number(values.block) * 2 ** 20;
+  const origin = await makeOrigin(join(dir, 'origin'), megabytes * 2 ** 20, block);
+  const network = await openNetwork(receivers, rate, block * BUFFER_OF_A_BLOCK);
   try {
     const one = await measureSwarm(dir, network, origin, 1);
     const all = await measureSwarm(dir, network, origin, receivers);
@@ -58,7 +64,7 @@ try {
       ...{
         bench: 'transfer',
         megabytes,
-        block: Number(values.block),
+        block: block / 2 ** 20,
         rate,
         receivers,
         timeRatio: ratio,

@@ -26,7 +26,7 @@ export async function faultyProxy(target: string, fault: Fault): Promise<{ url: 
     if (passing === 'handled') return;
     const { cutAfter = Infinity, change = (chunk: Buffer) => chunk } = passing;
     const { host: _, ...headers } = request.headers;
-    ask(target + path, { method: request.method, headers }, (answer) => {
+    const asked = ask(target + path, { method: request.method, headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       response.flushHeaders();
       let passed = 0;
@@ -40,7 +40,10 @@ export async function faultyProxy(target: string, fault: Fault): Promise<{ url: 
         response.socket?.end();
       });
       answer.on('end', () => response.end());
-    }).end();
+    });
+    // Whoever goes while it is in line gives up its place there, as without a server between.
+    response.once('close', () => asked.destroy());
+    asked.once('error', () => response.destroy()).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => {

@@ -20,13 +20,17 @@ export interface Network {
   close(): Promise<void>;
 }
 
-export async function openNetwork(receivers: number, megabytesPerSecond: number): Promise<Network> {
+/**
+ * @param sendBuffer bytes of a connection that the system takes before they are on the line: what is in there no sender
+ * can put in another order
+ */
+export async function openNetwork(receivers: number, megabytesPerSecond: number, sendBuffer: number): Promise<Network> {
   const reason = await whyNot();
   if (reason) throw new Error(`bench transfer: no hosts can be simulated here: ${reason}`);
   const prefix = `bench${process.pid}`;
   const hub = `${prefix}-switch`;
   const names = [hub];
-  const shape = ['root', 'tbf', 'rate', `${megabytesPerSecond * 8}mbit`, 'burst', '256k', 'latency', '50ms'];
+  const shape = ['root', 'tbf', 'rate', `${megabytesPerSecond * 8}mbit`, 'burst', '64k', 'latency', '150ms'];
   const close = async () => {
     for (const name of names) await killAllIn(name).catch(() => undefined);
     for (const name of names) await run('ip', ['netns', 'del', name]).catch(() => undefined);
@@ -42,6 +46,8 @@ export async function openNetwork(receivers: number, megabytesPerSecond: number)
       await run('ip', ['netns', 'add', name]);
       names.push(name);
       await run('ip', [...inside, 'link', 'set', 'lo', 'up']);
+      const buffer = `net.ipv4.tcp_wmem=4096 16384 ${Math.max(16384, Math.round(sendBuffer))}`;
+      await run('ip', ['netns', 'exec', name, 'sysctl', '-qw', buffer]);
       await run('ip', ['-n', hub, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name]);
       await run('ip', ['-n', hub, 'link', 'set', port, 'master', 'br0', 'up']);
       await run('ip', [...inside, 'addr', 'add', `${address}/24`, 'dev', 'eth0']);
