@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { copyFile, cp, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readWhole, sealArtifact } from '../../activities/artifact.js';
 import { writeJson } from '../../activities/atomic.js';
 import { createDataActivities } from '../../activities/data-activities.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { loadPieces } from '../../activities/preprocess/character-pieces.js';
-import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
+import { ensureTables, loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
 import { encodeRows } from '../../activities/preprocess/encode-rows.js';
 import { toldOf } from '../../activities/preprocess/figures.js';
 import { refuseWhole } from '../../activities/preprocess/refuse-whole.js';
@@ -153,7 +154,29 @@ describe('in shards over nodes', () => {
   const TOKENIZER = 'models/t/tokenizer';
   const base = { key: KEY, input: INPUT, tokenizer: TOKENIZER, appendEod: true };
 
+  const tables = new Map<string, Promise<string>>();
+  /** The encoder's tables of a tokenizer, computed once for all tests. */
+  const tablesOf = (tokenizer: string): Promise<string> => {
+    const known = tables.get(tokenizer);
+    if (known) return known;
+    const made = mkdtemp(join(tmpdir(), 'tables-')).then(async (dir) => {
+      await ensureTables(tokenizer, dir);
+      return dir;
+    });
+    tables.set(tokenizer, made);
+    return made;
+  };
+  afterAll(async () => {
+    for (const dir of await Promise.all(tables.values())) await rm(dir, { recursive: true });
+  });
+
   async function nodeWith(name: string, files: Record<string, string | Buffer>, tokenizer: string): Promise<NodeDeps> {
+    const node = await newNode(name, files, tokenizer);
+    await cp(await tablesOf(tokenizer), join(node.dataDir, 'cache/encoder'), { recursive: true });
+    return node;
+  }
+
+  async function newNode(name: string, files: Record<string, string | Buffer>, tokenizer: string): Promise<NodeDeps> {
     const node = await testNode(name);
     for (const dir of [INPUT, TOKENIZER]) await mkdir(join(node.dataDir, dir), { recursive: true });
     for (const [file, bytes] of Object.entries(files)) await writeFile(join(node.dataDir, INPUT, file), bytes);
@@ -280,7 +303,7 @@ describe('in shards over nodes', () => {
   });
 
   test("the encoder's tables are computed once a node and tokenizer", async () => {
-    const node = await nodeWith('n01', { 'a.jsonl': texts(10) }, await tiny());
+    const node = await newNode('n01', { 'a.jsonl': texts(10) }, await tiny());
     await preprocess(node, [slice()]);
     const names = await readdir(join(node.dataDir, 'cache/encoder'));
     const name = names.find((entry) => /^[0-9a-f]{64}\.tables$/.test(entry));
