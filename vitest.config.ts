@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 /** They wait for heartbeats, kill and measure: with machines' worth of processes of their own, one at a time. */
-const CLUSTERS = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/reference-backend/**/*.test.ts'];
+const CLUSTERS = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts'];
+/** Real training too, but with nobody who watches the time: half of theirs is waiting. */
+const REFERENCE = ['test/reference-backend/**/*.test.ts'];
 
 const common = {
   // Processes, not threads: the Temporal worker's native part is one a process.
@@ -19,12 +21,13 @@ export default defineConfig({
           ...common,
           name: 'parts',
           include: ['test/**/*.test.ts'],
-          exclude: CLUSTERS,
+          exclude: [...CLUSTERS, ...REFERENCE],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
-      { test: { ...common, name: 'clusters', include: CLUSTERS, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+      { test: { ...common, name: 'reference', include: REFERENCE, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { test: { ...common, name: 'clusters', include: CLUSTERS, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 });
