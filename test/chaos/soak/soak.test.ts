@@ -88,15 +88,15 @@ describe('the verdict of a soak', () => {
 
   it('accuses nobody after too short a time, and says so', () => {
     const noise = uniform(9);
-    const samples = memory(7, 40, 0.05).map((one) => ({ ...one, figures: { rssMb: 150 + 30 * noise() } }));
+    const samples = memory(7, 40, 0.25).map((one) => ({ ...one, figures: { rssMb: 150 + 30 * noise() } }));
     const found = growths(samples, TOLERANCES);
     expect(found.map(({ verdict }) => verdict)).toEqual(['unsure']);
     expect(problemsOf(found, [], [])).toEqual([]);
   });
 
-  it('takes no account of the first minute of a process, which fills its caches', () => {
+  it('takes no account of the first ten minutes of a process, which fills its caches', () => {
     const starts = Array.from({ length: 30 }, (_, pid) =>
-      over(0.05, '', (at) => Math.min(150, 60 + 9_000 * at)).map(({ hours, value }) => ({
+      over(0.25, '', (at) => Math.min(150, 60 + 540 * at)).map(({ hours, value }) => ({
         ...{ hours: hours + pid, host: 'n1', pid, figures: { rssMb: value } },
       })),
     ).flat();

@@ -25,8 +25,11 @@ export type Tolerances = Partial<Record<Figure, number>>;
 /** Of which a month is made without a restart: 20 MB an hour would be 14 GB. Logs are kept, and so only shown. */
 export const TOLERANCES: Tolerances = { rssMb: 20, descriptors: 10, dataMb: 20 };
 
-/** A process that has just begun fills its caches; so do disks at the beginning, with what was fetched. */
-const WARM_HOURS = 1 / 60;
+/**
+ * A process that has just begun fills its heap and caches, at more than 100 MB an hour in the first minutes; so do
+ * disks, with what was fetched.
+ */
+const WARM_HOURS = 1 / 6;
 
 /** Server's own bars, with which it warns: a history, and one payload. */
 const MOST_EVENTS = 10_240;
