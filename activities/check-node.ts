@@ -9,7 +9,7 @@ import { failure, reasonOf } from './failures.js';
 import { fingerprint } from './fingerprint.js';
 import { gigabytes } from '../workflows/gigabytes.js';
 import type { NodeDeps } from './node-deps.js';
-import { checkNpu } from './npu/check.js';
+import { checkNpu, type NpuReport } from './npu/check.js';
 import { describeFinding } from './npu/finding.js';
 import { isProven } from './proof.js';
 import { mayExportTo } from './source-roots.js';
@@ -43,7 +43,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     problems.push(reasonOf(error));
     return {};
   });
-  const { findings, versions } =
+  const { findings, versions, deviceAddresses }: NpuReport =
     deps.profile === 'npu' ? await checkNpu(deps, input, python) : { findings: [], versions: python };
   const errors = findings.filter(({ severity }) => severity === 'error');
   problems.push(...errors.map(describeFinding));
@@ -63,6 +63,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     freePort: await freePort(deps.address),
     seesFirst: await seesProbe(deps, input.run, input.first),
     ...(input.probes && { sees: await findProbes(deps, { run: input.run, ...input.probes }, input.probes.of) }),
+    ...(deviceAddresses && { deviceAddresses }),
     lacks: await lacking(deps, input.artifacts),
     ...((await isPairProven(dataDir)) && { collectivesProven: true }),
   };

@@ -8,6 +8,7 @@ import { createFenceNode, createPingNode } from './fence-node.js';
 import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
+import { createPingDevices } from './npu/ping-devices.js';
 import { createProbePeer } from './probe-peer.js';
 import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
@@ -25,6 +26,7 @@ export const createProcessActivities = (deps: NodeDeps) =>
     probePeer: createProbePeer(),
     checkNode: createCheckNode(deps),
     testPair: createTestPair(deps),
+    pingDevices: createPingDevices(deps),
     convertCheckpoint: createConvertCheckpoint(deps),
     launchTraining: createLaunchTraining(deps),
     watchTraining: createWatchTraining(deps),

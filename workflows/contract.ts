@@ -105,8 +105,23 @@ export interface NodeReport {
   sees?: Sees;
   /** Directories of the artifacts that were asked after and are not here, or not as they were. */
   lacks: string[];
+  /** IPv4 of each device's own network card, by index; absent where there is none. */
+  deviceAddresses?: (string | null)[];
   /** Collectives with another node went well within the hour. */
   collectivesProven?: boolean;
+}
+
+/** A device of one node and that of the same index on another. */
+export interface DevicePing {
+  peer: string;
+  device: number;
+  /** Of the peer's device. */
+  address: string;
+}
+
+export interface FailedPing extends DevicePing {
+  /** What the tool printed last. */
+  said: string;
 }
 
 export interface TestPairInput {
@@ -493,6 +508,8 @@ export interface NodeActivities {
   checkNode(input: CheckNodeInput): Promise<NodeReport>;
   /** Collectives with one other node, which is asked at the same time. @returns of the shortest all-reduce of 16 MiB */
   testPair(input: TestPairInput): Promise<{ seconds: number }>;
+  /** Over the devices' own network. @returns one for each peer that is not reached */
+  pingDevices(input: { pings: DevicePing[] }): Promise<{ failed: FailedPing[] }>;
   listSource(input: { source: string }): Promise<SourceListing>;
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
@@ -607,6 +624,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     fenceNode: quick.fenceNode,
     checkNode: quick.checkNode,
     testPair: once.testPair,
+    pingDevices: quick.pingDevices,
     admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,

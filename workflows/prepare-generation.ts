@@ -11,6 +11,7 @@ import { describePartly, type PartlyShared } from './islands.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
+import { pingDevices } from './ping-devices.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
 import { prepareData, type PreparedData } from './prepare-data.js';
@@ -57,6 +58,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     complete = completeUpTo(spec, found.listings, done, partly.series);
     await tell({ found: { iteration: done, complete, empty: found.empty } });
   }
+  await pingDevices(reports, spec.recovery);
   if (spec.cluster.collectiveTest)
     await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
 

@@ -10,6 +10,8 @@ import { cannVersion, readCheckout, stackFindings } from './stack.js';
 export interface NpuReport {
   findings: Finding[];
   versions: Record<string, string>;
+  /** Of its devices, by index. */
+  deviceAddresses?: (string | null)[];
 }
 
 /** `versions` are those that Python told. */
@@ -27,6 +29,7 @@ export async function checkNpu(
   ]);
   const versions = { ...python, ...(cann && { cann }), ...devices.versions };
   return {
+    ...(devices.addresses && { deviceAddresses: devices.addresses }),
     findings: [
       ...devices.findings,
       ...hostFindings(host, input),

@@ -23,3 +23,12 @@ export function parseNetwork(answers: { link: string; health: string; ip: string
 
 /** `Init` is normal where no address to probe is configured. */
 export const BAD_NETWORK_HEALTH = /^(Fault|Socket fail(ed)?|Receive timeout|Unreachable|Detect ip set)$/i;
+
+/** Of `-ping -g address …`: three packets came back. One may be lost while an address is resolved, which another try tells. */
+export const reachesAll = (text: string): boolean => /\b0\.00% packet loss/.test(text);
+
+/** One at a time may use it. */
+export const TOOL_BUSY = /hccn_tool is busy/i;
+
+/** How many packets were lost, where it came to that; what went wrong, where not. */
+export const lastLine = (text: string): string => text.trim().split('\n').at(-1)!.trim() || 'no answer';

@@ -21,6 +21,7 @@ export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {})
         ...{ seesFirst: first === info.name, lacks: [] },
       }),
     testPair: () => Promise.resolve({ seconds: 0.01 }),
+    pingDevices: () => Promise.resolve({ failed: [] }),
     listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1 }] }),
     fetchFiles: ({ dir }) => Promise.resolve(artifact(dir)),
     preprocessShard: ({ key }) =>

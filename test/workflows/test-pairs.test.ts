@@ -1,4 +1,4 @@
-/** Before a launch collectives are tried in pairs, and a node with which they fail does not train. */
+/** Before a launch nodes try each other: a node with which collectives fail, or whose devices reach nobody, does not train. */
 import { ApplicationFailure } from '@temporalio/common';
 import { describe, expect, it } from 'vitest';
 import type { NodeActivities, TestPairInput } from '../../workflows/contract.js';
@@ -63,5 +63,45 @@ describe('collectives that are tried before a launch', () => {
       await cluster.node(name, { ...answers(asked), checkNode: proven(`${name}-${cluster.pool}`) });
     expect(await run(cluster, {})).toBe('completed');
     expect(asked).toEqual([]);
+  });
+});
+
+describe("devices' own network, where nodes tell of one", () => {
+  const device =
+    (name: string): NodeActivities['checkNode'] =>
+    (input) =>
+      Promise.resolve(proven(name)(input)).then((report) => ({ ...report, deviceAddresses: [`10.0.0.${name[0]}`] }));
+  /** Reaches nobody, nor does anybody reach it. */
+  const cutOff = (lone: string, name: string, pinged: string[]): Partial<NodeActivities> => ({
+    checkNode: device(name),
+    pingDevices: ({ pings }) => {
+      pinged.push(...pings.map(({ peer, address }) => `${name[0]} ${peer[0]} ${address}`));
+      const failed = pings.filter(({ peer }) => name === lone || peer === lone);
+      return Promise.resolve({ failed: failed.map((ping) => ({ ...ping, said: '100.00% packet loss' })) });
+    },
+  });
+
+  it('replaces the node whose devices reach nobody by the spare, before anything is launched', async (test) => {
+    const cluster = await startFakeCluster(test);
+    const name = (letter: string) => `${letter}-${cluster.pool}`;
+    const pinged: string[] = [];
+    const nodes: Record<string, string[]> = {};
+    for (const letter of ['a', 'b', 'c'])
+      nodes[letter] = (await cluster.node(letter, cutOff(name('a'), name(letter), pinged))).calls;
+    expect(await run(cluster, { collectiveTest: false, spares: 1 })).toBe('completed');
+    expect(pinged.slice(0, 3).sort()).toEqual(['a b 10.0.0.b', 'b c 10.0.0.c', 'c a 10.0.0.a']);
+    expect(nodes['a']).not.toContain('launchTraining');
+    for (const letter of ['b', 'c']) expect(nodes[letter]).toContain('launchTraining');
+  });
+
+  it('ends a run of two that do not reach each other, with both, the device and what the tool said', async (test) => {
+    const cluster = await startFakeCluster(test);
+    for (const letter of ['a', 'b']) {
+      const name = `${letter}-${cluster.pool}`;
+      await cluster.node(letter, cutOff(`a-${cluster.pool}`, name, []));
+    }
+    expect(await run(cluster, { collectiveTest: false })).toMatch(
+      /^no device network between a-\S+ and b-\S+ \(device 0, to 10\.0\.0\.b: 100\.00% packet loss\)\. Look at/,
+    );
   });
 });
