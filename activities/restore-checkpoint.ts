@@ -8,6 +8,7 @@ import { confined, readManifest, verifyArtifact } from './artifact.js';
 import { isMissing, syncPath, writeFileAtomic } from './atomic.js';
 import { iterationDir, iterationsIn, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { failure } from './failures.js';
+import { dumpDir, dumpsIn } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
 import { asideIn } from './remove-checkpoints.js';
 import { forgetLaunch } from './series-launch.js';
@@ -86,12 +87,14 @@ const damagedShard = ({ node, iteration, shard, digest, from }: Damage, why: str
 /** Newer iterations are kept, out of the trainer's sight: what a failed generation left is evidence, and may be all there is. */
 async function setAside({ dataDir }: NodeDeps, { dir, iteration }: RestoreCheckpointInput): Promise<void> {
   const root = confined(dataDir, dir);
-  const newer = (await iterationsIn(dataDir, dir)).filter((found) => found > iteration);
+  const newer = (await iterationsIn(dataDir, dir)).filter((found) => found > iteration).map(iterationDir);
+  // Dumps all of them: the next launch's must not be taken together with an older one's.
+  newer.push(...(await dumpsIn(dataDir, dir)).map(dumpDir));
   if (newer.length === 0) return;
   const aside = join(root, SET_ASIDE, new Date().toISOString().replace(/[:.]/g, '-'));
   await mkdir(aside, { recursive: true });
   for (const found of newer)
-    await rename(join(root, iterationDir(found)), join(aside, iterationDir(found))).catch((error: unknown) => {
+    await rename(join(root, found), join(aside, found)).catch((error: unknown) => {
       // A node that shares the storage was first.
       if (!isMissing(error)) throw error;
     });

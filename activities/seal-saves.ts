@@ -11,6 +11,7 @@
  *   what it began from: then nobody else has touched these files. Old ones are removed under another name.
  * - Only where rank 0 says that it loaded what was planned: what began from something else is not this series.
  * - Only where the machine has not restarted: what was written and never synced may be cut short after that.
+ * - Checkpoints of a failing gang (last-gasp.ts) are named by one rank when all have written theirs, which says the same.
  * - Never where there is a manifest: one that does not fit its files any more tells of damage.
  */
 import { join } from 'node:path';
@@ -19,6 +20,7 @@ import { checkpointsDir } from '../workflows/plan.js';
 import { confined, MANIFEST, sizeOf } from './artifact.js';
 import { iterationsIn, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { filesOf, generationDir } from './generation-files.js';
+import { dumpsIn, findDumps, nameDump } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
 import { bootId } from './process.js';
 import { readLaunch, type SeriesLaunch } from './series-launch.js';
@@ -32,11 +34,12 @@ export const createFindSaves =
 
 export async function savesOf(dataDir: string, series: string): Promise<SavesFound> {
   const dir = checkpointsDir(series);
-  const iterations = await iterationsIn(dataDir, dir);
+  const iterations = [...new Set([...(await iterationsIn(dataDir, dir)), ...(await dumpsIn(dataDir, dir))])];
+  iterations.sort((a, b) => a - b);
   const launch = await readLaunch(dataDir, series);
   if (!launch) return { iterations };
   const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
-  for (const iteration of iterations) {
+  for (const iteration of await iterationsIn(dataDir, dir)) {
     const shards = await unsealedShards(dataDir, dir, iteration, launch);
     if (shards.length > 0) unsealed.push({ iteration, shards });
   }
@@ -47,6 +50,8 @@ export async function savesOf(dataDir: string, series: string): Promise<SavesFou
     launch: {
       ...{ token: launch.token, unsealed },
       ...(tracked !== undefined && tracked > launch.saves.after && { tracked }),
+      ...(launch.saves.dumps && { dumped: await findDumps(dataDir, dir, launch.saves) }),
+      ...(launch.saves.dumps && vouches && { beganRight: true as const }),
       ...(launch.bootId !== (await bootId()) && { restarted: true as const }),
     },
   };
@@ -54,15 +59,23 @@ export async function savesOf(dataDir: string, series: string): Promise<SavesFou
 
 export const createSealSaves =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['sealSaves'] =>
-  ({ series, token, iteration }) =>
+  ({ series, token, iteration, dumped }) =>
     step({ node, name: `seal iteration ${iteration} of ${series}` }, async (signal) => {
       const dir = checkpointsDir(series);
       const launch = await readLaunch(dataDir, series);
       if (launch?.token !== token || launch.bootId !== (await bootId())) return { sealed: [] };
-      const shards = await unsealedShards(dataDir, dir, iteration, launch);
+      const shards = dumped
+        ? await namedDumps(dataDir, dir, iteration, launch.saves.dumps ? dumped : [])
+        : await unsealedShards(dataDir, dir, iteration, launch);
       for (const shard of shards) await sealShard(dataDir, shardDir(dir, iteration, shard), { signal, token });
       return { sealed: shards };
     });
+
+async function namedDumps(dataDir: string, dir: string, iteration: number, shards: string[]): Promise<string[]> {
+  const named: string[] = [];
+  for (const shard of shards) if (await nameDump(dataDir, dir, iteration, shard)) named.push(shard);
+  return named;
+}
 
 async function beganRight(dataDir: string, launch: SeriesLaunch): Promise<boolean> {
   if (launch.loads === undefined) return true;

@@ -256,6 +256,16 @@ export interface CheckpointHeld {
 }
 
 /** Iterations of a series on a node, sealed or not, and what its last launch left. */
+/** What one node has of a checkpoint that a failing gang made. */
+export interface LastGasp {
+  iteration: number;
+  shards: string[];
+  /** It has its usual name, or what may be that: from a rank here, after all had written theirs. */
+  isNamed?: true;
+  /** That is certain: no other save moves the tracker of this node. */
+  isCertain?: true;
+}
+
 export interface SavesFound {
   iterations: number[];
   /** Absent where none saved here, or something was restored since. */
@@ -265,9 +275,20 @@ export interface SavesFound {
     tracked?: number;
     /** Shards that this node wrote, or was to write, and nobody sealed. */
     unsealed: { iteration: number; shards: string[] }[];
+    /** What ranks wrote of a checkpoint while the gang failed, where they do. */
+    dumped?: LastGasp[];
+    /** The node of its rank 0 says that it began from what was planned. */
+    beganRight?: true;
     /** So has the machine, since: nothing vouches for what was not sealed. */
     restarted?: true;
   };
+}
+
+export interface SealSavesInput {
+  series: string;
+  token: number;
+  iteration: number;
+  dumped?: string[];
 }
 
 export interface RestoreCheckpointInput {
@@ -336,8 +357,11 @@ export interface LaunchTrainingInput {
   loads?: number;
   /** Kept with every checkpoint that this launch writes. */
   identity?: SeriesIdentity;
-  /** What this member saves, for whoever finds it unsealed: whether it has rank 0, its shards, and what it began from. */
-  saves: { isFirst: boolean; shards: string[]; after: number };
+  /**
+   * What this member saves, for whoever finds it unsealed: whether it has rank 0, its shards, what it began from, and
+   * whether ranks make a checkpoint of a gang that fails, each node on storage of its own.
+   */
+  saves: { isFirst: boolean; shards: string[]; after: number; dumps?: true };
   env: Record<string, string>;
   /** Without a watcher for this long, the node's guard ends the ranks by itself. */
   leaseSeconds: number;
@@ -525,8 +549,11 @@ export interface NodeActivities {
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
   listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
   findSaves(input: { series: string }): Promise<SavesFound>;
-  /** Seals what the launch with this token saved here of an iteration that is known to be whole. */
-  sealSaves(input: { series: string; token: number; iteration: number }): Promise<{ sealed: string[] }>;
+  /**
+   * Seals what the launch with this token saved here of an iteration that is known to be whole; with `dumped` instead
+   * what was written of these shards while it failed.
+   */
+  sealSaves(input: SealSavesInput): Promise<{ sealed: string[] }>;
   /** @returns what lies set aside there, newly or before */
   restoreCheckpoint(input: RestoreCheckpointInput): Promise<Pick<CheckpointsRemoved, 'aside'>>;
   exportCheckpoint(input: ExportCheckpointInput): Promise<ExportedModel>;

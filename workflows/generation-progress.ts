@@ -39,6 +39,8 @@ export interface GenerationInput {
   /** Of the ranks, over the node's own. Absent in generations that were started before there was one. */
   env?: Record<string, string>;
   startedFrom: number;
+  /** Ranks make a checkpoint of a gang that fails, each node on storage of its own. */
+  lastGasps?: true;
   /** Iteration of the checkpoint that the ranks are to load, 0 for another model's weights; absent where they load none. */
   loads?: number;
   /** What the series is trained with. Absent in generations that were started before anybody noted it. */

@@ -5,7 +5,9 @@
 import { dataParallel, type Complaint, type Fit } from './layout-rules.js';
 import type { Flags } from './recipes.js';
 
-const FLAGS = ['--enable-high-availability', '--enable-hbmfault-repair', '--enable-worker-reboot'];
+/** With it ranks that are left make a checkpoint of a gang that fails. */
+export const LAST_GASP = '--enable-high-availability';
+const FLAGS = [LAST_GASP, '--enable-hbmfault-repair', '--enable-worker-reboot'];
 const ELASTIC = '--enable-elastic-training';
 /** What none of them goes together with. */
 const EXCLUDED = ['--swap-attention', '--swap-optimizer', '--disable-gloo-group'];

@@ -28,9 +28,12 @@ export const findSaves = (listings: NodeSaves[], sealing: Sealing): Promise<Node
 export async function sealLeft(found: NodeSaves[], sealing: Sealing): Promise<NodeSaves[]> {
   const { series, shards, timing } = sealing;
   let now = found;
-  for (const { iteration, token, nodes } of sealable(found, shards)) {
+  for (const { iteration, token, nodes, dumped } of sealable(found, shards)) {
     await Promise.all(
-      nodes.map((name) => orLess(sealing, name, () => onNode(name, timing).sealSaves({ series, token, iteration }))),
+      nodes.map((name) => {
+        const input = { series, token, iteration, ...(dumped && { dumped: dumped[name]! }) };
+        return orLess(sealing, name, () => onNode(name, timing).sealSaves(input));
+      }),
     );
     now = await Promise.all(
       now.map(async (node) => {

@@ -111,7 +111,10 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       script: input.script,
       ...(input.loads !== undefined && { loads: input.loads }),
       ...(input.identity && { identity: input.identity }),
-      saves: { isFirst: nodeRank === 0, shards: input.writes[nodeRank] ?? [], after: input.startedFrom },
+      saves: {
+        ...{ isFirst: nodeRank === 0, shards: input.writes[nodeRank] ?? [], after: input.startedFrom },
+        ...(input.lastGasps && { dumps: true as const }),
+      },
       env: input.env ?? {},
       leaseSeconds: milliseconds(input.timing.lease) / 1000,
     }),

@@ -13,6 +13,8 @@ export interface Sealable {
   token: number;
   /** Names of the nodes that have parts of it to seal. */
   nodes: string[];
+  /** Of a checkpoint that a failing gang made: what each of them has, which may be what another node saves otherwise. */
+  dumped?: Record<string, string[]>;
 }
 
 /**
@@ -32,6 +34,8 @@ export function sealable(found: NodeSaves[], shards: string[]): Sealable[] {
       ),
     );
     const tracked = launches.flatMap((launch) => (launch.token === token ? (launch.tracked ?? []) : []));
+    const isRight = sealed.length > 0 || own.some(({ beganRight }) => beganRight);
+    candidates.push(...lastGasps(token, isRight ? own : [], done, shards));
     const ended = Math.max(0, ...tracked, ...sealed.map(({ iteration }) => iteration));
     const iterations = new Set(own.flatMap(({ unsealed }) => unsealed.map(({ iteration }) => iteration)));
     for (const iteration of [...iterations].filter((it) => it > done && it <= ended)) {
@@ -45,6 +49,25 @@ export function sealable(found: NodeSaves[], shards: string[]): Sealable[] {
     }
   }
   return candidates.sort((a, b) => b.iteration - a.iteration || b.token - a.token);
+}
+
+type Left = NonNullable<SavesFound['launch']> & { node: string };
+
+/**
+ * Checkpoints that a failing gang made. That all was written is known from the node whose rank gave its own the usual
+ * name; that it was no other save, from that node where it is not rank 0's, and from unnamed parts of others.
+ */
+function lastGasps(token: number, launches: Left[], done: number, shards: string[]): Sealable[] {
+  const dumps = launches.flatMap(({ node, dumped = [] }) => dumped.map((one) => ({ node, ...one })));
+  const certain = dumps.filter(({ isNamed, isCertain }) => !isNamed || isCertain).map(({ iteration }) => iteration);
+  return [...new Set(certain)].flatMap((iteration) => {
+    const there = dumps.filter((one) => one.iteration === iteration && one.shards.length > 0);
+    const all = new Set(there.flatMap((one) => one.shards));
+    if (iteration <= done || !there.some(({ isNamed }) => isNamed) || !shards.every((shard) => all.has(shard)))
+      return [];
+    const dumped = Object.fromEntries(there.map((one) => [one.node, one.shards]));
+    return [{ iteration, token, nodes: Object.keys(dumped), dumped }];
+  });
 }
 
 /** What of these nodes goes out of sight when an iteration is restored, as a person is told; at most a few. */

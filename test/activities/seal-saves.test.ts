@@ -1,5 +1,5 @@
 /** Saves that a launch left and nobody sealed: what is told of them, and what may be sealed. Real files. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { writeJson } from '../../activities/atomic.js';
@@ -115,5 +115,70 @@ describe('saves that nobody has sealed', () => {
     expect((await find(deps)).launch).toMatchObject({ token: 3 });
     await rm(join(deps.dataDir, DIR), { recursive: true });
     expect((await find(deps)).iterations).toEqual([]);
+  });
+});
+
+describe('checkpoints that a failing gang made', () => {
+  /** As torch.save leaves a file: its archive's end comes last. */
+  const whole = Buffer.concat([Buffer.from('weights'), Buffer.from('504b0506'.padEnd(44, '0'), 'hex')]);
+
+  async function dump({ dataDir }: NodeDeps, dir: string, shard: string, bytes = whole): Promise<void> {
+    const to = join(dataDir, DIR, dir, shard);
+    await mkdir(to, { recursive: true });
+    for (const file of ['model_optim_rng.pt', 'distrib_optim.pt']) await writeFile(join(to, file), bytes);
+  }
+
+  async function failing(more: { isFirst?: boolean; dumps?: true } = { dumps: true }): Promise<NodeDeps> {
+    const deps = await testNode('n1');
+    await save(deps, 100);
+    const saves = { isFirst: false, shards: [OWN], after: 50, ...more };
+    await noteLaunch(deps.dataDir, { ...launchInput(TOKEN), saves, identity });
+    return deps;
+  }
+  const sealDumped = (deps: NodeDeps, ...dumped: string[]) =>
+    run(createSealSaves(deps), { series: 's', token: TOKEN, iteration: 112, dumped });
+
+  it('are told by what is there, of whichever rank, and are sealed under the usual name', async () => {
+    const deps = await failing();
+    for (const shard of [OTHER, OWN]) await dump(deps, 'iter_0000112_tmp', shard);
+    const found = await find(deps);
+    expect(found.iterations).toEqual([100, 112]);
+    expect(found.launch?.dumped).toEqual([{ iteration: 112, shards: [OWN, OTHER] }]);
+    expect(await sealDumped(deps, OWN, OTHER)).toEqual({ sealed: [OWN, OTHER] });
+    expect(await list(deps)).toMatchObject([{ iteration: 112, identity, shards: [{ shard: OWN }, { shard: OTHER }] }]);
+    expect((await find(deps)).launch?.dumped).toEqual([]);
+    // As when the worker dies after it.
+    expect(await sealDumped(deps, OWN, OTHER)).toEqual({ sealed: [OWN, OTHER] });
+  });
+
+  it('are told as named where a rank has done so, which moves the tracker there', async () => {
+    const deps = await failing();
+    await dump(deps, 'iter_0000112', OTHER);
+    await track(deps, 112);
+    expect((await find(deps)).launch?.dumped).toEqual([
+      { iteration: 112, shards: [OTHER], isNamed: true, isCertain: true },
+    ]);
+    expect(await sealDumped(deps, OTHER)).toEqual({ sealed: [OTHER] });
+  });
+
+  it('are not sealed where a file was cut short, nor over half a copy of another node', async () => {
+    const deps = await failing();
+    await dump(deps, 'iter_0000112_tmp', OWN, whole.subarray(0, -1));
+    await dump(deps, 'iter_0000112_tmp', OTHER);
+    await dump(deps, 'iter_0000112', OTHER);
+    expect(await sealDumped(deps, OWN, OTHER)).toEqual({ sealed: [] });
+    expect(await list(deps)).toEqual([]);
+  });
+
+  it('are none of a launch that makes none, and are out of the next one’s sight', async () => {
+    const deps = await failing({});
+    await dump(deps, 'iter_0000112_tmp', OWN);
+    expect((await find(deps)).launch).not.toHaveProperty('dumped');
+    expect(await sealDumped(deps, OWN)).toEqual({ sealed: [] });
+    const tree = { dir: DIR, iteration: 0, shards: [], setAsideNewer: true };
+    await run(createRestoreCheckpoint(deps), tree);
+    expect((await readdir(join(deps.dataDir, DIR))).filter((name) => name.startsWith('iter_'))).toEqual([]);
+    const [batch] = await readdir(join(deps.dataDir, DIR, 'set-aside'));
+    expect(await readdir(join(deps.dataDir, DIR, 'set-aside', batch!))).toContain('iter_0000112_tmp');
   });
 });

@@ -4,11 +4,13 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
 import type {
+  CheckpointHeld,
   CheckpointsRemoved,
   ExportCheckpointInput,
   LaunchTrainingInput,
   NodeActivities,
   RestoreCheckpointInput,
+  SavesFound,
 } from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
@@ -308,6 +310,33 @@ it.concurrent(
     for (const { calls } of [a, b]) expect(calls.indexOf('fenceNode')).toBeLessThan(calls.indexOf('sealSaves'));
   },
 );
+
+it.concurrent('what ranks wrote while their gang failed is gone on from, on whichever node it is', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const launches: LaunchTrainingInput[] = [];
+  const shards = ['mp_rank_00'];
+  const failing = (saves: Partial<NonNullable<SavesFound['launch']>>): Partial<NodeActivities> => {
+    let held: CheckpointHeld[] = [];
+    return {
+      launchTraining: async (input) => void launches.push(input),
+      findSaves: () => Promise.resolve({ iterations: [], launch: { token: 3, unsealed: [], ...saves } }),
+      listCheckpoints: () => Promise.resolve(held),
+      sealSaves({ iteration, dumped = [] }) {
+        held = [{ iteration, shards: dumped.map((shard) => ({ shard, digest: 'd', bytes: 1, token: 3 })) }];
+        return Promise.resolve({ sealed: dumped });
+      },
+    };
+  };
+  await cluster.node('a', failing({ beganRight: true, dumped: [] }));
+  await cluster.node('b', failing({ dumped: [{ iteration: 13, shards, isNamed: true, isCertain: true }] }));
+  const extraArgs = { '--enable-high-availability': true };
+  const handle = await start(cluster, 'run', cluster.runFile({ parallel: { pp: 1 }, train: { extraArgs } }));
+  expect(await result(handle)).toMatchObject({ iteration: 20, generations: 1 });
+  expect(launches.map(({ loads, saves }) => [loads, saves.after, saves.dumps])).toEqual([
+    [13, 13, true],
+    [13, 13, true],
+  ]);
+});
 
 it.concurrent('nothing is started over while a node that served the series is away', async (test) => {
   const cluster = await startFakeCluster(test);

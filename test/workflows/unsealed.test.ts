@@ -69,6 +69,52 @@ describe('saves that nobody has sealed', () => {
   });
 });
 
+describe('checkpoints that a failing gang made', () => {
+  /** Stage a's rank died on n1; its replica on n2 wrote both, one of them where another had been before. */
+  const dumped = (...parts: { iteration: number; shards: string[]; isNamed?: true }[]): Partial<Launch> => ({
+    ...{ unsealed: [], dumped: parts },
+  });
+  const named = (shards: string[], more: Partial<Launch> = {}): Launch => ({
+    ...second(dumped({ iteration: 112, shards, isNamed: true })),
+    ...more,
+  });
+  const beganRight = (launch: Launch): Launch => ({ ...launch, beganRight: true });
+
+  it('are whole where one rank has named its part, and nodes have the others as they were written', () => {
+    const n1 = beganRight(second(dumped({ iteration: 112, shards: ['a'] })));
+    expect(sealable([node('n1', n1), node('n2', named(['b']))], SHARDS)).toEqual([
+      { iteration: 112, token: 7, nodes: ['n1', 'n2'], dumped: { n1: ['a'], n2: ['b'] } },
+    ]);
+  });
+
+  it('are whole on one node that named all of them, unless that is rank 0’s, where any save looks so', () => {
+    const n1 = beganRight(second(dumped()));
+    const on = (more: object) => second(dumped({ iteration: 112, shards: ['a', 'b'], isNamed: true, ...more }));
+    expect(sealable([node('n1', n1), node('n2', on({ isCertain: true }))], SHARDS)).toMatchObject([
+      { iteration: 112, nodes: ['n2'] },
+    ]);
+    expect(sealable([node('n1', beganRight(on({}))), node('n2', second(dumped()))], SHARDS)).toEqual([]);
+  });
+
+  it('are not while nobody has named any: not all had written theirs', () => {
+    const n1 = beganRight(second(dumped({ iteration: 112, shards: ['a'] })));
+    const n2 = second(dumped({ iteration: 112, shards: ['b'] }));
+    expect(sealable([node('n1', n1), node('n2', n2)], SHARDS)).toEqual([]);
+  });
+
+  it('are not where a part is nowhere, of another launch, or on a machine that restarted', () => {
+    const of = (more: Partial<Launch>) => beganRight(second({ ...dumped({ iteration: 112, shards: ['a'] }), ...more }));
+    for (const n1 of [of(dumped({ iteration: 112, shards: [] })), of({ token: 6 }), of({ restarted: true })])
+      expect(sealable([node('n1', n1), node('n2', named(['b']))], SHARDS)).toEqual([]);
+  });
+
+  it('are not used where nothing says that the launch began from what was planned', () => {
+    const n1 = second(dumped({ iteration: 112, shards: ['a'] }));
+    expect(sealable([node('n1', n1), node('n2', named(['b']))], SHARDS)).toEqual([]);
+    expect(sealable([node('n1', n1, [100, 'a', 7]), node('n2', named(['b']))], SHARDS)).toHaveLength(1);
+  });
+});
+
 describe('what is set aside', () => {
   it('is told with its nodes, and why it is not used where that is known', () => {
     const found = [node('n1', first()), node('n2', second({ restarted: true }))];
