@@ -74,7 +74,7 @@ export function observe(
     },
     async isSaving(iteration) {
       const name = `iter_${String(iteration).padStart(7, '0')}`;
-      const { nodes } = last;
+      const { nodes } = last.nodes.length > 0 ? last : await observed.page();
       const begun = await Promise.all(nodes.map((node) => isThere(join(checkpoints(node), name))));
       if (!begun.includes(true)) return false;
       const tracker = join(checkpoints(nodes[0]!), 'latest_checkpointed_iteration.txt');
