@@ -9,9 +9,11 @@ import { createLaunchTraining } from './launch-training.js';
 import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
 import { createProbePeer } from './probe-peer.js';
+import { createReapLeft } from './reap-left.js';
 import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
+import { createFindLeft } from './runs-left.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
 import { createStopTraining } from './stop-training.js';
 import { createTestPair } from './test-pair.js';
@@ -36,4 +38,6 @@ export const createProcessActivities = (deps: NodeDeps) =>
     removeCheckpoints: createRemoveCheckpoints(deps),
     exportCheckpoint: createExportCheckpoint(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
+    findLeft: createFindLeft(deps),
+    reapLeft: createReapLeft(deps),
   }) satisfies Partial<NodeActivities>;
