@@ -11,14 +11,14 @@ import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
 import { probesIn, runOfProbes } from './storage-probe.js';
 
-/** All of them are told in one answer; who has more than this is told of the rest the next time. */
-const MOST = 2000;
+/** One answer, which histories keep, tells this many; the newest, since the server forgets the oldest. The rest follows another time. */
+const MOST = 300;
 
 export const createFindLeft =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['findLeft'] =>
   () =>
     step({ node, name: 'find what runs left' }, async () => {
-      const launches = await launchesIn(dataDir);
+      const launches = (await launchesIn(dataDir)).sort((a, b) => b.token - a.token);
       const probes = await probesOf(dataDir, node);
       const grants = await grantsIn(dataDir);
       const named = [
@@ -26,7 +26,7 @@ export const createFindLeft =
         ...probes.map(({ run }) => run),
         ...grants.flatMap(({ grant }) => runName(grant.run) ?? []),
       ];
-      return { runs: [...new Set(named)].sort().slice(0, MOST) };
+      return { runs: [...new Set(named)].slice(0, MOST) };
     });
 
 export interface ProbeLeft {

@@ -6,13 +6,16 @@ import { ApplicationFailure, isCancellation, setCurrentDetails, setHandler } fro
 import { onControl, onNode, type Timing } from './contract.js';
 import { milliseconds } from './duration.js';
 import { messageOf } from './failure-chain.js';
-import type { Reaped } from './leftovers.js';
+import type { ReapInput } from './leftovers.js';
 import { release, status } from './messages.js';
 import { to } from './pool-conversation.js';
 import { describeReaping, readReapRequest, type Reaping, type ReapRequest } from './reap-request.js';
 
 /** Nobody waits for a reaper: a node that is away is looked at the next time. */
 const TIMING: Timing = { heartbeat: '10s', agentAway: '30s', agentGrace: '30s', lease: '30s', stopGrace: '30s' };
+
+/** Nodes at a time: what is told to all of them must fit in one task of this workflow. */
+const AT_ONCE = 100;
 
 /** @returns its page of text, a line each */
 export async function reap(input?: unknown): Promise<{ page: string[] }> {
@@ -38,23 +41,38 @@ async function reapPool(request: ReapRequest): Promise<Reaping> {
     released.push({ run: holder.workflowId, nodes: held });
   }
 
+  const reaped: Reaping['nodes'] = [];
+  const unknown = new Set<string>();
+  for (let from = 0; from < nodes.length; from += AT_ONCE) {
+    const group = await reapNodes(nodes.slice(from, from + AT_ONCE), { before, dryRun });
+    reaped.push(...group.nodes);
+    for (const run of group.unknown) unknown.add(run);
+  }
+  return { request, released, nodes: reaped, unknown: [...unknown] };
+}
+
+/** The server is asked anew each time: a run may have begun meanwhile. */
+async function reapNodes(
+  nodes: string[],
+  how: Pick<ReapInput, 'before' | 'dryRun'>,
+): Promise<Pick<Reaping, 'nodes' | 'unknown'>> {
   const found = await Promise.all(nodes.map((node) => attempt(() => onNode(node, TIMING).findLeft())));
-  const names = [...new Set(found.flatMap((one) => ('value' in one ? one.value.runs : [])))].sort();
-  const { closed, unknown, openSince } = await onControl().askAfterRuns({ runs: names });
+  const runs = [...new Set(found.flatMap((one) => ('value' in one ? one.value.runs : [])))].sort();
+  const { closed, unknown, openSince } = await onControl().askAfterRuns({ runs });
   const reaped = await Promise.all(
-    nodes.map(async (node, index): Promise<Reaping['nodes'][number]> => {
+    nodes.map(async (node, index) => {
       const own = found[index]!;
       if ('error' in own) return { node, error: own.error };
       const input = {
         closed: closed.filter(({ run }) => own.value.runs.includes(run)),
-        ...{ before, dryRun },
         ...(openSince !== undefined && { openSince }),
+        ...how,
       };
-      const answer = await attempt<Reaped>(() => onNode(node, TIMING).reapLeft(input));
+      const answer = await attempt(() => onNode(node, TIMING).reapLeft(input));
       return 'error' in answer ? { node, error: answer.error } : { node, reaped: answer.value };
     }),
   );
-  return { request, released, nodes: reaped, unknown };
+  return { nodes: reaped, unknown };
 }
 
 async function attempt<T>(ask: () => Promise<T>): Promise<{ value: T } | { error: string }> {

@@ -71,7 +71,7 @@ describe('what closed runs left on a node', () => {
 
   it('goes, and nothing of other runs, of one closed lately, of checkpoints, nor what the next launch goes by', async () => {
     const { deps, dataDir, access, other } = await leave();
-    expect(await run(createFindLeft(deps), undefined as never)).toEqual({ runs: ['alive', 'gone', 'late'] });
+    expect(await run(createFindLeft(deps), undefined as never)).toEqual({ runs: ['gone', 'late', 'alive'] });
     const input = wanting({ closed: [closed('gone'), closed('late', 0.5)] });
     const before = await below(dataDir);
     const would = await run(createReapLeft(deps), { ...input, dryRun: true });
