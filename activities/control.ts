@@ -1,6 +1,7 @@
 /** Activities of a control worker: what belongs to no node. */
 import type { Client } from '@temporalio/client';
 import type { ControlActivities } from '../workflows/contract.js';
+import { createAskAfterRuns, createLookAtPool } from './ask-after-runs.js';
 import { currentRun } from './current-run.js';
 import { createWriteReport } from './write-report.js';
 
@@ -15,4 +16,6 @@ export const createControlActivities = ({ client, reports }: ControlDeps): Contr
   describeHolder: async ({ workflowId, firstRunId }) => ({
     open: (await currentRun(client, workflowId)) === firstRunId,
   }),
+  lookAtPool: createLookAtPool(client),
+  askAfterRuns: createAskAfterRuns(client),
 });

@@ -14,3 +14,11 @@ export async function exclusive<T>(path: string, work: () => Promise<T>): Promis
     if (tails.get(path) === mine) tails.delete(path);
   }
 }
+
+/** Does the work at once, as the one writer of all these directories, or not at all where one of them has a writer. */
+export async function whenIdle(paths: string[], work: () => Promise<void>): Promise<boolean> {
+  if (paths.some((path) => tails.has(path))) return false;
+  const mine = Promise.resolve().then(work);
+  await Promise.all(paths.map((path) => exclusive(path, () => mine)));
+  return true;
+}

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from './artifact.js';
-import { readJson, writeJson } from './atomic.js';
+import { noneIfMissing, readJson, writeJson } from './atomic.js';
 
 export interface Grant {
   run: string;
@@ -60,6 +60,17 @@ const isGrant = (value: unknown): value is Grant => {
   const { run, series, expires } = (value ?? {}) as Partial<Grant>;
   return typeof run === 'string' && typeof series === 'string' && Number.isFinite(expires);
 };
+
+/** All that are noted here, used or not. */
+export async function grantsIn(dataDir: string): Promise<{ path: string; grant: Grant }[]> {
+  const found: { path: string; grant: Grant }[] = [];
+  for (const name of await readdir(grantsDir(dataDir)).catch(noneIfMissing)) {
+    const path = join(grantsDir(dataDir), name);
+    const grant: unknown = await readJson(path).catch(() => undefined);
+    if (isGrant(grant)) found.push({ path, grant });
+  }
+  return found;
+}
 
 async function dropExpired(dataDir: string, now: number): Promise<void> {
   for (const name of await readdir(grantsDir(dataDir)).catch(() => [])) {

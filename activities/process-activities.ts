@@ -10,9 +10,11 @@ import { createListCheckpoints } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
 import { createPingDevices } from './npu/ping-devices.js';
 import { createProbePeer } from './probe-peer.js';
+import { createReapLeft } from './reap-left.js';
 import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
+import { createFindLeft } from './runs-left.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
 import { createStopTraining } from './stop-training.js';
 import { createTestPair } from './test-pair.js';
@@ -38,4 +40,6 @@ export const createProcessActivities = (deps: NodeDeps) =>
     removeCheckpoints: createRemoveCheckpoints(deps),
     exportCheckpoint: createExportCheckpoint(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
+    findLeft: createFindLeft(deps),
+    reapLeft: createReapLeft(deps),
   }) satisfies Partial<NodeActivities>;

@@ -3,12 +3,12 @@
  * before anything is restored there: from then on nothing tells its files from others.
  */
 import { log } from '@temporalio/activity';
-import { rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { confined } from './artifact.js';
-import { isMissing, readJson, syncPath, writeJson } from './atomic.js';
+import { isMissing, noneIfMissing, readJson, syncPath, writeJson } from './atomic.js';
 import { bootId } from './process.js';
 
 export interface SeriesLaunch extends Pick<
@@ -27,6 +27,13 @@ const seriesOf = (dir: string): string | undefined => /^series\/([^/]+)\/checkpo
 
 export const readLaunch = (dataDir: string, series: string): Promise<SeriesLaunch | undefined> =>
   readJson<SeriesLaunch>(pathOf(dataDir, series));
+
+/** Of every series that was trained here. @throws Error where one cannot be read */
+export async function notedLaunches(dataDir: string): Promise<SeriesLaunch[]> {
+  const names = await readdir(join(dataDir, 'launches')).catch(noneIfMissing);
+  const series = names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
+  return (await Promise.all(series.map((one) => readLaunch(dataDir, one)))).filter((launch) => launch !== undefined);
+}
 
 /** Before anything of it runs. */
 export const noteLaunch = async (

@@ -21,8 +21,10 @@ export interface Probes {
   token: number;
 }
 
-const probesIn = (root: Root): string => `${root}/.probes`;
+export const probesIn = (root: Root): string => `${root}/.probes`;
 const nameOf = ({ run, token }: Probes): string => `${run}@${token}`;
+/** Whose they are, by the name of their directory. */
+export const runOfProbes = (name: string): string => name.replace(/@\d+$/, '');
 const probesDir = ({ dataDir }: Node, root: Root, name: string): string =>
   confined(dataDir, `${probesIn(root)}/${name}`);
 

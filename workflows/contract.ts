@@ -9,6 +9,7 @@ import type { ModelSizes } from './presets.js';
 import type { Release } from './releases.js';
 import { milliseconds } from './duration.js';
 import type { Sees } from './islands.js';
+import type { Reaped, ReapInput, RunsAsked } from './leftovers.js';
 import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
 import type { PretrainResult, RunState } from './status.js';
@@ -564,6 +565,10 @@ export interface NodeActivities {
   stopTraining(input: StopTrainingInput): Promise<MemberEvidence>;
   /** @returns the last iteration that is safe; where one was to follow and never will, why not */
   replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number; unfinished?: string }>;
+  /** Names of the runs that something is left of here, be they open or closed. */
+  findLeft(): Promise<{ runs: string[] }>;
+  /** Ends and removes what closed runs left here, never a checkpoint nor anything whole. Never fails for what cannot be removed. */
+  reapLeft(input: ReapInput): Promise<Reaped>;
 }
 
 /** Activities of a control worker, on the task queue `pretrain`. */
@@ -571,6 +576,10 @@ export interface ControlActivities {
   /** Whether a run still runs: the pool asks before it gives a lease on. */
   describeHolder(input: Holder): Promise<{ open: boolean }>;
   writeReport(input: ReportInput): Promise<{ path: string }>;
+  /** @returns names of a pool's nodes, and whoever holds or waits for some */
+  lookAtPool(input: { pool: string }): Promise<{ nodes: string[]; holders: { holder: Holder; nodes: string[] }[] }>;
+  /** Which of these runs are closed, and which the server does not know. */
+  askAfterRuns(input: { runs: string[] }): Promise<RunsAsked>;
 }
 
 /** How patient a run is; tests and the demo shorten it. All in the SDK's duration strings. */
@@ -655,6 +664,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,
+    findLeft: quick.findLeft,
     stopTraining: stop.stopTraining,
     listCheckpoints: step.listCheckpoints,
     findSaves: step.findSaves,
@@ -669,6 +679,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     restoreCheckpoint: step.restoreCheckpoint,
     removeCheckpoints: step.removeCheckpoints,
     exportCheckpoint: step.exportCheckpoint,
+    reapLeft: step.reapLeft,
     watchTraining: lasting.watchTraining,
     replicateCheckpoint: lasting.replicateCheckpoint,
   });

@@ -7,6 +7,7 @@ import { prepareGeneration as preparation } from './prepare-generation.js';
 import { trainGeneration as generation } from './train-generation.js';
 
 export { pretrain } from './pretrain.js';
+export { reap } from './reap.js';
 export const prepareData = partOfRun(data);
 export const prepareGeneration = partOfRun(preparation);
 export const trainGeneration = partOfRun(generation);
@@ -15,7 +16,7 @@ export const nodePool = asPool(pool);
 /** Without this, a mistyped workflow type would run for ever and do nothing. */
 export default async function unknownWorkflow(): Promise<never> {
   throw ApplicationFailure.nonRetryable(
-    `There is no workflow type "${workflowInfo().workflowType}". The types are pretrain, prepareData, prepareGeneration, trainGeneration and nodePool; a run is started with --type pretrain.`,
+    `There is no workflow type "${workflowInfo().workflowType}". The types are pretrain, reap, prepareData, prepareGeneration, trainGeneration and nodePool; a run is started with --type pretrain.`,
     'InvalidInput',
   );
 }

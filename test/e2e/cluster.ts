@@ -1,9 +1,7 @@
 /** A cluster for end-to-end tests: the demo's stack in a directory of its own, driven by the real CLI. */
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { makeCorpus } from '../../infra/demo/corpus.js';
 import { startHub } from '../../infra/demo/hub.js';
 import { processesIn } from '../../infra/demo/kill-node.js';
@@ -11,13 +9,13 @@ import { readMetrics, type Metric } from '../../infra/demo/metrics.js';
 import { demoRunFile } from '../../infra/demo/run-file.js';
 import { pause } from '../../infra/demo/part.js';
 import { startStack, type Stack, type StackOptions } from '../../infra/demo/stack.js';
-import { temporalBinary } from '../../infra/demo/temporal-server.js';
 import { root } from '../../workers/config.js';
+import { temporalCli, type CliAnswer } from '../support/temporal-cli.js';
 
 export interface Cluster extends Stack {
   dir: string;
   /** Runs the Temporal CLI against this cluster; never throws for an exit code. */
-  cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  cli(...args: string[]): Promise<CliAnswer>;
   /** Writes a run file for the demo's model with these changes, and returns its path. */
   runFile(name: string, changes: RunChanges): Promise<string>;
   metrics(run: string): Promise<Metric[]>;
@@ -67,20 +65,10 @@ export async function startCluster(
     await hub.close();
     throw error;
   });
-  const temporal = await temporalBinary();
   return {
     ...stack,
     dir,
-    async cli(...args) {
-      const options = { env: { ...process.env, TEMPORAL_ADDRESS: stack.address }, maxBuffer: 1 << 26 };
-      try {
-        return { code: 0, ...(await promisify(execFile)(temporal, args, options)) };
-      } catch (error) {
-        const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string };
-        if (typeof code !== 'number') throw error;
-        return { code, stdout: stdout ?? '', stderr: stderr ?? '' };
-      }
-    },
+    cli: (...args) => temporalCli(stack.address, ...args),
     async runFile(name, { train, cluster, dataset, recovery, ...rest }) {
       const base = demoRunFile('demo', { iterations: 30, saveInterval: 5 });
       const path = join(dir, `${name}.json`);

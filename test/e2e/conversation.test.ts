@@ -1,8 +1,12 @@
 /** What an operator says at 3 a.m., through the real CLI, to a run that really trains, and to its pool. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { cliUpdate } from '../support/temporal-cli.js';
 import { startCluster, until, type Cluster } from './cluster.js';
 
 const MINUTES = 60_000;
+const NODES = ['n1', 'n2', 'n3'];
 let cluster: Cluster;
 
 beforeAll(async () => {
@@ -18,14 +22,7 @@ const start = async (id: string, train: object, more: object = {}, nodes = 2) =>
   expect([code, stderr]).toEqual([0, '']);
 };
 
-/** What the CLI prints, and whether it says that the update was accepted. */
-async function update(id: string, name: string, fields: object): Promise<{ ok: boolean; says: string }> {
-  const input = JSON.stringify({ who: 'ann', why: 'new fans', ...fields });
-  const { code, stdout, stderr } = await cluster.cli(
-    ...['workflow', 'update', 'execute', '-w', id, '--name', name, '--input', input],
-  );
-  return { ok: code === 0, says: stdout + stderr };
-}
+const update = (id: string, name: string, fields: object) => cliUpdate(cluster.cli, id, name, fields);
 
 const page = async (id: string): Promise<string> =>
   cluster.client.workflow
@@ -54,7 +51,19 @@ it(
     expect(await update('talk', 'approve', { gate: 'lunch' })).toMatchObject({
       ...{ ok: false, says: expect.stringContaining('gate: expected one of train, export, got "lunch"') as string },
     });
-    expect(await update('talk', 'checkpointNow', {})).toMatchObject({ ok: false });
+    const wrong: [id: string, name: string, fields: object, says: RegExp][] = [
+      ['talk', 'checkpointNow', { who: '' }, /who: expected your name/],
+      ['talk', 'checkpointNow', {}, /no ranks train now \(phase approval\)/],
+      ['talk', 'pauseTraining', { at: 'tomorrow' }, /at: expected \\?"checkpoint/],
+      ['talk', 'resumeTraining', {}, /nothing is paused/],
+      ['talk', 'replaceNode', { node: 'n9' }, /expected one of the run's, .* got \\?"n9/],
+      ['talk', 'addSpare', { count: 0 }, /count: expected a whole number from 1, got 0/],
+      ['pool-demo', 'drain', { node: 'n9' }, /expected one of the pool's, .* got \\?"n9/],
+      ['pool-demo', 'uncordon', { node: 'n1' }, /n1 is neither cordoned nor in quarantine/],
+    ];
+    const answers = await Promise.all(wrong.map(([id, name, fields]) => update(id, name, fields)));
+    for (const [index, { ok, says }] of answers.entries()) expect([ok, says]).toEqual(refusedWith(wrong[index]![3]));
+    expect(await page('talk')).not.toMatch(/^asked /m);
     expect((await update('talk', 'approve', { gate: 'train' })).says).toContain('the run goes on now');
     await trains('talk', 1);
     expect((await update('talk', 'approve', { gate: 'train' })).says).toContain('passed already');
@@ -85,10 +94,20 @@ it(
       /expected one of the run's, .* got \\?"n9/,
     );
     const [leaving] = (await page('talk')).match(/(?<=nodes )n\d/)!;
-    expect((await update('talk', 'drainNode', { node: leaving })).says).toContain('pool is asked for a node');
+    const drained = await Promise.all([0, 1].map(() => update('talk', 'drainNode', { node: leaving })));
+    expect(drained.map(({ ok }) => ok)).toEqual([true, true]);
+    const saying = drained.map(({ says }) => says).join();
+    expect(saying).toMatch(/pool is asked for a node/);
+    expect(saying).toMatch(/asked for already, and is now as follows/);
     await trains('talk', 4);
     expect(await page('pool-demo')).toMatch(new RegExp(`${leaving} .*cordoned since .* by ann: new fans`));
-    expect((await update('pool-demo', 'uncordon', { node: leaving })).says).toContain('given to runs again');
+    const free = { node: leaving };
+    expect((await update('pool-demo', 'cordon', free)).says).toMatch(
+      /was cordoned already, by ann: new fans. n\d is free/,
+    );
+    expect((await update('pool-demo', 'drain', free)).says).toMatch(/was cordoned already.*given to no run until/);
+    expect((await update('pool-demo', 'uncordon', free)).says).toContain('given to runs again');
+    expect(await update('pool-demo', 'uncordon', free)).toMatchObject({ ok: false });
     expect((await update('pool-demo', 'cordon', { node: 'n9' })).says).toContain("one of the pool's");
   },
   6 * MINUTES,
@@ -104,7 +123,16 @@ it(
     expect(iteration).toBeGreaterThan(0);
     await killRankOf((await page('talk')).match(/(?<=nodes )n\d/)![0]);
     await until('the failure to show', async () => (/failed at iteration/.test(await page('talk')) ? true : undefined));
+    const wrong: [name: string, fields: object, says: RegExp][] = [
+      ['checkpointNow', {}, /no ranks train now \(phase \w+\).*the newest checkpoint is iteration/],
+      ['resumeTraining', {}, /nothing is paused \(phase (?!train)\w+\)/],
+      ['approve', { gate: 'train' }, /passed already/],
+      ['replaceNode', { node: 'n9' }, /expected one of the run's/],
+      ['drainNode', { node: 'n9' }, /expected one of the run's/],
+    ];
+    const refused = await Promise.all(wrong.map(([name, fields]) => update('talk', name, fields)));
     expect(await update('talk', 'pauseTraining', { nodes: 'free', at: 'now' })).toMatchObject({ ok: true });
+    for (const [index, { ok, says }] of refused.entries()) expect([ok, says]).toEqual(refusedWith(wrong[index]![2]));
     expect(await cluster.client.workflow.getHandle('rival').result()).toMatchObject({ iteration: 4, generations: 1 });
     expect((await update('talk', 'addSpare', {})).says).toContain('settings.spares');
     expect((await update('talk', 'resumeTraining', { settings: { spares: 1 } })).says).toContain(
@@ -116,12 +144,60 @@ it(
     });
     expect(await page('talk')).toMatch(/spares n\d/);
     const [node] = (await page('talk')).match(/(?<=nodes )n\d/)!;
-    expect((await update('talk', 'replaceNode', { node, at: 'now' })).says).toContain('a spare takes the place');
+    const more = await Promise.all([0, 1].map(() => update('talk', 'addSpare', {})));
+    for (const { says } of more) expect(says).toContain('the pool is asked for 1 more');
+    const moved = await Promise.all([0, 1].map(() => update('talk', 'replaceNode', { node, at: 'now' })));
+    for (const { ok, says } of moved)
+      expect([ok, says]).toEqual([true, expect.stringContaining('a spare takes the place')]);
+    expect(moved.map(({ says }) => says).join()).toContain('asked for already');
     await trains('talk', generation + 1);
     expect((await page('talk')).match(/ nodes (.*) · spares/)![1]).not.toContain(node);
-    expect((await cluster.cli('workflow', 'cancel', '-w', 'talk')).code).toBe(0);
-    await expect(cluster.client.workflow.getHandle('talk').result()).rejects.toThrow('cancelled');
-    expect([await cluster.ranks('n1'), await cluster.ranks('n2'), await cluster.ranks('n3')]).toEqual([[], [], []]);
   },
   6 * MINUTES,
 );
+
+it(
+  'a run that is terminated leaves no rank, and the reaper removes the rest, but for what its series goes on from',
+  async () => {
+    const stop = await cluster.cli('workflow', 'terminate', '-w', 'talk', '--reason', 'the cluster is needed');
+    expect(stop.code).toBe(0);
+    const ranks = async () => (await Promise.all(NODES.map((node) => cluster.ranks(node)))).flat();
+    const query = 'ExecutionStatus = "Running" AND WorkflowType = "trainGeneration"';
+    const open = async () => (await cluster.client.workflow.count(query)).count;
+    await until('its generation to end', async () => ((await open()) === 0 ? true : undefined));
+    expect(await ranks()).toEqual([]);
+    const reap = async (input: object) => {
+      const { code, stdout, stderr } = await cluster.cli(
+        ...['workflow', 'execute', '--type', 'reap', '--task-queue', 'pretrain', '-w', 'reap', '--output', 'json'],
+        ...['--input', JSON.stringify({ pool: 'demo', grace: '1s', ...input })],
+      );
+      expect([code, stderr]).toEqual([0, '']);
+      return stdout;
+    };
+    const files = async () =>
+      (
+        await Promise.all(NODES.map((node) => readdir(cluster.dataOf(node), { recursive: true, withFileTypes: true })))
+      ).flatMap((entries) =>
+        entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name)),
+      );
+    const before = await files();
+    const gone = async () => {
+      const there = new Set(await files());
+      return before.filter((path) => !there.has(path));
+    };
+    expect(await reap({ dryRun: true })).toMatch(/dry run, nothing was touched.*file tokens? would be removed/s);
+    expect(await gone()).toEqual([]);
+    const said = await reap({});
+    expect(said).toMatch(/n\d: talk: \d launch director(y|ies) .* file tokens? removed/);
+    const removed = await gone();
+    expect(removed.some((path) => /runs\/talk\/gen-1-\d+\/train\.log$/.test(path))).toBe(true);
+    expect(removed.filter((path) => !/\/(access|runs\/\w+\/gen-\d+-\d+|\.probes\/[\w@]+)\/[^/]+$/.test(path))).toEqual(
+      [],
+    );
+    expect(await page('pool-demo')).not.toContain('held by');
+  },
+  2 * MINUTES,
+);
+
+/** An update that the CLI ends with another exit code for, having printed why. */
+const refusedWith = (why: RegExp) => [false, expect.stringMatching(why) as string];

@@ -38,6 +38,8 @@ const commands = (start: string): string[][] =>
     .filter((line) => line.startsWith(`    temporal ${start}`))
     .map((line) => [...line.trim().matchAll(/'([^']*)'|(\S+)/g)].slice(1).map(([, quoted, plain]) => quoted ?? plain!));
 
+const scheduleOf = (id: string): string[] => commands('schedule create').find((words) => words.includes(id))!;
+
 const cli = async (args: string[]) =>
   promisify(execFile)(await temporalBinary(), args, {
     cwd: dir.path,
@@ -63,6 +65,9 @@ it('are accepted, and do what the guide says of overlap, catch-up and failure', 
   expect(await policies('catch-up')).toMatchObject({
     ...{ ...pretrain, overlap: ScheduleOverlapPolicy.BUFFER_ALL, catchupWindow: 48 * 3_600_000 },
   });
+  expect(await policies('reaper')).toMatchObject({
+    ...{ type: 'reap', queue: 'pretrain', overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: 3_600_000 },
+  });
 });
 
 it('start a run when they are triggered or made up for, and are paused and gone on with', async () => {
@@ -83,8 +88,8 @@ it('start a run when they are triggered or made up for, and are paused and gone 
 });
 
 it('pause themselves after a run that failed, where the guide says so', async () => {
-  const [nightly] = commands('schedule create');
-  const words = nightly!.map((word) => (word === 'nightly' ? 'fails' : word));
+  const nightly = scheduleOf('nightly');
+  const words = nightly.map((word) => (word === 'nightly' ? 'fails' : word));
   words[words.indexOf('--task-queue') + 1] = 'fails';
   await cli(words);
   await cli(['schedule', 'trigger', '--schedule-id', 'fails']);
@@ -102,8 +107,8 @@ it('pause themselves after a run that failed, where the guide says so', async ()
 });
 
 it('make up for what was missed while the server was away, within the catch-up window', async () => {
-  const [nightly] = commands('schedule create');
-  const changed = nightly!.map((word) => (word === 'nightly' ? 'often' : word));
+  const nightly = scheduleOf('nightly');
+  const changed = nightly.map((word) => (word === 'nightly' ? 'often' : word));
   const swap = (flag: string, name: string, value: string) => changed.splice(changed.indexOf(flag), 2, name, value);
   swap('--cron', '--interval', '2s');
   // With no worker a run never ends: only this policy shows each start by itself.

@@ -50,7 +50,7 @@ export async function startFakeCluster(
   const ending: (() => Promise<void>)[] = [];
 
   const control: ControlActivities = {
-    describeHolder: createControlActivities({ client, reports: '/nonexistent' }).describeHolder,
+    ...createControlActivities({ client, reports: '/nonexistent' }),
     writeReport: () => Promise.resolve({ path: 'report.html' }),
     ...overrides,
   };

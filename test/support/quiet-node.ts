@@ -43,6 +43,8 @@ export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {})
       Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastIteration: 20, lastSaved: 20, loss: 1 } }),
     stopTraining: () => Promise.resolve({ node: info.name, confirmed: true, logPath: '/log' }),
     replicateCheckpoint: ({ until }) => Promise.resolve({ iteration: until }),
+    findLeft: () => Promise.resolve({ runs: [] }),
+    reapLeft: () => Promise.resolve({ runs: [], downloads: { files: 0, bytes: 0 }, failed: [] }),
     ...changes,
   };
   return node;

@@ -2,11 +2,12 @@
 import { heartbeat, sleep } from '@temporalio/activity';
 import { WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { ApplicationFailure } from '@temporalio/common';
-import { expect, it } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import type { LaunchTrainingInput, NodeActivities, StopTrainingInput } from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { pause } from '../../activities/process.js';
 import { holding, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { cliUpdate, temporalCli } from '../support/temporal-cli.js';
 import { until } from '../support/until.js';
 
 const who = { who: 'ann', why: 'new fans' };
@@ -307,6 +308,14 @@ it.concurrent(
     await nodes[1]!.switchOff();
     const place = /waits for 1 of the pool "\S+" \(first in line; 1 held by run-\S+, 1 away\)/;
     await until(async () => place.test(await page(handle)), 60);
+    // While it recovers, what makes sense is taken, and what does not is refused.
+    const cli = (...args: string[]) => temporalCli(inject('temporalAddress'), ...args);
+    const asked = await Promise.all([
+      cliUpdate(cli, handle.workflowId, 'addSpare', {}),
+      cliUpdate(cli, handle.workflowId, 'checkpointNow', {}),
+    ]);
+    expect(asked.map(({ ok }) => ok)).toEqual([true, false]);
+    expect(asked.map(({ says }) => says).join()).toMatch(/the pool is asked for 1 more.*no ranks train now \(phase/s);
     await add('c');
     await isInPhase(handle, 'paused');
     expect(launches).toHaveLength(2);

@@ -2,9 +2,10 @@
 import { heartbeat, sleep } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { expect, it } from 'vitest';
+import { expect, inject, it } from 'vitest';
 import { pause } from '../../activities/process.js';
 import { startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { cliUpdate, temporalCli } from '../support/temporal-cli.js';
 import { until } from '../support/until.js';
 
 /** A run of a series of its own, unless told otherwise. */
@@ -208,29 +209,41 @@ it.concurrent('gives tokens above all that its nodes have seen, though it began 
   expect(tokens).toEqual([42]);
 });
 
-it.concurrent('keeps a node whose device failed from the run that lost it, and from the next', async (test) => {
-  const cluster = await startFakeCluster(test);
-  const sick = await cluster.node('a', {
-    watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
-    stopTraining: () =>
-      Promise.resolve({
-        ...{ node: `a-${cluster.pool}`, confirmed: true, logPath: '/log', exitCode: 1 },
-        firstError: 'HBM MULTI BIT ECC ERROR',
-      }),
-  });
-  const spare = await cluster.node('b');
-  expect(await (await start(cluster, 'run', 1)).result()).toMatchObject({ iteration: 20, failures: 1 });
-  expect(await cluster.poolStatus()).toMatch(
-    /a-\S+ .* \| in quarantine since \S+ \S+ UTC, until \S+ \S+ UTC: a-\S+: HBM MULTI BIT ECC ERROR .*\(run run-\S+\) \|/,
-  );
-  await (await start(cluster, 'next', 1)).result();
-  const launches = ({ calls }: FakeNode) => calls.filter((call) => call === 'launchTraining').length;
-  expect([launches(sick), launches(spare)]).toEqual([1, 2]);
+it.concurrent(
+  'keeps a node whose device failed from the run that lost it, and from the next, until the CLI lifts its quarantine',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const sick = await cluster.node('a', {
+      watchTraining: () => Promise.reject(ApplicationFailure.nonRetryable('exit code 1', 'CommandFailed')),
+      stopTraining: () =>
+        Promise.resolve({
+          ...{ node: `a-${cluster.pool}`, confirmed: true, logPath: '/log', exitCode: 1 },
+          firstError: 'HBM MULTI BIT ECC ERROR',
+        }),
+    });
+    const spare = await cluster.node('b');
+    expect(await (await start(cluster, 'run', 1)).result()).toMatchObject({ iteration: 20, failures: 1 });
+    expect(await cluster.poolStatus()).toMatch(
+      /a-\S+ .* \| in quarantine since \S+ \S+ UTC, until \S+ \S+ UTC: a-\S+: HBM MULTI BIT ECC ERROR .*\(run run-\S+\) \|/,
+    );
+    await (await start(cluster, 'next', 1)).result();
+    const launches = ({ calls }: FakeNode) => calls.filter((call) => call === 'launchTraining').length;
+    expect([launches(sick), launches(spare)]).toEqual([1, 2]);
 
-  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
-  const uncordon = { who: 'ann', why: 'new HBM', node: sick.info.name };
-  expect(await pool.executeUpdate<string, [object]>('uncordon', { args: [uncordon] })).toMatch(
-    /^the quarantine of a-\S+ is lifted, .*HBM MULTI BIT ECC ERROR.* is given to runs again$/,
-  );
-  expect(await cluster.poolStatus()).toMatch(/a-\S+ .* \| free \|[^]*uncordoned by ann: new HBM/);
-});
+    const cli = (...args: string[]) => temporalCli(inject('temporalAddress'), ...args);
+    const uncordon = (node: string) => cliUpdate(cli, `pool-${cluster.pool}`, 'uncordon', { why: 'new HBM', node });
+    expect(await uncordon('zz')).toMatchObject({
+      ...{ ok: false, says: expect.stringMatching(/node: expected one of the pool's, .* got \\?"zz/) as string },
+    });
+    expect(await uncordon(sick.info.name)).toMatchObject({
+      ok: true,
+      says: expect.stringMatching(
+        /the quarantine of a-\S+ is lifted, .*HBM MULTI BIT ECC ERROR.* is given to runs again/,
+      ) as string,
+    });
+    expect(await uncordon(sick.info.name)).toMatchObject({
+      ...{ ok: false, says: expect.stringContaining('is neither cordoned nor in quarantine') as string },
+    });
+    expect(await cluster.poolStatus()).toMatch(/a-\S+ .* \| free \|[^]*uncordoned by ann: new HBM/);
+  },
+);

@@ -49,7 +49,7 @@ async function live({ client, nativeConnection }: TestWorkflowEnvironment, world
     logger: new DefaultLogger('WARN'),
   });
   const connection = nativeConnection;
-  const control: ControlActivities = {
+  const control: Pick<ControlActivities, 'writeReport' | 'describeHolder'> = {
     writeReport: () => Promise.resolve({ path: 'report.html' }),
     describeHolder: () => Promise.resolve({ open: true }),
   };

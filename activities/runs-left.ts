@@ -1,0 +1,77 @@
+/** Which runs something is left of on this node: directories of launches, probes, and tokens for its files. */
+import { readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { NodeActivities } from '../workflows/contract.js';
+import { ROOTS } from '../workflows/islands.js';
+import { runName } from '../workflows/spec.js';
+import { isMissing, noneIfMissing } from './atomic.js';
+import { launchesIn } from './generation-files.js';
+import { grantsIn } from './grants.js';
+import type { NodeDeps } from './node-deps.js';
+import { step } from './step.js';
+import { probesIn, runOfProbes } from './storage-probe.js';
+
+/** One answer, which histories keep, tells this many; the newest, since the server forgets the oldest. The rest follows another time. */
+const MOST = 300;
+
+export const createFindLeft =
+  ({ name: node, dataDir }: NodeDeps): NodeActivities['findLeft'] =>
+  () =>
+    step({ node, name: 'find what runs left' }, async () => {
+      const launches = (await launchesIn(dataDir)).sort((a, b) => b.token - a.token);
+      const probes = await probesOf(dataDir, node);
+      const grants = await grantsIn(dataDir);
+      const named = [
+        ...launches.map(({ run }) => run),
+        ...probes.map(({ run }) => run),
+        ...grants.flatMap(({ grant }) => runName(grant.run) ?? []),
+      ];
+      return { runs: [...new Set(named)].slice(0, MOST) };
+    });
+
+export interface ProbeLeft {
+  run: string;
+  dir: string;
+  path: string;
+  mtimeMs: number;
+}
+
+/** Those of this node: where directories are shared, others have theirs there. */
+export async function probesOf(dataDir: string, node: string): Promise<ProbeLeft[]> {
+  const found: ProbeLeft[] = [];
+  for (const root of ROOTS)
+    for (const name of await readdir(join(dataDir, probesIn(root))).catch(noneIfMissing)) {
+      const dir = join(dataDir, probesIn(root), name);
+      const path = join(dir, node);
+      const about = await statIfThere(path);
+      if (about) found.push({ run: runOfProbes(name), dir, path, mtimeMs: about.mtimeMs });
+    }
+  return found;
+}
+
+export async function removeProbe({ dir, path }: ProbeLeft): Promise<void> {
+  await rm(path, { force: true });
+  // The last one to go takes the directory along.
+  await rmdir(dir).catch(() => undefined);
+}
+
+export async function statIfThere(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Bytes below a directory, and when anything in it was touched last. */
+export async function weigh(dir: string): Promise<{ bytes: number; mtimeMs: number }> {
+  const about = await stat(dir);
+  let [bytes, mtimeMs] = [about.isDirectory() ? 0 : about.size, about.mtimeMs];
+  for (const name of about.isDirectory() ? await readdir(dir) : []) {
+    const below = await weigh(join(dir, name));
+    bytes += below.bytes;
+    mtimeMs = Math.max(mtimeMs, below.mtimeMs);
+  }
+  return { bytes, mtimeMs };
+}
