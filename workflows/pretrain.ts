@@ -24,7 +24,16 @@ import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, removalOf, runGeneration, servedBy, show, waitingOf, type Run } from './run-generation.js';
 import { endSoak } from './soak.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
-import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
+import {
+  addRate,
+  addPoints,
+  describeRun,
+  enterPhase,
+  newState,
+  noteReplicated,
+  type PretrainResult,
+  type RunState,
+} from './status.js';
 import { noWishes } from './wishes.js';
 
 /** @param told by the execution that this one continues; a person tells nothing */
@@ -180,10 +189,10 @@ const result = (state: RunState, message: string): PretrainResult => ({
 function followNews(run: Run): void {
   const { state } = run;
   setHandler(generationNews, (news) => {
-    const { generation, iteration, loss, secondsPerIteration, replicated, points, slow, troubles } = news;
+    const { generation, iteration, loss, secondsPerIteration, points, slow, troubles } = news;
     if (generation !== state.generation) return;
     state.iteration = iteration;
-    state.replicated = replicated;
+    noteReplicated(state, news.replicated, news.replicatedAt);
     state.asOf = Date.now();
     if (slow) state.slow = slow;
     else delete state.slow;

@@ -58,6 +58,8 @@ export interface RunState {
   pace?: Pace;
   /** Newest checkpoint that is complete, proven and copied. */
   replicated: number;
+  /** When it became that, in milliseconds since the epoch; absent of one that was found, and has not been waited for. */
+  replicatedAt?: number;
   /** When the figures above were last heard of. */
   asOf?: number;
   /** What is no longer spelled out below. */
@@ -111,6 +113,13 @@ export const newState = (run: string, series: string, total: number): RunState =
   curve: [],
   rates: [],
 });
+
+/** @param at when it was complete and copied, where that is known */
+export function noteReplicated(state: RunState, iteration: number, at?: number): void {
+  if (at !== undefined) state.replicatedAt = at;
+  else if (iteration !== state.replicated) delete state.replicatedAt;
+  state.replicated = iteration;
+}
 
 export function addEvent(state: RunState, at: number, text: string): void {
   state.events.push({ at, text });

@@ -1,7 +1,16 @@
 /** What is kept of a run's progress, and the page that a person reads. */
 import { describe, expect, it } from 'vitest';
 import { progressOf } from '../../workflows/shard-progress.js';
-import { addEvent, addPoints, describeRun, enterPhase, isNewsDue, newState, thinned } from '../../workflows/status.js';
+import {
+  addEvent,
+  addPoints,
+  describeRun,
+  enterPhase,
+  isNewsDue,
+  newState,
+  noteReplicated,
+  thinned,
+} from '../../workflows/status.js';
 import { isProgressDue } from '../../workflows/dataset-figures.js';
 import { duration } from '../../workflows/duration.js';
 
@@ -115,6 +124,20 @@ describe('the curve', () => {
     expect([kept[0], kept.at(-1)]).toEqual([points[0], points.at(-1)]);
     expect(kept).toEqual([...kept].sort((a, b) => a[0] - b[0]));
   });
+});
+
+it('of a checkpoint that was found, and not heard of when it was complete, no age is told', () => {
+  const state = newState('r', 's', 100);
+  const known = (iteration: number, at?: number) => {
+    noteReplicated(state, iteration, at);
+    return [state.replicated, state.replicatedAt];
+  };
+  expect([known(10, 1000), known(10), known(20, 2000), known(10)]).toEqual([
+    [10, 1000],
+    [10, 1000],
+    [20, 2000],
+    [10, undefined],
+  ]);
 });
 
 it('only the newest events are kept', () => {
