@@ -12,6 +12,7 @@ import { createProbePeer } from './probe-peer.js';
 import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
+import { createSealCurves } from './seal-curves.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
 import { createStopTraining } from './stop-training.js';
 import { createTestPair } from './test-pair.js';
@@ -35,5 +36,6 @@ export const createProcessActivities = (deps: NodeDeps) =>
     restoreCheckpoint: createRestoreCheckpoint(deps),
     removeCheckpoints: createRemoveCheckpoints(deps),
     exportCheckpoint: createExportCheckpoint(deps),
+    sealCurves: createSealCurves(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
   }) satisfies Partial<NodeActivities>;

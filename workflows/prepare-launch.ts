@@ -16,7 +16,7 @@ import type { Prepared, Readiness } from './preparation.js';
 import { prepareGeneration } from './prepare-generation.js';
 import { relayEnding } from './relay-ending.js';
 import { asItTrains, gangOf, isFewer, note, show, waitingOf, type Run } from './run-generation.js';
-import { enterPhase, noteReplicated } from './status.js';
+import { enterPhase, noteReplicated, noteWriter } from './status.js';
 import { placeNodes } from './topology.js';
 
 /** `reached`: this run's last iteration is trained already. `again`: something was asked for that comes first. */
@@ -125,6 +125,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   state.copies = Object.fromEntries(
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
   );
+  noteWriter(state, crew.members.at(-1)!.name);
   const hang = hangLimits(spec, restored, state.pace);
   const plan = {
     ...{ dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared },

@@ -15,6 +15,7 @@ import { converse, finishAll, spareArrived, wantedEnding } from './conversation.
 import { exportModel } from './export-model.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
+import { gatherCurves } from './gather-curves.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
 import { failureCount, foldPast } from './past.js';
@@ -54,11 +55,16 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
     const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
     await removeFrom(removalOf(run), servedBy(run));
+    await gatherCurves(run);
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());
     show(run);
-    return { ...trained, ...(exported && { exported: placeOf(exported) }), ...(report && { report }) };
+    return {
+      ...{ ...trained, ...(exported && { exported: placeOf(exported) }) },
+      ...(state.curves && { curves: { node: state.curves.node, path: state.curves.path } }),
+      ...(report && { report }),
+    };
   } catch (error) {
     if (goesOn) throw error;
     enterPhase(state, 'failed', Date.now());
