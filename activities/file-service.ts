@@ -29,6 +29,8 @@ export interface FileServiceOptions {
   /** Certificate and key in PEM: with them it speaks TLS only. */
   tls?: { cert: string; key: string } | undefined;
   now?: () => number;
+  /** Hears of bytes of blocks that went to other nodes. */
+  onSent?: ((bytes: number) => void) | undefined;
 }
 
 export interface FileService {
@@ -151,7 +153,7 @@ const isDirectory = (path: string): Promise<boolean> =>
   );
 
 async function sendBlock(
-  { dataDir, slots }: Service,
+  { dataDir, slots, onSent }: Service,
   shown: Shown,
   index: number,
   request: IncomingMessage,
@@ -174,7 +176,8 @@ async function sendBlock(
     response.writeHead(status, { 'content-type': 'application/octet-stream', 'content-length': length });
     if (request.method === 'HEAD' || length === 0) return void response.end();
     const place = { start: block.offset + start, end: block.offset + last, highWaterMark: 2 ** 20, autoClose: false };
-    await pipeline(file.createReadStream(place), response);
+    const bytes = file.createReadStream(place);
+    await pipeline(bytes, response).finally(() => onSent?.(bytes.bytesRead));
   } finally {
     await file.close();
   }

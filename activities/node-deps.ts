@@ -39,6 +39,8 @@ export interface NodeDeps {
   peerCa?: string;
   /** Bytes a second that copies from other nodes may take together; no limit where it is absent. */
   copyRate?: number;
+  /** Hears of bytes that came from other nodes. */
+  onReceived?(bytes: number): void;
   /** Whether its own file service speaks TLS. */
   tls?: boolean;
   /** Signals a workflow run through the node's client. */

@@ -10,7 +10,7 @@ import { causeOf, DownloadError, isDiskError } from './download.js';
 import type { NodeDeps } from './node-deps.js';
 import { timeLimit } from './time-limit.js';
 
-export type Asker = Pick<NodeDeps, 'name' | 'dataDir' | 'peerCa' | 'copyRate'>;
+export type Asker = Pick<NodeDeps, 'name' | 'dataDir' | 'peerCa' | 'copyRate' | 'onReceived'>;
 
 export interface AskOptions {
   signal?: AbortSignal | undefined;
@@ -95,6 +95,7 @@ export const fetchBlock = (
     const flush = async (): Promise<void> => {
       const chunks = waiting;
       const at = block.offset + written;
+      asker.onReceived?.(received - written);
       [written, waiting] = [received, []];
       if (chunks.length > 0) await to.writev(chunks, at);
     };

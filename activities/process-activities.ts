@@ -15,6 +15,7 @@ import { createRemoveCheckpoints } from './remove-checkpoints.js';
 import { createReplicateCheckpoint } from './replicate-checkpoint.js';
 import { createRestoreCheckpoint } from './restore-checkpoint.js';
 import { createFindLeft } from './runs-left.js';
+import { createSealCurves } from './seal-curves.js';
 import { createFindSaves, createSealSaves } from './seal-saves.js';
 import { createStopTraining } from './stop-training.js';
 import { createTestPair } from './test-pair.js';
@@ -39,6 +40,7 @@ export const createProcessActivities = (deps: NodeDeps) =>
     restoreCheckpoint: createRestoreCheckpoint(deps),
     removeCheckpoints: createRemoveCheckpoints(deps),
     exportCheckpoint: createExportCheckpoint(deps),
+    sealCurves: createSealCurves(deps),
     replicateCheckpoint: createReplicateCheckpoint(deps),
     findLeft: createFindLeft(deps),
     reapLeft: createReapLeft(deps),

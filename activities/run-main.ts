@@ -2,7 +2,7 @@
 import { causesOf, effectiveTime, ledgerOf } from '../workflows/ledger.js';
 import { failureCount } from '../workflows/past.js';
 import { duration } from '../workflows/duration.js';
-import { describeExport, type RunState } from '../workflows/status.js';
+import { describeCurves, describeExport, type RunState } from '../workflows/status.js';
 import { datasetSection } from './dataset-section.js';
 import { chartData, clock, table } from './html-page.js';
 import type { Chart } from './page-script.js';
@@ -63,6 +63,7 @@ function figures(state: RunState): [string, string][] {
     ['failures', String(failureCount(state))],
     ['checkpoint', state.replicated ? `iteration ${state.replicated}` : 'none'],
     ...(state.exported ? [['exported', describeExport(state.exported)] as [string, string]] : []),
+    ...(state.curves ? [['curves', describeCurves(state.curves)] as [string, string]] : []),
   ];
 }
 

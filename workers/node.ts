@@ -16,7 +16,7 @@ import { commandEnvironment, readMetricsConfig, readNodeConfig, root, type NodeC
 import { connect, installRuntime, type Connected } from './connect.js';
 import { endSilent, proveUsable, watchDirectory } from './data-directory.js';
 import { leaveSignalsToWorker } from './early-signals.js';
-import { measureNode } from './node-metrics.js';
+import { countTransfers, measureNode } from './node-metrics.js';
 import { identityOf, onlyOfName } from './one-name.js';
 import { onlyNodeOf } from './own-directory.js';
 import { joinPool } from './pool-member.js';
@@ -35,7 +35,8 @@ export async function runNode(): Promise<void> {
     ? [measureNode(config.data, metricMeter, warn), measureServer(metricMeter)]
     : [];
   const stopAsking = watchDirectory(config.data, silent);
-  const files = await startFiles(config);
+  const { onReceived, onSent } = countTransfers(metricMeter);
+  const files = await startFiles(config, onSent);
   const connected = await connect();
   try {
     const { name, address, devices, profile } = config;
@@ -57,6 +58,7 @@ export async function runNode(): Promise<void> {
       ...(config.tlsCert && { tls: true }),
       ...(config.tlsCa && { peerCa: await readFile(config.tlsCa, 'utf8') }),
       ...(config.copyRate && { copyRate: config.copyRate * 1e6 }),
+      onReceived,
       signal: (to, signalName, payload) => signal(connected, to, signalName, payload),
       retention: (of) => retention(connected, of),
     };
@@ -93,12 +95,15 @@ export async function runNode(): Promise<void> {
  * Peers keep the address of a lease's nodes, so a restarted worker comes back on the port it had; where somebody else
  * has that by now, on another, which runs hear of at their next launch. A port that a person chose is not given up.
  */
-async function startFiles({ name, address, port, data, tlsCert, tlsKey }: NodeConfig): Promise<FileService> {
+async function startFiles(
+  { name, address, port, data, tlsCert, tlsKey }: NodeConfig,
+  onSent: (bytes: number) => void,
+): Promise<FileService> {
   const tls =
     tlsCert && tlsKey ? { cert: await readFile(tlsCert, 'utf8'), key: await readFile(tlsKey, 'utf8') } : undefined;
   const kept = join(data, 'file-service-port');
   const before = port || portIn(await readFile(kept, 'utf8').catch(() => ''));
-  const on = (wanted: number) => startFileService({ dataDir: data, host: address, port: wanted, name, tls });
+  const on = (wanted: number) => startFileService({ dataDir: data, host: address, port: wanted, name, tls, onSent });
   const service = await on(before).catch((error: unknown) => {
     if (['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(errorCode(error) ?? ''))
       throw new Error(`PRETRAIN_ADDRESS: ${address} is no address of this machine`);

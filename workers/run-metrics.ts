@@ -24,6 +24,8 @@ export const RUN_GAUGES = {
   pretrain_run_spares: 'Nodes that stand by',
   pretrain_run_failures: 'Generations that failed, by cause',
   pretrain_run_checkpoint_iteration: 'Newest checkpoint that is complete, proven and copied',
+  pretrain_run_checkpoint_timestamp_seconds:
+    'When it became that, in seconds since the epoch: its age is time() less this. Not of one from before the run',
   pretrain_run_checkpoint_lag_iterations: 'Iterations that would be trained again if a node died now',
   pretrain_run_checkpoint_copies: 'Copies on other nodes that the least copied shard of checkpoints has',
   pretrain_run_heard_timestamp_seconds: 'When the training was last heard of, in seconds since the epoch',
@@ -38,7 +40,8 @@ export interface Figure {
 
 /** What one run amounts to. Nothing is said of what is not known. */
 export function figuresOf(state: RunState, active: boolean): Figure[] {
-  const { iteration, replicated, secondsPerIteration: pace, tokensPerIteration: tokens, asOf, nodes, copies } = state;
+  const { iteration, secondsPerIteration: pace, tokensPerIteration: tokens, asOf, nodes, copies } = state;
+  const { replicated, replicatedAt } = state;
   const trains = active && state.phase === 'train';
   const figure = (name: Name, value: number | undefined): Figure[] => (value === undefined ? [] : [{ name, value }]);
   return [
@@ -60,6 +63,10 @@ export function figuresOf(state: RunState, active: boolean): Figure[] {
       ...{ value, labels: { cause } },
     })),
     ...figure('pretrain_run_checkpoint_iteration', replicated),
+    ...figure(
+      'pretrain_run_checkpoint_timestamp_seconds',
+      replicatedAt === undefined ? undefined : replicatedAt / 1000,
+    ),
     ...figure('pretrain_run_checkpoint_lag_iterations', Math.max(0, iteration - replicated)),
     ...figure('pretrain_run_checkpoint_copies', copies && fewestCopies(nodes, copies)),
     ...figure('pretrain_run_heard_timestamp_seconds', asOf === undefined ? undefined : asOf / 1000),

@@ -558,6 +558,8 @@ export interface NodeActivities {
   /** @returns what lies set aside there, newly or before */
   restoreCheckpoint(input: RestoreCheckpointInput): Promise<Pick<CheckpointsRemoved, 'aside'>>;
   exportCheckpoint(input: ExportCheckpointInput): Promise<ExportedModel>;
+  /** What the trainer wrote in `dir` for TensorBoard, as one artifact; none where it wrote nothing. @returns `dir` on that node */
+  sealCurves(input: { dir: string }): Promise<{ path: string; artifact?: Artifact }>;
   /** Never fails for what cannot be removed. */
   removeCheckpoints(input: { series: string; retention: Retention }): Promise<CheckpointsRemoved>;
   launchTraining(input: LaunchTrainingInput): Promise<void>;
@@ -680,6 +682,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     removeCheckpoints: step.removeCheckpoints,
     exportCheckpoint: step.exportCheckpoint,
     reapLeft: step.reapLeft,
+    sealCurves: step.sealCurves,
     watchTraining: lasting.watchTraining,
     replicateCheckpoint: lasting.replicateCheckpoint,
   });

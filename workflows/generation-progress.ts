@@ -61,6 +61,8 @@ export interface GenerationInput {
 export interface Reached {
   /** Newest iteration whose every shard is sealed and copied. */
   replicated: number;
+  /** When it became that, in milliseconds since the epoch; absent of one that an earlier generation saved. */
+  replicatedAt?: number;
   iteration: number;
   loss?: number;
   /** When the last iteration was heard of, in milliseconds since the epoch. */
@@ -110,6 +112,7 @@ export function followProgress(input: GenerationInput) {
     asOf: input.attached?.asOf,
     secondsPerIteration: undefined as number | undefined,
     replicated: input.attached?.replicated ?? input.startedFrom,
+    replicatedAt: input.attached?.replicatedAt,
     ending: input.attached?.ending,
     pace: longer(input.hang?.pace, input.attached?.pace),
     slow: undefined as Slowdown | undefined,
@@ -153,6 +156,7 @@ export function followProgress(input: GenerationInput) {
       generation: input.generation,
       iteration: state.iteration,
       replicated: state.replicated,
+      ...(state.replicatedAt !== undefined && { replicatedAt: state.replicatedAt }),
       points,
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.secondsPerIteration !== undefined && { secondsPerIteration: state.secondsPerIteration }),
@@ -194,6 +198,7 @@ export function followProgress(input: GenerationInput) {
     const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
     if (everywhere <= state.replicated) return;
     state.replicated = everywhere;
+    state.replicatedAt = Date.now();
     tellIfDue();
   };
   const noteWhole = (): void => {
@@ -246,6 +251,7 @@ export function followProgress(input: GenerationInput) {
     },
     summary: () => ({
       replicated: state.replicated,
+      ...(state.replicatedAt !== undefined && { replicatedAt: state.replicatedAt }),
       iteration: state.iteration,
       ...(state.loss !== undefined && { loss: state.loss }),
       ...(state.asOf !== undefined && { asOf: state.asOf }),

@@ -114,6 +114,8 @@ export interface GenerationNews {
   loss?: number;
   secondsPerIteration?: number;
   replicated: number;
+  /** When it became that; absent while this generation has saved none. */
+  replicatedAt?: number;
   points: [iteration: number, loss: number][];
   slow?: Slowdown;
   /** Spares that no longer keep what they were to keep. */

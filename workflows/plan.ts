@@ -27,6 +27,15 @@ export interface LaunchPlan {
 
 export const checkpointsDir = (series: string): string => `series/${series}/checkpoints`;
 
+const CURVES = '--tensorboard-dir';
+const ownCurvesDir = (series: string): string => `series/${series}/tensorboard`;
+
+/** Where the trainer writes its curves, below the data directory of the last rank's node; nothing where it writes none. */
+export function curvesDir({ series, train }: RunSpec): string | undefined {
+  const { [CURVES]: wanted = ownCurvesDir(series) } = train.extraArgs;
+  return typeof wanted === 'string' ? wanted : undefined;
+}
+
 /**
  * Iteration at which this run ends: the next multiple of `iterationsPerRun` after `done`, so that a run which
  * starts again in the middle still ends where it was meant to, and never past the total.
@@ -62,7 +71,7 @@ export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {
     '--train-iters': train.iterations,
     // Always given: exit 0 after a save on SIGTERM, instead of an end without one.
     '--exit-signal-handler': true,
-    '--tensorboard-dir': `series/${series}/tensorboard`,
+    [CURVES]: ownCurvesDir(series),
     ...(plan.target < train.iterations && { '--exit-interval': plan.target }),
     ...(!plan.shared && { '--no-shared-storage': true }),
     ...(plan.indexCache !== undefined && { '--data-cache-path': plan.indexCache }),

@@ -17,7 +17,7 @@ import type { Prepared, Readiness } from './preparation.js';
 import { prepareGeneration } from './prepare-generation.js';
 import { relayEnding } from './relay-ending.js';
 import { asItTrains, gangOf, isFewer, note, show, waitingOf, type Run } from './run-generation.js';
-import { enterPhase } from './status.js';
+import { enterPhase, noteReplicated, noteWriter } from './status.js';
 import { placeNodes } from './topology.js';
 
 /** `reached`: this run's last iteration is trained already. `again`: something was asked for that comes first. */
@@ -41,7 +41,8 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     if (prepared.outcome === 'gate') await passGate(run);
     return 'again';
   }
-  state.iteration = state.replicated = restoredBy(prepared);
+  state.iteration = restoredBy(prepared);
+  noteReplicated(state, state.iteration);
   run.complete = run.complete.filter(({ iteration }) => iteration <= state.replicated);
   for (const { node, aside } of prepared.aside) noteAside(state, node, aside);
   if (isInterrupted(run)) return 'again';
@@ -95,7 +96,7 @@ function followPreparation(run: Run, current: number): void {
     if (found) {
       for (const node of found.empty) run.empty.add(node);
       run.complete = found.complete;
-      state.replicated = Math.max(found.iteration, state.replicated);
+      noteReplicated(state, Math.max(found.iteration, state.replicated));
       if (state.generation === 0) {
         state.iteration = found.iteration;
         state.target = targetOf(run.spec, state.replicated);
@@ -125,6 +126,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   state.copies = Object.fromEntries(
     Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
   );
+  noteWriter(state, crew.members.at(-1)!.name);
   const hang = hangLimits(spec, restored, state.pace);
   const plan = {
     ...{ dataPrefix: data.prefix, tokenizer: data.tokenizer.dir, start, target: state.target, shared },

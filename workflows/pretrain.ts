@@ -15,6 +15,7 @@ import { converse, finishAll, spareArrived, wantedEnding } from './conversation.
 import { exportModel } from './export-model.js';
 import { failureIn, lostNode, messageOf, unfitNode } from './failure-chain.js';
 import { createCrew } from './crew.js';
+import { gatherCurves } from './gather-curves.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
 import { failureCount, foldPast } from './past.js';
@@ -24,7 +25,16 @@ import { prepareLaunch } from './prepare-launch.js';
 import { afterFailure, note, removalOf, runGeneration, servedBy, show, waitingOf, type Run } from './run-generation.js';
 import { endSoak } from './soak.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
-import { addRate, addPoints, describeRun, enterPhase, newState, type PretrainResult, type RunState } from './status.js';
+import {
+  addRate,
+  addPoints,
+  describeRun,
+  enterPhase,
+  newState,
+  noteReplicated,
+  type PretrainResult,
+  type RunState,
+} from './status.js';
 import { noWishes } from './wishes.js';
 
 /** @param told by the execution that this one continues; a person tells nothing */
@@ -45,11 +55,16 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
     const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
     await removeFrom(removalOf(run), servedBy(run));
+    await gatherCurves(run);
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());
     show(run);
-    return { ...trained, ...(exported && { exported: placeOf(exported) }), ...(report && { report }) };
+    return {
+      ...{ ...trained, ...(exported && { exported: placeOf(exported) }) },
+      ...(state.curves && { curves: { node: state.curves.node, path: state.curves.path } }),
+      ...(report && { report }),
+    };
   } catch (error) {
     if (goesOn) throw error;
     enterPhase(state, 'failed', Date.now());
@@ -180,10 +195,10 @@ const result = (state: RunState, message: string): PretrainResult => ({
 function followNews(run: Run): void {
   const { state } = run;
   setHandler(generationNews, (news) => {
-    const { generation, iteration, loss, secondsPerIteration, replicated, points, slow, troubles } = news;
+    const { generation, iteration, loss, secondsPerIteration, points, slow, troubles } = news;
     if (generation !== state.generation) return;
     state.iteration = iteration;
-    state.replicated = replicated;
+    noteReplicated(state, news.replicated, news.replicatedAt);
     state.asOf = Date.now();
     if (slow) state.slow = slow;
     else delete state.slow;

@@ -23,7 +23,7 @@ import { refillSpares } from './refill-spares.js';
 import { relayEnding } from './relay-ending.js';
 import type { Gate } from './requests.js';
 import type { RunSpec } from './spec.js';
-import { addEvent, describeRun, type RunState } from './status.js';
+import { addEvent, describeRun, noteReplicated, type RunState } from './status.js';
 import type { GenerationInput, GenerationResult } from './generation-progress.js';
 import { trainGeneration } from './train-generation.js';
 import type { Ending, Wishes } from './wishes.js';
@@ -107,7 +107,7 @@ export async function runGeneration(
   });
   await relaying;
   state.iteration = result.iteration;
-  state.replicated = Math.max(state.replicated, result.replicated);
+  if (result.replicated >= state.replicated) noteReplicated(state, result.replicated, result.replicatedAt);
   noteTrained(state, result.asOf ?? Date.now(), {
     ...{ iteration: result.iteration, secondsPerIteration: state.secondsPerIteration },
   });

@@ -22,8 +22,17 @@ const count = (min: number, max = 1_000_000_000) =>
   z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
 
 /** Failures of one cause that a run lives through. */
-const ofCause = z.strictObject({ aDay: count(0, 10_000).optional(), aRun: count(0, 10_000).optional() });
-const ofNodes = ofCause.extend({ aNode: count(1, 1_000).optional() });
+const ofCause = z.strictObject({
+  aDay: count(0, 10_000).optional().describe('With more failures of this cause within a day the run gives up'),
+  aRun: count(0, 10_000)
+    .optional()
+    .describe('With more failures of this cause in all the run gives up; without it: no limit'),
+});
+const ofNodes = ofCause.extend({
+  aNode: count(1, 1_000)
+    .optional()
+    .describe('So often one node may be to blame for it within a day until another takes its place'),
+});
 
 const nameIn = (url: string): string => url.replace(/[?#].*$/s, '').replace(/^.*\//s, '');
 function decodes(text: string): boolean {
@@ -74,29 +83,42 @@ const destination = z
   .refine((value) => !value.split('/').includes('..'), 'an address without ".."');
 
 const sizes = z.strictObject({
-  layers: count(1, 1024),
-  hidden: count(8),
-  ffn: count(8),
-  heads: count(1, 4096),
-  groups: count(1, 4096),
-  headDim: count(2, 4096),
-  vocab: count(256),
-  maxPositions: count(1),
-  tied: z.boolean().default(false),
-  ropeBase: count(1).default(1_000_000),
+  layers: count(1, 1024).describe('Transformer layers (--num-layers)'),
+  hidden: count(8).describe('Width of what goes from layer to layer (--hidden-size)'),
+  ffn: count(8).describe('Width inside the dense MLP of a layer (--ffn-hidden-size)'),
+  heads: count(1, 4096).describe('Attention heads (--num-attention-heads)'),
+  groups: count(1, 4096).describe('Key and value heads, each for as many queries (--num-query-groups)'),
+  headDim: count(2, 4096).describe('Width of one attention head (--kv-channels)'),
+  vocab: count(256).describe("Rows of the embedding, the tokenizer's tokens and padding (--padded-vocab-size)"),
+  maxPositions: count(1).describe('Longest sequence that there are positions for (--max-position-embeddings)'),
+  tied: z.boolean().default(false).describe('Whether the output layer has the weights of the embedding'),
+  ropeBase: count(1).default(1_000_000).describe('Base of the rotary position embedding (--rotary-base)'),
   moe: z
-    .strictObject({ experts: count(2, 4096), topk: count(1, 256), ffn: count(8), sharedFfn: count(8).optional() })
+    .strictObject({
+      experts: count(2, 4096).describe('Experts of a layer (--num-experts)'),
+      topk: count(1, 256).describe('Experts that a token goes to (--moe-router-topk)'),
+      ffn: count(8).describe('Width inside one expert'),
+      sharedFfn: count(8)
+        .optional()
+        .describe('Width inside the experts that every token goes to; without it there are none'),
+    })
     .optional(),
 });
 
 const parallel = z.strictObject({
-  tp: count(1, 1024).default(1),
-  pp: count(1, 1024).default(1),
-  cp: count(1, 1024).default(1),
-  ep: count(1, 1024).default(1),
-  etp: count(1, 1024).optional(),
-  layersPerVirtualStage: count(1, 1024).optional(),
-  noopLayers: z.array(count(0, 4096)).min(1, 'at least one layer').optional(),
+  tp: count(1, 1024).default(1).describe('Ranks that share each layer (tensor parallel)'),
+  pp: count(1, 1024).default(1).describe('Stages that the layers are spread over (pipeline parallel)'),
+  cp: count(1, 1024).default(1).describe('Ranks that share each sequence (context parallel)'),
+  ep: count(1, 1024).default(1).describe('Ranks that the experts are spread over (expert parallel)'),
+  etp: count(1, 1024).optional().describe('Ranks that share each expert; without it: as tp'),
+  layersPerVirtualStage: count(1, 1024)
+    .optional()
+    .describe('Layers of a piece, where each stage has several that take turns; without it: one piece a stage'),
+  noopLayers: z
+    .array(count(0, 4096))
+    .min(1, 'at least one layer')
+    .optional()
+    .describe('Places that hold no layer, so that layers and these fill all stages alike (--noop-layers)'),
 });
 
 const gate = z.strictObject({
@@ -120,7 +142,10 @@ export const runFile = z.strictObject({
       "Runs with the same one continue each other's checkpoints. Without it: the schedule's id, else the workflow's",
     ),
   model: z.strictObject({
-    preset: z.enum(PRESETS, `one of ${PRESETS.join(', ')}`).optional(),
+    preset: z
+      .enum(PRESETS, `one of ${PRESETS.join(', ')}`)
+      .optional()
+      .describe('A model whose sizes are known, and mostly its layout too; else sizes says them'),
     sizes: sizes.optional(),
     weights: source
       .optional()
@@ -133,17 +158,24 @@ export const runFile = z.strictObject({
   tokenizer: z
     .strictObject({
       source: source.optional().describe('Without it: where the weights are'),
-      type: z.literal('PretrainedFromHF', '"PretrainedFromHF"').default('PretrainedFromHF'),
+      type: z
+        .literal('PretrainedFromHF', '"PretrainedFromHF"')
+        .default('PretrainedFromHF')
+        .describe('The kind that the trainer is told (--tokenizer-type)'),
     })
     .default({ type: 'PretrainedFromHF' }),
   dataset: z.strictObject({
-    source,
-    handler: z.literal('GeneralPretrainHandler', '"GeneralPretrainHandler"').default('GeneralPretrainHandler'),
+    source: source.describe('Files with the texts: parquet, arrow, csv, JSON or JSON lines, or text'),
+    handler: z
+      .literal('GeneralPretrainHandler', '"GeneralPretrainHandler"')
+      .default('GeneralPretrainHandler')
+      .describe('How rows become documents: the one handler for pretraining (--handler-name)'),
     keys: z
       .array(name)
       .min(1, 'at least one text column')
       .refine((keys) => new Set(keys).size === keys.length, 'each column once')
-      .default(['text']),
+      .default(['text'])
+      .describe('Columns whose texts become a dataset, one for each'),
     trainKey: name.optional().describe('The one of keys that is trained on; without it the first'),
     appendEod: z.boolean().default(false).describe('An end-of-document token after each text'),
   }),
@@ -153,8 +185,14 @@ export const runFile = z.strictObject({
         .enum(['native', 'mindspeed'], '"native" or "mindspeed"')
         .default('native')
         .describe("The checkout's own preprocess_data.py, or the native one: the same bytes"),
-      shards: z.union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1').default('auto'),
-      compat: z.literal('mindspeed', '"mindspeed", or nothing').optional(),
+      shards: z
+        .union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1')
+        .default('auto')
+        .describe('Parts that are preprocessed by themselves, over all nodes, and merged in order'),
+      compat: z
+        .literal('mindspeed', '"mindspeed", or nothing')
+        .optional()
+        .describe('Read files as preprocess_data.py does, also where that leaves some out'),
       skipBadRows: count(0).default(0).describe('Rows that may be left out before the run ends instead'),
       keepShards: z
         .boolean()
@@ -163,18 +201,24 @@ export const runFile = z.strictObject({
     })
     .prefault({}),
   cluster: z.strictObject({
-    pool: name.default('default'),
+    pool: name.default('default').describe('Whose nodes the run leases: those whose PRETRAIN_POOL is the same'),
     nodes: count(1, 2000).describe('Nodes that train'),
     spares: count(0, 100).default(0).describe("Nodes that stand by to take a lost one's place"),
     devicesPerNode: count(1, 64).describe('Ranks on a node'),
     priority: count(0, 10).default(0).describe("In the pool's line; an hour of waiting is worth one"),
     soak: name.optional().describe('The node that this run is to try out, in quarantine or not: that one and no other'),
-    machine: z.enum(MACHINES, `one of ${MACHINES.join(', ')}`).default('A2'),
+    machine: z
+      .enum(MACHINES, `one of ${MACHINES.join(', ')}`)
+      .default('A2')
+      .describe('The generation of Atlas servers that a recommended layout is for'),
     collectiveTest: z
       .boolean()
       .default(false)
       .describe('Try collectives between the nodes in pairs before a launch, and name who fails or is slow'),
-    sharedStorage: z.union([z.literal('auto'), z.boolean()], '"auto", true or false').default('auto'),
+    sharedStorage: z
+      .union([z.literal('auto'), z.boolean()], '"auto", true or false')
+      .default('auto')
+      .describe('Whether nodes share storage is found out; true or false is refused where they find otherwise'),
   }),
   /** Without it the preset's own for the machine, else all 1. */
   parallel: parallel.optional(),
@@ -191,7 +235,7 @@ export const runFile = z.strictObject({
       .describe('A run ends at a planned checkpoint when it has trained so many; without it: all'),
     globalBatch: count(1).describe('Samples an iteration, over all nodes'),
     microBatch: count(1).optional().describe("Samples at a time on a rank; without it: the preset's, else 1"),
-    seqLength: count(1),
+    seqLength: count(1).describe('Tokens of a sample (--seq-length)'),
     saveInterval: count(1).describe('Iterations between checkpoints'),
     keepCheckpoints: count(1, 10_000).default(2).describe('Newest complete ones that stay on every node'),
     keepEvery: count(1)
@@ -204,7 +248,10 @@ export const runFile = z.strictObject({
   }),
   mindspeed: z
     .strictObject({
-      release: z.enum(RELEASES, `one of ${RELEASES.join(', ')}`).default('26.0.0'),
+      release: z
+        .enum(RELEASES, `one of ${RELEASES.join(', ')}`)
+        .default('26.0.0')
+        .describe('Of the checkout on the nodes: flags, converter and environment follow it'),
       addedFlags: z
         .array(z.string().regex(FLAG, 'a flag such as "--our-own"'))
         .default([])
@@ -214,7 +261,7 @@ export const runFile = z.strictObject({
   /** The trained model in Hugging Face format, when the last iteration of the series is trained. */
   export: z
     .strictObject({
-      huggingface: z.literal(true, 'true').default(true),
+      huggingface: z.literal(true, 'true').default(true).describe('In Hugging Face format, the one there is'),
       to: destination
         .optional()
         .describe(
@@ -228,10 +275,14 @@ export const runFile = z.strictObject({
   recovery: z
     .strictObject({
       /** Where absent, what suits so many devices: workflows/failure-limits.ts. */
-      maxFailures: count(0, 10_000).optional(),
+      maxFailures: count(0, 10_000)
+        .optional()
+        .describe('With more failures in all the run gives up; without it: what suits so many devices'),
       limits: z
         .strictObject({
-          withoutProgress: count(1, 100).optional(),
+          withoutProgress: count(1, 100)
+            .optional()
+            .describe('At so many failures in a row without a newer checkpoint the run gives up'),
           // A node that is lost is always replaced, and what the user has to change is no node's fault.
           ...{ node: ofCause.optional(), user: ofCause.optional() },
           ...{ hardware: ofNodes.optional(), network: ofNodes.optional(), environment: ofNodes.optional() },
@@ -251,7 +302,10 @@ export const runFile = z.strictObject({
       agentGrace: duration('0s', '1d').default('2m').describe('How long a worker may be away whose machine answers'),
       lease: duration('5s', '30d').default('30m').describe('A node that hears from nobody for so long ends its ranks'),
       stopGrace: duration('0s', '1h').default('20s').describe('How long ranks may take to save when they are stopped'),
-      hangAfter: z.union([z.literal('off'), duration('1s', '1d')], '"off", or a duration such as "90s"').default('60s'),
+      hangAfter: z
+        .union([z.literal('off'), duration('1s', '1d')], '"off", or a duration such as "90s"')
+        .default('60s')
+        .describe('Silence of all ranks that counts as a hang, and never less than five steps'),
       startWithin: duration('10s', '7d')
         .default('30m')
         .describe('How long each phase before the first iteration may take'),

@@ -51,6 +51,9 @@ export interface RunState {
   dataset?: DatasetFigures;
   /** The trained model in Hugging Face format. */
   exported?: ExportedModel;
+  /** Nodes that had the last rank, which alone writes curves for TensorBoard, the newest one last. */
+  writers?: string[];
+  curves?: Curves;
   slow?: Slowdown;
   /** What the generation says that a person should know at this moment. */
   troubles?: string[];
@@ -58,6 +61,8 @@ export interface RunState {
   pace?: Pace;
   /** Newest checkpoint that is complete, proven and copied. */
   replicated: number;
+  /** When it became that, in milliseconds since the epoch; absent of one that was found, and has not been waited for. */
+  replicatedAt?: number;
   /** When the figures above were last heard of. */
   asOf?: number;
   /** What is no longer spelled out below. */
@@ -75,6 +80,17 @@ export interface RunState {
   rates: [iteration: number, seconds: number][];
 }
 
+/** What the trainer wrote for TensorBoard, on one node. */
+export interface Curves {
+  node: string;
+  /** Absolute, on that node. */
+  path: string;
+  files: number;
+  bytes: number;
+  /** Nodes that wrote some as well, which could not be had. */
+  missing?: string[];
+}
+
 /** What a run comes to. */
 export interface PretrainResult {
   series: string;
@@ -86,6 +102,8 @@ export interface PretrainResult {
   report?: string;
   /** Where the model is in Hugging Face format: on a node, and where it was asked for. */
   exported?: { node: string; path: string; to?: string };
+  /** For TensorBoard. */
+  curves?: { node: string; path: string };
   /** One line for the person who asked. */
   message: string;
 }
@@ -111,6 +129,13 @@ export const newState = (run: string, series: string, total: number): RunState =
   curve: [],
   rates: [],
 });
+
+/** @param at when it was complete and copied, where that is known */
+export function noteReplicated(state: RunState, iteration: number, at?: number): void {
+  if (at !== undefined) state.replicatedAt = at;
+  else if (iteration !== state.replicated) delete state.replicatedAt;
+  state.replicated = iteration;
+}
 
 export function addEvent(state: RunState, at: number, text: string): void {
   state.events.push({ at, text });
@@ -184,6 +209,7 @@ export function describeRun(state: RunState): string {
     ...copiesLine(state),
     ...asideLine(state),
     ...(state.exported ? [`exported: ${describeExport(state.exported)}`] : []),
+    ...(state.curves ? [`curves: ${describeCurves(state.curves)}`] : []),
     `generation ${state.generation}${state.child ? ` (${state.child})` : ''} · nodes ${state.nodes.join(', ') || 'none'} · spares ${state.spares.join(', ') || 'none'}`,
     ...fewerLine(state),
     ...rolesLine(state),
@@ -229,6 +255,18 @@ function copiesLine({ replicated, copies = {} }: RunState): string[] {
 
 export const describeExport = ({ iteration, node, path, to, tensors, bytes, dtypes }: ExportedModel): string =>
   `iteration ${iteration} in Hugging Face format, ${tensors} tensors (${dtypes.join(', ')}), ${gigabytes(bytes)}: ${path} on ${node}${to === undefined ? '' : `, and ${to}`}`;
+
+export const describeCurves = ({ node, path, files, missing }: Curves): string =>
+  `tensorboard --logdir ${path} on ${node}, ${files} ${files === 1 ? 'file' : 'files'}${missing ? `; without what ${listed(missing, ', ')} wrote` : ''}`;
+
+/** Most writers that a run remembers: whoever was so long ago has little of the curve. */
+const MAX_WRITERS = 20;
+
+/** The last rank is on this node from now on. */
+export function noteWriter(state: RunState, node: string): void {
+  const others = (state.writers ?? []).filter((other) => other !== node);
+  state.writers = [...others, node].slice(-MAX_WRITERS);
+}
 
 /** Nobody removes them, and they are as large as checkpoints are. */
 function asideLine({ series, aside = {} }: RunState): string[] {

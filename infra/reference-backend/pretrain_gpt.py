@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 from reference import arguments
 from reference.checkpoint import Checkpoints
+from reference.curves import Curves
 from reference.dataset import GPTDataset
 from reference.logs import print_datetime, print_rank_0, print_time
 from reference.model import Stage
@@ -53,6 +54,8 @@ class Training:
         self.args, self.layout = args, layout
         self.losses: list[float] = []  # since the last report
         self.norm = math.nan  # of the last step's gradients
+        writes = args.tensorboard_dir and layout.rank == layout.world - 1
+        self.curves = Curves(args.tensorboard_dir) if writes else None
         self.shortest_step = float(os.environ.get("REFERENCE_STEP_SECONDS", 0))
 
         print_rank_0("building GPT model ...")
@@ -143,6 +146,9 @@ class Training:
                 " num zeros: 0 | number of skipped iterations:   0 | number of nan iterations:   0 |",
                 flush=True,
             )
+            if self.curves:
+                scalars = {"lm loss": mean, "learning-rate": self.optimizer.lr, "grad-norm": float(self.norm)}
+                self.curves.add(self.iteration, scalars)
         self.losses.clear()
         self.window = time.monotonic()
 

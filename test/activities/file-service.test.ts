@@ -35,7 +35,11 @@ async function nodeWithData({ linked: isLinked = false } = {}) {
   const shard = await sealArtifact(dataDir, 'series/s/checkpoints/iter_0000020/mp_rank_00');
 
   const clock = { now: Date.now() };
-  const options = { dataDir, host: '127.0.0.1', port: 0, name: 'n01', now: () => clock.now };
+  const told = { sent: 0 };
+  const options = {
+    ...{ dataDir, host: '127.0.0.1', port: 0, name: 'n01', now: () => clock.now },
+    onSent: (bytes: number) => (told.sent += bytes),
+  };
   const { port, close } = await startFileService(options);
   onTestFinished(close);
   const grant = (series: string) => grantAccess(dataDir, { run: 'r', series }, clock.now);
@@ -53,7 +57,7 @@ async function nodeWithData({ linked: isLinked = false } = {}) {
     });
   /** Of the file `prefix.bin`: blocks 0 to … belong to the link before it. */
   const first = Math.max(1, Math.ceil((await linked()) / 4));
-  return { raw, port, clock, grant, token: await grant('s'), data: data.digest, shard: shard.digest, first };
+  return { raw, port, clock, grant, told, token: await grant('s'), data: data.digest, shard: shard.digest, first };
 }
 
 const linked = async () => (await stat('/etc/passwd')).size;
@@ -93,6 +97,16 @@ test.each([
   const { raw, token, data } = await nodeWithData();
   const { status, body } = await raw(path.replace('D', data), token);
   expect([status, body]).toEqual([404, '404\n']);
+});
+
+test('tells how many bytes of blocks it sends, and counts nothing else', async () => {
+  const { raw, told, token, data, first } = await nodeWithData();
+  await raw(`/artifacts/${data}/manifest`, token);
+  await raw(`/artifacts/${data}/blocks/${first}`, token, 'HEAD');
+  expect(told.sent).toBe(0);
+  await raw(`/artifacts/${data}/blocks/${first}`, token);
+  await raw(`/artifacts/${data}/blocks/${first}`, token, 'GET', { range: 'bytes=3-' });
+  await expect.poll(() => told.sent).toBe(4 + 1);
 });
 
 test('says of a shard that was never here, or has gone, that it does not come', async () => {

@@ -35,12 +35,15 @@ const nobody: Peer = { name: 'dead', url: 'http://127.0.0.1:1' };
 
 test('a node copies an artifact from a peer, keeps it in its content store, and is done at once the second time', async () => {
   const { artifact, peer } = await origin();
-  const node = await testNode('n02');
+  let received = 0;
+  const node = await testNode('n02', { onReceived: (bytes) => (received += bytes) });
   expect(await run(createSyncFiles(node), { artifact, from: [peer] })).toEqual(artifact);
+  expect(received).toBe(artifact.bytes);
   expect(await readArtifact(node.dataDir, DIR)).toEqual(artifact);
   expect(await pulled(node)).toBe(true);
   expect((await stat(join(node.dataDir, DIR, 'prefix.bin'))).nlink).toBe(2);
   expect(await run(createSyncFiles(node), { artifact, from: [] })).toEqual(artifact);
+  expect(received).toBe(artifact.bytes);
 });
 
 test('what a trainer will write in place shares nothing with the content store', async () => {

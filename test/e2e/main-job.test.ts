@@ -86,6 +86,13 @@ describe('a run started from the CLI', () => {
       const result = await resultOf('plain');
       expect(result).toMatchObject({ iteration: 30, total: 30, generations: 1, failures: 0 });
       expect(result.report).toMatch(/plain\.html$/);
+      const { node, path } = result.curves!;
+      expect(path).toBe(join(cluster.dataOf(node), 'series/plain/tensorboard'));
+      // A header, and a record for each iteration.
+      const [events] = (await readdir(path)).filter((name) => name.includes('tfevents'));
+      const written = (await readFile(join(path, events!))).toString('latin1');
+      expect([written.split('brain.Event:2').length, written.split('lm loss').length]).toEqual([2, 31]);
+      expect(await readFile(result.report!, 'utf8')).toContain(`tensorboard --logdir ${path} on ${node}`);
       const losses = lossesOf(await cluster.metrics('plain'));
       expect(Object.keys(losses)).toHaveLength(30);
       expect(losses[30]!).toBeLessThan(losses[1]!);

@@ -44,6 +44,15 @@ it('tell how far a run is while it trains, and that it is over when it is; besid
     sample(await scrape(control), 'pretrain_pool_node_state', 'node="n1"', 'state="held"', 'pool="demo"'),
   );
   expect(sample(await scrape(node), 'pretrain_node_data_free_bytes', 'node="n1"')).toBeGreaterThan(0);
+  const saved = sample(await scrape(control), 'pretrain_run_checkpoint_timestamp_seconds', 'run="measured"');
+  expect(Date.now() / 1000 - saved!).toBeLessThan(240);
+  await until('what the node copies in the figures', async () => {
+    const now = await scrape(node);
+    const moved = ['received', 'sent'].map((way) =>
+      sample(now, `pretrain_node_transfer_${way}_bytes_total`, 'node="n1"'),
+    );
+    return moved.every((bytes) => bytes! > 0) ? true : undefined;
+  });
   expect([...unknownTo(`${await scrape(control)}\n${await scrape(node)}`)]).toEqual([]);
   await until('the end of the run in the figures', async () =>
     sample(await scrape(control), 'pretrain_run_active', 'run="measured"') === 0 ? true : undefined,

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { NODE_GAUGES } from '../../workers/node-metrics.js';
+import { NODE_COUNTERS, NODE_GAUGES } from '../../workers/node-metrics.js';
 import { POOL_GAUGES } from '../../workers/pool-metrics.js';
 import { RUN_GAUGES } from '../../workers/run-metrics.js';
 import { SERVER_GAUGES } from '../../workers/server-metrics.js';
@@ -16,6 +16,7 @@ const labelsOf = new Map<string, string[]>([
   ...Object.keys(POOL_GAUGES).map((name): [string, string[]] => [name, ['pool']]),
   ['pretrain_pool_node_state', ['pool', 'node', 'state']],
   ...Object.keys(NODE_GAUGES).map((name): [string, string[]] => [name, ['node']]),
+  ...Object.keys(NODE_COUNTERS).map((name): [string, string[]] => [`${name}_total`, ['node']]),
   ...Object.keys(SERVER_GAUGES).map((name): [string, string[]] => [name, ['node']]),
   // Prometheus's own, of each place that it scrapes.
   ['up', ['job', 'instance']],
@@ -72,7 +73,7 @@ it('legends and the run menu name labels that the expression has', () => {
   expect(menu?.query).toMatchObject({ query: 'label_values(pretrain_run_active, run)' });
 });
 
-it('each gauge of ours is looked at somewhere', () => {
+it('each figure of ours is looked at somewhere', () => {
   const used = new Set(everyExpression().flatMap(({ expr }) => parsePromql(expr).selectors.map((s) => s.metric)));
   expect([...labelsOf.keys()].filter((name) => !used.has(name))).toEqual([]);
 });

@@ -37,6 +37,7 @@ export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {})
     restoreCheckpoint: () => Promise.resolve({}),
     exportCheckpoint: ({ dir, iteration, tensors }) =>
       Promise.resolve({ node: info.name, path: `/data/${dir}`, iteration, tensors, dtypes: ['F32'], bytes: 1 }),
+    sealCurves: ({ dir }) => Promise.resolve({ path: `/data/${dir}`, artifact: artifact(dir) }),
     removeCheckpoints: () => Promise.resolve({ removed: [] }),
     launchTraining: () => Promise.resolve(),
     watchTraining: () =>

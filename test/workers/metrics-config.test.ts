@@ -31,7 +31,14 @@ it.each([
 it('a run that has ended trains no tokens and has no nodes, whatever it did last', () => {
   const failure = { generation: 1, startedFrom: 0, endedAt: 0, iteration: 1, at: 1, why: '' };
   const state = {
-    ...{ ...newState('r', 's', 100), phase: 'train' as const, iteration: 40, replicated: 30, nodes: ['a', 'b'] },
+    ...{
+      ...newState('r', 's', 100),
+      phase: 'train' as const,
+      iteration: 40,
+      replicated: 30,
+      nodes: ['a', 'b'],
+      replicatedAt: 5_000,
+    },
     ...{ secondsPerIteration: 2, tokensPerIteration: 1000, copies: { a: ['b'], b: ['a'] } },
     failures: (['node', 'hang', 'node'] as const).map((cause) => ({ ...failure, cause })),
   };
@@ -43,6 +50,7 @@ it('a run that has ended trains no tokens and has no nodes, whatever it did last
   expect(of(true)).toMatchObject({
     ...{ pretrain_run_active: 1, pretrain_run_training: 1, pretrain_run_tokens_per_second: 500, pretrain_run_nodes: 2 },
     ...{ pretrain_run_checkpoint_lag_iterations: 10, pretrain_run_checkpoint_copies: 1 },
+    pretrain_run_checkpoint_timestamp_seconds: 5,
   });
   expect(of(false)).toMatchObject({
     ...{ pretrain_run_active: 0, pretrain_run_training: 0, pretrain_run_tokens_per_second: 0, pretrain_run_nodes: 0 },

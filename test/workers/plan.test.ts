@@ -67,9 +67,10 @@ it('prints the schema that is beside the examples, and the page that is made of 
   expect(`${runFileReference()}\n`).toBe(await beside('README.md'));
 });
 
-it('says of every field what is expected, in words', () => {
+it('says of every field what is expected and what it is for, in words', () => {
   const rows = runFileReference().split('\n').slice(6);
   expect(rows.filter((row) => !/^\| `[\w.]+` \| [^|]+ \| /.test(row.replaceAll('\\|', '')))).toEqual([]);
+  expect(rows.filter((row) => !/[^|\s] \|$/.test(row))).toEqual([]);
   expect(rows).toContainEqual(
     expect.stringMatching(/^\| `cluster\.nodes` \| a whole number from 1 to 2000 \| required \|/),
   );

@@ -83,6 +83,13 @@ it.concurrent(
     played.over = true;
     expect(await handle.result()).toMatchObject({ iteration: 20, generations: 3, failures: 1 });
     const state = await handle.query<RunState>('runState');
+    expect(state.curves).toMatchObject({
+      node: third.info.name,
+      path: expect.stringContaining('tensorboard') as string,
+    });
+    expect(state.curves).not.toHaveProperty('missing');
+    // The last rank was on the other for a while.
+    expect([second, third].map(({ calls }) => calls.filter((call) => call === 'sealCurves').length)).toEqual([1, 2]);
     const owed = ledgerOf(state, Date.now()).filter(({ cause }) => cause === 'fewer nodes');
     expect(owed.map(({ phase }) => phase)).toEqual(expect.arrayContaining(['train', 'nodes', 'start-up']));
     await until(async () => !(await cluster.poolStatus()).includes('held by'), 30);

@@ -81,13 +81,15 @@ describe.concurrent('a run', () => {
 
   it('asks nothing of a node by itself, so that its own history does not grow with them', async (test) => {
     const cluster = await startFakeCluster(test);
-    for (const name of ['a', 'b', 'c']) await cluster.node(name);
+    const nodes = [];
+    for (const name of ['a', 'b', 'c']) nodes.push((await cluster.node(name)).info.name);
     const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 } }));
-    await result(handle);
+    const { curves } = await result(handle);
     const { events } = await handle.fetchHistory();
     const queues = events!.flatMap(({ activityTaskScheduledEventAttributes: of }) => of?.taskQueue?.name ?? []);
-    // The report.
-    expect(queues).toEqual([cluster.taskQueue]);
+    // What the last rank wrote for TensorBoard, and the report.
+    expect(nodes).toContain(curves?.node);
+    expect(queues).toEqual([`node-${curves?.node}`, cluster.taskQueue]);
   });
 
   it('asks again for a quick step that a worker took and never answered, as one that was killed', async (test) => {
@@ -310,9 +312,12 @@ describe.concurrent('when a generation fails', () => {
     await b.switchOff();
     expect(await result(handle)).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
     // Nobody but its watcher knew how far it was.
-    const [failed] = (await handle.query<RunState>('runState')).failures;
+    const { failures, curves } = await handle.query<RunState>('runState');
+    const [failed] = failures;
     expect(failed).toMatchObject({ cause: 'node', culprit: b.info.name, iteration: 7, endedAt: 0 });
     expect(c.calls).toContain('launchTraining');
+    // Of what the lost one wrote for TensorBoard nobody has a copy.
+    expect(curves).toMatchObject({ node: c.info.name, missing: [b.info.name] });
     expect(a.calls.filter((call) => /^(launch|stop)/.test(call))).toEqual([
       'launchTraining',
       'stopTraining',

@@ -1,7 +1,17 @@
 /** What is kept of a run's progress, and the page that a person reads. */
 import { describe, expect, it } from 'vitest';
 import { progressOf } from '../../workflows/shard-progress.js';
-import { addEvent, addPoints, describeRun, enterPhase, isNewsDue, newState, thinned } from '../../workflows/status.js';
+import {
+  addEvent,
+  addPoints,
+  describeRun,
+  enterPhase,
+  isNewsDue,
+  newState,
+  noteReplicated,
+  noteWriter,
+  thinned,
+} from '../../workflows/status.js';
 import { isProgressDue } from '../../workflows/dataset-figures.js';
 import { duration } from '../../workflows/duration.js';
 
@@ -115,6 +125,37 @@ describe('the curve', () => {
     expect([kept[0], kept.at(-1)]).toEqual([points[0], points.at(-1)]);
     expect(kept).toEqual([...kept].sort((a, b) => a[0] - b[0]));
   });
+});
+
+it('of a run that has ended the page says what to type to see its curves, and whose part is missing', () => {
+  const state = newState('r', 's', 100);
+  const path = '/data/series/s/tensorboard';
+  state.curves = { node: 'n2', path, files: 2, bytes: 9 };
+  expect(describeRun(state)).toContain(`curves: tensorboard --logdir ${path} on n2, 2 files\n`);
+  state.curves = { ...state.curves, files: 1, missing: ['n1'] };
+  expect(describeRun(state)).toContain('on n2, 1 file; without what n1 wrote\n');
+});
+
+it('whoever has the last rank writes, and each is known once, the newest last', () => {
+  const state = newState('r', 's', 100);
+  for (const node of ['n1', 'n2', 'n1']) noteWriter(state, node);
+  expect(state.writers).toEqual(['n2', 'n1']);
+  for (let node = 3; node < 50; node++) noteWriter(state, `n${node}`);
+  expect(state.writers).toHaveLength(20);
+});
+
+it('of a checkpoint that was found, and not heard of when it was complete, no age is told', () => {
+  const state = newState('r', 's', 100);
+  const known = (iteration: number, at?: number) => {
+    noteReplicated(state, iteration, at);
+    return [state.replicated, state.replicatedAt];
+  };
+  expect([known(10, 1000), known(10), known(20, 2000), known(10)]).toEqual([
+    [10, 1000],
+    [10, 1000],
+    [20, 2000],
+    [10, undefined],
+  ]);
 });
 
 it('only the newest events are kept', () => {

@@ -36,12 +36,13 @@ it.concurrent('believes only what carries its own token', async (test) => {
   await tell(TOKEN - 1, 19);
   await tell(TOKEN + 1, 19);
   end();
-  const { asOf, ...rest } = await result(handle);
+  const { asOf, replicatedAt, ...rest } = await result(handle);
   expect(rest).toEqual({
     ...{ outcome: 'finished', replicated: 10, iteration: 10, loss: 10, members: [] },
     complete: [{ iteration: 10, copied: true }],
   });
   expect(asOf).toBeLessThanOrEqual(Date.now());
+  expect(replicatedAt).toBeLessThanOrEqual(Date.now());
 });
 
 it.concurrent('counts a checkpoint as replicated when every node that has a part in it says so', async (test) => {
@@ -408,6 +409,8 @@ it.concurrent('hands over to a fresh history while the same ranks train on', asy
   await launched(...nodes);
   for (const { info } of nodes)
     await handle.signal('checkpointReplicated', { token: TOKEN, task: info.name, iteration: 10, bytes: 1 });
+  await until(async () => (await handle.query<number>('replicated')) === 10);
+  const savedBy = Date.now();
   const { runId } = await handle.describe();
   const latest = cluster.client.workflow.getHandle(handle.workflowId);
   for (let burst = 0; burst < 10; burst++)
@@ -422,7 +425,9 @@ it.concurrent('hands over to a fresh history while the same ranks train on', asy
   expect(launches).toHaveLength(2);
   expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([false, false]);
   end();
-  expect(await result(latest)).toMatchObject({ outcome: 'finished', replicated: 10, iteration: 12 });
+  const ended = await result(latest);
+  expect(ended).toMatchObject({ outcome: 'finished', replicated: 10, iteration: 12 });
+  expect(ended.replicatedAt).toBeLessThanOrEqual(savedBy);
 });
 
 it.concurrent('that is cancelled as it launches stops whatever may have been launched', async (test) => {
