@@ -82,8 +82,11 @@ function startHelper(asker: Asker, onGone: () => void): Helper {
   });
   child.once('error', (error) => end(error.message));
   child.once('exit', (code, killedBy) => end(String(killedBy ?? code)));
-  child.unref();
-  child.channel?.unref();
+  const hold = (isHeld: boolean) => {
+    for (const handle of [child, child.channel])
+      if (isHeld) handle?.ref();
+      else handle?.unref();
+  };
   send({ asker });
   return (job, signal) =>
     new Promise((resolve, reject) => {
@@ -92,14 +95,18 @@ function startHelper(asker: Asker, onGone: () => void): Helper {
       const abort = () => send({ abort: id });
       signal?.addEventListener('abort', abort);
       clearTimeout(idle);
+      // Whoever waits for it stays; an idle one holds nobody.
+      hold(true);
       waiting.set(id, (answer) => {
         waiting.delete(id);
         signal?.removeEventListener('abort', abort);
-        if (waiting.size === 0 && !isGone)
+        if (waiting.size === 0 && !isGone) {
+          hold(false);
           idle = setTimeout(() => {
             leave();
             child.disconnect();
           }, IDLE_MS).unref();
+        }
         if ('artifact' in answer) resolve(answer.artifact);
         else reject(signal?.aborted ? (signal.reason as Error) : answer.error);
       });

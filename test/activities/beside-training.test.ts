@@ -1,8 +1,11 @@
 /** Checkpoints that are hashed and copied while ranks train. Real processes, files and HTTP. */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { verifyArtifact } from '../../activities/artifact.js';
 import { createBesideTraining, WORTH_BYTES } from '../../activities/beside-training.js';
@@ -14,6 +17,7 @@ import { serving, testNode } from '../support/test-node.js';
 
 const DIR = 'series/s/checkpoints/iter_0000005/mp_rank_00';
 const FILE = 'distrib_optim.pt';
+const SEAL_CHILD = fileURLToPath(new URL('../support/seal-child.ts', import.meta.url));
 const never = new AbortController().signal;
 
 async function saved(deps: NodeDeps): Promise<NodeDeps> {
@@ -22,12 +26,12 @@ async function saved(deps: NodeDeps): Promise<NodeDeps> {
   return deps;
 }
 
-/** Of those that this process started; ended ones that nobody has waited for yet are none. */
-function helpers(): number[] {
+/** Of those that a process started; ended ones that nobody has waited for yet are none. */
+function helpers(of = process.pid): number[] {
   return readdirSync('/proc').flatMap((pid) => {
     if (!/^\d+$/.test(pid)) return [];
     try {
-      const isOurs = fieldsOf(`/proc/${pid}/stat`)[1] === String(process.pid);
+      const isOurs = fieldsOf(`/proc/${pid}/stat`)[1] === String(of);
       return isOurs && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('beside-process') ? [Number(pid)] : [];
     } catch {
       return [];
@@ -85,6 +89,19 @@ it('a copy whose process is killed fails with that, and the next attempt comes t
   expect(await verifyArtifact(copier.dataDir, DIR)).toEqual([]);
   expect(helpers()).toEqual([second]);
   process.kill(second, 'SIGKILL');
+});
+
+it('such a process ends with its worker, however that ends', async () => {
+  const { dataDir } = await saved(await testNode('n1'));
+  const worker = spawn(process.execPath, ['--import', 'tsx', SEAL_CHILD, dataDir, DIR, FILE], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void worker.kill('SIGKILL'));
+  await once(worker.stdout, 'data');
+  const [helper] = helpers(worker.pid);
+  expect(helper).toBeDefined();
+  worker.kill('SIGKILL');
+  while (existsSync(`/proc/${helper}`)) await pause(20);
 });
 
 it('nothing is written by such a process while one that another worker left still is', async () => {
