@@ -34,11 +34,25 @@ export async function shardsIn(dataDir: string, dir: string, iteration: number):
   return names.filter((name) => SHARD.test(name)).sort();
 }
 
-/** Hashes what a writer has finished, once it is on disk. A seal that is newer than the files and fits them is kept. */
+export type SealFiles = (
+  dataDir: string,
+  dir: string,
+  names: string[],
+  options: Pick<SealOptions, 'signal' | 'token' | 'identity'>,
+) => Promise<Artifact>;
+
+/** Hashes files that are on disk for good before anything vouches for them. */
+export const sealFiles: SealFiles = async (dataDir, dir, names, options) => {
+  const root = confined(dataDir, dir);
+  for (const name of names) await syncPath(join(root, name));
+  return sealArtifact(dataDir, dir, names, options);
+};
+
+/** Hashes what a writer has finished. A seal that is newer than the files and fits them is kept. */
 export async function sealShard(
   dataDir: string,
   dir: string,
-  { signal, token }: Pick<SealOptions, 'signal' | 'token'> = {},
+  { signal, token, seal = sealFiles }: Pick<SealOptions, 'signal' | 'token'> & { seal?: SealFiles } = {},
 ): Promise<Artifact> {
   const root = confined(dataDir, dir);
   const held = await readWhole(dataDir, dir);
@@ -46,9 +60,8 @@ export async function sealShard(
   const isAll = held?.manifest.files.length === names.length;
   if (held && isAll && !(await isTouched(dataDir, dir, held.manifest))) return held.artifact;
   if (names.length === 0) throw Object.assign(new Error(`no files in ${root}`), { code: 'ENOENT' });
-  for (const name of names) await syncPath(join(root, name));
   const identity = token === undefined ? undefined : await identityFor(dataDir, dir, token);
-  return sealArtifact(dataDir, dir, names, {
+  return seal(dataDir, dir, names, {
     ...(signal && { signal }),
     ...(token !== undefined && { token }),
     identity,

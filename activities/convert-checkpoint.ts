@@ -25,15 +25,17 @@ export const createConvertCheckpoint =
     const what = `convert ${input.paths['--load-dir'] ?? input.to}`;
     return step({ node, name: what }, (signal) =>
       exclusive(join(dataDir, input.to), async () => {
+        // With the node's name in it: one that is taken for lost may be converting on the same storage.
+        const relative = `${input.to}.${node}.converting`;
+        const aside = confined(dataDir, relative);
+        await rm(aside, { recursive: true, force: true });
         const there = await heldShards(dataDir, input.to, input.shards);
         if (there) return there;
         const target = confined(dataDir, input.to);
-        const aside = `${target}.converting`;
-        await rm(aside, { recursive: true, force: true });
         await mkdir(dirname(aside), { recursive: true });
         // The converter reads its configuration from the checkout, so paths of the data directory are absolute.
         const paths = Object.entries(input.paths).flatMap(([flag, path]) => [flag, confined(dataDir, path)]);
-        const logPath = `${target}.log`;
+        const logPath = `${target}.${node}.log`;
         const argv = [deps.python, join(deps.mindspeedDir, input.script), ...input.args, ...paths, '--save-dir', aside];
         await run(argv, {
           cwd: deps.mindspeedDir,
@@ -44,7 +46,6 @@ export const createConvertCheckpoint =
           what: `${node}: ${what}`,
         });
 
-        const relative = `${input.to}.converting`;
         const made = await shardsIn(dataDir, relative, ITERATION);
         const missing = input.shards.filter((shard) => !made.includes(shard));
         if (missing.length || made.length !== input.shards.length)
@@ -64,6 +65,12 @@ export const createConvertCheckpoint =
             { nonRetryable: true, details: { node, wrong: wrong.slice(0, 50), logPath } },
           );
         for (const shard of made) await sealShard(dataDir, shardDir(relative, ITERATION, shard), { signal });
+        const meanwhile = await heldShards(dataDir, input.to, input.shards);
+        if (meanwhile) {
+          // Others may be reading them.
+          await rm(aside, { recursive: true, force: true });
+          return meanwhile;
+        }
         await rm(target, { recursive: true, force: true });
         await rename(aside, target);
         await syncPath(dirname(target));

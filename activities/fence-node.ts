@@ -9,7 +9,7 @@ import { checkpointsIn } from './list-checkpoints.js';
 import type { NodeDeps } from './node-deps.js';
 import { savesOf } from './seal-saves.js';
 import { step } from './step.js';
-import { leaveProbes } from './storage-probe.js';
+import { besideProbes, leaveProbes, storageName } from './storage-probe.js';
 
 export const createPingNode =
   (deps: NodeDeps): NodeActivities['pingNode'] =>
@@ -18,13 +18,17 @@ export const createPingNode =
 
 export const createFenceNode =
   (deps: NodeDeps): NodeActivities['fenceNode'] =>
-  ({ token, run, series, probe, access }) => {
+  ({ token, run, series, probe, access, joins }) => {
     const { name: node, dataDir } = deps;
     return step({ node, name: `fence below token ${token}` }, async () => {
       await endWhatIsOlder(deps, token);
-      await leaveProbes(deps, { run: probe, token });
+      const probes = { run: probe, token };
+      await leaveProbes(deps, probes);
+      const storage = await storageName(deps, probes);
       return {
         ...(await answer(deps)),
+        ...(storage !== undefined && { storage }),
+        ...(joins && { beside: await besideProbes(deps, probes) }),
         access: await grantAccess(dataDir, { run, series, ...(access !== undefined && { access }) }),
         // Only now: what has ended writes no more.
         checkpoints: await checkpointsIn(dataDir, checkpointsDir(series)),

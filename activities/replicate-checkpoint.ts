@@ -8,6 +8,7 @@ import type { CheckpointReplicated } from '../workflows/messages.js';
 import { checkpointsDir } from '../workflows/plan.js';
 import { parseManifest, sha256 } from './artifact.js';
 import { createPatientAsk, type PatientAsk } from './ask-patiently.js';
+import { createBesideTraining, type BesideTraining } from './beside-training.js';
 import { parseTracker, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { isMissing, readJson } from './atomic.js';
 import { reasonOf } from './failures.js';
@@ -16,7 +17,6 @@ import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
 import { removeOld } from './remove-checkpoints.js';
 import { step } from './step.js';
-import { pullArtifact } from './transfer.js';
 
 const LOOK_EVERY_MS = 500;
 /** Between looks at a peer that is still writing or hashing its part: seconds here are iterations lost later. */
@@ -24,9 +24,9 @@ const NOT_READY_MS = 100;
 /** Looks at the master's tracker after the ranks here have ended: its last move may come a moment later. */
 const LAST_LOOKS = 5;
 
-export const createReplicateCheckpoint =
-  (deps: NodeDeps): NodeActivities['replicateCheckpoint'] =>
-  (input) => {
+export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['replicateCheckpoint'] => {
+  const beside = createBesideTraining(deps);
+  return (input) => {
     let done = input.after;
     const options = { node: deps.name, name: `copies of checkpoints of ${input.series}`, details: () => ({ done }) };
     return step(options, async (signal) => {
@@ -39,7 +39,9 @@ export const createReplicateCheckpoint =
         if (newer !== undefined) return { iteration: done, unfinished: newer };
         const tracked = await trackerOf(deps, ask, input);
         const isNews = tracked !== undefined && tracked > done;
-        const followed = isNews ? await follow(deps, ask, { ...input, unremoved }, dir, tracked, signal) : undefined;
+        const followed = isNews
+          ? await follow(deps, beside, ask, { ...input, unremoved }, dir, tracked, signal)
+          : undefined;
         if (followed === 'later') {
           await sleep(NOT_READY_MS);
           continue;
@@ -60,6 +62,7 @@ export const createReplicateCheckpoint =
       }
     });
   };
+};
 
 /**
  * Why this node has no part in the generation any more, if so: the checkpoints here are another launch's by now, as after
@@ -102,6 +105,7 @@ type Followed = 'done' | 'later' | { missing: string };
 /** Seals and copies one iteration, which its ranks say is written. */
 async function follow(
   deps: NodeDeps,
+  beside: BesideTraining,
   ask: PatientAsk,
   input: ReplicateCheckpointInput & { unremoved: string | undefined },
   dir: string,
@@ -110,10 +114,10 @@ async function follow(
 ): Promise<Followed> {
   const { dataDir } = deps;
   let bytes = 0;
-  const seal = { signal, token: input.token };
+  const how = { signal, token: input.token, seal: beside.seal };
   const missing = (node: string, shard: string) => ({ missing: `${node} has no ${shard} of iteration ${iteration}` });
   for (const shard of input.seals) {
-    const sealed = await sealShard(dataDir, shardDir(dir, iteration, shard), seal).catch((error: unknown) => {
+    const sealed = await sealShard(dataDir, shardDir(dir, iteration, shard), how).catch((error: unknown) => {
       if (!isMissing(error)) throw error;
     });
     if (!sealed) return missing(deps.name, shard);
@@ -132,7 +136,7 @@ async function follow(
       bytes: files.reduce((sum, { size }) => sum + size, 0),
     };
     try {
-      await pullArtifact(deps, { artifact, from: [from], signal });
+      await beside.pull({ artifact, from: [from] }, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       // Its writer died, or wrote a newer one meanwhile: training goes on, and so does the looking.

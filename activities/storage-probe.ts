@@ -2,11 +2,13 @@
  * Whether nodes have one storage, which is measured: before a launch each leaves its name below every directory that may
  * be shared, under the token of that launch, and then looks whose names are there.
  */
+import { randomUUID } from 'node:crypto';
 import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { log } from '@temporalio/activity';
 import { ROOTS, type Root, type Seen, type Sees } from '../workflows/islands.js';
 import { confined } from './artifact.js';
-import { noneIfMissing, readIfThere, writeFileAtomic } from './atomic.js';
+import { createFileOnce, noneIfMissing, readIfThere, writeFileAtomic } from './atomic.js';
 import type { NodeDeps } from './node-deps.js';
 
 /** Other runs may be looking at theirs. */
@@ -51,12 +53,38 @@ export async function seesProbe(node: Node, run: string, other: string): Promise
 export async function findProbes(node: Node, probes: Probes, of: number): Promise<Sees> {
   const sees: Partial<Record<Root, Seen>> = {};
   for (const root of ROOTS) {
-    const names = await readdir(probesDir(node, root, nameOf(probes))).catch(noneIfMissing);
-    const found = names.filter((name) => !name.startsWith('.')).sort();
+    const found = await probesOf(node, root, probes);
     sees[root] = found.length === of && found.includes(node.name) ? 'all' : found;
     await removeOld(node, root, [probes.run, nameOf(probes)]);
   }
   return sees as Sees;
+}
+
+async function probesOf(node: Node, root: Root, probes: Probes): Promise<string[]> {
+  const names = await readdir(probesDir(node, root, nameOf(probes))).catch(noneIfMissing);
+  return names.filter((name) => !name.startsWith('.')).sort();
+}
+
+/** Other nodes that have left theirs on the storage of this one's checkpoints: of a launch that it joins, all that there are. */
+export const besideProbes = async (node: Node, probes: Probes): Promise<string[]> =>
+  (await probesOf(node, 'series', probes)).filter((name) => name !== node.name);
+
+/** Given to a storage by the first node that comes. */
+const STORAGE = '.storage';
+
+/**
+ * What storage this node's checkpoints are on: the same for all nodes that have it, for one launch, however far others
+ * are with leaving theirs. `undefined` where the file system does not tell who was first.
+ */
+export async function storageName(node: Node, probes: Probes): Promise<string | undefined> {
+  const path = join(probesDir(node, 'series', nameOf(probes)), STORAGE);
+  try {
+    await createFileOnce(path, randomUUID());
+    return (await readIfThere(path))?.toString('utf8');
+  } catch (error) {
+    log.warn('nobody knows what storage the checkpoints are on', { error: String(error) });
+    return undefined;
+  }
 }
 
 async function removeOld({ name, dataDir }: Node, root: Root, current: string[]): Promise<void> {
@@ -67,6 +95,8 @@ async function removeOld({ name, dataDir }: Node, root: Root, current: string[])
     if (!about || Date.now() - about.mtimeMs < KEPT_MS) continue;
     await rm(join(dir, name), { force: true });
     // The last one to go takes the directory along.
+    if ((await readdir(dir).catch(() => [])).every((name) => name === STORAGE))
+      await rm(join(dir, STORAGE), { force: true });
     await rmdir(dir).catch(() => undefined);
   }
 }

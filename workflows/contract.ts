@@ -505,9 +505,15 @@ export interface FenceNodeInput {
   probe: string;
   /** What opens the node's files to the run already, if something does. */
   access?: string;
+  /** It comes when the others train: what they left for each other is there. */
+  joins?: true;
 }
 
 export interface NodeFenced extends NodeAnswer {
+  /** Nodes that answer alike for one token have one storage for checkpoints; absent where nobody knows. */
+  storage?: string;
+  /** Of a node that `joins`: the others on that storage. */
+  beside?: string[];
   checkpoints: CheckpointHeld[];
   saves: SavesFound;
 }

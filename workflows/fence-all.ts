@@ -1,5 +1,6 @@
 /** Before a launch: nothing older trains on any of the run's nodes, nor can it begin to; and what they hold then. */
 import { onNode, peerOf, type NodeInfo } from './contract.js';
+import { groupsByName, type Groups } from './islands.js';
 import type { PreparationInput } from './preparation.js';
 import { infoOf } from './roster.js';
 import type { NodeSaves } from './unsealed.js';
@@ -11,6 +12,8 @@ interface Fenced {
   /** Those of them that changed. */
   present: NodeInfo[];
   listings: NodeSaves[];
+  /** Nodes by the storage of their checkpoints, where only some share it. */
+  groups: Groups | undefined;
 }
 
 export async function fenceAll({ run, name, spec, token, members, spares }: PreparationInput): Promise<Fenced> {
@@ -19,9 +22,9 @@ export async function fenceAll({ run, name, spec, token, members, spares }: Prep
   const fenced = await Promise.all(
     before.map(async ({ name, access: held }) => {
       const known = held === undefined ? input : { ...input, access: held };
-      const { checkpoints, saves, access, ...answer } = await onNode(name, spec.recovery).fenceNode(known);
+      const { checkpoints, saves, access, storage, ...answer } = await onNode(name, spec.recovery).fenceNode(known);
       const node: NodeInfo = { ...infoOf(answer), ...(access !== undefined && { access }) };
-      return { node, listing: { peer: peerOf(node), checkpoints, saves } };
+      return { node, storage, listing: { peer: peerOf(node), checkpoints, saves } };
     }),
   );
   const now = fenced.map(({ node }) => node);
@@ -30,5 +33,6 @@ export async function fenceAll({ run, name, spec, token, members, spares }: Prep
     spares: now.slice(members.length),
     present: now.filter((node, index) => JSON.stringify(node) !== JSON.stringify(before[index])),
     listings: fenced.map(({ listing }) => listing),
+    groups: groupsByName(fenced.map(({ node: { name }, storage }) => ({ name, storage }))),
   };
 }

@@ -76,6 +76,37 @@ const isPartly = (groups: Groups): boolean => groups.length > 1 && groups.some((
 export const partlyShared = (islands: Islands): PartlyShared =>
   Object.fromEntries(ROOTS.filter((root) => isPartly(islands[root])).map((root) => [root, islands[root]]));
 
+/**
+ * Nodes by what each calls its storage, in one directory: before they have been asked whose probes they find.
+ *
+ * @returns nothing where all share it or none do, and where one does not know
+ */
+export function groupsByName(nodes: { name: string; storage: string | undefined }[]): Groups | undefined {
+  if (nodes.some(({ storage }) => storage === undefined)) return undefined;
+  const groups = [...new Set(nodes.map(({ storage }) => storage))].map((storage) =>
+    nodes.filter((node) => node.storage === storage).map(({ name }) => name),
+  );
+  return isPartly(groups) ? groups : undefined;
+}
+
+/**
+ * The same with one more node, that has come while the others train.
+ *
+ * @param groups of the others; nothing where all of them share, or none do
+ * @param beside those whose probes the newcomer found
+ */
+export function withNewcomer(
+  groups: Groups | undefined,
+  others: string[],
+  { name, beside }: { name: string; beside: string[] },
+): Groups | undefined {
+  const doAll = others.length > 1 && others.every((other) => beside.includes(other));
+  const before = groups ?? (doAll ? [others] : others.map((other) => [other]));
+  const own = before.find((group) => group.some((other) => beside.includes(other)));
+  const after = own ? before.map((group) => (group === own ? [...group, name] : group)) : [...before, [name]];
+  return isPartly(after) ? after : undefined;
+}
+
 /** Which storage a node has, told by the first node on it. Without groups, and for a node that is in none, its own. */
 export function storageOf(groups: Groups = []): (node: string) => string {
   const first = new Map(groups.flatMap((group) => group.map((name) => [name, group[0]!] as const)));
@@ -85,7 +116,7 @@ export function storageOf(groups: Groups = []): (node: string) => string {
 /** Groups and names that one line tells of. */
 const TOLD = 4;
 
-const listed = (names: string[]): string =>
+export const listed = (names: string[]): string =>
   names.length > TOLD ? `${names.slice(0, TOLD).join(', ')} and ${names.length - TOLD} more` : names.join(', ');
 
 /** What was found in one directory, as a person is told. */

@@ -31,7 +31,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   });
 
   // Before anything is looked at: what an earlier run of the series left may still be saving.
-  const { members, spares, present, listings } = await fenceAll(told);
+  const { members, spares, present, listings, groups } = await fenceAll(told);
   const all = [...members, ...spares];
   const shards = allShards(spec.parallel, spec.cluster.nodes * spec.cluster.devicesPerNode);
   const looked: PreparationInput = { ...told, members, spares };
@@ -41,7 +41,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     return { outcome: 'incomplete', present, missing: describeMissing(found.listings, shards, told.replicated) };
   // A node may have been lost since the run first looked: what was seen then is not forgotten.
   const input: PreparationInput = { ...looked, replicated: Math.max(done, told.replicated) };
-  let complete = completeUpTo(spec, found.listings, done);
+  let complete = completeUpTo(spec, found.listings, done, groups);
   await tell({ found: { iteration: done, complete, empty: found.empty } });
   await follow(input, found, tell);
   if (found.silent.length > 0 && done > 0)
@@ -54,7 +54,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const isPartly = describePartly(partly);
   if (isPartly !== undefined) await tell({ note: `storage: ${isPartly}`, isKnown: true });
   if (partly.series) {
-    // Before, what nodes of one storage listed counted as that many copies.
+    // Now each has looked when all had left what there is to find.
     complete = completeUpTo(spec, found.listings, done, partly.series);
     await tell({ found: { iteration: done, complete, empty: found.empty } });
   }

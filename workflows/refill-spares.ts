@@ -4,6 +4,7 @@ import { newestComplete, planCopies } from './checkpoints.js';
 import { runChild } from './child.js';
 import { onNode, peerOf, type NodeInfo } from './contract.js';
 import { messageOf } from './failure-chain.js';
+import { listed, withNewcomer } from './islands.js';
 import type { GenerationInput } from './generation-progress.js';
 import { checkpointsDir } from './plan.js';
 import { prepareData } from './prepare-data.js';
@@ -33,8 +34,9 @@ export async function refillSpares(run: Run, input: GenerationInput): Promise<vo
 /** Whatever fails is made up for by the next launch. */
 async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
   try {
-    await bring(run, input, node);
-    note(run, `${node.name} is a spare now, with the data and the newest checkpoint`);
+    const beside = await bring(run, input, node);
+    const where = beside.length > 0 ? `, on the storage of ${listed(beside)}` : '';
+    note(run, `${node.name} is a spare now, with the data and the newest checkpoint${where}`);
   } catch (error) {
     if (isCancellation(error)) throw error;
     log.warn('a new spare is not ready yet', { node: node.name, error: messageOf(error) });
@@ -42,12 +44,13 @@ async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise
   }
 }
 
-async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
+/** @returns those whose storage of checkpoints it has */
+async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo): Promise<string[]> {
   const timing = spec.recovery;
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
   const { token, run, series } = input;
-  const { access } = await own.fenceNode({ token, run, series, probe: run });
+  const { access, beside } = await own.fenceNode({ token, run, series, probe: run, joins: true });
   await runChild(
     prepareData,
     {
@@ -63,17 +66,15 @@ async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo
   const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing), shards);
   // What it would have kept copies of, had it been there at the launch.
   const spares = crew.spares.map(peerOf);
-  const { [node.name]: copies } = planCopies(
-    places,
-    input.nodes.map(peerOf),
-    spares,
-    spec.train.replicas,
-    input.storages,
-  );
-  if (!newest || !copies) return;
+  const others = [...input.nodes, ...input.spares].map(({ name }) => name).filter((name) => name !== node.name);
+  // Workers of an earlier version do not look: then it counts as a storage of its own.
+  const storages = beside ? withNewcomer(input.storages, others, { name: node.name, beside }) : input.storages;
+  const { [node.name]: copies } = planCopies(places, input.nodes.map(peerOf), spares, spec.train.replicas, storages);
+  if (!newest || !copies) return beside ?? [];
   await own.restoreCheckpoint({
-    // Nobody has looked yet whether its storage is a member's, where ranks move the tracker.
+    // Its storage may be a member's, where ranks move the tracker.
     ...{ dir, iteration: newest.iteration, setAsideNewer: false, leavesTracker: true as const },
     shards: copies.map(({ shard }) => newest.shards[shard]!),
   });
+  return beside ?? [];
 }

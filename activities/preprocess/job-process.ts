@@ -1,16 +1,7 @@
 /** A process that encodes one part of a dataset and ends: see run-elsewhere.ts. It ends as well when its parent does. */
-import { ApplicationFailure } from '@temporalio/common';
-import { errorCode } from '../atomic.js';
+import { toldOf, type Told } from '../told-error.js';
 import { encodeJob, type EncodeJob, type JobResult } from './encode-job.js';
 import type { Progress } from './encode-rows.js';
-
-/** A failure that can be thrown again on the other side. */
-export interface Told {
-  message: string;
-  /** The system's own, which says of a full disk that it is one. */
-  code?: string | undefined;
-  failure?: { type: string; nonRetryable: boolean; details: unknown[] };
-}
 
 export type JobAnswer = 'alive' | { progress: Progress } | { failed: Told } | { result: JobResult; cpuSeconds: number };
 
@@ -19,17 +10,6 @@ const REPORT_EVERY = 250;
 const ALIVE_EVERY = 1000;
 
 const answer = (message: JobAnswer, then?: () => void) => void process.send!(message, () => then?.());
-const toldOf = (error: unknown): Told => ({
-  message: error instanceof Error ? error.message || error.name : String(error),
-  code: errorCode(error),
-  ...(error instanceof ApplicationFailure && {
-    failure: {
-      type: error.type ?? 'CommandFailed',
-      nonRetryable: error.nonRetryable ?? false,
-      details: error.details ?? [],
-    },
-  }),
-});
 
 process.on('disconnect', () => process.exit(1));
 process.once('message', (job: EncodeJob) => {

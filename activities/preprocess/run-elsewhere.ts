@@ -1,12 +1,12 @@
 /** Encodes in a process of its own: memory is then bounded for each part, several cores work, and nobody waits to heartbeat. */
 import { fork } from 'node:child_process';
-import { ApplicationFailure } from '@temporalio/common';
 import { failure } from '../failures.js';
 import { programOf } from '../own-program.js';
 import { cpuSeconds } from '../process.js';
+import { errorOf, type Told } from '../told-error.js';
 import type { EncodeJob, JobResult } from './encode-job.js';
 import type { Progress } from './encode-rows.js';
-import type { JobAnswer, Told } from './job-process.js';
+import type { JobAnswer } from './job-process.js';
 
 export interface ElsewhereOptions {
   onProgress?(done: Progress): void;
@@ -79,9 +79,4 @@ function endless({ files }: EncodeJob, last: string, seconds: number): Error {
   const where = last === '' ? files.join(', ') : `${last}, or the file after it`;
   const what = `${where}: nothing came of ${seconds} s of work in one go. It is damaged, or made to hold up whoever reads it`;
   return failure('DataCorrupt', what, { nonRetryable: true, details: { files } });
-}
-
-function errorOf({ message, code, failure }: Told): Error {
-  if (failure) return ApplicationFailure.create({ message, ...failure });
-  return Object.assign(new Error(message), code === undefined ? {} : { code });
 }

@@ -5,7 +5,7 @@ import { createCheckNode } from '../../activities/check-node.js';
 import { sealArtifact } from '../../activities/artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
-import { leaveProbes } from '../../activities/storage-probe.js';
+import { leaveProbes, storageName } from '../../activities/storage-probe.js';
 import type { Artifact } from '../../workflows/contract.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
@@ -196,12 +196,13 @@ describe('storage', () => {
     for (const token of [5, 6, 7]) {
       for (const node of token === 5 ? [one, other] : [one]) {
         await leaveProbes(node, { run: 'r', token });
+        await storageName(node, { run: 'r', token });
         await utimes(join(shared, `.probes/r@${token}`, node.name), long, long);
       }
     }
     await check(one, { probes: { token: 7, of: 2 } });
     expect(await readdir(join(shared, '.probes'))).toEqual(['r@5', 'r@7']);
-    expect(await readdir(join(shared, '.probes/r@5'))).toEqual(['n2']);
+    expect(await readdir(join(shared, '.probes/r@5'))).toEqual(['.storage', 'n2']);
   });
 });
 

@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createConvertCheckpoint } from '../../activities/convert-checkpoint.js';
 import { createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { pause } from '../../activities/process.js';
 import { modelsIn } from '../../activities/torch-file.js';
 import type { WeightsWanted } from '../../workflows/contract.js';
 import { root } from '../../workers/config.js';
@@ -22,11 +23,11 @@ const convert = (deps: NodeDeps, shards = SHARDS, holds?: WeightsWanted) =>
   run(createConvertCheckpoint(deps), { ...input, shards, ...(holds && { holds }) });
 
 /** A converter in a checkout's place: a shell script that gets the converter's arguments. */
-async function converting(script: string): Promise<NodeDeps> {
+async function converting(script: string, name = 'n1'): Promise<NodeDeps> {
   const mindspeedDir = await tempDir();
   const preamble = 'echo "$@" >> calls; while [ "$1" != --save-dir ]; do shift; done; out=$2';
   await writeFile(join(mindspeedDir, 'convert_ckpt_v2.py'), `${preamble}\n${script}\n`);
-  const deps = await testNode('n1', { mindspeedDir, python: 'bash', env: { PATH: process.env['PATH']! } });
+  const deps = await testNode(name, { mindspeedDir, python: 'bash', env: { PATH: process.env['PATH']! } });
   await mkdir(join(deps.dataDir, FROM), { recursive: true });
   return deps;
 }
@@ -55,6 +56,28 @@ describe('a conversion', () => {
       message: expect.stringContaining('exit code 0, but the shards are mp_rank_00_000') as string,
     });
     expect(await readdir(join(deps.dataDir, 'models/k'))).not.toContain('mcore-tp1-pp2');
+  });
+
+  it('on storage that nodes share is not disturbed by one of another node, and the first result stays', async () => {
+    const shared = await tempDir();
+    const marks = await tempDir();
+    const wait = (name: string) => `while [ ! -e ${marks}/${name} ]; do sleep 0.05; done`;
+    // The second begins when the first has half of it, and ends after it.
+    const slow = await converting(`${shard(SHARDS[0]!)}; touch ${marks}/half; ${wait('begun')}; ${all}`, 'n1');
+    const other = await converting(`touch ${marks}/begun; ${all}; ${wait('done')}`, 'n2');
+    for (const { dataDir } of [slow, other]) {
+      await rm(join(dataDir, 'models'), { recursive: true });
+      await symlink(shared, join(dataDir, 'models'));
+    }
+    const first = convert(slow);
+    while (!(await readdir(marks)).includes('half')) await pause(20);
+    const second = convert(other);
+    const held = await first;
+    const { ino } = await stat(join(shared, 'k/mcore-tp1-pp2'));
+    await writeFile(join(marks, 'done'), '');
+    expect(await second).toEqual(held);
+    expect((await stat(join(shared, 'k/mcore-tp1-pp2'))).ino).toBe(ino);
+    expect((await readdir(join(shared, 'k'))).filter((name) => !name.endsWith('.log'))).toEqual(['mcore-tp1-pp2']);
   });
 
   it('that fails says so with its last line and its log, and can be repeated', async () => {

@@ -1,11 +1,12 @@
 /** What stands between an old launch and a new one on a node: real process trees. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createFenceNode, createPingNode } from '../../activities/fence-node.js';
 import { findLaunched } from '../../activities/process.js';
 import { bothUp, fakeNode, fence, launch } from '../support/fake-training.js';
-import { run } from '../support/test-node.js';
+import { tempDir } from '../support/temp-dir.js';
+import { run, testNode } from '../support/test-node.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 
 const ping = (deps: NodeDeps) => run(createPingNode(deps) as (_: undefined) => Promise<unknown>, undefined);
@@ -38,6 +39,30 @@ describe('a fence', () => {
     await fence(deps, 5);
     expect(await findLaunched(deps.dataDir)).toEqual(ranks);
     await expect(launch(deps, 8)).rejects.toThrow('refused: token 9 has been here');
+  });
+});
+
+describe('what a fence tells of the storage of checkpoints', () => {
+  it('is a name that those have in common who share it, whoever came first, and for one launch', async () => {
+    const shared = await tempDir();
+    const nodes = await Promise.all(['n1', 'n2', 'n3'].map((name) => testNode(name)));
+    for (const { dataDir } of nodes.slice(0, 2)) await symlink(shared, join(dataDir, 'series'));
+    const [one, two, three] = (await Promise.all(nodes.map((node) => fence(node, 5)))).map(({ storage }) => storage);
+    expect(one).toMatch(/^[0-9a-f-]{36}$/);
+    expect(two).toBe(one);
+    expect(three).not.toBe(one);
+    expect((await fence(nodes[0]!, 5)).storage).toBe(one);
+    expect((await fence(nodes[0]!, 6)).storage).not.toBe(one);
+  });
+
+  it('is also who has it, for a node that joins those who train', async () => {
+    const shared = await tempDir();
+    const nodes = await Promise.all(['n1', 'n2', 'n3'].map((name) => testNode(name)));
+    for (const { dataDir } of nodes.slice(1)) await symlink(shared, join(dataDir, 'series'));
+    for (const node of nodes.slice(0, 2)) expect(await fence(node, 5)).not.toHaveProperty('beside');
+    const asked = { token: 5, run: 'r', series: 's', probe: 'r', joins: true as const };
+    expect(await run(createFenceNode(nodes[2]!), asked)).toMatchObject({ beside: ['n2'] });
+    expect(await run(createFenceNode(nodes[0]!), asked)).toMatchObject({ beside: [] });
   });
 });
 
@@ -88,7 +113,13 @@ describe('an answer', () => {
     await launch(deps, 7);
     expect(await ping(deps)).toEqual({ ...info, token: 7 });
     const nothing = { checkpoints: [], saves: { iterations: [], launch: expect.any(Object) as object } };
-    expect(await fence(deps, 9)).toEqual({ ...info, token: 8, access: expect.any(String) as string, ...nothing });
+    expect(await fence(deps, 9)).toEqual({
+      ...info,
+      token: 8,
+      storage: expect.any(String) as string,
+      access: expect.any(String) as string,
+      ...nothing,
+    });
   });
 
   it('tells what ranks had saved when they were ended, and not before', async () => {

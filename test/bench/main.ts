@@ -11,6 +11,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   'preprocess-merge': () => import('./preprocess/merge.js'),
   goodput: () => import('./goodput/main.js'),
   recovery: () => import('./recovery/main.js'),
+  replication: () => import('./replication/main.js'),
   overhead: () => import('./overhead/main.js'),
   scale: () => import('./scale/main.js'),
   month: () => import('./month/main.js'),

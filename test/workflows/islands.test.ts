@@ -4,10 +4,12 @@ import { describe, expect, it } from 'vitest';
 import {
   contradiction,
   describePartly,
+  groupsByName,
   groupsOf,
   islandsOf,
   partlyShared,
   storageOf,
+  withNewcomer,
   type Groups,
   type Islands,
   type Seen,
@@ -40,6 +42,45 @@ describe('nodes are grouped by the storage they have', () => {
         expect(storages.map((_, index) => storage(`n${index}`))).toEqual(firstOn);
       }),
     );
+  });
+});
+
+describe('before they have been asked whose probes they find, nodes are grouped by what they call their storage', () => {
+  const named = (storages: (string | undefined)[]) =>
+    groupsByName(storages.map((storage, index) => ({ name: `n${index}`, storage })));
+
+  it('where some share it', () => {
+    expect(named(['x', 'y', 'x'])).toEqual([['n0', 'n2'], ['n1']]);
+  });
+
+  it.each([
+    ['all do', ['x', 'x', 'x']],
+    ['none do', ['x', 'y', 'z']],
+    ['one does not know', ['x', 'x', undefined, 'y']],
+  ])('and not at all where %s', (_, storages) => {
+    expect(named(storages)).toBeUndefined();
+  });
+});
+
+describe('a node that comes while others train', () => {
+  it.each<[string, Groups | undefined, string[], Groups | undefined]>([
+    ['has a storage of its own among such', undefined, [], undefined],
+    ['has that of one of them', undefined, ['b'], [['a'], ['b', 'd'], ['c']]],
+    ['has that of two', [['a', 'b'], ['c']], ['a', 'b'], [['a', 'b', 'd'], ['c']]],
+    [
+      'has that of the third',
+      [['a', 'b'], ['c']],
+      ['c'],
+      [
+        ['a', 'b'],
+        ['c', 'd'],
+      ],
+    ],
+    ['has another one than two have', [['a', 'b'], ['c']], [], [['a', 'b'], ['c'], ['d']]],
+    ['has the one that all have', undefined, ['a', 'b', 'c'], undefined],
+    ['finds probes of nodes that are gone', undefined, ['x'], undefined],
+  ])('%s', (_, groups, beside, expected) => {
+    expect(withNewcomer(groups, ['a', 'b', 'c'], { name: 'd', beside })).toEqual(expected);
   });
 });
 

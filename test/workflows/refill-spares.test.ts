@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import type { NodeActivities, RestoreCheckpointInput } from '../../workflows/contract.js';
 import { pause } from '../../activities/process.js';
 import { holding, startFakeCluster } from '../support/fake-cluster.js';
+import { quietNode } from '../support/quiet-node.js';
 import { until } from '../support/until.js';
 
 it('takes a node that joins the pool for the spare it used up, with the newest checkpoint, and trains on meanwhile', async (test) => {
@@ -43,13 +44,20 @@ it('takes a node that joins the pool for the spare it used up, with the newest c
   await until(async () => (await requests()) === 2);
 
   const restores: RestoreCheckpointInput[] = [];
+  const info = { name: `d-${cluster.pool}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' as const };
   const joined = await cluster.node('d', {
     ...training,
+    // On the storage of the other writer, where a copy of its shard would be none.
+    fenceNode: async (input) => ({
+      ...(await quietNode(info).fenceNode(input)),
+      ...(input.joins && { beside: [spare.info.name] }),
+    }),
     restoreCheckpoint: (input) => Promise.resolve((restores.push(input), {})),
   });
   await until(async () => (await handle.query<string>('status')).includes('is a spare now, with the data'), 60);
   expect(joined.calls).toContain('fenceNode');
   const alone = { setAsideNewer: false, leavesTracker: true };
+  expect(await handle.query<string>('status')).toContain(`on the storage of ${spare.info.name}`);
   expect(restores).toMatchObject([{ iteration: 10, ...alone, shards: [{ shard: 'mp_rank_00_000' }] }]);
   expect(await handle.query<string>('status')).toContain(`spares ${joined.info.name}`);
   expect(first.calls.filter((call) => call === 'launchTraining')).toHaveLength(2);

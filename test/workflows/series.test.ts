@@ -186,6 +186,35 @@ it.concurrent('says so when a node that served the series is away, and an older 
   );
 });
 
+it.concurrent('nodes that list one storage keep older checkpoints where the newest has no other', async (test) => {
+  const ends = async (storages: [string, string, string]) => {
+    const cluster = await startFakeCluster(test);
+    const nodes = await Promise.all(
+      storages.map((storage, index) => {
+        const name = 'abc'[index]!;
+        const info = { name: `${name}-${cluster.pool}`, address: '127.0.0.1', port: 1, devices: 1 };
+        // Both stages on the first two, as where they share: the spare has nothing.
+        const held = [10, 20].map((iteration) => ({
+          iteration,
+          shards: STAGES.map((shard) => ({ shard, digest: `${shard} ${iteration}`, bytes: 1, token: 1 })),
+        }));
+        const listCheckpoints = () => Promise.resolve(index < 2 ? held : []);
+        const quiet = quietNode({ ...info, profile: 'cpu' }, { listCheckpoints });
+        const fenceNode: NodeActivities['fenceNode'] = async (input) => ({
+          ...(await quiet.fenceNode(input)),
+          storage,
+        });
+        return cluster.node(name, { listCheckpoints, fenceNode });
+      }),
+    );
+    const file = cluster.runFile({ cluster: { spares: 1 }, train: { replicas: 1, keepCheckpoints: 1 } });
+    expect(await result(await start(cluster, 'run', file))).toMatchObject({ generations: 0 });
+    return nodes.map(({ calls }) => calls.filter((call) => call === 'removeCheckpoints').length);
+  };
+  expect(await ends(['x', 'x', 'y'])).toEqual([0, 0, 0]);
+  expect((await ends(['x', 'y', 'z'])).slice(0, 2)).toEqual([1, 1]);
+});
+
 it.concurrent(
   'old checkpoints go before a launch and at the end, and those that do not go are a warning',
   async (test) => {

@@ -1,0 +1,55 @@
+/** The process that hashes and copies checkpoints while ranks train: see beside-training.ts. It ends when its parent does. */
+import type { Artifact } from '../workflows/contract.js';
+import { sealFiles, type SealFiles } from './checkpoint-files.js';
+import { holdDirectory } from './hold-directory.js';
+import { lowerPriority } from './low-priority.js';
+import type { Asker } from './peer-client.js';
+import { pause } from './process.js';
+import { toldOf, type Told } from './told-error.js';
+import { pullArtifact, type PullOptions } from './transfer.js';
+
+export type BesideJob =
+  | { seal: { dir: string; names: string[]; options: Omit<Parameters<SealFiles>[3], 'signal'> } }
+  | { pull: Pick<PullOptions, 'artifact' | 'from'> };
+
+export type Order = { asker: Asker } | { id: number; job: BesideJob } | { abort: number };
+export type BesideAnswer = { id: number } & ({ artifact: Artifact } | { failed: Told });
+
+const HELD_AGAIN_MS = 50;
+
+/** One object for all copies: they keep the node's rate together. */
+let ready: Promise<Asker> | undefined;
+const running = new Map<number, AbortController>();
+
+process.on('disconnect', () => process.exit(1));
+process.on('message', (order: Order) => {
+  if ('asker' in order) ready = begin(order.asker);
+  else if ('abort' in order) running.get(order.abort)?.abort();
+  else void take(order.id, order.job);
+});
+
+/** One whose worker was killed may not have seen it yet, and be at the same files for a moment. */
+async function begin(asker: Asker): Promise<Asker> {
+  while (!(await holdDirectory(asker.dataDir, 'copier'))) await pause(HELD_AGAIN_MS);
+  await lowerPriority();
+  return asker;
+}
+
+async function take(id: number, job: BesideJob): Promise<void> {
+  const controller = new AbortController();
+  running.set(id, controller);
+  const answer = (await perform(job, controller.signal).then(
+    (artifact) => ({ id, artifact }),
+    (error: unknown) => ({ id, failed: toldOf(error) }),
+  )) satisfies BesideAnswer;
+  running.delete(id);
+  process.send!(answer);
+}
+
+async function perform(job: BesideJob, signal: AbortSignal): Promise<Artifact> {
+  const asker = await ready!;
+  signal.throwIfAborted();
+  if ('pull' in job) return pullArtifact(asker, { ...job.pull, signal });
+  const { dir, names, options } = job.seal;
+  return sealFiles(asker.dataDir, dir, names, { ...options, signal });
+}

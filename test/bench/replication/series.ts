@@ -1,0 +1,2 @@
+/** Of the one run that the bench makes. */
+export const SERIES = 'bench';
