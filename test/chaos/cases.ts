@@ -204,7 +204,9 @@ export const cases: Case[] = [
   {
     name: 'agent-killed-in-stop',
     steps: [
-      { when: MIDDLE, do: 'killRank', to: 'last' },
+      // Deaf to SIGTERM: a stop that is over in no time is not to be hit.
+      { when: MIDDLE, do: 'freezeRank', to: 'first' },
+      { when: { seconds: 0 }, do: 'killRank', to: 'last' },
       { when: { inFlight: 'stopTraining', on: 'first' }, do: 'killAgent', to: 'first' },
       { when: { seconds: 1 }, do: 'startAgent', to: 'same' },
     ],

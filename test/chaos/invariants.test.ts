@@ -136,6 +136,17 @@ describe('the checker', () => {
     expect(about('5.813436E+00 0.618')).toHaveLength(1);
   });
 
+  it('finds a save that was never copied, but for what was saved after its copier had gone for good', () => {
+    const long = { ...sound, trained: [...trained(1, 1, 20), ...trained(2, 3, TOTAL)] };
+    const strike = (fault: string, at: number) => ({ fault, node: 'n1', at, generation: 1, iteration: 4 });
+    const about = (...strikes: Evidence['played']['strikes']) =>
+      brokenInvariants({ ...long, played: { ...sound.played, strikes } }).filter((it) => it.includes('long saved'));
+    const found = ['generation 2 began at 2, though 20 iterations were trained and 12 was long saved'];
+    expect(about(strike('killRank', 1500))).toEqual(found);
+    expect(about(strike('killAgent', 1500), strike('startAgent', 1600))).toEqual(found);
+    expect(about(strike('killAgent', 1500))).toEqual([]);
+  });
+
   it('takes a failure that a case asks for as its end', () => {
     const fails = { case: { ...sound.case, fails: 'NoCheckpoint' } };
     const ended = { failure: 'both copies are gone', type: 'NoCheckpoint' };

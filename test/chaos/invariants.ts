@@ -158,8 +158,8 @@ function lostNoMore(evidence: Evidence): string[] {
         `generation ${next.generation} began at ${next.input.startedFrom}, though iteration ${copied} was copied everywhere`,
       );
     // Independent of what the nodes reported: a save that was over for a while is copied by then.
-    const last =
-      trained.filter((t) => t.run === before.run && t.generation === before.generation).at(-1)?.iteration ?? 0;
+    const own = trained.filter((t) => t.run === before.run && t.generation === before.generation);
+    const last = Math.min(own.at(-1)?.iteration ?? 0, copiersGoneAt(evidence, before));
     const due = Math.floor((last - COPIED_WITHIN) / evidence.saveInterval) * evidence.saveInterval;
     if (next.input.startedFrom < due && !isSpoilt(evidence))
       problems.push(
@@ -188,6 +188,15 @@ function copiedApart({ case: { sharing = [] }, generations }: Evidence): string[
 const COPIED_WITHIN = 8;
 
 /** A case that damages checkpoints may cost what it damages. */
+/** Nobody copies what a node saves once its agent is gone for good, while its ranks train on for the agent's grace. */
+const copiersGoneAt = ({ played: { strikes } }: Evidence, { generation }: GenerationHistory): number =>
+  Math.min(
+    ...strikes
+      .filter((strike) => strike.fault === 'killAgent' && strike.generation === generation)
+      .filter(({ node, at }) => !strikes.some((s) => s.fault === 'startAgent' && s.node === node && s.at >= at))
+      .map(({ iteration }) => iteration),
+  );
+
 const isSpoilt = ({ played }: Evidence): boolean =>
   played.strikes.some(({ fault }) => fault === 'flipByte' || fault === 'cutShort');
 

@@ -117,6 +117,8 @@ async function strikeAll(
         throw new Error(`the run ended before the moment for ${name}: ${JSON.stringify(when)}`);
       await pause(LOOK_EVERY_MS);
     }
+    // Whoever is hurt later may be asked for when nobody can tell any more.
+    if (to === 'control') await run.page();
     if (to !== 'same' && to !== 'control') node = cluster.nodes.get(await run.nodeOf(to))!;
     const generation = run.recorder.generation();
     const iteration = run.recorder.reached(generation);
