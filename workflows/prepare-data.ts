@@ -1,5 +1,5 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure, isCancellation, log } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation, log, patched } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -46,6 +46,9 @@ export interface PreparedData {
   figures?: DatasetFigures;
 }
 
+/** Neither source says anything of the other; before, the dataset's was asked when the tokenizer was everywhere. */
+const LISTED_AT_ONCE = 'both sources are listed at once';
+
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
@@ -57,7 +60,11 @@ export async function prepareData({
   partly = {},
   tell,
 }: PrepareDataInput): Promise<PreparedData> {
-  const tokenizerListing = await listTokenizer(spec, nodes, timing);
+  const listData = () => listFiles(spec.dataset.source, nodes, timing, () => true);
+  const [tokenizerListing, early] = await Promise.all([
+    listTokenizer(spec, nodes, timing),
+    patched(LISTED_AT_ONCE) ? listData() : undefined,
+  ]);
   const tokenizerDir = tokenizerAt(tokenizerListing);
   const { artifact: tokenizer } = await placeEverywhere(
     tokenizerDir,
@@ -67,7 +74,7 @@ export async function prepareData({
     { prove, groups: partly.models },
   );
 
-  const listing = dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true));
+  const listing = dataOf(spec, early ?? (await listData()));
   const { keys, appendEod, handler } = spec.dataset;
   const { compat, skipBadRows } = spec.preprocess;
   const made = {
