@@ -8,6 +8,8 @@ type Event = temporal.api.history.v1.IHistoryEvent;
 export interface Preparation {
   /** From the run's start to its first launch. */
   seconds: number;
+  /** Of the check of nodes, which imports what training imports, until the last node has answered. */
+  checkSeconds: number;
   /** Of the child that brings the data, from its start to its end. */
   dataSeconds: number;
   /** Files of the dataset that were fetched, and preprocessed, on any node. */
@@ -32,6 +34,7 @@ export async function preparationOf(client: Client, run: string): Promise<Prepar
   const shards = inputsOf<PreprocessShardInput>(data!, 'preprocessShard');
   return {
     seconds: (timeOf(launch) - begin) / 1000,
+    checkSeconds: secondsOf(before!, 'checkNode'),
     dataSeconds: (timeOf(data!.at(-1)!) - timeOf(data![0]!)) / 1000,
     fetched: unique(fetched.flatMap(({ files }) => files.map(({ path }) => path))),
     preprocessed: unique(shards.flatMap(({ files }) => files)),
@@ -68,6 +71,16 @@ function stepsOf(events: Event[], where: string): { at: number; what: string }[]
     if (event.workflowTaskScheduledEventAttributes) return [{ at, what: `${where}: workflow task` }];
     return [];
   });
+}
+
+/** From the first of these activities being asked for to the last one's end. */
+function secondsOf(events: Event[], activity: string): number {
+  const asked = events.filter((event) => event.activityTaskScheduledEventAttributes?.activityType?.name === activity);
+  const ids = asked.map(({ eventId }) => String(eventId));
+  const ended = events.filter((event) =>
+    ids.includes(String(event.activityTaskCompletedEventAttributes?.scheduledEventId)),
+  );
+  return (Math.max(...ended.map(timeOf)) - Math.min(...asked.map(timeOf))) / 1000;
 }
 
 function inputsOf<T>(events: Event[], activity: string): T[] {
