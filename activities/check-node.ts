@@ -37,12 +37,11 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     ...(await missingEntryPoints(deps, input)),
     ...(input.exportTo === undefined ? [] : await mayExportTo(deps, input.exportTo)),
   ];
-  const programs = await fingerprint(deps.mindspeedDir).catch((error: unknown) => void problems.push(reasonOf(error)));
+  const [programs, python = {}] = await Promise.all([
+    fingerprint(deps.mindspeedDir).catch((error: unknown) => void problems.push(reasonOf(error))),
+    versionsFor(input.run).catch((error: unknown) => void problems.push(reasonOf(error))),
+  ]);
   if (programs && deps.checkout && deps.checkout !== programs) problems.push(notApproved(deps, programs));
-  const python = await versionsFor(input.run).catch((error: unknown) => {
-    problems.push(reasonOf(error));
-    return {};
-  });
   const { findings, versions, deviceAddresses }: NpuReport =
     deps.profile === 'npu' ? await checkNpu(deps, input, python) : { findings: [], versions: python };
   const errors = findings.filter(({ severity }) => severity === 'error');

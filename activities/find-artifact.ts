@@ -6,20 +6,22 @@ import type { NodeActivities } from '../workflows/contract.js';
 import { readWhole } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
 import { isSound } from './proof.js';
+import { lineagesIn } from './preprocess/lineage.js';
 import { partsOf } from './remove-parts.js';
 import { step } from './step.js';
 
 export const createFindArtifact =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['findArtifact'] =>
-  ({ dir, prove = false }) => {
+  ({ dir, prove = false, like }) => {
     let read = 0;
     const options = { node, name: `look for ${dir}`, details: () => ({ bytes: read }) };
     return step(options, async (signal) => {
       const parts = (await partsOf(dataDir, dir)).length > 0 ? { parts: true as const } : {};
       const found = await readWhole(dataDir, dir);
-      if (!found) return parts;
+      const others = async () => (like === undefined ? {} : { lineages: await lineagesIn(dataDir, like) });
+      if (!found) return { ...parts, ...(await others()) };
       const onBytes = (bytes: number) => void (read += bytes);
       const isWhole = await isSound(dataDir, found, { prove, signal, onBytes });
-      return isWhole ? { artifact: found.artifact, ...parts } : parts;
+      return isWhole ? { artifact: found.artifact, ...parts } : { ...parts, ...(await others()) };
     });
   };

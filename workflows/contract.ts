@@ -199,14 +199,31 @@ export interface Peer {
   token?: string;
 }
 
+/** By what a dataset is known to begin with another one. */
+export interface Lineage {
+  /** Stands for all that datasets are made with, but for their files. */
+  like: string;
+  /** Stands for that and the files, in order. */
+  name: string;
+}
+
 export interface MergeShardsInput {
   key: string;
   engine?: 'native' | 'mindspeed';
   keys: string[];
-  /** In order; the result does not depend on who made them. */
+  /** In order; the result does not depend on who made them. The first may be a dataset that this one begins with. */
   shards: { artifact: Artifact; from: Peer[] }[];
+  /** Noted beside the dataset, so that what grows from it begins with it; absent where nobody can say what it is made of. */
+  lineage?: Lineage;
   compat?: 'mindspeed' | undefined;
   skipBadRows?: number;
+}
+
+/** A dataset that is complete on a node. */
+export interface LineageFound {
+  /** Of its lineage. */
+  name: string;
+  artifact: Artifact;
 }
 
 export interface SyncFilesInput {
@@ -495,6 +512,13 @@ export interface ReplicateCheckpointInput {
   reportTo: Recipient;
 }
 
+export interface ArtifactFound {
+  artifact?: Artifact;
+  parts?: true;
+  /** Absent from a worker of an earlier version. */
+  lineages?: LineageFound[];
+}
+
 export interface FenceNodeInput {
   /** Of the launch that is prepared. */
   token: number;
@@ -548,8 +572,9 @@ export interface NodeActivities {
   /**
    * The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. What was changed
    * is read again; with `prove` also what was not read for a day. `parts`: what a dataset was made of is here as well.
+   * With `like`, where it is not here: which datasets of such a lineage are, none of them read.
    */
-  findArtifact(input: { dir: string; prove?: boolean }): Promise<{ artifact?: Artifact; parts?: true }>;
+  findArtifact(input: { dir: string; prove?: boolean; like?: string }): Promise<ArtifactFound>;
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
   /** Removes what the dataset in `dir` was made of, if it is whole here. Never fails for what cannot be removed. */
   removeParts(input: { dir: string }): Promise<{ bytes: number; failed?: string }>;

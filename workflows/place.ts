@@ -1,6 +1,6 @@
 /** Getting a file set to where it is needed: made once, found where it is, copied from whoever has it. */
 import { ApplicationFailure } from '@temporalio/workflow';
-import { onNode, peerOf, type Artifact, type NodeInfo, type Timing } from './contract.js';
+import { onNode, peerOf, type Artifact, type ArtifactFound, type NodeInfo, type Timing } from './contract.js';
 import { lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 
@@ -15,26 +15,31 @@ export interface PlaceOptions {
   prove?: boolean | undefined;
   /** Nodes by the storage that the directory is on, where only some share it. */
   groups?: Groups | undefined;
+  /** Nodes also tell which datasets they have that were made like this. */
+  like?: string | undefined;
 }
 
+/** What each node said. */
+export type Answers = (ArtifactFound & { node: NodeInfo })[];
+
 /**
- * Brings the artifact in `dir` to all nodes, to each storage once. `make` runs only if no node has it; it is given the
- * nodes in order of preference and says which node made it.
+ * Brings the artifact in `dir` to all nodes, to each storage once. `make` runs only if no node has it, and says which
+ * node made it.
  */
 export async function placeEverywhere(
   dir: string,
   nodes: NodeInfo[],
   timing: Timing,
-  make: () => Promise<{ artifact: Artifact; at: NodeInfo }>,
-  { prove = false, groups }: PlaceOptions = {},
+  make: (answers: Answers) => Promise<{ artifact: Artifact; at: NodeInfo }>,
+  { prove = false, groups, like }: PlaceOptions = {},
 ): Promise<Placed> {
-  const wanted = { dir, ...(prove && { prove }) };
-  const answers = await Promise.all(
+  const wanted = { dir, ...(prove && { prove }), ...(like !== undefined && { like }) };
+  const answers: Answers = await Promise.all(
     nodes.map(async (node) => ({ node, ...(await onNode(node.name, timing).findArtifact(wanted)) })),
   );
   const found = groups ? agreed(answers, groups) : answers;
   const there = found.find(({ artifact }) => artifact);
-  const first = there ? { at: there.node, artifact: there.artifact! } : await make();
+  const first = there ? { at: there.node, artifact: there.artifact! } : await make(answers);
   const { artifact } = first;
   const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
   const from = (holders.length ? holders : [first.at]).map(peerOf);

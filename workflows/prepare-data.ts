@@ -1,5 +1,5 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure, isCancellation, log } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation, log, patched } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -14,8 +14,10 @@ import {
 } from './contract.js';
 import type { DatasetFigures } from './dataset-figures.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
+import { findBase, type Base } from './grown-data.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import type { PartlyShared } from './islands.js';
+import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
 import { shardTeller } from './shard-teller.js';
@@ -44,6 +46,9 @@ export interface PreparedData {
   figures?: DatasetFigures;
 }
 
+/** Neither source says anything of the other; before, the dataset's was asked when the tokenizer was everywhere. */
+const LISTED_AT_ONCE = 'both sources are listed at once';
+
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
@@ -55,7 +60,11 @@ export async function prepareData({
   partly = {},
   tell,
 }: PrepareDataInput): Promise<PreparedData> {
-  const tokenizerListing = await listTokenizer(spec, nodes, timing);
+  const listData = () => listFiles(spec.dataset.source, nodes, timing, () => true);
+  const [tokenizerListing, early] = await Promise.all([
+    listTokenizer(spec, nodes, timing),
+    patched(LISTED_AT_ONCE) ? listData() : undefined,
+  ]);
   const tokenizerDir = tokenizerAt(tokenizerListing);
   const { artifact: tokenizer } = await placeEverywhere(
     tokenizerDir,
@@ -65,11 +74,10 @@ export async function prepareData({
     { prove, groups: partly.models },
   );
 
-  const listing = dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true));
+  const listing = dataOf(spec, early ?? (await listData()));
   const { keys, appendEod, handler } = spec.dataset;
   const { compat, skipBadRows } = spec.preprocess;
-  const key = contentKey({
-    listing,
+  const made = {
     tokenizer: tokenizer.digest,
     keys,
     appendEod,
@@ -77,7 +85,13 @@ export async function prepareData({
     engine: `${spec.preprocess.engine}-1`,
     ...(compat && { compat }),
     ...(skipBadRows > 0 && { skipBadRows }),
-  });
+  };
+  const key = contentKey({ listing, ...made });
+  // What MindSpeed-LLM does with one file may depend on the others.
+  const lineages =
+    spec.preprocess.engine === 'native' && !compat
+      ? lineagesOf({ ...made, vocabulary: spec.sizes.vocab }, spec.dataset.source, listing.files)
+      : undefined;
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
   let figures: DatasetFigures | undefined;
@@ -85,18 +99,23 @@ export async function prepareData({
     dir,
     nodes,
     timing,
-    async () => {
+    async (answers) => {
+      const base = lineages && (await findBase(answers, lineages.names, timing));
       const {
         artifact,
         at,
         warnings: found = [],
         ...made
-      } = await preprocess({ spec, nodes, timing, partly, ...(tell && { tell }) }, listing, tokenizerDir, key);
+      } = await preprocess(
+        { spec, nodes, timing, partly, ...(tell && { tell }) },
+        { listing, tokenizer: tokenizerDir, key, lineages },
+        base,
+      );
       figures = made.figures;
       warnings.push(...found);
       return { artifact, at };
     },
-    { prove, groups: partly.datasets },
+    { prove, groups: partly.datasets, like: lineages?.like },
   );
   if (!spec.preprocess.keepShards)
     warnings.push(...(await removeParts(dir, oneOfEach(withParts, partly.datasets), timing)));
@@ -196,28 +215,49 @@ interface Shard extends ShardResult {
   at: NodeInfo;
 }
 
-/** Shards over all nodes, merged on one. A node that is lost on the way costs its shards, which others make again. */
-async function preprocess(input: PrepareDataInput, listing: SourceListing, tokenizer: string, key: string) {
+interface Wanted {
+  listing: SourceListing;
+  tokenizer: string;
+  key: string;
+  lineages: Lineages | undefined;
+}
+
+/**
+ * Shards over all nodes, merged on one. A node that is lost on the way costs its shards, which others make again.
+ *
+ * @param base what need not be made, since the dataset begins with it
+ */
+async function preprocess(
+  input: PrepareDataInput,
+  wanted: Wanted,
+  base?: Base,
+): Promise<ShardResult & { at: NodeInfo }> {
   const { spec, nodes, timing } = input;
-  const { compat, skipBadRows } = spec.preprocess;
-  const wanted = spec.preprocess.shards === 'auto' ? autoShards(listing.files, nodes.length) : spec.preprocess.shards;
-  const { engine } = spec.preprocess;
-  const plans = engine === 'mindspeed' ? wholeFiles(listing.files) : planShards(listing.files, wanted);
+  const { listing, tokenizer, key, lineages } = wanted;
+  const { engine, compat, skipBadRows } = spec.preprocess;
+  const files = listing.files.slice(base?.files ?? 0);
+  const count = spec.preprocess.shards === 'auto' ? autoShards(files, nodes.length) : spec.preprocess.shards;
+  const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   const turns = createTurns(input.partly?.datasets);
   const tell = shardTeller(plans, input.tell);
   let alive = nodes;
+  const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
   for (;;) {
+    const holders = base?.at.filter(isAlive);
+    if (holders?.length === 0) return preprocess({ ...input, nodes: alive }, wanted);
+    const begin = base && holders ? [{ artifact: base.artifact, from: holders.map(peerOf) }] : [];
     await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans, turns }, shards, tell);
     try {
-      return await onFirst(alive, async (at) => {
+      return await onFirst(holders ?? alive, async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
           key,
           engine,
           keys: spec.dataset.keys,
-          shards: shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] })),
+          shards: [...begin, ...shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] }))],
           compat,
           skipBadRows,
+          ...(lineages && { lineage: { like: lineages.like, name: lineages.names.at(-1)! } }),
         });
         return { ...merged, at };
       });
@@ -225,8 +265,7 @@ async function preprocess(input: PrepareDataInput, listing: SourceListing, token
       const before = alive.length;
       alive = await stillThere(alive, timing);
       if (alive.length === before || alive.length === 0) throw error;
-      for (const [index, shard] of shards.entries())
-        if (!alive.some(({ name }) => name === shard!.at.name)) shards[index] = undefined;
+      for (const [index, shard] of shards.entries()) if (!isAlive(shard!.at)) shards[index] = undefined;
     }
   }
 }

@@ -11,6 +11,7 @@ import { requireSpace, step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
 import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
+import { figuresOf, LINEAGE, noteLineage } from './lineage.js';
 import { refuseWhole } from './refuse-whole.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
@@ -48,7 +49,7 @@ interface Task {
 
 async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<ShardResult> {
   const { name: node, dataDir } = deps;
-  const { keys, shards } = input;
+  const { keys, shards, lineage } = input;
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   if (there && summary && keys.every((key) => summary.keys[key]))
@@ -87,8 +88,16 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
     root,
   );
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
+  if (lineage) await noteLineage(dataDir, dir, lineage, figures);
   const known = knownDigests(pairs);
-  const artifact = await sealArtifact(dataDir, dir, [...known.keys(), SUMMARY, ...skipped], { known, signal });
+  const artifact = await sealArtifact(
+    dataDir,
+    dir,
+    [...known.keys(), SUMMARY, ...skipped, ...(lineage ? [LINEAGE] : [])],
+    {
+      ...{ known, signal },
+    },
+  );
   return { artifact, ...resultOf(written, keys) };
 }
 
@@ -99,7 +108,7 @@ async function sumOf(dirs: string[], { dataDir, keys }: { dataDir: string; keys:
   for (const dir of dirs) {
     const part = (await readSummary(dataDir, dir))!;
     counts = sumCounts(keys, [counts, part.counts]);
-    figures = addFigures(figures, part.parts!);
+    figures = addFigures(figures, await figuresOf(dataDir, dir, part));
     warned.push({ ...(part.warnings && { warnings: part.warnings }) });
   }
   return { counts, figures, warnings: warningsOf(warned) };

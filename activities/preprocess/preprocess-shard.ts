@@ -9,13 +9,11 @@ import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
 import { onCore } from './cores.js';
+import { ENGINE } from './engine.js';
 import { madeBefore, reading } from './proven-input.js';
 import { runElsewhere } from './run-elsewhere.js';
 import { inShort } from './figures.js';
 import { knownDigests, pairName, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
-
-/** Raise it when the same input makes other bytes. */
-const ENGINE = 'native-3';
 
 /** Below the data directory: what is computed of tokenizers; may be deleted at any time. */
 const ENCODER_CACHE = 'cache/encoder';

@@ -255,7 +255,8 @@ describe('in shards over nodes', () => {
     expect(await filesOf(merger, 'datasets/sotu')).toEqual(golden.sotu['sotu-text-name-eod']);
   });
 
-  test('one shard or many, whole files or slices, one node or two: the dataset is the same artifact', async () => {
+  test('one shard or many, whole files or slices, one node or two, at once or grown: the dataset is the same artifact', async () => {
+    const lineage = { like: 'l', name: 'of a and b' };
     const speeches = (await readSpeeches()).slice(0, 36).map(({ text }) => text);
     const parquet = (rows: string[]) =>
       Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'text', data: rows, type: 'STRING' }], rowGroupSize: 5 }));
@@ -280,12 +281,30 @@ describe('in shards over nodes', () => {
         const [result] = await preprocess(nodes[shard % 2]!, [{ ...base, ...more }]);
         return { artifact: result!.artifact, from: [peers[shard % 2]!] };
       });
-      const input = { key: KEY, keys: ['text'], shards: await Promise.all(shards) };
+      const input = { key: KEY, keys: ['text'], shards: await Promise.all(shards), lineage };
       datasets.push(await run(createDataActivities(nodes[1]!).mergeShards, input));
     }
     expect(datasets[0]!.documents).toBe(36);
     expect(datasets[1]).toEqual(datasets[0]);
     expect(datasets[2]).toEqual(datasets[0]);
+
+    // Grown: the dataset of the first file, which another node has, and what is made of the second.
+    const [before, after] = [await nodeWith('n01', files, await tiny()), await nodeWith('n02', files, await tiny())];
+    const shardOf = async (node: NodeDeps, name: string) => {
+      const more = { shard: 0, of: 1, files: [name], slice: { index: 0, of: 1 }, keys: ['text'], vocabSize: 4096 };
+      const [{ artifact }] = (await preprocess(node, [{ ...base, ...more }])) as [ShardResult];
+      return { artifact, from: [await serving(node)] };
+    };
+    const { mergeShards, findArtifact } = createDataActivities(before);
+    const shards = [await shardOf(before, names[0]!)];
+    const first = { like: 'l', name: 'of a' };
+    const { artifact } = await run(mergeShards, { key: 'before', keys: ['text'], shards, lineage: first });
+    const asked = { dir: 'datasets/absent', like: 'l' };
+    expect(await run(findArtifact, asked)).toEqual({ lineages: [{ name: 'of a', artifact }] });
+    expect(await run(findArtifact, { ...asked, like: 'other' })).toEqual({ lineages: [] });
+    const both = [{ artifact, from: [await serving(before)] }, await shardOf(after, names[1]!)];
+    const grown = { key: KEY, keys: ['text'], shards: both, lineage };
+    expect(await run(createDataActivities(after).mergeShards, grown)).toEqual(datasets[0]);
   });
 
   const texts = (count: number, word = 'hello') =>

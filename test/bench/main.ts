@@ -16,6 +16,7 @@ const benches: Record<string, () => Promise<unknown>> = {
   scale: () => import('./scale/main.js'),
   month: () => import('./month/main.js'),
   transfer: () => import('./transfer.js'),
+  'second-run': () => import('./second-run/main.js'),
 };
 
 const [name = ''] = process.argv.splice(2, 1);
