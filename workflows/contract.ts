@@ -641,8 +641,15 @@ export const onProbe = (name: string): Pick<NodeActivities, 'pingNode' | 'probeP
   });
 
 /**
+ * As the server calls it among error types. Each poll that a lost host has parked there would take one more attempt and
+ * be silent for as long: a spare, which nothing else tells of, would be missed after many times that.
+ */
+const HEARTBEAT_TIMEOUT = 'TemporalTimeout:Heartbeat';
+
+/**
  * Proxies for one node's queue. Three kinds: quick ones that are repeated, steps that take long and resume, and
- * the two that last as long as training does and are retried without limit, since a restarted worker re-attaches.
+ * the two that last as long as training does and are retried without limit, since a restarted worker re-attaches;
+ * whoever waits for copies asks for them again by itself where a worker was silent.
  */
 export function onNode(name: string, timing: Timing): NodeActivities {
   const taskQueue = `node-${name}`;
@@ -687,6 +694,14 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     // Nobody waits for a watcher: what ends training is stopTraining, and it is confirmed by itself.
     cancellationType: 'TRY_CANCEL',
   });
+  const copying = proxyActivities<NodeActivities>({
+    taskQueue,
+    startToCloseTimeout: '365 days',
+    heartbeatTimeout: timing.heartbeat,
+    scheduleToStartTimeout: timing.agentAway,
+    cancellationType: 'TRY_CANCEL',
+    retry: { nonRetryableErrorTypes: [HEARTBEAT_TIMEOUT] },
+  });
   return naming(name, {
     pingNode: onProbe(name).pingNode,
     probePeer: onProbe(name).probePeer,
@@ -715,7 +730,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     reapLeft: step.reapLeft,
     sealCurves: step.sealCurves,
     watchTraining: lasting.watchTraining,
-    replicateCheckpoint: lasting.replicateCheckpoint,
+    replicateCheckpoint: copying.replicateCheckpoint,
   });
 }
 

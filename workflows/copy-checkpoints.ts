@@ -1,7 +1,7 @@
 /** Keeping what a gang saves: sealed where it was written, and copied to other nodes for as long as there are some. */
-import { CancellationScope, isCancellation, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import { shareOut, type CopyPlan } from './checkpoints.js';
-import { onNode, peerOf, type Peer } from './contract.js';
+import { onNode, onProbe, peerOf, type NodeInfo, type Peer } from './contract.js';
 import { milliseconds } from './duration.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
@@ -11,6 +11,8 @@ import { patienceWith } from './witnesses.js';
 
 /** How long the copies of the last checkpoint may take before it counts as not replicated. */
 export const LAST_COPIES = '30 minutes';
+/** Generations that began before know a lost copier by nothing but its peers. */
+const SILENT_IS_ASKED = 'a silent copier is asked';
 /** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
@@ -57,6 +59,8 @@ export function copyAll(
         progress.copies(name, silent?.why ?? messageOf(error));
         silentSince = silent && (silentSince ?? Date.now());
         const isLost = lostNode(error) !== undefined;
+        // It was silent, and is there: a worker that was started again, or a server that was.
+        if (isLost && patched(SILENT_IS_ASKED) && (await isThere(node))) continue;
         const isGone = isLost && (await askAfter(began)).over;
         // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
         if (seals.length === 0 && !silent && (!isLost || isGone)) return handOver(task);
@@ -86,6 +90,14 @@ export function copyAll(
     await Promise.all(tasks.map(follow));
   }
 }
+
+const isThere = ({ name }: NodeInfo): Promise<boolean> =>
+  onProbe(name)
+    .pingNode()
+    .then(
+      () => true,
+      () => false,
+    );
 
 /** Whom a copier asked in vain, if that is why it ended. */
 const silentPeer = (error: unknown): { silent: string; why: string } | undefined => {
