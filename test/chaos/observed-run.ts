@@ -70,7 +70,7 @@ export function observe(
       return pending
         .flat()
         .filter(({ activityType, state }) => activityType?.name === type && Number(state) === STARTED)
-        .flatMap(({ lastWorkerIdentity }) => lastWorkerIdentity ?? []);
+        .flatMap(({ lastWorkerIdentity }) => lastWorkerIdentity?.split('@')[0] ?? []);
     },
     async isSaving(iteration) {
       const name = `iter_${String(iteration).padStart(7, '0')}`;

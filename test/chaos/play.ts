@@ -32,7 +32,7 @@ export interface Played {
 
 /** How long a run may take, faults and all, before it counts as hanging; and how long a moment may be waited for. */
 const PATIENCE_SECONDS = 150;
-const LOOK_EVERY_MS = 30;
+const LOOK_EVERY_MS = 10;
 
 export async function play(cluster: Cluster, case_: Case): Promise<Played> {
   const began = Date.now();
@@ -141,10 +141,7 @@ async function isNow(run: ObservedRun, when: When, since: number): Promise<boole
     const node = await run.nodeOf(when.on).catch(() => undefined);
     return node !== undefined && (await run.inFlight(when.inFlight)).includes(node);
   }
-  if ('saving' in when) {
-    if (recorder.reached(recorder.generation()) < when.saving - 1) return false;
-    return run.isSaving(when.saving);
-  }
+  if ('saving' in when) return run.isSaving(when.saving);
   if ('launched' in when) return recorder.generation() >= when.launched;
   return (await run.page()).generation >= when.generation;
 }
