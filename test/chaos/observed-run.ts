@@ -2,11 +2,13 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pause } from '../../activities/process.js';
 import type { Cluster } from './cluster.js';
 import type { Recorder } from './recorder.js';
 
 /** PENDING_ACTIVITY_STATE_STARTED of Temporal's API. */
 const STARTED = 2;
+const PAGE_WITHIN_MS = 2000;
 
 /** Whom a fault strikes: the node of rank 0, of the last rank, a spare, a node that is not in the run; or the control host. */
 export type Role = 'first' | 'last' | 'spare' | 'second spare' | 'free' | 'control';
@@ -44,7 +46,9 @@ export function observe(
   const observed: ObservedRun = {
     ...run,
     async page() {
-      last = await handle.query<string>('status').then(parsePage, () => last);
+      const asked = handle.query<string>('status').then(parsePage, () => last);
+      // While the server is away the client tries for minutes, and whatever is to be hurt next has its time.
+      last = await Promise.race([asked, pause(PAGE_WITHIN_MS).then(() => last)]);
       return last;
     },
     async nodeOf(role) {
