@@ -13,9 +13,10 @@ export type BesideJob =
   | { pull: Pick<PullOptions, 'artifact' | 'from'> };
 
 export type Order = { asker: Asker } | { id: number; job: BesideJob } | { abort: number };
-export type BesideAnswer = { id: number } & ({ artifact: Artifact } | { failed: Told });
+export type BesideAnswer = { received: number } | ({ id: number } & ({ artifact: Artifact } | { failed: Told }));
 
 const HELD_AGAIN_MS = 50;
+const RECEIVED_EVERY_MS = 500;
 
 /** One object for all copies: they keep the node's rate together. */
 let ready: Promise<Asker> | undefined;
@@ -32,8 +33,16 @@ process.on('message', (order: Order) => {
 async function begin(asker: Asker): Promise<Asker> {
   while (!(await holdDirectory(asker.dataDir, 'copier'))) await pause(HELD_AGAIN_MS);
   await lowerPriority();
-  return asker;
+  return { ...asker, onReceived: (bytes) => (received += bytes) };
 }
+
+/** Since the worker, which counts, was told last. */
+let received = 0;
+function tellReceived(): void {
+  if (received > 0) process.send!({ received } satisfies BesideAnswer);
+  received = 0;
+}
+setInterval(tellReceived, RECEIVED_EVERY_MS).unref();
 
 async function take(id: number, job: BesideJob): Promise<void> {
   const controller = new AbortController();
@@ -43,6 +52,7 @@ async function take(id: number, job: BesideJob): Promise<void> {
     (error: unknown) => ({ id, failed: toldOf(error) }),
   )) satisfies BesideAnswer;
   running.delete(id);
+  tellReceived();
   process.send!(answer);
 }
 

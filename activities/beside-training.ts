@@ -27,12 +27,12 @@ export const WORTH_BYTES = 16 * 2 ** 20;
 const IDLE_MS = 60_000;
 
 export function createBesideTraining(asker: Asker): BesideTraining {
-  const { name, dataDir, peerCa, copyRate } = asker;
+  const { name, dataDir, peerCa, copyRate, onReceived } = asker;
   let helper: Helper | undefined;
   const run = (job: BesideJob, signal: AbortSignal | undefined): Promise<Artifact> => {
     const mine = (helper ??= startHelper(
       { name, dataDir, ...(peerCa && { peerCa }), ...(copyRate && { copyRate }) },
-      () => (helper = undefined),
+      { onGone: () => (helper = undefined), onReceived: (bytes) => onReceived?.(bytes) },
     ));
     return mine(job, signal);
   };
@@ -58,8 +58,13 @@ async function isWorth(dataDir: string, dir: string, names: string[]): Promise<b
 
 type Helper = (job: BesideJob, signal: AbortSignal | undefined) => Promise<Artifact>;
 
-/** @param onGone it takes no more jobs: it ended, or is about to for want of some */
-function startHelper(asker: Asker, onGone: () => void): Helper {
+interface Told {
+  /** It takes no more jobs: it ended, or is about to for want of some. */
+  onGone(): void;
+  onReceived(bytes: number): void;
+}
+
+function startHelper(asker: Asker, { onGone, onReceived }: Told): Helper {
   const { path, execArgv } = programOf(import.meta.url, './beside-process');
   // Detached: a session of its own, see low-priority.ts.
   const child = fork(path, [], { execArgv, detached: true });
@@ -78,6 +83,7 @@ function startHelper(asker: Asker, onGone: () => void): Helper {
     for (const settle of waiting.values()) settle({ error: new Error(`the process for checkpoints ended: ${why}`) });
   };
   child.on('message', (answer: BesideAnswer) => {
+    if ('received' in answer) return onReceived(answer.received);
     waiting.get(answer.id)?.('failed' in answer ? { error: errorOf(answer.failed) } : answer);
   });
   child.once('error', (error) => end(error.message));

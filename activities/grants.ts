@@ -3,7 +3,7 @@
  * for it, for as long as the token lasts. Only a token's digest is kept.
  */
 import { randomBytes } from 'node:crypto';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256 } from './artifact.js';
 import { noneIfMissing, readJson, writeJson } from './atomic.js';
@@ -62,12 +62,13 @@ const isGrant = (value: unknown): value is Grant => {
 };
 
 /** All that are noted here, used or not. */
-export async function grantsIn(dataDir: string): Promise<{ path: string; grant: Grant }[]> {
-  const found: { path: string; grant: Grant }[] = [];
+export async function grantsIn(dataDir: string): Promise<{ path: string; grant: Grant; mtimeMs: number }[]> {
+  const found: { path: string; grant: Grant; mtimeMs: number }[] = [];
   for (const name of await readdir(grantsDir(dataDir)).catch(noneIfMissing)) {
     const path = join(grantsDir(dataDir), name);
     const grant: unknown = await readJson(path).catch(() => undefined);
-    if (isGrant(grant)) found.push({ path, grant });
+    const about = await stat(path).catch(() => undefined);
+    if (isGrant(grant) && about) found.push({ path, grant, mtimeMs: about.mtimeMs });
   }
   return found;
 }

@@ -12,6 +12,7 @@ import { noneIfMissing, syncPath } from './atomic.js';
 import { iterationDir, readTracker, SHARD, shardDir, shardsIn } from './checkpoint-files.js';
 import type { SeriesLaunch } from './series-launch.js';
 
+const MODEL = 'model_optim_rng.pt';
 const DUMP = /^iter_(\d{7,})_tmp$/;
 
 export const dumpDir = (iteration: number): string => `${iterationDir(iteration)}_tmp`;
@@ -48,8 +49,8 @@ export async function findDumps(
 }
 
 /**
- * Gives the dump of a shard its usual name, unless something is there. Each file is looked at: `torch.save` writes a zip
- * archive, whose end is written last.
+ * Gives the dump of a shard its usual name, unless something is there. All of its files are to be there, and each is looked at:
+ * `torch.save` writes a zip archive, whose end is written last.
  * @returns whether it may be sealed
  */
 export async function nameDump(dataDir: string, dir: string, iteration: number, shard: string): Promise<boolean> {
@@ -58,8 +59,9 @@ export async function nameDump(dataDir: string, dir: string, iteration: number, 
   const named = confined(dataDir, shardDir(dir, iteration, shard));
   const isNamed = (await readdir(dump).catch(noneIfMissing)).length === 0;
   const from = isNamed ? named : dump;
-  const files = await readdir(from).catch(noneIfMissing);
-  if (files.length === 0) return false;
+  const files: string[] = await readdir(from).catch(noneIfMissing);
+  // Written last; and of a copy that is under way nothing is taken.
+  if (!files.includes(MODEL) || files.some((file) => file.endsWith('.part'))) return false;
   for (const file of files) if (file.endsWith('.pt') && !(await endsAsZip(join(from, file)))) return false;
   if (isNamed) return true;
   // What another node's copy had begun is nothing that this one may be mixed with.

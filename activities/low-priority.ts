@@ -16,6 +16,9 @@ export async function lowerPriority(): Promise<void> {
   for (const thread of threads) setPriority(Number(thread), PRIORITY_LOW);
   // Kernels without autogroup have no such file.
   await writeFile('/proc/self/autogroup', String(PRIORITY_LOW)).catch(() => undefined);
+  const runs = promisify(execFile);
   // Without util-linux the kernel goes by niceness.
-  await promisify(execFile)('ionice', ['-c', 'idle', '-p', ...threads]).catch(() => undefined);
+  await runs('ionice', ['-c', 'idle', '-p', ...threads]).catch(() => undefined);
+  // A rank that wakes up then has its core at once, where niceness alone lets the other finish its turn.
+  await runs('chrt', ['--all-tasks', '--idle', '--pid', '0', String(process.pid)]).catch(() => undefined);
 }

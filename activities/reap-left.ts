@@ -131,9 +131,10 @@ async function reapProbes(task: Task): Promise<void> {
 }
 
 async function reapTokens(task: Task): Promise<void> {
-  for (const { path, grant } of await grantsIn(task.dataDir)) {
+  for (const { path, grant, mtimeMs } of await grantsIn(task.dataDir)) {
     const run = runName(grant.run);
-    if (run === undefined || !isOver(task, run)) continue;
+    // One that was given since is of a run that began again under the name.
+    if (run === undefined || !isOver(task, run) || mtimeMs > task.input.before) continue;
     if (!task.input.dryRun) await rm(path, { force: true });
     of(task, run).tokens += 1;
   }

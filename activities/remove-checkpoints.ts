@@ -13,6 +13,7 @@ import { confined } from './artifact.js';
 import { isMissing, noneIfMissing } from './atomic.js';
 import { iterationDir, iterationsIn, SET_ASIDE } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
+import { dumpsIn } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
 
@@ -79,7 +80,8 @@ export async function asideIn(dataDir: string, dir: string): Promise<Checkpoints
   const found = await readdir(root, { recursive: true, withFileTypes: true }).catch(noneIfMissing);
   const iterations = new Set<number>();
   for (const batch of await readdir(root).catch(() => []))
-    for (const iteration of await iterationsIn(dataDir, `${dir}/${SET_ASIDE}/${batch}`)) iterations.add(iteration);
+    for (const look of [iterationsIn, dumpsIn])
+      for (const iteration of await look(dataDir, `${dir}/${SET_ASIDE}/${batch}`)) iterations.add(iteration);
   let bytes = 0;
   for (const entry of found) if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
   return iterations.size === 0 ? undefined : { iterations: [...iterations].sort((a, b) => a - b), bytes };

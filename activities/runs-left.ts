@@ -1,26 +1,33 @@
 /** Which runs something is left of on this node: directories of launches, probes, and tokens for its files. */
-import { readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities } from '../workflows/contract.js';
 import { ROOTS } from '../workflows/islands.js';
 import { runName } from '../workflows/spec.js';
 import { isMissing, noneIfMissing } from './atomic.js';
-import { launchesIn } from './generation-files.js';
+import { generationDir, launchesIn, type LaunchId } from './generation-files.js';
 import { grantsIn } from './grants.js';
 import type { NodeDeps } from './node-deps.js';
+import { findMarked } from './process.js';
 import { step } from './step.js';
-import { probesIn, runOfProbes } from './storage-probe.js';
+import { probesIn, removeIfLeft, runOfProbes } from './storage-probe.js';
 
 /** One answer, which histories keep, tells this many; the newest, since the server forgets the oldest. The rest follows another time. */
 const MOST = 300;
 
 export const createFindLeft =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['findLeft'] =>
-  () =>
+  ({ before }) =>
     step({ node, name: 'find what runs left' }, async () => {
-      const launches = (await launchesIn(dataDir)).sort((a, b) => b.token - a.token);
-      const probes = await probesOf(dataDir, node);
-      const grants = await grantsIn(dataDir);
+      const living = new Set((await findMarked(dataDir)).map(({ token }) => token));
+      const isOld = ({ mtimeMs }: { mtimeMs: number }) => mtimeMs <= before;
+      const launches: LaunchId[] = [];
+      for (const launch of (await launchesIn(dataDir)).sort((a, b) => b.token - a.token)) {
+        const about = await statIfThere(generationDir(dataDir, launch));
+        if (living.has(launch.token) || (about && isOld(about))) launches.push(launch);
+      }
+      const probes = (await probesOf(dataDir, node)).filter(isOld);
+      const grants = (await grantsIn(dataDir)).filter(isOld);
       const named = [
         ...launches.map(({ run }) => run),
         ...probes.map(({ run }) => run),
@@ -51,8 +58,7 @@ export async function probesOf(dataDir: string, node: string): Promise<ProbeLeft
 
 export async function removeProbe({ dir, path }: ProbeLeft): Promise<void> {
   await rm(path, { force: true });
-  // The last one to go takes the directory along.
-  await rmdir(dir).catch(() => undefined);
+  await removeIfLeft(dir);
 }
 
 export async function statIfThere(path: string) {

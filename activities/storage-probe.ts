@@ -94,9 +94,13 @@ async function removeOld({ name, dataDir }: Node, root: Root, current: string[])
     const about = await stat(join(dir, name)).catch(() => undefined);
     if (!about || Date.now() - about.mtimeMs < KEPT_MS) continue;
     await rm(join(dir, name), { force: true });
-    // The last one to go takes the directory along.
-    if ((await readdir(dir).catch(() => [])).every((name) => name === STORAGE))
-      await rm(join(dir, STORAGE), { force: true });
-    await rmdir(dir).catch(() => undefined);
+    await removeIfLeft(dir);
   }
+}
+
+/** The last probe to go takes along the directory, and the storage's name in it. */
+export async function removeIfLeft(dir: string): Promise<void> {
+  if ((await readdir(dir).catch(() => [])).every((name) => name === STORAGE))
+    await rm(join(dir, STORAGE), { force: true });
+  await rmdir(dir).catch(() => undefined);
 }

@@ -63,10 +63,8 @@ export function figuresOf(state: RunState, active: boolean): Figure[] {
       ...{ value, labels: { cause } },
     })),
     ...figure('pretrain_run_checkpoint_iteration', replicated),
-    ...figure(
-      'pretrain_run_checkpoint_timestamp_seconds',
-      replicatedAt === undefined ? undefined : replicatedAt / 1000,
-    ),
+    // NaN, which no comparison is true of: a gauge that is not set keeps the time of a checkpoint that is no more.
+    ...figure('pretrain_run_checkpoint_timestamp_seconds', replicatedAt === undefined ? NaN : replicatedAt / 1000),
     ...figure('pretrain_run_checkpoint_lag_iterations', Math.max(0, iteration - replicated)),
     ...figure('pretrain_run_checkpoint_copies', copies && fewestCopies(nodes, copies)),
     ...figure('pretrain_run_heard_timestamp_seconds', asOf === undefined ? undefined : asOf / 1000),

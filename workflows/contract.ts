@@ -273,7 +273,6 @@ export interface CheckpointHeld {
   identityAs?: number;
 }
 
-/** Iterations of a series on a node, sealed or not, and what its last launch left. */
 /** What one node has of a checkpoint that a failing gang made. */
 export interface LastGasp {
   iteration: number;
@@ -284,6 +283,7 @@ export interface LastGasp {
   isCertain?: true;
 }
 
+/** Iterations of a series on a node, sealed or not, and what its last launch left. */
 export interface SavesFound {
   iterations: number[];
   /** Absent where none saved here, or something was restored since. */
@@ -599,7 +599,7 @@ export interface NodeActivities {
   /** @returns the last iteration that is safe; where one was to follow and never will, why not */
   replicateCheckpoint(input: ReplicateCheckpointInput): Promise<{ iteration: number; unfinished?: string }>;
   /** Names of the runs that something is left of here, be they open or closed. */
-  findLeft(): Promise<{ runs: string[] }>;
+  findLeft(input: { before: number }): Promise<{ runs: string[] }>;
   /** Ends and removes what closed runs left here, never a checkpoint nor anything whole. Never fails for what cannot be removed. */
   reapLeft(input: ReapInput): Promise<Reaped>;
 }
@@ -708,7 +708,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     fenceNode: quick.fenceNode,
     checkNode: quick.checkNode,
     testPair: once.testPair,
-    pingDevices: quick.pingDevices,
+    pingDevices: step.pingDevices,
     admitRun: quick.admitRun,
     listSource: quick.listSource,
     launchTraining: quick.launchTraining,
@@ -759,8 +759,8 @@ function naming(node: string, activities: NodeActivities): NodeActivities {
 }
 
 /** Proxy for the control workers' queue, which is the workflow's own. */
-export const onControl = () =>
-  proxyActivities<ControlActivities>({ startToCloseTimeout: '1 minute', retry: { maximumAttempts: 5 } });
+export const onControl = (startToCloseTimeout: '1 minute' | '15 minutes' = '1 minute') =>
+  proxyActivities<ControlActivities>({ startToCloseTimeout, retry: { maximumAttempts: 5 } });
 
 /** Base URL of a node's file service. */
 export const peerOf = ({ name, address, port, tls, access }: NodeInfo): Peer => ({

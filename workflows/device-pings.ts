@@ -18,7 +18,7 @@ export interface NodePings {
 }
 
 /** Of a large gang each node tries so many of those that follow it: a wrong route, VLAN or port shows with any of them. */
-const MOST_PEERS = 8;
+const MOST_PEERS = 4;
 
 /** What each node is to try; nodes without anything to try are left out. */
 export function planPings(nodes: DevicesOfNode[]): { node: string; pings: DevicePing[] }[] {

@@ -2,12 +2,21 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { onNode, type FailedPing, type NodeReport, type Timing } from './contract.js';
 import { judgePings, planPings } from './device-pings.js';
+import { listed } from './islands.js';
 
 const REMEDY =
   "Look at the devices' addresses, netmask, gateway and VLAN (hccn_tool -i N -ip -g, -gateway -g) and at the switch ports";
 
+export interface DeviceCheck {
+  reports: NodeReport[];
+  timing: Timing;
+  /** No launch went well before: later ones go on in spite of what is found, since a network may come back. */
+  isFirst: boolean;
+  note: (text: string) => Promise<void>;
+}
+
 /** Only where nodes told the addresses of their devices. @throws EnvCheckFailed, with the node if it is one's fault */
-export async function pingDevices(reports: NodeReport[], timing: Timing): Promise<void> {
+export async function pingDevices({ reports, timing, isFirst, note }: DeviceCheck): Promise<void> {
   const devices = reports.flatMap(({ name, deviceAddresses: addresses }) =>
     addresses ? [{ node: name, addresses }] : [],
   );
@@ -24,18 +33,12 @@ export async function pingDevices(reports: NodeReport[], timing: Timing): Promis
     ),
     ...links.map(({ nodes, failed }) => `no device network between ${nodes.join(' and ')}${saying(failed)}`),
   ];
-  if (found.length > 0)
+  if (!isFirst) for (const text of found) await note(text);
+  else if (found.length > 0)
     throw ApplicationFailure.nonRetryable(`${found.join('; ')}. ${REMEDY}`, 'EnvCheckFailed', {
       ...(bad[0] && { node: bad[0].node }),
       found,
     });
 }
-
-const SHOWN_PEERS = 4;
-
-const listed = (peers: string[]): string =>
-  peers.length > SHOWN_PEERS
-    ? `${peers.slice(0, SHOWN_PEERS).join(', ')} and ${peers.length - SHOWN_PEERS} more`
-    : peers.join(', ');
 
 const saying = ({ device, address, said }: FailedPing): string => ` (device ${device}, to ${address}: ${said})`;

@@ -58,9 +58,11 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     complete = completeUpTo(spec, found.listings, done, partly.series);
     await tell({ found: { iteration: done, complete, empty: found.empty } });
   }
-  await pingDevices(reports, spec.recovery);
-  if (spec.cluster.collectiveTest)
-    await testPairs({ spec, token, nodes: all, reports }, (note) => tell({ note, isKnown: true }));
+  const say = (note: string) => tell({ note, isKnown: true });
+  // One node needs no network between devices.
+  if (members.length > 1)
+    await pingDevices({ reports, timing: spec.recovery, isFirst: input.generation === 0, note: say });
+  if (spec.cluster.collectiveTest) await testPairs({ spec, token, nodes: all, reports }, say);
 
   const isThere = reports.every(({ lacks }) => lacks.length === 0);
   const data = input.data && isThere ? input.data : await bringData(input, partly, tell);

@@ -55,7 +55,10 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
     const exported = await exportModel(run);
     enterPhase(state, 'report', Date.now());
     await removeFrom(removalOf(run), servedBy(run));
-    await gatherCurves(run);
+    await gatherCurves(run).catch((error: unknown) => {
+      if (isCancellation(error)) throw error;
+      note(run, `curves for TensorBoard are not together: ${messageOf(error)}`);
+    });
     finishAll(run, trained.message);
     const report = await writeReport(state, trained);
     enterPhase(state, 'done', Date.now());

@@ -56,9 +56,11 @@ async function reapNodes(
   nodes: string[],
   how: Pick<ReapInput, 'before' | 'dryRun'>,
 ): Promise<Pick<Reaping, 'nodes' | 'unknown'>> {
-  const found = await Promise.all(nodes.map((node) => attempt(() => onNode(node, TIMING).findLeft())));
+  const found = await Promise.all(
+    nodes.map((node) => attempt(() => onNode(node, TIMING).findLeft({ before: how.before }))),
+  );
   const runs = [...new Set(found.flatMap((one) => ('value' in one ? one.value.runs : [])))].sort();
-  const { closed, unknown, openSince } = await onControl().askAfterRuns({ runs });
+  const { closed, unknown, openSince } = await onControl('15 minutes').askAfterRuns({ runs });
   const reaped = await Promise.all(
     nodes.map(async (node, index) => {
       const own = found[index]!;

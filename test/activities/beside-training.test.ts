@@ -50,10 +50,13 @@ async function theOne(): Promise<number> {
 
 it('large shards are sealed and copied by processes of the lowest priority, as they would be by the worker', async () => {
   const [writer, copier] = [await saved(await testNode('n1')), await testNode('n2')];
-  const [sealing, copying] = [createBesideTraining(writer), createBesideTraining(copier)];
+  let received = 0;
+  const counting = { ...copier, onReceived: (bytes: number) => void (received += bytes) };
+  const [sealing, copying] = [createBesideTraining(writer), createBesideTraining(counting)];
   const artifact = await sealing.seal(writer.dataDir, DIR, [FILE], { token: 7 });
   const from = [await serving(writer)];
   expect(await copying.pull({ artifact, from }, never)).toEqual(artifact);
+  expect(received).toBe(artifact.bytes);
   expect(await verifyArtifact(copier.dataDir, DIR)).toEqual([]);
   expect(await sealFiles(writer.dataDir, DIR, [FILE], { token: 7 })).toEqual(artifact);
 

@@ -170,13 +170,22 @@ describe('checkpoints that a failing gang made', () => {
     expect(await list(deps)).toEqual([]);
   });
 
+  it('are not sealed without the file that is written last, nor where a copy of another node is under way', async () => {
+    const deps = await failing();
+    for (const shard of [OWN, OTHER]) await dump(deps, 'iter_0000112_tmp', shard);
+    const at = (shard: string, file: string) => join(deps.dataDir, DIR, 'iter_0000112_tmp', shard, file);
+    await rm(at(OWN, 'model_optim_rng.pt'));
+    await writeFile(at(OTHER, 'model_optim_rng.pt.n2.part'), 'half');
+    expect(await sealDumped(deps, OWN, OTHER)).toEqual({ sealed: [] });
+  });
+
   it('are none of a launch that makes none, and are out of the next one’s sight', async () => {
     const deps = await failing({});
     await dump(deps, 'iter_0000112_tmp', OWN);
     expect((await find(deps)).launch).not.toHaveProperty('dumped');
     expect(await sealDumped(deps, OWN)).toEqual({ sealed: [] });
     const tree = { dir: DIR, iteration: 0, shards: [], setAsideNewer: true };
-    await run(createRestoreCheckpoint(deps), tree);
+    expect(await run(createRestoreCheckpoint(deps), tree)).toMatchObject({ aside: { iterations: [100, 112] } });
     expect((await readdir(join(deps.dataDir, DIR))).filter((name) => name.startsWith('iter_'))).toEqual([]);
     const [batch] = await readdir(join(deps.dataDir, DIR, 'set-aside'));
     expect(await readdir(join(deps.dataDir, DIR, 'set-aside', batch!))).toContain('iter_0000112_tmp');

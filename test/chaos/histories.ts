@@ -83,9 +83,11 @@ function generationIn(run: string, generation: number, events: Events): Generati
     const { node, iteration } = payload<{ node: string; iteration: number }>(signal.input?.payloads)!;
     return [{ node, iteration, at: timeOf(event) }];
   });
-  const failed = events.find(
+  const failures = events.filter(
     (event) => event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes,
   );
+  // A copier is missed earlier than a watch, and decides nothing where there is one.
+  const failed = failures.find((event) => !isCopier(event, events)) ?? failures[0];
   return {
     ...{ run, generation, input, copied },
     startedAt: timeOf(started),
@@ -95,9 +97,19 @@ function generationIn(run: string, generation: number, events: Events): Generati
   };
 }
 
-function whatFailed(event: Event, events: Events): string {
+function whoFailed(event: Event, events: Events) {
   const attributes = event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes;
   const scheduled = scheduledOf(attributes?.scheduledEventId, events)?.activityTaskScheduledEventAttributes;
+  return { attributes, scheduled };
+}
+
+const isCopier = (event: Event, events: Events): boolean =>
+  ['replicateCheckpoint', 'pingNode', 'probePeer'].includes(
+    whoFailed(event, events).scheduled?.activityType?.name ?? '',
+  );
+
+function whatFailed(event: Event, events: Events): string {
+  const { attributes, scheduled } = whoFailed(event, events);
   return `${scheduled?.activityType?.name} on ${scheduled?.taskQueue?.name}: ${attributes?.failure?.message}`;
 }
 

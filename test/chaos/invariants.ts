@@ -187,16 +187,20 @@ function copiedApart({ case: { sharing = [] }, generations }: Evidence): string[
 /** Iterations that are trained while a checkpoint of this size is copied, amply. */
 const COPIED_WITHIN = 8;
 
-/** A case that damages checkpoints may cost what it damages. */
 /** Nobody copies what a node saves once its agent is gone for good, while its ranks train on for the agent's grace. */
-const copiersGoneAt = ({ played: { strikes } }: Evidence, { generation }: GenerationHistory): number =>
+const copiersGoneAt = (
+  { played: { strikes } }: Evidence,
+  { input, startedAt, closedAt = Infinity }: GenerationHistory,
+) =>
   Math.min(
     ...strikes
-      .filter((strike) => strike.fault === 'killAgent' && strike.generation === generation)
+      .filter(({ fault, at }) => fault === 'killAgent' && at >= startedAt && at <= closedAt)
+      .filter(({ node }) => [...input.nodes, ...input.spares].some(({ name }) => name === node))
       .filter(({ node, at }) => !strikes.some((s) => s.fault === 'startAgent' && s.node === node && s.at >= at))
       .map(({ iteration }) => iteration),
   );
 
+/** A case that damages checkpoints may cost what it damages. */
 const isSpoilt = ({ played }: Evidence): boolean =>
   played.strikes.some(({ fault }) => fault === 'flipByte' || fault === 'cutShort');
 

@@ -52,6 +52,8 @@ it('a run that has ended trains no tokens and has no nodes, whatever it did last
     ...{ pretrain_run_checkpoint_lag_iterations: 10, pretrain_run_checkpoint_copies: 1 },
     pretrain_run_checkpoint_timestamp_seconds: 5,
   });
+  const fellBack = figuresOf({ ...state, replicatedAt: undefined as never }, true);
+  expect(fellBack).toContainEqual({ name: 'pretrain_run_checkpoint_timestamp_seconds', value: NaN });
   expect(of(false)).toMatchObject({
     ...{ pretrain_run_active: 0, pretrain_run_training: 0, pretrain_run_tokens_per_second: 0, pretrain_run_nodes: 0 },
   });

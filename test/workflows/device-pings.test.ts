@@ -16,9 +16,9 @@ const played = (nodes: DevicesOfNode[], isCut: (a: string, b: string) => boolean
   }));
 
 describe('devices of several nodes', () => {
-  it('are tried with those of their index, each pair of up to 17 nodes once', () => {
+  it('are tried with those of their index, each pair of up to nine nodes once', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 17 }), (count) => {
+      fc.property(fc.integer({ min: 1, max: 9 }), (count) => {
         const tried = planPings(nodesOf(count)).flatMap(({ node, pings }) =>
           pings.map(({ peer, device, address }) => {
             expect(address).toBe(`10.${device}.0.${peer.slice(1)}`);
@@ -31,8 +31,8 @@ describe('devices of several nodes', () => {
     );
   });
 
-  it('of a large gang try those of the next eight nodes', () => {
-    for (const { pings } of planPings(nodesOf(1000, 8))) expect(pings).toHaveLength(64);
+  it('of a large gang try those of the next four nodes', () => {
+    for (const { pings } of planPings(nodesOf(1000, 8))) expect(pings).toHaveLength(32);
   });
 
   it('without an address are nobody to try, nor do they try anybody', () => {

@@ -162,7 +162,7 @@ function report(pairs: Pair[], stretches: Stretch[], facts: { bytes: number; isI
     throw new Error(`${pairs.length} pairs are not enough for an interval: give it more --minutes`);
   const beside = middleOf(pairs.map((pair) => pair.beside));
   const overall = middleOf(pairs.map((pair) => pair.overall));
-  const seconds = middleOf(stretches.flatMap(({ copiedForMs: ms }) => (ms === undefined ? [] : [ms / 1000])));
+  const seconds = middleOf(stretches.slice(2).flatMap(({ copiedForMs: ms }) => (ms === undefined ? [] : [ms / 1000])));
   const steps = middleOf(pairs.map((pair) => pair.steps));
   say(
     `\n${pairs.length} pairs on ${cpus().length} cores, checkpoints of ${(facts.bytes / 1e6).toFixed(0)} MB on two nodes`,

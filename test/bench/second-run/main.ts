@@ -34,6 +34,7 @@ const { values } = parseArgs({
 
 async function secondRun(): Promise<boolean> {
   const dir = await mkdtemp(join(tmpdir(), 'bench-second-run-'));
+  if (!(Number(values.again) >= 1)) throw new Error(`--again: expected a whole number from 1, got ${values.again}`);
   const bytesAFile = (Number(values.megabytes) * 1e6) / FILES;
   const corpus = await growingCorpus(join(dir, 'hub'));
   for (let file = 0; file < FILES; file++) await corpus.add(bytesAFile);
@@ -57,7 +58,10 @@ async function secondRun(): Promise<boolean> {
     );
     if (values.json)
       say(JSON.stringify({ share, first: figures(first), unchanged: unchanged.map(figures), grown: figures(grown) }));
-    const onlyNew = grown.fetched.length === 1 && grown.preprocessed.every((file) => grown.fetched.includes(file));
+    const onlyNew =
+      grown.fetched.length === 1 &&
+      grown.preprocessed.length > 0 &&
+      grown.preprocessed.every((file) => grown.fetched.includes(file));
     const nothing = unchanged.every(({ fetched, preprocessed }) => fetched.length + preprocessed.length === 0);
     return share <= MAX_SHARE && nothing && onlyNew;
   } finally {
