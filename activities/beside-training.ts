@@ -58,13 +58,13 @@ async function isWorth(dataDir: string, dir: string, names: string[]): Promise<b
 
 type Helper = (job: BesideJob, signal: AbortSignal | undefined) => Promise<Artifact>;
 
-interface Told {
+interface HelperEvents {
   /** It takes no more jobs: it ended, or is about to for want of some. */
   onGone(): void;
   onReceived(bytes: number): void;
 }
 
-function startHelper(asker: Asker, { onGone, onReceived }: Told): Helper {
+function startHelper(asker: Asker, { onGone, onReceived }: HelperEvents): Helper {
   const { path, execArgv } = programOf(import.meta.url, './beside-process');
   // Detached: a session of its own, see low-priority.ts.
   const child = fork(path, [], { execArgv, detached: true });

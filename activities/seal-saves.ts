@@ -34,12 +34,12 @@ export const createFindSaves =
 
 export async function savesOf(dataDir: string, series: string): Promise<SavesFound> {
   const dir = checkpointsDir(series);
-  const iterations = [...new Set([...(await iterationsIn(dataDir, dir)), ...(await dumpsIn(dataDir, dir))])];
-  iterations.sort((a, b) => a - b);
+  const saved = await iterationsIn(dataDir, dir);
+  const iterations = [...new Set([...saved, ...(await dumpsIn(dataDir, dir))])].sort((a, b) => a - b);
   const launch = await readLaunch(dataDir, series);
   if (!launch) return { iterations };
   const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
-  for (const iteration of await iterationsIn(dataDir, dir)) {
+  for (const iteration of saved) {
     const shards = await unsealedShards(dataDir, dir, iteration, launch);
     if (shards.length > 0) unsealed.push({ iteration, shards });
   }

@@ -686,20 +686,17 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
     retry: { maximumAttempts: 5 },
   });
-  const lasting = proxyActivities<NodeActivities>({
+  const untilTheEnd = {
     taskQueue,
     startToCloseTimeout: '365 days',
     heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
     // Nobody waits for a watcher: what ends training is stopTraining, and it is confirmed by itself.
     cancellationType: 'TRY_CANCEL',
-  });
+  } as const;
+  const watching = proxyActivities<NodeActivities>(untilTheEnd);
   const copying = proxyActivities<NodeActivities>({
-    taskQueue,
-    startToCloseTimeout: '365 days',
-    heartbeatTimeout: timing.heartbeat,
-    scheduleToStartTimeout: timing.agentAway,
-    cancellationType: 'TRY_CANCEL',
+    ...untilTheEnd,
     retry: { nonRetryableErrorTypes: [HEARTBEAT_TIMEOUT] },
   });
   return naming(name, {
@@ -729,7 +726,7 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     exportCheckpoint: step.exportCheckpoint,
     reapLeft: step.reapLeft,
     sealCurves: step.sealCurves,
-    watchTraining: lasting.watchTraining,
+    watchTraining: watching.watchTraining,
     replicateCheckpoint: copying.replicateCheckpoint,
   });
 }

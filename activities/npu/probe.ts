@@ -3,7 +3,6 @@ import { isIPv4 } from 'node:net';
 import { reasonOf } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { run } from '../shell.js';
-import { fewAtOnce } from './at-once.js';
 import { chipFindings } from './chip-findings.js';
 import { error, warning, type Finding } from './finding.js';
 import { parseNetwork, type DeviceNetwork } from './hccn-tool.js';
@@ -11,6 +10,8 @@ import { networkFindings } from './network-findings.js';
 import { parseBoard, parseEcc, parseHealth, parseTable, type Board, type Chip } from './npu-smi.js';
 
 const TOOL_TIMEOUT_MS = 10_000;
+/** Of the tools that may run at a time: the driver answers them one by one. */
+const AT_ONCE = 4;
 
 export interface DeviceReport {
   findings: Finding[];
@@ -31,12 +32,12 @@ export async function probeDevices(deps: NodeDeps, wanted: number, nodes: number
     return { findings: [noDriver(reasonOf(failed))], versions: {} };
   }
   const { chips } = table;
-  const health = await fewAtOnce(chips, async ({ npu, chip, health: state }) =>
+  const health = await each(chips, async ({ npu, chip, health: state }) =>
     state === 'OK'
       ? undefined
       : parseHealth(await ask('npu-smi', 'info', '-i', `${npu}`, '-c', `${chip}`, '-t', 'health')),
   );
-  const ecc = await fewAtOnce(chips, async ({ npu, chip }) =>
+  const ecc = await each(chips, async ({ npu, chip }) =>
     parseEcc(await ask('npu-smi', 'info', '-i', `${npu}`, '-c', `${chip}`, '-t', 'ecc')),
   );
   const board: Board = await ask('npu-smi', 'info', '-i', '0', '-t', 'board').then(parseBoard, () => ({}));
@@ -74,7 +75,7 @@ async function askNetwork(ask: Ask, chips: Chip[]) {
     const remedy = "run the node worker as root, and with the driver's tools on PATH";
     return { devices: [], findings: chips.length ? [warning({ ...parts, remedy })] : [] };
   }
-  const devices = await fewAtOnce(chips, async (_, device): Promise<DeviceNetwork> => {
+  const devices = await each(chips, async (_, device): Promise<DeviceNetwork> => {
     const [link, health, ip, tls] = [
       await about(device, '-link'),
       await about(device, '-net_health').catch(unset),
@@ -85,6 +86,18 @@ async function askNetwork(ask: Ask, chips: Chip[]) {
     return parseNetwork({ link, health, ip, tls });
   });
   return { devices, findings: [] };
+}
+
+/** In order, a few at a time; what a device's tool does not answer is `undefined`. */
+async function each<T>(chips: Chip[], look: (chip: Chip, index: number) => Promise<T>): Promise<(T | undefined)[]> {
+  const found: (T | undefined)[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let index = next++; index < chips.length; index = next++)
+      found[index] = await look(chips[index]!, index).catch(() => undefined);
+  };
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, chips.length) }, worker));
+  return found;
 }
 
 /** Texts of the driver that say more than that it failed. */
