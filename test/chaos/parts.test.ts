@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeRun, newState } from '../../workflows/status.js';
 import { dropCode } from './hosts.js';
+import { deeds, perform } from './data-kill/deeds.js';
+import { openScenes } from './data-kill/scenes.js';
 import { parsePage } from './observed-run.js';
 import { randomCases } from './random.js';
 import { openResults } from './results.js';
@@ -16,6 +18,21 @@ it('reads phase, generation and crew off the page that the workflow writes', () 
   expect(parsePage(describeRun({ ...newState('r', 's', 60), nodes: ['n1'], spares: ['n2', 'n4'] }))).toEqual({
     ...{ phase: 'nodes', generation: 0, nodes: ['n1'], spares: ['n2', 'n4'] },
   });
+});
+
+it('plays every scene of the data kill to its end when nobody is killed', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'data-kill-'));
+  const { scenes, close } = await openScenes(root);
+  try {
+    for (const { deed, before, input, wrong } of scenes) {
+      await perform(deed, before, input);
+      expect(await wrong(before)).toEqual([]);
+    }
+    expect(scenes.map(({ deed }) => deed)).toEqual(Object.keys(deeds));
+  } finally {
+    await close();
+    await rm(root, { recursive: true });
+  }
 });
 
 it('writes a packet filter for a share of all packets, for addresses, for both and for none', () => {

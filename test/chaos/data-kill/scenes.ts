@@ -9,6 +9,7 @@ import { grantAccess } from '../../../activities/grants.js';
 import { unsafeStart } from '../../../activities/launch-checks.js';
 import { checkpointsIn } from '../../../activities/list-checkpoints.js';
 import { noCounts } from '../../../activities/preprocess/counts.js';
+import { createTextLook } from '../../../activities/preprocess/figures.js';
 import { openPair } from '../../../activities/preprocess/pair-writer.js';
 import { knownDigests, pairName, SUMMARY, summaryOf, type Summary } from '../../../activities/preprocess/summary.js';
 import type {
@@ -74,19 +75,26 @@ async function transfer(origin: string, before: string, from: Peer[]): Promise<S
   return { deed: 'transfer', before, input, dir, wrong: (dataDir) => wrongIn(dataDir, artifact) };
 }
 
+const VOCABULARY = 151_000;
+
 /** A pair of one key with what lies beside it. */
 async function shard(dataDir: string, number: number): Promise<Artifact> {
   const dir = `datasets/m/shards/${number}`;
   await mkdir(join(dataDir, dir), { recursive: true });
   const writer = await openPair(join(dataDir, dir, pairName('text')));
   const lengths = Array.from({ length: 3_000 }, (_, i) => 1 + ((i * 7 + number) % 90));
-  await writer.add(
-    new Int32Array(lengths.reduce((sum, length) => sum + length)).map((_, i) => i % 151_000),
-    lengths,
-  );
+  const ids = new Int32Array(lengths.reduce((sum, length) => sum + length)).map((_, i) => i % VOCABULARY);
+  await writer.add(ids, lengths);
+  const look = createTextLook({ vocabSize: VOCABULARY });
+  let end = 0;
+  for (const [row, tokens] of lengths.entries()) {
+    look.whole(ids.subarray(end, (end += tokens)));
+    look.document({ file: `${number}.jsonl`, row: row + 1, tokens });
+  }
+  const parts = { keys: { text: look.figures() } };
   const pairs = { text: await writer.finish() };
   const counts = { ...noCounts(['text']), rows: lengths.length, onlyDates: [] };
-  const summary: Summary = { made: String(number), keys: summaryOf(pairs), counts };
+  const summary: Summary = { made: String(number), keys: summaryOf(pairs), counts, parts };
   await writeFile(join(dataDir, dir, SUMMARY), JSON.stringify(summary));
   const known = knownDigests(pairs);
   return sealArtifact(dataDir, dir, [...known.keys(), SUMMARY], { known, block: BLOCK });
@@ -95,11 +103,12 @@ async function shard(dataDir: string, number: number): Promise<Artifact> {
 /** Of three shards one is here, the others are elsewhere. */
 async function merge(origin: string, before: string, from: Peer[]): Promise<Scene> {
   const shards = [await shard(origin, 0), await shard(before, 1), await shard(origin, 2)];
-  const input: MergeShardsInput = { key: 'm', keys: ['text'], shards: shards.map((artifact) => ({ artifact, from })) };
+  const parts = shards.map((artifact) => ({ artifact, from }));
+  const input: MergeShardsInput = { key: 'm', keys: ['text'], shards: parts, lineage: { like: 'l', name: 'n' } };
   const wrong = async (dataDir: string) => {
     const merged = await wrongIn(dataDir, { dir: 'datasets/m' });
-    const parts = await Promise.all(shards.map((artifact) => wrongIn(dataDir, artifact)));
-    return [...merged, ...parts.flat()];
+    const others = await Promise.all(shards.map((artifact) => wrongIn(dataDir, artifact)));
+    return [...merged, ...others.flat()];
   };
   return { deed: 'merge', before, input, dir: 'datasets/m', wrong };
 }
