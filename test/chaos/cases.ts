@@ -1,6 +1,6 @@
 /**
  * The cells of the matrix: fault × phase × role, a row of data each. Left out: a jump of the wall clock and another
- * boot id (namespaces have neither of their own), and the phase export (there is none yet).
+ * boot id: namespaces have neither of their own.
  */
 import type { FaultName } from './faults.js';
 import type { Role } from './observed-run.js';
@@ -12,6 +12,7 @@ export type When =
   | { inFlight: string; on: Exclude<Role, 'control'> }
   | { launched: number }
   | { saving: number }
+  | { copied: number }
   | { generation: number }
   | { seconds: number }
   | 'between runs';
@@ -44,6 +45,8 @@ export interface Case {
   slow?: true;
   /** Starts on disks without the dataset. */
   cold?: true;
+  /** The model is to be exported after training. */
+  exports?: true;
   /** Nodes whose datasets, models and series are on one storage; it is out of reach when all of them are. */
   sharing?: string[];
   /** The first of two runs of the series ends here. */
@@ -289,6 +292,16 @@ export const cases: Case[] = [
     lost: 'since the checkpoint',
   },
   {
+    name: 'host-lost-after-save',
+    steps: [{ when: { copied: 40 }, do: 'killHost', to: 'last' }],
+    lost: 'since the checkpoint',
+  },
+  {
+    name: 'host-0-lost-after-save',
+    steps: [{ when: { copied: 40 }, do: 'killHost', to: 'first' }],
+    lost: 'since the checkpoint',
+  },
+  {
     name: 'host-lost-at-launch',
     steps: [{ when: { launched: 1 }, do: 'killHost', to: 'last' }],
     lost: 'since the checkpoint',
@@ -442,6 +455,22 @@ export const cases: Case[] = [
     cold: true,
     steps: [
       { when: { inFlight: 'preprocessShard', on: 'last' }, do: 'killAgent', to: 'last' },
+      { when: { seconds: 1 }, do: 'startAgent', to: 'same' },
+    ],
+    lost: 'nothing',
+  },
+  // After training.
+  {
+    name: 'host-lost-in-export',
+    exports: true,
+    steps: [{ when: { inFlight: 'exportCheckpoint', on: 'first' }, do: 'killHost', to: 'first' }],
+    lost: 'nothing',
+  },
+  {
+    name: 'agent-killed-in-export',
+    exports: true,
+    steps: [
+      { when: { inFlight: 'exportCheckpoint', on: 'first' }, do: 'killAgent', to: 'first' },
       { when: { seconds: 1 }, do: 'startAgent', to: 'same' },
     ],
     lost: 'nothing',

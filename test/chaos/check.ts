@@ -23,7 +23,7 @@ export async function gather(
   const remains = [
     ...(await orphans(cluster, leaseSeconds + LEASE_ENDS_WITHIN)),
     ...(await poolLeftovers(cluster)),
-    ...(await wrongFiles(cluster, played, histories.generations.at(-1))),
+    ...(await wrongFiles(cluster, played, histories.generations.at(-1), case_.exports)),
   ];
   const ofRuns = <T extends object>(list: (recorder: Played['recorders'][number]) => T[]): (T & { run: string })[] =>
     played.recorders.flatMap((recorder, index) =>

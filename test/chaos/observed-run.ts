@@ -3,6 +3,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '../../activities/process.js';
+import { replicated } from '../../workflows/messages.js';
 import type { Cluster } from './cluster.js';
 import type { Recorder } from './recorder.js';
 
@@ -33,6 +34,8 @@ export interface ObservedRun {
   inFlight(type: string): Promise<string[]>;
   /** Whether a save of this iteration has begun and rank 0 has not yet called it complete. */
   isSaving(iteration: number): Promise<boolean>;
+  /** Newest iteration that is complete and copied: the generation's own word, of which the page hears later. */
+  copied(): Promise<number>;
 }
 
 export function observe(
@@ -84,6 +87,11 @@ export function observe(
       const tracker = join(checkpoints(nodes[0]!), 'latest_checkpointed_iteration.txt');
       return Number(await readFile(tracker, 'utf8').catch(() => '0')) < iteration;
     },
+    copied: () =>
+      cluster.client.workflow
+        .getHandle(`${id}/gen-${recorder.generation()}`)
+        .query(replicated)
+        .catch(() => 0),
   };
   return observed;
 }

@@ -73,11 +73,13 @@ export async function play(cluster: Cluster, case_: Case): Promise<Played> {
   return { ...played, seconds: (Date.now() - began) / 1000 };
 }
 
-function runFileOf({ cluster, replicas, recovery, lease = '60s' }: Case, series: string, endsAt: number | undefined) {
+function runFileOf(case_: Case, series: string, endsAt: number | undefined) {
+  const { cluster, replicas, recovery, lease = '60s' } = case_;
   const base = demoRunFile(POOL, { iterations: ITERATIONS, saveInterval: SAVE_INTERVAL });
   return {
     ...base,
     series,
+    ...(case_.exports && { export: {} }),
     cluster: { ...(base['cluster'] as object), ...cluster },
     train: {
       ...(base['train'] as object),
@@ -141,6 +143,7 @@ async function isNow(run: ObservedRun, when: When, since: number): Promise<boole
     const node = await run.nodeOf(when.on).catch(() => undefined);
     return node !== undefined && (await run.inFlight(when.inFlight)).includes(node);
   }
+  if ('copied' in when) return (await run.copied()) >= when.copied;
   if ('saving' in when) return run.isSaving(when.saving);
   if ('launched' in when) return recorder.generation() >= when.launched;
   return (await run.page()).generation >= when.generation;

@@ -40,6 +40,7 @@ export async function wrongFiles(
   cluster: Cluster,
   played: Played,
   last: GenerationHistory | undefined,
+  exports = false,
 ): Promise<string[]> {
   const problems: string[] = [];
   const iteration = typeof played.ended === 'object' && 'result' in played.ended && played.ended.result['iteration'];
@@ -48,16 +49,32 @@ export async function wrongFiles(
     const path = typeof report === 'string' ? report.replace(/^\/srv\//, '') : 'none';
     if (!(await isThere(join(cluster.control.data, path)))) problems.push(`there is no report ${path}`);
     if (last) problems.push(...(await lastCheckpoint(cluster, played, Number(iteration), last)));
+    if (exports) problems.push(...(await wrongExport(cluster, played)));
   }
   // An older iteration that a case has spoilt stays as it is: nothing is to be read from it any more.
   const spoilt = played.strikes.some(({ fault }) => fault === 'flipByte' || fault === 'cutShort');
   const newest = iteration === false ? '' : iterationDir(Number(iteration));
   for (const { host } of cluster.nodes.values())
-    for (const below of [`series/${played.series}/checkpoints`, 'datasets'])
+    for (const below of [`series/${played.series}/checkpoints`, 'datasets', `exports/${played.series}`])
       for (const dir of await sealedBelow(join(host.data, below)))
         if (!spoilt || !dir.includes('/iter_') || dir.includes(newest))
           problems.push(...(await mismatches(dir)).map((what) => `${host.name}: ${what}`));
   return problems;
+}
+
+/** The model is where the run says, on a node that is there, and nothing of an attempt lies beside it. */
+async function wrongExport(cluster: Cluster, { ended, series }: Played): Promise<string[]> {
+  const { exported } = (ended as { result: { exported?: { node: string; path: string } } }).result;
+  if (!exported) return ['the run does not say where the model is'];
+  const { data } = cluster.nodes.get(exported.node)!.host;
+  const names = await readdir(join(data, 'exports', series)).catch(() => []);
+  const isSealed = await isThere(join(data, exported.path.replace(/^\/srv\//, ''), 'manifest.json'));
+  return [
+    ...(isSealed ? [] : [`there is no model ${exported.path} on ${exported.node}`]),
+    ...names
+      .filter((name) => /\.(gathered|converting)$/.test(name))
+      .map((name) => `${exported.node}: ${name} was left beside the model`),
+  ];
 }
 
 /** Every shard with its writer and with every node that was to keep a copy; of machines that are gone, at least somewhere. */
