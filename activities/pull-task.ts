@@ -43,11 +43,17 @@ export interface Pull extends PullOptions {
   problems: { peer: string; problem: string; lied: boolean }[];
 }
 
+/**
+ * Three times as long as a file service takes to say that it lives while others have their turn: where a machine is
+ * gone, nothing ever breaks a connection that was there before.
+ */
+const IDLE_MS = 15_000;
+
 export function taskOf(asker: Asker, options: PullOptions): Pull {
   const isOther = ({ name }: Peer) => name !== asker.name;
   const from = options.from.filter(isOther);
   const beside = (options.beside ?? []).filter((peer) => isOther(peer) && !from.some((f) => f.name === peer.name));
-  return { idleMs: 60_000, ...options, asker, from, beside, problems: [] };
+  return { idleMs: IDLE_MS, ...options, asker, from, beside, problems: [] };
 }
 
 export const wantedOf = (manifest: Manifest, only?: Wanted): Manifest =>

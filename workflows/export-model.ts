@@ -1,7 +1,7 @@
 /** After training: the newest checkpoint in Hugging Face format, made on the node that holds the most of it. */
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
 import { mayExport } from './between-generations.js';
-import { newestComplete, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
+import { newestComplete, type CompleteCheckpoint, type NodeListing, type ShardSource } from './checkpoints.js';
 import { onNode, type ExportedModel, type NodeInfo } from './contract.js';
 import { toHuggingFace } from './convert-command.js';
 import { lostNode } from './failure-chain.js';
@@ -27,9 +27,9 @@ export async function exportModel(run: Run): Promise<ExportedModel | undefined> 
   show(run);
   const nodes = [...crew.members, ...crew.spares];
   const { checkpoint, there } = await findNewest(run, nodes);
-  const exported = await onFirst(inOrder(there, checkpoint, await withExport(run, there, checkpoint)), (node) =>
-    exportOn(run, node, checkpoint),
-  );
+  const lost = new Set<string>();
+  const order = inOrder(there, checkpoint, await withExport(run, there, checkpoint));
+  const exported = await onFirst(order, (node) => exportOn(run, node, fromTheLiving(checkpoint, lost)), lost);
   state.exported = exported;
   note(run, `exported ${describeExport(exported)}`);
   return exported;
@@ -96,6 +96,15 @@ function inOrder(nodes: NodeInfo[], { shards }: CompleteCheckpoint, made: Set<st
   return [...nodes].sort(
     (a, b) => Number(made.has(b.name)) - Number(made.has(a.name)) || held(b) - held(a) || (a.name < b.name ? -1 : 1),
   );
+}
+
+/** Whoever was just found lost is asked for no shard that somebody else has too. */
+function fromTheLiving({ iteration, shards }: CompleteCheckpoint, lost: ReadonlySet<string>): CompleteCheckpoint {
+  const living = ([name, shard]: [string, ShardSource]): [string, ShardSource] => {
+    const from = shard.from.filter((peer) => !lost.has(peer.name));
+    return [name, from.length > 0 ? { ...shard, from } : shard];
+  };
+  return { iteration, shards: Object.fromEntries(Object.entries(shards).map(living)) };
 }
 
 async function exportOn(run: Run, node: NodeInfo, checkpoint: CompleteCheckpoint): Promise<ExportedModel> {
