@@ -85,3 +85,43 @@ describe('any dense layout', () => {
     );
   });
 });
+
+describe('any layout with experts', () => {
+  const grids = fc
+    .record({
+      tp: fc.constantFrom(1, 2, 4, 8),
+      cp: fc.constantFrom(1, 2, 4),
+      dp: fc.integer({ min: 1, max: 8 }),
+      pp: fc.constantFrom(1, 2, 3),
+      ep: fc.constantFrom(1, 2, 4, 8),
+      isWhole: fc.boolean(),
+      devices: fc.constantFrom(1, 2, 4, 8),
+    })
+    .map(({ isWhole, ...grid }) => ({ ...grid, etp: isWhole ? 1 : grid.tp }))
+    .filter(({ tp, cp, dp, pp, ep, etp, devices }) => {
+      const stage = tp * cp * dp;
+      return stage % (ep * etp) === 0 && (stage * pp) % devices === 0 && stage * pp <= 256;
+    });
+
+  it('has each node load what two nested counts of its ranks say, and each shard written by one node that loads it', () => {
+    fc.assert(
+      fc.property(grids, ({ tp, cp, dp, pp, ep, etp, devices }) => {
+        const shards: string[] = [];
+        const [ppp, eee] = [(p: number) => (pp > 1 ? `_00${p}` : ''), (e: number) => (ep > 1 ? `_00${e}` : '')];
+        for (let p = 0; p < pp; p++) {
+          const tensor: number[] = [];
+          const expert: number[] = [];
+          for (let d = 0; d < dp; d++) for (let c = 0; c < cp; c++) for (let t = 0; t < tp; t++) tensor.push(t);
+          for (let r = 0; r < tensor.length / (ep * etp); r++)
+            for (let e = 0; e < ep; e++) for (let t = 0; t < etp; t++) expert.push(e);
+          shards.push(...tensor.map((t, rank) => `mp_rank_0${t}${ppp(p)}${eee(expert[rank]!)}`));
+        }
+        const places = placeNodes({ tp, pp, cp, ep, etp }, shards.length / devices, devices);
+        const held = places.map((_, node) => [...new Set(shards.slice(node * devices, (node + 1) * devices))].sort());
+        expect(places.map(({ loads }) => [...loads].sort())).toEqual(held);
+        expect(places.flatMap(({ writes }) => writes).sort()).toEqual([...new Set(shards)].sort());
+        for (const { loads, writes } of places) expect(loads).toEqual(expect.arrayContaining(writes));
+      }),
+    );
+  });
+});
