@@ -62,14 +62,20 @@ interface Task {
 
 const gathered = ({ paths }: ExportCheckpointInput): string => paths['--load-dir']!;
 
-/** These very shards by this very command: the same model. */
-const sourceOf = ({ iteration, shards, script, args, config }: ExportCheckpointInput): string =>
-  sha256(JSON.stringify([iteration, shards.map(({ shard, digest }) => [shard, digest]), script, args, config]));
+/** These very shards by this very command, with this tokenizer: the same model. */
+async function sourceOf({ deps: { dataDir }, input }: Task): Promise<string> {
+  const { iteration, shards, script, args, config } = input;
+  const tokenizer = (await readManifest(dataDir, input.tokenizer))?.artifact.digest;
+  const parts = shards.map(({ shard, digest }) => [shard, digest]);
+  return sha256(JSON.stringify([iteration, parts, script, args, config, tokenizer]));
+}
 
-async function madeBefore({ deps: { dataDir }, input, signal }: Task): Promise<Note | undefined> {
+async function madeBefore(task: Task): Promise<Note | undefined> {
+  const { input, signal } = task;
+  const { dataDir } = task.deps;
   const whole = await readWhole(dataDir, input.dir);
   const note = whole && (await readJson<Note>(join(confined(dataDir, input.dir), NOTE)));
-  if (note?.source !== sourceOf(input)) return undefined;
+  if (note?.source !== (await sourceOf(task))) return undefined;
   return (await verifyArtifact(dataDir, input.dir, { signal }))?.length === 0 ? note : undefined;
 }
 
@@ -123,7 +129,7 @@ async function make(task: Task): Promise<Note> {
   const tokenizer = confined(dataDir, input.tokenizer);
   const bytes = await dressModel({ dir: aside, tokenizer, config: input.config, dtypes: found.dtypes, signal });
   const note: Note = {
-    ...{ source: sourceOf(input), iteration: input.iteration },
+    ...{ source: await sourceOf(task), iteration: input.iteration },
     ...{ tensors: names.length, bytes, dtypes: found.dtypes },
   };
   await writeJson(join(aside, NOTE), note);

@@ -1,10 +1,11 @@
-/** One file into a bucket, in parts where it is large, and read back: not every server of S3's interface checks digests. */
+/** Files into a bucket, in parts where one is large, and read back: not every server of S3's interface checks digests. */
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
   PutObjectCommand,
@@ -18,36 +19,49 @@ import { asked, s3 } from './s3.js';
 /** Of which there may be 10,000. */
 const PART_BYTES = 64 * 2 ** 20;
 
-interface Place {
-  bucket: string;
-  prefix: string;
-  file: ManifestFile;
-}
-
-export async function putProven(node: string, from: string, place: Place, signal: AbortSignal): Promise<void> {
-  const { bucket, prefix, file } = place;
-  const key = [...prefix.split('/').filter(Boolean), file.path].join('/');
-  const at = { Bucket: bucket, Key: key };
-  const address = `s3://${bucket}/${key}`;
-  const ask = <T>(call: () => Promise<T>): Promise<T> => asked(node, address, signal, call);
-  const isThere = async () => {
-    const head = await ask(() => s3().send(new HeadObjectCommand(at), { abortSignal: signal }).catch(ifMissing));
-    return head?.ContentLength === file.size && (await digestAt(at, ask, signal)) === file.sha256;
+/** Objects of a bucket below a prefix, by the rest of their keys. */
+export function openBucket(node: string, bucket: string, prefix: string, signal: AbortSignal) {
+  const placeOf = (name: string) => {
+    const key = [...prefix.split('/').filter(Boolean), name].join('/');
+    const address = `s3://${bucket}/${key}`;
+    const ask: Ask = (call) => asked(node, address, signal, call);
+    return { at: { Bucket: bucket, Key: key }, address, ask };
   };
-  if (await isThere()) return;
-  const handle = await open(from, 'r');
-  try {
-    if (file.size <= PART_BYTES) {
-      const Body = await readPart(handle, 0, file.size);
-      await ask(() => s3().send(new PutObjectCommand({ ...at, Body }), { abortSignal: signal }));
-    } else await putInParts(handle, file.size, at, ask, signal);
-  } finally {
-    await handle.close();
-  }
-  if (await isThere()) return;
-  throw failure('DataCorrupt', `${node}: ${address}: what was put there is not what is read from it`, {
-    details: { node, address },
-  });
+  const options = { abortSignal: signal };
+  return {
+    read: (name: string): Promise<string | undefined> => {
+      const { at, ask } = placeOf(name);
+      return ask(async () => {
+        const found = await s3().send(new GetObjectCommand(at), options).catch(ifMissing);
+        return found?.Body?.transformToString();
+      });
+    },
+    remove: async (name: string): Promise<void> => {
+      const { at, ask } = placeOf(name);
+      await ask(() => s3().send(new DeleteObjectCommand(at), options));
+    },
+    putProven: async (from: string, file: ManifestFile): Promise<void> => {
+      const { at, address, ask } = placeOf(file.path);
+      const isThere = async () => {
+        const head = await ask(() => s3().send(new HeadObjectCommand(at), options).catch(ifMissing));
+        return head?.ContentLength === file.size && (await digestAt(at, ask, signal)) === file.sha256;
+      };
+      if (await isThere()) return;
+      const handle = await open(from, 'r');
+      try {
+        if (file.size <= PART_BYTES) {
+          const Body = await readPart(handle, 0, file.size);
+          await ask(() => s3().send(new PutObjectCommand({ ...at, Body }), options));
+        } else await putInParts(handle, file.size, at, ask, signal);
+      } finally {
+        await handle.close();
+      }
+      if (await isThere()) return;
+      throw failure('DataCorrupt', `${node}: ${address}: what was put there is not what is read from it`, {
+        details: { node, address },
+      });
+    },
+  };
 }
 
 type At = { Bucket: string; Key: string };

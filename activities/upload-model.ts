@@ -1,11 +1,11 @@
 /** Brings an exported model to where it was asked for; the list of digests last, so that what has it is whole. */
 import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { hashFile, isFile, type ManifestFile } from './artifact.js';
-import { besides, commitFile } from './atomic.js';
+import { besides, commitFile, readIfThere } from './atomic.js';
 import { SUMS } from './dress-model.js';
 import { failure } from './failures.js';
-import { putProven } from './s3-put.js';
+import { openBucket } from './s3-put.js';
 import { parseSource } from './source.js';
 
 interface Upload {
@@ -18,23 +18,56 @@ interface Upload {
   tell: (done: unknown) => void;
 }
 
-/** Puts every file there, or finds it there, and reads it back. */
+/** A place for models, and the files there by name. */
+interface Target {
+  read(name: string): Promise<string | undefined>;
+  remove(name: string): Promise<void>;
+  /** Puts a file there, or finds it there, and reads it back. */
+  put(file: ManifestFile): Promise<void>;
+}
+
+/**
+ * Of another model that is there the list goes first, then what this one does not have: a loader that finds more weights
+ * than the index names may take those.
+ */
 export async function uploadModel({ node, dir, to, signal, tell }: Upload): Promise<void> {
-  const target = parseSource(to);
+  const target = targetOf(node, dir, to, signal);
   const files = await filesOf(dir, signal);
+  const before = await target.read(SUMS);
+  if (before !== undefined && before !== (await readFile(join(dir, SUMS), 'utf8'))) {
+    await target.remove(SUMS);
+    for (const { path } of listedIn(before))
+      if (path === basename(path) && !files.some((file) => file.path === path)) await target.remove(path);
+  }
   for (const [index, file] of files.entries()) {
     tell({ uploading: file.path, file: index + 1, of: files.length });
-    const from = join(dir, file.path);
-    if (target.kind === 'file') await copyProven(node, from, target.path, file, signal);
-    else if (target.kind === 's3')
-      await putProven(node, from, { bucket: target.bucket, prefix: target.key ?? '', file }, signal);
-    else throw failure('InvalidInput', `export.to ${to}: expected file:/// or s3://`, { nonRetryable: true });
+    await target.put(file);
   }
 }
 
+function targetOf(node: string, dir: string, to: string, signal: AbortSignal): Target {
+  const place = parseSource(to);
+  if (place.kind === 'file')
+    return {
+      read: async (name) => (await readIfThere(join(place.path, name)))?.toString('utf8'),
+      remove: (name) => rm(join(place.path, name), { force: true }),
+      put: (file) => copyProven(node, join(dir, file.path), place.path, file, signal),
+    };
+  if (place.kind === 's3') {
+    const bucket = openBucket(node, place.bucket, place.key ?? '', signal);
+    return { ...bucket, put: (file) => bucket.putProven(join(dir, file.path), file) };
+  }
+  throw failure('InvalidInput', `export.to ${to}: expected file:/// or s3://`, { nonRetryable: true });
+}
+
+const listedIn = (sums: string) =>
+  sums
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => ({ sha256: line.slice(0, 64), path: line.slice(66) }));
+
 async function filesOf(dir: string, signal: AbortSignal): Promise<ManifestFile[]> {
-  const lines = (await readFile(join(dir, SUMS), 'utf8')).trimEnd().split('\n');
-  const listed = lines.map((line) => ({ sha256: line.slice(0, 64), path: line.slice(66) }));
+  const listed = listedIn(await readFile(join(dir, SUMS), 'utf8'));
   const all = [...listed, { path: SUMS, sha256: await hashFile(join(dir, SUMS), { signal }) }];
   return Promise.all(all.map(async (file) => ({ ...file, size: (await stat(join(dir, file.path))).size })));
 }

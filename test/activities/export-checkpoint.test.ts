@@ -9,6 +9,7 @@ import { sealArtifact } from '../../activities/artifact.js';
 import { sealShard, shardDir } from '../../activities/checkpoint-files.js';
 import { createExportCheckpoint } from '../../activities/export-checkpoint.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { uploadModel } from '../../activities/upload-model.js';
 import type { ExportCheckpointInput, Peer } from '../../workflows/contract.js';
 import { configOf, tensorsOf } from '../../workflows/hugging-face.js';
 import { presets } from '../../workflows/presets.js';
@@ -130,6 +131,18 @@ describe('an export', () => {
     expect(await readdir(join(deps.dataDir, 'exports/s'))).toEqual(['iter_0000030.log']);
   });
 
+  it('is made again where the tokenizer is another one', async () => {
+    const deps = await exporter('n1', BOTH);
+    const what = await input(deps);
+    await exporting(deps, what);
+    const tokenizer = 'models/u/tokenizer';
+    await mkdir(join(deps.dataDir, tokenizer), { recursive: true });
+    await writeFile(join(deps.dataDir, tokenizer, 'tokenizer.json'), '{"another": 1}');
+    await sealArtifact(deps.dataDir, tokenizer);
+    await exporting(deps, { ...what, tokenizer, paths: { ...what.paths, '--hf-cfg-dir': tokenizer } });
+    expect(await read(deps, 'tokenizer.json')).toBe('{"another": 1}');
+  });
+
   it('gathers the weights alone, and does not mind what the optimizer is like', async () => {
     const deps = await exporter('n1', BOTH, `ls $from/$it/${SECOND} > $out/gathered.txt`);
     const what = await input(deps);
@@ -200,6 +213,30 @@ describe('an export that is to go elsewhere', () => {
     expect(await calls(deps)).toBe(1);
   });
 
+  it('takes the place of another, whose list goes before anything else does, and what it alone has after that', async () => {
+    const place = await tempDir();
+    const model = async (version: string, names: string[], broken = false) => {
+      const dir = await tempDir();
+      let sums = '';
+      for (const name of names) {
+        await writeFile(join(dir, name), `${name} ${version}`);
+        // A byte that the disk lost since: the upload ends there, as a crash would.
+        const listed = broken && name === names.at(-1) ? '0'.repeat(64) : digest(Buffer.from(`${name} ${version}`));
+        sums += `${listed}  ${name}\n`;
+      }
+      await writeFile(join(dir, 'SHA256SUMS'), sums);
+      const { signal } = new AbortController();
+      return { node: 'n1', dir, to: `file://${place}`, signal, tell: () => undefined };
+    };
+    await uploadModel(await model('one', ['a.safetensors', 'b.safetensors', 'c.safetensors']));
+    await writeFile(join(place, 'notes.txt'), 'of a person');
+    const two = ['a.safetensors', 'b.safetensors'];
+    await expect(uploadModel(await model('two', two, true))).rejects.toThrow('b.safetensors');
+    expect((await readdir(place)).sort()).toEqual([...two, 'notes.txt']);
+    await uploadModel(await model('three', two));
+    expect((await readdir(place)).sort()).toEqual(['SHA256SUMS', ...two, 'notes.txt']);
+  });
+
   it('is refused before anything is made where the node names no such directory, wherever links lead', async () => {
     const [root, elsewhere] = [await tempDir(), await tempDir()];
     await symlink(elsewhere, join(root, 'link'));
@@ -230,8 +267,13 @@ describe('an export that is to go elsewhere', () => {
     for (const name of ['large.bin', 'config.json', 'SHA256SUMS'])
       expect(await stored(name)).toBe(digest(await readFile(join(deps.dataDir, DIR, name))));
     await client.send(new PutObjectCommand({ Bucket: 'models', Key: 'qwen/mine/config.json', Body: 'something else' }));
+    const other = `${'0'.repeat(64)}  config.json\n${'0'.repeat(64)}  older.bin\n`;
+    for (const [name, Body] of Object.entries({ SHA256SUMS: other, 'older.bin': 'x' }))
+      await client.send(new PutObjectCommand({ Bucket: 'models', Key: `qwen/mine/${name}`, Body }));
     await exporting(deps, what);
     expect(await stored('config.json')).toBe(digest(await read(deps, 'config.json')));
+    expect(await stored('SHA256SUMS')).toBe(digest(await read(deps, 'SHA256SUMS')));
+    await expect(stored('older.bin')).rejects.toThrow('does not exist');
     await expect(exporting(deps, { ...what, to: 's3://missing/mine' })).rejects.toThrow(
       /s3:\/\/missing\/mine\/\S+: NoSuchBucket/,
     );
