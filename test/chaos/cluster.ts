@@ -66,6 +66,10 @@ export interface Workers {
   env(host: Host): Record<string, string>;
 }
 
+/** By how many milliseconds a host's clock is off, below its data directory. */
+export const CLOCK = 'clock';
+const CLOCKWORK = new URL('./clock.mjs', import.meta.url).href;
+
 const THIS: Workers = { main: join(root, 'dist/workers/main.js'), env: () => ({}) };
 
 export interface ClusterOptions {
@@ -96,7 +100,11 @@ export async function startCluster(
     log: join(logs, 'temporal.log'),
     on: { address: control.address, command: control.on },
   });
-  const env = { ...process.env, TEMPORAL_ADDRESS: server.address, PRETRAIN_REPORTS: `${DATA}/reports` };
+  const env = {
+    ...process.env,
+    ...{ NODE_OPTIONS: `--import=${CLOCKWORK}`, PRETRAIN_CHAOS_CLOCK: `${DATA}/${CLOCK}` },
+    ...{ TEMPORAL_ADDRESS: server.address, PRETRAIN_REPORTS: `${DATA}/reports` },
+  };
   const worker = (host: Host, role: string, more: Record<string, string> = {}): Part =>
     createPart(join(logs, `${host.name}.log`), {
       command: host.on([process.execPath, main, role]),
@@ -163,6 +171,7 @@ async function linkStorage(storage: string, hosts: Host[]): Promise<void> {
 }
 
 async function reconnect(host: Host): Promise<void> {
+  await rm(join(host.data, CLOCK), { force: true });
   await host.drop({});
   await host.link('up');
 }

@@ -1,9 +1,9 @@
 /** What a case does to the cluster: each fault strikes at once and returns when it has struck. */
 import { spawn } from 'node:child_process';
-import { open, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '../../infra/demo/part.js';
-import type { Cluster, Machine } from './cluster.js';
+import { CLOCK, type Cluster, type Machine } from './cluster.js';
 import { killQuietly } from './namespaces.js';
 import type { ObservedRun } from './observed-run.js';
 
@@ -73,6 +73,13 @@ const spoil =
 
 const FILLER = 'filler';
 
+const DAY_MS = 24 * 3_600_000;
+
+const turnClock =
+  (ms: number): Fault =>
+  ({ node }) =>
+    writeFile(join(node.host.data, CLOCK), String(ms));
+
 export const faults = {
   killRank: signalLaunched('rank', 'SIGKILL'),
   killTorchrun: signalLaunched('torchrun', 'SIGKILL'),
@@ -125,6 +132,8 @@ export const faults = {
     await cluster.server.start();
     await cluster.worker.start();
   },
+  turnClockOn: turnClock(DAY_MS),
+  turnClockBack: turnClock(-DAY_MS),
   fillDisk: async ({ node }) => {
     const path = join(node.host.data, FILLER);
     const block = Buffer.alloc(1 << 20);
