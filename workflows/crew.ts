@@ -62,6 +62,8 @@ export interface Crew {
   oneMore(): Promise<void>;
   /** The ranks of so many members do not come to train: waits until there are more. */
   notSoFew(): Promise<void>;
+  /** What of the series these nodes have was looked at, and is something. */
+  haveParts(names: string[]): void;
   /** A fresh token for a launch of members and spares, those that came meanwhile among them. */
   newToken(): Promise<number>;
   /** Takes the present addresses of some of its nodes. */
@@ -82,17 +84,31 @@ export interface CrewKept {
   newcomers: NodeInfo[];
   open: OpenRequests;
   tooFew?: number;
+  fresh?: string[];
 }
 
 /**
  * @param spec read each time anew: a paused run may go on with another
- * @param arrived hears of each spare that was asked for and came
+ * @param told what the crew is told and asks: each spare that was asked for and came, whether the run has launched anything
  */
-export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: string) => void, kept?: CrewKept): Crew {
+export function createCrew(
+  spec: RunSpec,
+  waiting: Waiting,
+  { arrived, hasLaunched }: { arrived: (node: string) => void; hasLaunched: () => boolean },
+  kept?: CrewKept,
+): Crew {
   const pool = createPoolRequests(spec, waiting, kept?.open);
   const { holder } = pool;
+  /** As far as the pool knows they have nothing of the series, before this run launches anything. */
+  const fresh = new Set(kept?.fresh);
+  const hasNothing = (name: string) => fresh.has(name) && !hasLaunched();
+  const unused = () => {
+    const names = [...fresh].filter(hasNothing);
+    return names.length > 0 && { unused: names };
+  };
 
-  function taken({ nodes, keepers }: NodesGranted): NodeInfo[] {
+  function taken({ nodes, keepers, fresh: more = [] }: NodesGranted): NodeInfo[] {
+    for (const name of more) fresh.add(name);
     crew.keepers = keepers;
     return nodes;
   }
@@ -164,13 +180,13 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
     const leaves = ({ name }: NodeInfo) => names.includes(name);
     const gone = [...crew.members, ...crew.spares].filter(leaves);
     crew.spares = crew.spares.filter((spare) => !leaves(spare));
-    await pool.tell((to) => to.signal(release, { holder, nodes: names }));
+    await pool.tell((to) => to.signal(release, { holder, nodes: names, ...unused() }));
     const { fewerNodes } = spec.recovery;
     const left = crew.members.filter((member) => !leaves(member));
     const isShort = left.length + crew.spares.length < crew.members.length;
     if (mayShrink && isShort && typeof fewerNodes === 'object') await closeRanks(left, fewerNodes.after);
     else for (const [rank, member] of crew.members.entries()) if (leaves(member)) crew.members[rank] = await standIn();
-    crew.keepers.push(...gone);
+    crew.keepers.push(...gone.filter(({ name }) => !hasNothing(name)));
   }
 
   const crew: Crew = {
@@ -225,7 +241,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       crew.welcome();
       // What the gang itself lacks is not given back.
       const surplus = crew.spares.splice(spares + spec.cluster.nodes - crew.members.length).map(({ name }) => name);
-      if (surplus.length) await pool.tell((to) => to.signal(release, { holder, nodes: surplus }));
+      if (surplus.length) await pool.tell((to) => to.signal(release, { holder, nodes: surplus, ...unused() }));
     },
 
     async replace(lost, reason, hardware = false) {
@@ -256,6 +272,10 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       return untilValid();
     },
 
+    haveParts(names) {
+      for (const name of names) fresh.delete(name);
+    },
+
     newToken() {
       crew.welcome();
       return pool.newToken();
@@ -270,6 +290,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       ...{ members: crew.members, spares: crew.spares, keepers: crew.keepers, newcomers: crew.newcomers },
       open: pool.open(),
       ...(tooFew !== undefined && { tooFew }),
+      ...(fresh.size > 0 && { fresh: [...fresh] }),
     }),
 
     async passed(iterations) {
@@ -281,7 +302,8 @@ export function createCrew(spec: RunSpec, waiting: Waiting, arrived: (node: stri
       pool.forget();
       [crew.members, crew.spares, crew.newcomers] = [[], [], []];
       try {
-        await getExternalWorkflowHandle(`pool-${spec.cluster.pool}`).signal(release, { holder });
+        const given = { holder, ...unused() };
+        await getExternalWorkflowHandle(`pool-${spec.cluster.pool}`).signal(release, given);
       } catch (error) {
         // The pool asks after its holders by itself, so a missed release only costs time.
         log.warn('the pool did not take the nodes back', { error: String(error) });

@@ -100,6 +100,8 @@ export interface NodesGranted {
   nodes: NodeInfo[];
   /** Nodes that are not given but served the series: parts of its checkpoints may be there only. */
   keepers: NodeInfo[];
+  /** Names of given nodes that did not serve the series before. */
+  fresh?: string[];
 }
 
 export interface LaunchGranted {
@@ -158,7 +160,8 @@ export const requestLaunch = defineSignal<[{ requestId: string; holder: Holder }
 export const reportLost = defineSignal<[{ node: string; reason: string }]>('reportLost');
 export const reportFault = defineSignal<[HardwareFault]>('reportFault');
 export const soaked = defineSignal<[Soaked]>('soaked');
-export const release = defineSignal<[{ holder: Holder; nodes?: string[] }]>('release');
+/** `unused`: those that have nothing of the series, since they were new to it and the run has launched nothing. */
+export const release = defineSignal<[{ holder: Holder; nodes?: string[]; unused?: string[] }]>('release');
 /** From a run that drains a node: as the update `cordon`, which a workflow cannot send. */
 export const cordonNode = defineSignal<[NodeWanted]>('cordonNode');
 

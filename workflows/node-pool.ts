@@ -88,8 +88,8 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     passSoak(state, passed, Date.now());
     changed = true;
   });
-  setHandler(release, ({ holder, nodes }) => {
-    giveBack(state, holder, nodes);
+  setHandler(release, ({ holder, nodes, unused }) => {
+    giveBack(state, holder, nodes, unused);
     changed = true;
   });
   setHandler(cordonNode, (wanted) => applyToPool(state, { name: 'cordon', ...wanted }, Date.now()));

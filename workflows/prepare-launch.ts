@@ -95,6 +95,8 @@ function followPreparation(run: Run, current: number): void {
     if (phase) enterPhase(state, phase, Date.now());
     if (found) {
       for (const node of found.empty) run.empty.add(node);
+      const { members, spares } = run.crew;
+      run.crew.haveParts([...members, ...spares].map(({ name }) => name).filter((name) => !run.empty.has(name)));
       run.complete = found.complete;
       noteReplicated(state, Math.max(found.iteration, state.replicated));
       if (state.generation === 0) {

@@ -100,7 +100,7 @@ function begin(input: unknown, kept?: Kept): Run {
   const crew = createCrew(
     spec,
     (what) => waitingOf(run)(what),
-    (node) => spareArrived(run, node),
+    { arrived: (node) => spareArrived(run, node), hasLaunched: () => state.generation > 0 },
     kept?.crew,
   );
   const run: Run = {

@@ -15,6 +15,8 @@ export interface PoolNode extends NodeInfo {
   faults?: number[];
   /** The series it served, the last one last: their data is there. */
   served?: string[];
+  /** The series of its holder, where it did not serve that before. */
+  newTo?: string;
 }
 
 export interface Cordon {
@@ -132,18 +134,27 @@ export function grant(state: PoolState, request: AcquireNodes, chosen: PoolNode[
   const keepers = state.nodes.filter(
     (node) => hasServed(node, series) && !chosen.includes(node) && !isHeldBy(node, holder),
   );
+  const fresh = chosen.filter((node) => !hasServed(node, series));
+  for (const node of fresh) node.newTo = series;
   for (const node of chosen) {
     node.holder = holder;
     node.served = [...(node.served ?? []).filter((other) => other !== series), series].slice(-SERVED);
   }
-  return { requestId, nodes: chosen.map(infoOf), keepers: keepers.map(infoOf) };
+  return {
+    ...{ requestId, nodes: chosen.map(infoOf), keepers: keepers.map(infoOf) },
+    ...(fresh.length > 0 && { fresh: fresh.map(({ name }) => name) }),
+  };
 }
 
 /** Frees these of a holder's nodes, or all that it has, and then drops what it still waits for. */
-export function giveBack(state: PoolState, holder: Holder, names?: string[]): void {
+export function giveBack(state: PoolState, holder: Holder, names?: string[], unused: string[] = []): void {
   if (!names) state.waiting = state.waiting.filter((request) => !same(request.holder, holder));
   for (const node of state.nodes)
-    if (isHeldBy(node, holder) && (!names || names.includes(node.name))) delete node.holder;
+    if (isHeldBy(node, holder) && (!names || names.includes(node.name))) {
+      if (unused.includes(node.name)) node.served = node.served?.filter((series) => series !== node.newTo) ?? [];
+      delete node.holder;
+      delete node.newTo;
+    }
 }
 
 /** Everybody who has nodes or waits for some, once each. */

@@ -2,7 +2,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { WorkflowHandle } from '@temporalio/client';
 import { heartbeat, sleep } from '@temporalio/activity';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type {
   CheckpointHeld,
   CheckpointsRemoved,
@@ -12,7 +12,7 @@ import type {
   RestoreCheckpointInput,
   SavesFound,
 } from '../../workflows/contract.js';
-import type { PretrainResult } from '../../workflows/status.js';
+import type { PretrainResult, RunState } from '../../workflows/status.js';
 import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
 import { until } from '../support/until.js';
@@ -381,23 +381,30 @@ it.concurrent('nothing is started over while a node that served the series is aw
   expect(c.calls).not.toContain('launchTraining');
 });
 
-it.concurrent(
-  'a node that is lost while data is prepared is replaced, and the run begins the phase again',
-  async (test) => {
-    const cluster = await startFakeCluster(test);
-    await cluster.node('a');
-    let dies = () => {};
-    const b = await cluster.node('b', {
-      findArtifact: async ({ dir }) => {
-        dies();
-        return { artifact: { dir, digest: 'd', files: 1, bytes: 1 } };
-      },
+describe.concurrent.each(['checkNode', 'listCheckpoints', 'findArtifact'] as const)(
+  'a node that answers %s and nothing more, before anything was launched,',
+  (last) => {
+    it('is replaced, and the run begins the phase again; nor does the next one ask after it', async (test) => {
+      const cluster = await startFakeCluster(test);
+      await cluster.node('a', disk(STAGES[0]!));
+      let dies = () => {};
+      const b = await cluster.node('b', {
+        [last]: async (input: never) => {
+          dies();
+          return quietNode(b.info)[last](input);
+        },
+      });
+      dies = () => void b.switchOff();
+      const c = await cluster.node('c', disk(STAGES[1]!));
+      const file = cluster.runFile({ cluster: { spares: 1 }, train: { iterationsPerRun: 10 } });
+      const ended = { iteration: 10, generations: 1, failures: 0 };
+      expect(await result(await start(cluster, 'one', file))).toMatchObject(ended);
+      expect(c.calls).toContain('launchTraining');
+      const next = await start(cluster, 'two', cluster.runFile());
+      expect(await result(next)).toMatchObject({ iteration: 20, generations: 1 });
+      const { events } = await next.query<RunState>('runState');
+      expect(events.map(({ text }) => text).join()).not.toContain('did not answer');
     });
-    dies = () => void b.switchOff();
-    const c = await cluster.node('c');
-    const handle = await start(cluster, 'run', cluster.runFile({ cluster: { spares: 1 } }));
-    expect(await result(handle)).toMatchObject({ iteration: 20, generations: 1, failures: 0 });
-    expect(c.calls).toContain('launchTraining');
   },
 );
 
