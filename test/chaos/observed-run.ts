@@ -64,7 +64,8 @@ export function observe(
       return node;
     },
     async inFlight(type) {
-      const ids = [id, `${id}/data`, `${id}/gen-${recorder.generation()}`, `${id}/gen-${recorder.generation() + 1}`];
+      const generations = [recorder.generation(), recorder.generation() + 1];
+      const ids = [id, `${id}/data`, ...generations.flatMap((n) => [`${id}/prepare-${n}`, `${id}/gen-${n}`])];
       const pending = await Promise.all(
         ids.map((workflowId) =>
           cluster.client.workflow
