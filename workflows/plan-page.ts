@@ -6,7 +6,7 @@ import { describeLimits, failureLimits } from './failure-limits.js';
 import { describeFewer } from './fewer-nodes.js';
 import { launchEnvironment } from './launch-environment.js';
 import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
-import { adviseSaves, describeAdvice, type SaveAdvice } from './save-interval.js';
+import { adviseSaves, describeAdvice, shortGrace, type SaveAdvice } from './save-interval.js';
 import { shellLine } from './shell-line.js';
 import { fitOf, whyNotFewerNodes } from './spec-rules.js';
 import type { RunSpec } from './spec.js';
@@ -70,6 +70,7 @@ export function planRun(spec: RunSpec): RunPlan {
   });
   const world = nodes * devices;
   const { tp, pp, cp } = spec.parallel;
+  const saves = adviseSaves(spec, places, allShards(spec.parallel, world).length);
   const none: NodePlace = { nodeRank: -1, ranks: [], loads: [], writes: [], readsDataset: false };
   return {
     series: spec.series,
@@ -83,8 +84,8 @@ export function planRun(spec: RunSpec): RunPlan {
     }),
     export: converting(toHuggingFace(spec, checkpointsDir(spec.series), 'models/$TOKENIZER/tokenizer'), 'export'),
     env: { ...launchEnvironment(spec), GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
-    warnings: warningsAbout(spec),
-    saves: adviseSaves(spec, places, allShards(spec.parallel, world).length),
+    warnings: [...warningsAbout(spec), ...shortGrace(spec, saves)],
+    saves,
     nodes: [...members, ...extra].map(({ name }, rank) => {
       const place = places[rank] ?? none;
       const torchrun = torchrunArgs(rank, members, devices, '$MASTER_PORT');

@@ -1,7 +1,9 @@
 /** How often to save, from what a save costs and how often nodes fail: Young's and Daly's formulas. Pure. */
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
+import { milliseconds } from './duration.js';
+import type { ModelSizes } from './presets.js';
 import type { RunSpec } from './spec.js';
-import type { NodePlace } from './topology.js';
+import { allShards, type NodePlace } from './topology.js';
 
 /** J. W. Young, 1974. Good while a save is short beside the time between failures. */
 export const youngInterval = (saveSeconds: number, mtbfSeconds: number): number =>
@@ -37,10 +39,30 @@ export interface SaveAdvice {
   usual: number;
 }
 
+const GRACE_SECONDS = { least: 20, most: 3600 };
+
+/** Of `recovery.stopGrace`: bytes and disks may be other than assumed, and ranks that are killed in a save have lost it. */
+export function usualGrace({ sizes, cluster, parallel }: Pick<RunSpec, 'sizes' | 'cluster' | 'parallel'>): string {
+  const shards = allShards(parallel, cluster.nodes * cluster.devicesPerNode).length;
+  const seconds = Math.ceil(3 * saveSecondsOf(sizes, Math.min(shards, cluster.devicesPerNode) / shards));
+  return `${Math.min(GRACE_SECONDS.most, Math.max(GRACE_SECONDS.least, seconds))}s`;
+}
+
+/** @param share of the checkpoint that the node writes that writes most */
+const saveSecondsOf = (sizes: ModelSizes, share: number): number =>
+  (parametersOf(sizes).total * CHECKPOINT_BYTES_A_PARAMETER * share) / WRITE_BYTES_A_SECOND;
+
+/** Ranks that are stopped are to have the time for a save. */
+export const shortGrace = ({ recovery }: RunSpec, { saveSeconds }: SaveAdvice): string[] =>
+  milliseconds(recovery.stopGrace) >= saveSeconds * 1000
+    ? []
+    : [
+        `recovery.stopGrace is ${recovery.stopGrace}, and a save is assumed to take ${spoken(saveSeconds)}: ranks that are stopped in one are killed, and what they trained since the one before is lost`,
+      ];
+
 export function adviseSaves({ sizes, cluster }: RunSpec, places: NodePlace[], shards: number): SaveAdvice {
-  const bytes = parametersOf(sizes).total * CHECKPOINT_BYTES_A_PARAMETER;
   const most = Math.max(...places.map(({ writes }) => writes.length));
-  const saveSeconds = ((bytes / shards) * most) / WRITE_BYTES_A_SECOND;
+  const saveSeconds = saveSecondsOf(sizes, most / shards);
   const devices = cluster.nodes * cluster.devicesPerNode;
   const at = (deviceDays: number) => dalyInterval(saveSeconds, mtbfSeconds(devices, deviceDays));
   return { saveSeconds, often: at(DEVICE_DAYS.often), usual: at(DEVICE_DAYS.usual) };

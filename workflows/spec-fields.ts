@@ -301,7 +301,11 @@ export const runFile = z.strictObject({
         .describe("How long a node's worker may be away until its machine is asked by a peer"),
       agentGrace: duration('0s', '1d').default('2m').describe('How long a worker may be away whose machine answers'),
       lease: duration('5s', '30d').default('30m').describe('A node that hears from nobody for so long ends its ranks'),
-      stopGrace: duration('0s', '1h').default('20s').describe('How long ranks may take to save when they are stopped'),
+      stopGrace: duration('0s', '1h')
+        .optional()
+        .describe(
+          'How long ranks may take to save when they are stopped; without it three times what a save is assumed to take (`plan` prints that), and 20 s at least',
+        ),
       hangAfter: z
         .union([z.literal('off'), duration('1s', '1d')], '"off", or a duration such as "90s"')
         .default('60s')

@@ -5,16 +5,18 @@
 import { z } from 'zod';
 import type { ModelSizes } from './presets.js';
 import { rightFields } from './right-fields.js';
+import { usualGrace } from './save-interval.js';
 import { NAME, runFile, type RunFile } from './spec-fields.js';
 import { complaintsAbout, layoutOf, microBatchOf, sizesOf } from './spec-rules.js';
 import type { Parallel } from './topology.js';
 
 /** A valid run file with every default filled in, and the model's sizes and layout resolved. */
-export type RunSpec = Omit<RunFile, 'series' | 'parallel' | 'train'> & {
+export type RunSpec = Omit<RunFile, 'series' | 'parallel' | 'train' | 'recovery'> & {
   series: string;
   sizes: ModelSizes;
   parallel: Parallel;
   train: RunFile['train'] & { microBatch: number };
+  recovery: RunFile['recovery'] & { stopGrace: string };
 };
 
 /** One thing wrong with a run file: where, what was there, what was expected. */
@@ -63,10 +65,13 @@ export function parseRunSpec(
       ],
     };
   const file = result.data;
+  const { recovery } = file;
+  const known = { sizes: sizesOf(file.model)!, parallel: layoutOf(file) };
   return {
     spec: {
-      ...{ ...file, series, sizes: sizesOf(file.model)!, parallel: layoutOf(file) },
+      ...{ ...file, series, ...known },
       train: { ...file.train, microBatch: microBatchOf(file) },
+      recovery: { ...recovery, stopGrace: recovery.stopGrace ?? usualGrace({ ...known, cluster: file.cluster }) },
     },
   };
 }

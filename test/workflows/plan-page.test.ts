@@ -41,6 +41,16 @@ describe('the plan', () => {
     );
   });
 
+  it('gives ranks that are stopped the time for a save, and warns where the run file gives them less', async () => {
+    expect((await read('qwen3-tiny.json')).recovery.stopGrace).toBe('20s');
+    const spec = await read('qwen3-8b.json');
+    const { saves, warnings } = planRun(spec);
+    expect(Number.parseInt(spec.recovery.stopGrace)).toBeGreaterThanOrEqual(3 * saves.saveSeconds);
+    expect(warnings.join()).not.toContain('stopGrace');
+    const hasty = { ...spec, recovery: { ...spec.recovery, stopGrace: '30s' } };
+    expect(planRun(hasty).warnings.join()).toMatch(/recovery\.stopGrace is 30s, and a save is assumed to take \d+ s/);
+  });
+
   it('prints lines that can be pasted: a shell that knows the variables runs exactly the planned command', async () => {
     const spec = await read('qwen3-8b.json');
     const plan = planRun(spec);
