@@ -32,7 +32,7 @@ export type Answer = { refuse: string } | { say: string; wishes: Wishes };
 
 export function answerTo(request: RunRequest, view: View): Answer {
   const { phase } = view.state;
-  if (phase === 'export' || phase === 'report' || phase === 'done' || phase === 'failed')
+  if (phase === 'export' || phase === 'report' || phase === 'done' || phase === 'failed' || phase === 'cancelled')
     return refuse(`the run is ending (phase ${phase}); start another one of series ${view.state.series} to train on`);
   if (view.atGate === 'export' && request.name !== 'approve')
     return refuse('everything is trained, and the run waits for somebody to approve "export" or to stop there');

@@ -70,8 +70,11 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
     };
   } catch (error) {
     if (goesOn) throw error;
-    enterPhase(state, 'failed', Date.now());
-    const how = isCancellation(error) ? 'cancelled' : `failed: ${messageOf(error)}`;
+    enterPhase(state, isCancellation(error) ? 'cancelled' : 'failed', Date.now());
+    delete state.waitsFor;
+    const how = isCancellation(error)
+      ? 'cancelled'
+      : `failed: ${[failureIn(error)?.type, messageOf(error)].filter(Boolean).join(': ')}`;
     finishAll(run, how);
     note(run, how);
     // The failure that says what happened, not the layers of calls that it came through.

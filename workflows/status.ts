@@ -10,7 +10,18 @@ import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
 
 export type Phase =
-  'check' | 'data' | 'weights' | 'restore' | 'approval' | 'train' | 'paused' | 'export' | 'report' | 'done' | 'failed';
+  | 'check'
+  | 'data'
+  | 'weights'
+  | 'restore'
+  | 'approval'
+  | 'train'
+  | 'paused'
+  | 'export'
+  | 'report'
+  | 'done'
+  | 'failed'
+  | 'cancelled';
 
 /** A stretch of the run's time, for the ledger and the report's timeline. Milliseconds since the epoch. */
 export interface Span {
@@ -178,7 +189,7 @@ export function enterPhase(state: RunState, phase: RunState['phase'], at: number
   if (last && last.to === undefined) last.to = at;
   state.phase = phase;
   delete state.preprocessed;
-  if (phase !== 'done' && phase !== 'failed')
+  if (phase !== 'done' && phase !== 'failed' && phase !== 'cancelled')
     state.phases.push({
       ...{ name: phase === 'train' ? `generation ${state.generation}` : phase, from: at },
       ...(from !== undefined && {

@@ -86,6 +86,6 @@ async function bundle() {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await program(() => {
     checkNode();
-    return withLock(join(cache, 'setup.lock'), build);
+    return withLock(join(cache, 'setup.lock'), build, (pid) => say('build', `waits for the set-up of process ${pid}`));
   });
 }

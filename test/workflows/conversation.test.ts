@@ -189,7 +189,7 @@ it.concurrent('can be cancelled while it is paused, and what it held goes to oth
   await handle.cancel();
   await expect(result(handle)).rejects.toThrow('cancelled');
   await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
-  expect(await page(handle)).toContain('· failed');
+  expect(await page(handle)).toContain('· cancelled');
   expect(await page(handle)).not.toMatch(/^asked /m);
 });
 

@@ -353,6 +353,17 @@ it.concurrent('a cancelled run stops every member before it ends', async (test) 
   expect(error).toBeInstanceOf(WorkflowFailedError);
   expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
   expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
+  expect(await handle.query<string>('status')).toMatch(/ · cancelled\n/);
+});
+
+it.concurrent('a run that is cancelled while it waits for nodes waits no more', async (test) => {
+  const cluster = await startFakeCluster(test);
+  await cluster.node('a');
+  const handle = await start(cluster, cluster.runFile());
+  while (!(await handle.query<string>('status')).includes('waits for')) await sleepFor(50);
+  await handle.cancel();
+  await expect(handle.result()).rejects.toBeInstanceOf(WorkflowFailedError);
+  expect(await handle.query<string>('status')).toMatch(/ · cancelled\n/);
 });
 
 it.concurrent('what a terminated run held goes to the run that waits for it', async (test) => {
