@@ -188,9 +188,15 @@ async function convert({ deps, input, signal }: Task, aside: string): Promise<vo
   const flags = Object.entries(input.paths).flatMap(([flag, path]) => [flag, confined(dataDir, path)]);
   await rm(aside, { recursive: true, force: true });
   await mkdir(aside, { recursive: true });
+  const { within } = input;
+  if (within !== undefined) await writeJson(join(aside, 'config.json'), { torch_dtype: 'bfloat16', ...input.config });
   await run([python, join(mindspeedDir, input.script), ...input.args, ...flags, '--save-dir', aside], {
     ...{ cwd: mindspeedDir, env, timeout: TIMEOUT_MS, signal },
     logPath: `${confined(dataDir, input.dir)}.log`,
     what: `${node}: convert iteration ${input.iteration} to Hugging Face format`,
   });
+  if (within === undefined) return;
+  const made = confined(aside, within);
+  for (const name of await readdir(made).catch(noneIfMissing)) await rename(join(made, name), join(aside, name));
+  await rm(made, { recursive: true, force: true });
 }

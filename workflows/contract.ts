@@ -329,6 +329,8 @@ export interface ExportCheckpointInput extends Pick<ConvertCheckpointInput, 'scr
   dir: string;
   /** Directory of the tokenizer, below the data directory. */
   tokenizer: string;
+  /** Where the converter puts the model below `--save-dir`, in which it looks for its configuration; absent: right there. */
+  within?: string;
   /** Of the model by its sizes, where none of this model came with the tokenizer. */
   config: Record<string, unknown>;
   /** How many there are to be. */

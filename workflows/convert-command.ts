@@ -23,6 +23,8 @@ export interface Conversion {
   args: string[];
   /** Arguments that are paths below the data directory, without `--save-dir`. */
   paths: Record<string, string>;
+  /** Where below `--save-dir` the result is; the model's configuration has to be in `--save-dir` itself then. */
+  within?: string;
 }
 
 /** Hugging Face → Megatron, from the directory with the weights. */
@@ -47,20 +49,26 @@ export function toMegatron(spec: RunSpec, from: string): Conversion {
 /**
  * Megatron → Hugging Face, from a directory with every shard of a checkpoint. The second converter reads sizes from
  * the checkpoint, but not everything; since 26.0.0 the model's configuration and tokenizer come along from `config`.
+ * The first one makes an empty model of the configuration that it finds in `--save-dir`, or changes the weights there.
  */
 export function toHuggingFace(spec: RunSpec, from: string, config: string): Conversion {
   const { parallel, mindspeed } = spec;
   const { tp, etp } = parallel;
   const paths = { '--load-dir': from, ...(isAtLeast(mindspeed.release, '26.0.0') && { '--hf-cfg-dir': config }) };
-  return conversion(spec, paths, {
+  const isFirst = releases[mindspeed.release].converter.version === 1;
+  const converted = conversion(spec, paths, {
     '--load-model-type': 'mg',
     '--save-model-type': 'hf',
-    ...(releases[mindspeed.release].converter.version === 1
-      ? { ...LEGACY, '--target-tensor-parallel-size': 1, '--target-pipeline-parallel-size': 1 }
+    ...(isFirst
+      ? { ...LEGACY, '--load-hf-from-config': true, ...ONE_PART }
       : etp !== undefined && etp !== tp && { '--expert-tensor-parallel-size': etp }),
     ...layerFlags(spec),
   });
+  // As mindspeed_llm/tasks/checkpoint/saver.py of 2.1.0 has it.
+  return isFirst ? { ...converted, within: 'mg2hf' } : converted;
 }
+
+const ONE_PART: Flags = { '--target-tensor-parallel-size': 1, '--target-pipeline-parallel-size': 1 };
 
 const LEGACY: Flags = {
   '--use-mcore-models': true,

@@ -34,6 +34,8 @@ export interface RunPlan {
   /** To Megatron before the first launch, and to Hugging Face afterwards. */
   convert?: string[];
   export: string[];
+  /** Directory of `$DATA/export` that the exported model is in, where it is not that itself. */
+  exportWithin?: string;
   /** Environment of every node's command. */
   env: Record<string, string>;
   warnings: string[];
@@ -71,6 +73,7 @@ export function planRun(spec: RunSpec): RunPlan {
   const world = nodes * devices;
   const { tp, pp, cp } = spec.parallel;
   const saves = adviseSaves(spec, places, allShards(spec.parallel, world).length);
+  const back = toHuggingFace(spec, checkpointsDir(spec.series), 'models/$TOKENIZER/tokenizer');
   const none: NodePlace = { nodeRank: -1, ranks: [], loads: [], writes: [], readsDataset: false };
   return {
     series: spec.series,
@@ -82,7 +85,8 @@ export function planRun(spec: RunSpec): RunPlan {
     ...(pretrained && {
       convert: converting(toMegatron(spec, 'models/$WEIGHTS/hf'), convertedDir('$WEIGHTS', spec)),
     }),
-    export: converting(toHuggingFace(spec, checkpointsDir(spec.series), 'models/$TOKENIZER/tokenizer'), 'export'),
+    export: converting(back, 'export'),
+    ...(back.within !== undefined && { exportWithin: back.within }),
     env: { ...launchEnvironment(spec), GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
     warnings: [...warningsAbout(spec), ...shortGrace(spec, saves)],
     saves,
@@ -135,7 +139,7 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
     ...(plan.convert ? ['', 'on the first node, once for this layout:', convertLine(plan.convert)] : []),
     ...plan.nodes.flatMap((node) => describeNode(node, plan.env)),
     '',
-    'afterwards, where all shards are, back to Hugging Face format:',
+    `afterwards, where all shards are, back to Hugging Face format${plan.exportWithin ? ` ($DATA/export has the model's config.json before, and the model in ${plan.exportWithin} after)` : ''}:`,
     convertLine(plan.export),
   ].join('\n');
 }

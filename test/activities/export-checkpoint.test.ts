@@ -143,6 +143,14 @@ describe('an export', () => {
     expect(await read(deps, 'tokenizer.json')).toBe('{"another": 1}');
   });
 
+  it("is taken from below the directory whose configuration the first converter reads, as 2.1.0's does", async () => {
+    const nested = '; grep -q \'"torch_dtype":"bfloat16"\' <(tr -d " \\n" < $out/config.json) || exit 9';
+    const deps = await exporter('n1', BOTH, `true ${nested}; mkdir $out/mg2hf; mv $out/*.safetensors $out/mg2hf/`);
+    expect(await exporting(deps, await input(deps, { within: 'mg2hf' }))).toMatchObject({ tensors: 2 });
+    expect((await readdir(join(deps.dataDir, DIR))).sort()).toContain('model-00001-of-00001.safetensors');
+    expect(await readdir(join(deps.dataDir, DIR))).not.toContain('mg2hf');
+  });
+
   it('gathers the weights alone, and does not mind what the optimizer is like', async () => {
     const deps = await exporter('n1', BOTH, `ls $from/$it/${SECOND} > $out/gathered.txt`);
     const what = await input(deps);

@@ -183,8 +183,8 @@ describe('the converter is called as the shipped scripts call it, with the layou
 
     const back = toHuggingFace(spec, 'mg', 'hf');
     const shippedBack = examplesOf(release)[`ckpt_convert_${name}_mcore2hf`]!;
-    expect(without(flagsIn(back.args), [...PATHS, '--target-expert-parallel-size'])).toEqual(
-      without(shippedBack.args, [...PATHS, '--target-expert-parallel-size']),
-    );
+    // The shipped command changes the weights of the model that it began with; ours makes a new one of its configuration.
+    const other = [...PATHS, '--target-expert-parallel-size', '--load-hf-from-config'];
+    expect(without(flagsIn(back.args), other)).toEqual(without(shippedBack.args, other));
   });
 });
