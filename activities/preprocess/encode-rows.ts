@@ -4,7 +4,6 @@ import { basename, dirname, join } from 'node:path';
 import { failure } from '../failures.js';
 import { noCounts, type Counts } from './counts.js';
 import { createColumnEncoder, type Column, type ColumnOptions } from './encode-column.js';
-import { looksLikeDate } from './dates.js';
 import { whyUnencodable } from './encode-long.js';
 import { createTextLook, type Figures } from './figures.js';
 import { LongText } from './long-text.js';
@@ -12,6 +11,7 @@ import { plainName } from './open-bytes.js';
 import { openPair, type Pair } from './pair-writer.js';
 import { batchesOf, readerOf } from './read-rows.js';
 import { isEmptyText, isText, rangesOfSlice, type Row } from './rows.js';
+import { looksLikeBoolean, looksLikeDate, looksLikeNumber } from './taken-for.js';
 import { createSieve, type Place, type SkipOptions } from './usable-rows.js';
 
 export interface Progress {
@@ -100,11 +100,12 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
 
 /** Takes note of what rows say about the whole dataset. */
 function look(rows: Row[], { path }: Place, keys: string[], counts: Counts): void {
-  const isJson = /\.jsonl?$/.test(plainName(path));
-  counts.onlyDates = counts.onlyDates.filter((key) => {
-    const column = keys.indexOf(key);
-    return isJson && rows.every(({ values }) => looksLikeDate(values[column]));
-  });
+  const name = plainName(path);
+  const only = (left: string[], format: RegExp, looksLike: (value: unknown) => boolean) =>
+    format.test(name) ? left.filter((key) => rows.every(({ values }) => looksLike(values[keys.indexOf(key)]))) : [];
+  counts.onlyDates = only(counts.onlyDates, /\.jsonl?$/, looksLikeDate);
+  counts.onlyNumbers = only(counts.onlyNumbers, /\.csv$/, looksLikeNumber);
+  counts.onlyBooleans = only(counts.onlyBooleans, /\.csv$/, looksLikeBoolean);
   if (keys.length > 1)
     counts.misaligned += rows.filter(({ values }) => new Set(values.map(isEmptyText)).size > 1).length;
 }

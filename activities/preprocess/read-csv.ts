@@ -32,7 +32,6 @@ export const csvReader: Reader = {
         next += 1;
       } else if (isHeader) {
         header = recordsIn(content)[0]?.map((name) => name ?? '') ?? [];
-        if (header[0]?.startsWith('\ufeff')) header[0] = header[0].slice(1);
         places = columns.map((column) => header.indexOf(column));
         for (const [index, column] of columns.entries()) if (places[index]! < 0) throw noColumn(path, column, header);
       } else {

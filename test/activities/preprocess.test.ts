@@ -138,6 +138,30 @@ describe('against MindSpeed-LLM itself', () => {
     expect(() => refuseWhole(empty, whole)).not.toThrow();
   });
 
+  test.each([
+    ['1\n-2.5\n" 3e5 "\n.5\n+inf\n', /every text is a number/],
+    ['true\nFALSE\n', /every text is true or false/],
+    // To pandas these are texts.
+    ['1\ntrue\n', undefined],
+    ['1\n1_0\n', undefined],
+    ['1\n1e\n', undefined],
+    ['1\n0x1\n', undefined],
+  ])(
+    'a column of a CSV file that is %j is refused only where MindSpeed-LLM has no text of it',
+    async (texts, problem) => {
+      const out = await tempDir();
+      await writeFile(join(out, 'a.csv'), `text\n${texts}`);
+      const { counts } = await encodeRows({
+        ...{ root: out, files: ['a.csv'], slice: { index: 0, of: 1 }, keys: ['text'], appendEod: true, encoder },
+        ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+      });
+      const refuse = (compat: boolean) => () => refuseWhole(counts, { compat, skipBadRows: 0, what: 'a.csv' });
+      expect(refuse(false)).not.toThrow();
+      if (problem) expect(refuse(true)).toThrow(problem);
+      else expect(refuse(true)).not.toThrow();
+    },
+  );
+
   test('a token that the embedding has no row for is refused here, naming file and row', async () => {
     const { pairs } = await encode('mix.jsonl', ['text'], false, 100_000);
     await expect(pairs).rejects.toMatchObject({

@@ -61,6 +61,15 @@ const writers: Record<string, (rows: string[], last: boolean) => string | Buffer
       '\n',
       last,
     )}`,
+  // Line ends that a part may begin within, and blank lines, one of them with the comma that pandas takes for its end.
+  'b.csv': (rows, last) =>
+    `\ufeff \r"n",text\r\n${lines(
+      rows.map(
+        (text, n) => `${['', '\t', '\r', ' \r,', '\n'][n % 5]}a"b,${csvField(text)}${['\r', '\n', '\r\n'][n % 3]}`,
+      ),
+      '\r',
+      last,
+    )}`,
   'a.parquet': (rows) =>
     Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'text', data: rows, type: 'STRING' }], rowGroupSize: 3 })),
   'a.arrow': (rows) => Buffer.from(tableToIPC(arrowTable(rows), 'file')),
@@ -150,6 +159,26 @@ test('CSV fields may hold commas, quotes and line ends, and an empty one is noth
     [2, '', '3'],
     [3, 'plain', '4'],
   ]);
+});
+
+test.each<[what: string, content: string, expected: string[]]>([
+  ['a carriage return alone ends a record', 'text\nabc\rdef\nghi\n', ['abc', 'def', 'ghi']],
+  ['carriage returns end all records', 'text\rabc\r def\r', ['abc', ' def']],
+  ['a line of spaces is blank', 'text\nabc\n   \ndef\n ', ['abc', 'def']],
+  ['a line of a tab is blank', 'text\nabc\n\t\ndef\n', ['abc', 'def']],
+  ['a line of spaces and a comma is not', 'text,n\n ,\n  \n1\n', [' ', '1']],
+  ['a quote after spaces is one of the text', 'text\n  "abc"\n"  "\n', ['  "abc"', '  ']],
+  ['a comma after a blank line that a carriage return ends is gone', 'text,n\n1,x\n\r,abc\n2,y\n', ['1', 'abc', '2']],
+  ['a byte order mark stands before a header in quotes', '\ufeff"text","n"\n"abc","1"\n', ['abc']],
+  ['blank lines stand before the header', '\n \r\ntext\nabc\n', ['abc']],
+])('CSV as pandas reads it: %s', async (_, content, expected) => {
+  expect(await rowsOf('a.csv', content, ['text'])).toEqual(expected.map((text, row) => [row, text]));
+});
+
+test.each(['\r\n', '\rb,1\r\n', '\r\r,'])('a read of a CSV file may end within %j', async (end) => {
+  const first = 'x'.repeat(2 ** 20 - 'text,n\n'.length - 1);
+  const rows = (await rowsOf('a.csv', `text,n\n${first}${end}last,2\n`, ['text'])).map(([, text]) => text);
+  expect(rows).toEqual([first, ...(end.includes('b') ? ['b'] : []), 'last']);
 });
 
 test.each(['a.csv', 'a.jsonl', 'a.txt'])(
