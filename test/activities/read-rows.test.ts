@@ -5,7 +5,7 @@ import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
-import { LongText } from '../../activities/preprocess/long-text.js';
+import { LONG, LongText } from '../../activities/preprocess/long-text.js';
 import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
 import { isText, rangesOfSlice, stringOf, WHOLE, type ByteRange, type Row } from '../../activities/preprocess/rows.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -116,19 +116,34 @@ async function readAll(path: string, range: ByteRange): Promise<[values: unknown
 }
 
 async function rowsOf(name: string, content: string | Buffer, columns: string[], range = WHOLE) {
+  const { rows } = await readDirectory(name, content, columns, { range });
+  return rows;
+}
+
+/** Rows, and the files that are left beside the input. */
+async function readDirectory(
+  name: string,
+  content: string | Buffer,
+  columns: string[],
+  { range = WHOLE, compat = false } = {},
+) {
   const dir = await tempDir();
   const path = join(dir, name);
   await writeFile(path, content);
   const rows: Row[] = [];
-  const options = { path, columns, range, compat: false, scratch: (kind: string) => join(dir, `${kind}.tmp`) };
-  for await (const batch of batchesOf(options)) rows.push(...batch.rows);
-  return rows.map(({ row, values, problem }) => [
+  let count = 0;
+  const scratch = (kind: string) => join(dir, `${kind}-${count++}.tmp`);
+  for await (const batch of batchesOf({ path, columns, range, compat, scratch })) rows.push(...batch.rows);
+  const found = rows.map(({ row, values, problem }) => [
     row,
     ...(problem === undefined ? values.map(shown) : [new Error(problem)]),
   ]);
+  for (const value of rows.flatMap(({ values }) => values)) if (value instanceof LongText) await value.discard();
+  return { rows: found, left: (await readdir(dir)).filter((file) => file !== name) };
 }
 
-const shown = (value: unknown): unknown => (isText(value) ? stringOf(value) : value);
+const shown = (value: unknown): unknown =>
+  value instanceof LongText ? `${value.bytes} bytes` : isText(value) ? stringOf(value) : value;
 
 test('a line may end in any of three ways, also where a read ends, and the last need not', async () => {
   const long = 'é'.repeat(2 ** 19 - 1);
@@ -256,6 +271,42 @@ describe('what is longer than memory', () => {
       expect(await readdir(dir)).toEqual([name]);
     },
   );
+});
+
+describe('a CSV record above 4 MiB', () => {
+  const long = 'word '.repeat(LONG / 4);
+  const read = (content: string | Buffer, columns = ['a', 'b'], compat = true) =>
+    readDirectory('a.csv', content, columns, { compat });
+
+  test('is a bad row for a short field that is not UTF-8, as a short record is', async () => {
+    const record = (text: string) =>
+      Buffer.concat([Buffer.from('a,b\nc'), Buffer.of(0xe9), Buffer.from(`,"${text}"\n`)]);
+    const bad = { rows: [[0, new Error('not UTF-8')]], left: [] };
+    expect(await read(record('short'))).toEqual(bad);
+    expect(await read(record(long))).toEqual(bad);
+  });
+
+  test('has no value in NA and in an empty text, for MindSpeed-LLM', async () => {
+    const content = (text: string) => `a,b\nNA,"${text}"\n"",${text}\n`;
+    const rows = (none: unknown[], text: string) => none.map((value, row) => [row, value, text]);
+    expect((await read(content('short'))).rows).toEqual(rows([undefined, undefined], 'short'));
+    expect((await read(content(long))).rows).toEqual(rows([undefined, undefined], `${long.length} bytes`));
+    expect((await read(content(long), ['a', 'b'], false)).rows).toEqual(rows(['NA', ''], `${long.length} bytes`));
+  });
+
+  test('keeps carriage returns within quotes, and is over at one outside of them', async () => {
+    expect((await read(`a,b\n"x\r","${long}\r"\r1,2\n`)).rows).toEqual([
+      [0, 'x\r', `${long.length + 1} bytes`],
+      [1, '1', '2'],
+    ]);
+  });
+
+  test('with too many fields is a bad row and leaves no file', async () => {
+    expect(await read(`text\n"${long}",more\n`, ['text'])).toEqual({
+      rows: [[0, new Error('2 fields, where the header has 1')]],
+      left: [],
+    });
+  });
 });
 
 test.each([
