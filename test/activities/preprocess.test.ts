@@ -547,6 +547,18 @@ describe('in shards over nodes', () => {
     expect(merged[1]).toEqual(merged[0]);
   });
 
+  test('as MindSpeed-LLM reads it, data of JSON lines with other fields in a later file is refused, in whichever shard', async () => {
+    const files = { 'a.jsonl': texts(3), 'b.jsonl': '{"text":"b","other":1}\n' };
+    const node = await nodeWith('n01', files, await tiny());
+    const problem = /b\.jsonl: there is a field other, which a\.jsonl does not have/;
+    const whole = slice({ files: Object.keys(files) });
+    await expect(preprocess(node, [{ ...whole, compat: 'mindspeed' }])).rejects.toThrow(problem);
+    const parts = Object.keys(files).map((file, shard) => slice({ shard, of: 2, files: [file], compat: 'mindspeed' }));
+    const shards = (await preprocess(node, parts)).map(({ artifact }) => ({ artifact, from: [] }));
+    const merging = run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards });
+    await expect(merging).rejects.toThrow(problem);
+  });
+
   test('one bad row more than may be left out ends it, in a shard or in the merge', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': rows('one', 2, 'three', 4, 'five', 6) }, await tiny());
     await expect(preprocess(node, [slice({ skipBadRows: 2 })])).rejects.toMatchObject({

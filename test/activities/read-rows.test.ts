@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { LONG, LongText } from '../../activities/preprocess/long-text.js';
 import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
 import { isText, rangesOfSlice, stringOf, WHOLE, type ByteRange, type Row } from '../../activities/preprocess/rows.js';
+import { sameColumns } from '../../activities/preprocess/same-columns.js';
 import { tempDir } from '../support/temp-dir.js';
 
 /** Small files of every format with their number of rows; sizes and rows such that parts end anywhere. */
@@ -271,6 +272,18 @@ describe('what is longer than memory', () => {
       expect(await readdir(dir)).toEqual([name]);
     },
   );
+});
+
+test('the name of a field may lie across two portions of a file', async () => {
+  const dir = await tempDir();
+  const line = (n: number) => `{"标题":"${'x'.repeat(n)}","text":"a"}\n`;
+  const paths = ['a.jsonl', 'b.jsonl'].map((name) => join(dir, name));
+  await writeFile(paths[0]!, line(1));
+  // The next line's first character of several bytes begins one byte before the portion's end.
+  await writeFile(paths[1]!, line(2 ** 20 - Buffer.byteLength(line(0)) - 3) + line(1));
+  await sameColumns(paths);
+  await writeFile(paths[1]!, line(1).replace('标题', '标签'));
+  await expect(sameColumns(paths)).rejects.toThrow(/b\.jsonl: there is a field 标签, which .*a\.jsonl does not have/);
 });
 
 describe('a CSV record above 4 MiB', () => {
