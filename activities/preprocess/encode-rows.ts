@@ -1,5 +1,5 @@
 /** The native engine: rows of data files in, one `.bin/.idx` pair for each text key out. Knows nothing of activities. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { failure } from '../failures.js';
 import { noCounts, type Counts } from './counts.js';
@@ -8,7 +8,7 @@ import { whyUnencodable } from './encode-long.js';
 import { createTextLook, type Figures } from './figures.js';
 import { LongText } from './long-text.js';
 import { plainName } from './open-bytes.js';
-import { openPair, type Pair } from './pair-writer.js';
+import { openPair, removeAll, removePairs, type Pair } from './pair-writer.js';
 import { batchesOf, readerOf } from './read-rows.js';
 import { isEmptyText, isText, rangesOfSlice, type Row } from './rows.js';
 import { looksLikeBoolean, looksLikeDate, looksLikeNumber } from './taken-for.js';
@@ -94,6 +94,8 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
   } catch (error) {
     await sieve.close();
     for (const { writer } of columns.values()) await writer.discard();
+    await removePairs(keys.map((key) => input.prefixOf(key)));
+    await removeScratch(input.prefixOf(keys[0]!));
     throw error;
   }
 }
@@ -142,6 +144,15 @@ async function* portionsOf({ root, files, slice, keys, prefixOf, compat = false 
 function scratchBeside(prefix: string): (name: string) => string {
   let count = 0;
   return (name) => join(dirname(prefix), `.${basename(prefix)}.${name}-${count++}.tmp`);
+}
+
+/** Texts of rows that were read, and are not encoded after all. */
+async function removeScratch(prefix: string): Promise<void> {
+  const [dir, start] = [dirname(prefix), `.${basename(prefix)}.`];
+  const names = (await readdir(dir)).filter(
+    (name) => name.startsWith(start) && /^[a-z]+-\d+\.tmp$/.test(name.slice(start.length)),
+  );
+  await removeAll(names.map((name) => join(dir, name)));
 }
 
 function* portions(rows: Row[]): Generator<Row[]> {

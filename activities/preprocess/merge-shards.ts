@@ -13,8 +13,7 @@ import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
 import { figuresOf, LINEAGE, noteLineage } from './lineage.js';
 import { refuseWhole } from './refuse-whole.js';
-import { mergePairs } from './merge-pairs.js';
-import type { Pair } from './pair-writer.js';
+import { mergeAll } from './merge-pairs.js';
 import { resultOf } from './preprocess-shard.js';
 import { joined, refuseOther, type Fields } from './same-columns.js';
 import {
@@ -75,11 +74,12 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   await requireSpace(root, bytesOf(input), { node, name: `merge ${dir}` });
-  const pairs: Record<string, Pair> = {};
-  for (const key of keys) {
-    const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
-    pairs[key] = await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes });
-  }
+  const groups = keys.map((key) => ({
+    prefixes: shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key))),
+    to: join(root, pairName(key)),
+  }));
+  const made = await mergeAll(groups, { signal, onBytes });
+  const pairs = Object.fromEntries(keys.map((key, index) => [key, made[index]!]));
   const totals = summaryOf(pairs);
   const written: Summary = {
     ...{ keys: totals, counts, figures: toldOf(figures, totals) },

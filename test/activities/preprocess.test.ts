@@ -162,6 +162,31 @@ describe('against MindSpeed-LLM itself', () => {
     },
   );
 
+  test('of several keys there is no pair where the index of one cannot be written', async () => {
+    const { root: work, out } = { root: await tempDir(), out: await tempDir() };
+    await writeFile(join(work, 'a.jsonl'), '{"x":"a","y":"b"}\n');
+    // In the way of the second index, as a full disk would be.
+    await mkdir(join(out, 'y.idx'));
+    const pairs = encodeRows({
+      ...{ root: work, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['x', 'y'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+    });
+    await expect(pairs).rejects.toThrow();
+    expect(await readdir(out)).toEqual(['y.idx']);
+  });
+
+  test('a row that is refused leaves neither its long texts nor those of the rows after it', async () => {
+    const { root: work, out } = { root: await tempDir(), out: await tempDir() };
+    const long = 'word '.repeat(2 ** 20);
+    await writeFile(join(work, 'a.jsonl'), [1, '', 2].map((y) => JSON.stringify({ x: long, y }) + '\n').join(''));
+    const pairs = encodeRows({
+      ...{ root: work, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['x', 'y'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+    });
+    await expect(pairs).rejects.toThrow(/row 1: expected a text in y, found a number/);
+    expect(await readdir(out)).toEqual([]);
+  });
+
   test('a token that the embedding has no row for is refused here, naming file and row', async () => {
     const { pairs } = await encode('mix.jsonl', ['text'], false, 100_000);
     await expect(pairs).rejects.toMatchObject({
