@@ -274,6 +274,32 @@ describe('what is longer than memory', () => {
   );
 });
 
+test.each([
+  ['{"text":"a","te\\u0078t":"b"}', new Error('the field text is there twice')],
+  ['{"te\\u0078t":"b","n":{"text":"c"}}', 'b'],
+  ['{"text":"a \\u0078 te\\u0078t"}', 'a x text'],
+  ['\u00a0', new Error('not JSON')],
+  ['\u2028', new Error('not JSON')],
+])('the line %j is one row, or a bad one', async (line, expected) => {
+  const rows = await rowsOf('a.jsonl', `${line}\n \t\r\n{"text":"z"}\n`, ['text']);
+  if (expected instanceof Error)
+    expect(rows[0]).toEqual([
+      0,
+      expect.objectContaining({ message: expect.stringContaining(expected.message) as string }),
+    ]);
+  else expect(rows[0]).toEqual([0, expected]);
+  expect(rows[1]).toEqual([2, 'z']);
+});
+
+test('a first line above 4 MiB may begin with a byte order mark', async () => {
+  const long = 'word '.repeat(LONG / 4);
+  expect(await rowsOf('a.jsonl', `\ufeff{"text":"${long}"}\n`, ['text'])).toEqual([[0, `${long.length} bytes`]]);
+  expect(await rowsOf('a.jsonl', `{"text":"a"}\n\ufeff{"text":"${long}"}\n`, ['text'])).toEqual([
+    [0, 'a'],
+    [1, expect.objectContaining({ message: expect.stringMatching(/^not JSON/) as string })],
+  ]);
+});
+
 test('the name of a field may lie across two portions of a file', async () => {
   const dir = await tempDir();
   const line = (n: number) => `{"标题":"${'x'.repeat(n)}","text":"a"}\n`;
