@@ -1,4 +1,4 @@
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
@@ -298,6 +298,24 @@ test('a first line above 4 MiB may begin with a byte order mark', async () => {
     [0, 'a'],
     [1, expect.objectContaining({ message: expect.stringMatching(/^not JSON/) as string })],
   ]);
+});
+
+describe('Arrow that pyarrow wrote', () => {
+  const read = async (name: string) =>
+    rowsOf('a.arrow', await readFile(join(import.meta.dirname, '../fixtures/preprocess/arrow', name)), ['text']);
+
+  test('is read behind columns of views, whose buffers are of any number, and from before version 0.15', async () => {
+    const rows = (...texts: (string | null)[]) => texts.map((text, row) => [row, text]);
+    expect(await read('views.arrow')).toEqual(rows('one', 'two', null, 'four'));
+    expect(await read('before-0.15.arrow')).toEqual(rows('one', 'two', 'three'));
+  });
+
+  test.each([
+    ['dictionary.arrow', /in the column text, found Dictionary.*: cast it to string/],
+    ['compressed.arrow', /the column text are compressed, which is not read: write parquet/],
+  ])('%s is refused, saying what to do', async (name, message) => {
+    await expect(read(name)).rejects.toThrow(message);
+  });
 });
 
 test('the name of a field may lie across two portions of a file', async () => {
