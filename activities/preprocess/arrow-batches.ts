@@ -13,6 +13,8 @@ export interface BatchHeader {
   nodes: { length: number; nullCount: number }[];
   buffers: { offset: number; length: number }[];
   compression: unknown;
+  /** Of each column of views, in the order of the columns, how many buffers of bytes it has. */
+  variadicBufferCounts: number[];
 }
 
 export interface Batch {
@@ -58,9 +60,10 @@ async function layoutOfStream(file: FileHandle, size: number, path: string): Pro
     const prefix = await readExactly(file, at, Math.min(8, size - at));
     // Before version 0.15 there was no continuation marker.
     const isMarked = prefix.length >= 4 && prefix.readUInt32LE(0) === CONTINUATION;
-    const length = prefix.length === 8 ? prefix.readInt32LE(isMarked ? 4 : 0) : -1;
+    const prefixSize = isMarked ? 8 : 4;
+    const length = prefix.length >= prefixSize ? prefix.readInt32LE(prefixSize - 4) : -1;
     if (length === 0) break;
-    at += isMarked ? 8 : 4;
+    at += prefixSize;
     if (length < 0 || at + length > size) throw cutOff(path, batches.length);
     const message = Message.decode(await readExactly(file, at, length));
     at += length;
@@ -88,8 +91,14 @@ export interface TextColumn {
   offsetSize: 4 | 8;
 }
 
-export function textColumn(schema: Schema, name: string): TextColumn | { found: string } {
+/** @param variadicBufferCounts those of the batch, which move the buffers of what comes after them */
+export function textColumn(
+  schema: Schema,
+  name: string,
+  variadicBufferCounts: readonly number[],
+): TextColumn | { found: string } {
   let [node, buffer] = [0, 0];
+  const views = [...variadicBufferCounts];
   for (const field of schema.fields) {
     if (field.name === name) {
       const type = field.type as { typeId: Type };
@@ -97,20 +106,21 @@ export function textColumn(schema: Schema, name: string): TextColumn | { found: 
       if (type.typeId === Type.LargeUtf8) return { node, buffer, offsetSize: 8 };
       return { found: String(field.type) };
     }
-    const size = sizeOf(field);
+    const size = sizeOf(field, views);
     [node, buffer] = [node + size.nodes, buffer + size.buffers];
   }
   return { found: 'nothing' };
 }
 
-/** A field and those in it, in the order in which a batch has them. */
-function sizeOf(field: Field): { nodes: number; buffers: number } {
+/** A field and those in it, in the order in which a batch has them; takes the counts of those that are views. */
+function sizeOf(field: Field, views: number[]): { nodes: number; buffers: number } {
   const type = field.type as { typeId: Type; children?: Field[]; mode?: number };
   const inner = type.typeId === Type.Dictionary ? [] : (type.children ?? []);
-  return inner.map(sizeOf).reduce((a, b) => ({ nodes: a.nodes + b.nodes, buffers: a.buffers + b.buffers }), {
-    nodes: 1,
-    buffers: ownBuffers(type.typeId, type.mode),
-  });
+  const isView = type.typeId === Type.Utf8View || type.typeId === Type.BinaryView;
+  const own = { nodes: 1, buffers: ownBuffers(type.typeId, type.mode) + (isView ? (views.shift() ?? 0) : 0) };
+  return inner
+    .map((child) => sizeOf(child, views))
+    .reduce((a, b) => ({ nodes: a.nodes + b.nodes, buffers: a.buffers + b.buffers }), own);
 }
 
 function ownBuffers(type: Type, mode: number | undefined): number {

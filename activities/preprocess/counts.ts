@@ -17,7 +17,12 @@ export interface Counts {
   keys: Record<string, KeyCounts>;
   /** Keys of which every text so far looks like a date and comes from JSON: there is nothing else. */
   onlyDates: string[];
+  /** Likewise from CSV: what pandas takes for numbers, and for `true` and `false`. */
+  onlyNumbers: string[];
+  onlyBooleans: string[];
 }
+
+export const ALL_ROWS = ['onlyDates', 'onlyNumbers', 'onlyBooleans'] as const;
 
 export const noCounts = (keys: string[]): Counts => ({
   rows: 0,
@@ -25,6 +30,8 @@ export const noCounts = (keys: string[]): Counts => ({
   misaligned: 0,
   keys: Object.fromEntries(keys.map((key) => [key, { empty: 0, tooLong: 0, special: 0 }])),
   onlyDates: keys,
+  onlyNumbers: keys,
+  onlyBooleans: keys,
 });
 
 /** Of a whole, from those of its parts. */
@@ -36,7 +43,7 @@ export function sumCounts(keys: string[], parts: Counts[]): Counts {
     total.misaligned += part.misaligned;
     for (const key of keys)
       for (const what of ['empty', 'tooLong', 'special'] as const) total.keys[key]![what] += part.keys[key]![what];
-    total.onlyDates = total.onlyDates.filter((key) => part.onlyDates.includes(key));
+    for (const what of ALL_ROWS) total[what] = total[what].filter((key) => part[what].includes(key));
   }
   return total;
 }

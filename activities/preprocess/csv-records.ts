@@ -3,17 +3,28 @@ import { createGrowing, type LongText } from './long-text.js';
 import { openBytes } from './open-bytes.js';
 import type { ByteRange } from './rows.js';
 
-const [QUOTE, COMMA] = Buffer.from('",');
-const LF = 10;
+const MARK = Buffer.from('\ufeff');
+const [QUOTE, COMMA, SPACE, TAB, CR, LF] = Buffer.from('", \t\r\n');
 
-type State = 'start' | 'plain' | 'quoted' | 'closing';
+/** `line` and `blank`: nothing so far, or spaces and tabs only; `cr` and `blank cr`: what comes next may belong to the line's end. */
+type State = 'line' | 'blank' | 'blank cr' | 'start' | 'plain' | 'quoted' | 'closing' | 'cr';
 
 /** Goes through bytes, keeping what the next ones need to know. */
 function createScanner() {
-  let state: State = 'start';
+  let state: State = 'line';
+  let wasBlank = false;
+  const isBlank = () => state === 'line' || state === 'blank' || state === 'blank cr';
+  const over = (end: number): number => {
+    wasBlank = isBlank();
+    state = 'line';
+    return end;
+  };
   return {
     isQuoted: () => state === 'quoted',
-    /** Position after the next record, or -1 when it does not end here. */
+    /** Whether there is nothing to be read in the line at hand, or in the one that ended last. */
+    isBlank,
+    wasBlank: () => wasBlank,
+    /** Position after the next record or blank line, or -1 when it does not end here. */
     nextEnd(bytes: Buffer, from: number): number {
       for (let i = from; i < bytes.length; i++) {
         if (state === 'quoted') {
@@ -23,12 +34,14 @@ function createScanner() {
           continue;
         }
         const byte = bytes[i]!;
-        if (byte === LF) {
-          state = 'start';
-          return i + 1;
-        }
-        if (byte === COMMA) state = 'start';
-        else if (byte === QUOTE && state !== 'plain') state = 'quoted';
+        if (state === 'cr') return over(byte === LF ? i + 1 : i);
+        // After a blank line pandas takes the comma for a part of its end.
+        if (state === 'blank cr') return over(byte === LF || byte === COMMA ? i + 1 : i);
+        if (byte === LF) return over(i + 1);
+        if (byte === CR) state = isBlank() ? 'blank cr' : 'cr';
+        else if (byte === COMMA) state = 'start';
+        else if (byte === QUOTE && state !== 'plain' && state !== 'blank') state = 'quoted';
+        else if ((byte === SPACE || byte === TAB) && isBlank()) state = 'blank';
         else state = 'plain';
       }
       return -1;
@@ -37,7 +50,7 @@ function createScanner() {
 }
 
 export interface Records {
-  /** Whole records with their ends, or a long one. */
+  /** Whole records with their ends and blank lines between them, or a long one. */
   content: Buffer | LongText;
   bytes: number;
   isHeader: boolean;
@@ -59,8 +72,8 @@ export async function* recordsOf(
   const isWanted = () => isHeader || at >= range.from;
   try {
     for await (const portion of source.portions) {
-      let given = 0;
-      let ready = 0;
+      let given = position === 0 ? markLength(portion) : 0;
+      let ready = given;
       const give = async (end: number): Promise<Records> => {
         await growing.append(portion.subarray(given, end));
         given = end;
@@ -68,12 +81,15 @@ export async function* recordsOf(
         isHeader = false;
         return records;
       };
-      for (let end = scanner.nextEnd(portion, 0); end >= 0; end = scanner.nextEnd(portion, end)) {
+      for (let end = scanner.nextEnd(portion, given); end >= 0; end = scanner.nextEnd(portion, end)) {
         const wanted = isWanted();
         const alone = isHeader || growing.bytes > 0;
         at = position + end;
         if (!wanted) given = end;
-        else if (alone) yield await give(end);
+        else if (alone && scanner.wasBlank()) {
+          await growing.discard();
+          given = end;
+        } else if (alone) yield await give(end);
         ready = end;
         if (!isHeader && at >= range.to) break;
       }
@@ -83,7 +99,7 @@ export async function* recordsOf(
       position += portion.length;
     }
     if (scanner.isQuoted()) throw new Error('the last quote is not closed');
-    if (growing.bytes) yield { content: await growing.take(), bytes: source.read(), isHeader };
+    if (growing.bytes && !scanner.isBlank()) yield { content: await growing.take(), bytes: source.read(), isHeader };
   } finally {
     await growing.discard();
   }
@@ -95,36 +111,48 @@ export async function countRecords(path: string, to: number): Promise<number> {
   let count = -1;
   let [at, position] = [0, 0];
   for await (const portion of openBytes(path).portions) {
-    for (let end = scanner.nextEnd(portion, 0); end >= 0; end = scanner.nextEnd(portion, end)) {
+    const from = position === 0 ? markLength(portion) : 0;
+    for (let end = scanner.nextEnd(portion, from); end >= 0; end = scanner.nextEnd(portion, end)) {
       if (at >= to) return Math.max(0, count);
-      const isBlank = /^\r?\n$/.test(portion.toString('latin1', Math.max(0, at - position), end));
-      if (!isBlank) count += 1;
+      if (!scanner.wasBlank()) count += 1;
       at = position + end;
     }
     position += portion.length;
   }
-  return Math.max(0, count + (at < position && at < to ? 1 : 0));
+  return Math.max(0, count + (at < to && !scanner.isBlank() ? 1 : 0));
 }
+
+/** Of a byte order mark at the beginning of a file, which is no part of the first field. */
+const markLength = (portion: Buffer): number => (portion.subarray(0, 3).equals(MARK) ? MARK.length : 0);
 
 /** Fields of the records of a text; a field is `undefined` when it is empty without quotes. */
 export function fieldsOf(text: string): (string | undefined)[][] {
   const records: (string | undefined)[][] = [];
-  let record: (string | undefined)[] = [];
-  let at = 0;
-  while (at < text.length) {
-    const { value, end } = fieldAt(text, at);
-    record.push(value);
-    at = end + 1;
-    if (text[end] === ',') {
-      // A comma at the very end is followed by an empty field.
-      if (at < text.length) continue;
-      record.push(undefined);
+  for (let at = afterBlankLines(text, 0); at < text.length; at = afterBlankLines(text, at)) {
+    const record: (string | undefined)[] = [];
+    for (let goesOn = true; goesOn;) {
+      const { value, end } = fieldAt(text, at);
+      record.push(value);
+      goesOn = text[end] === ',';
+      at = text[end] === '\r' && text[end + 1] === '\n' ? end + 2 : end + 1;
     }
-    if (record.length > 1 || record[0] !== undefined) records.push(record);
-    record = [];
+    records.push(record);
   }
   return records;
 }
+
+/** The position after lines of nothing but spaces and tabs. */
+function afterBlankLines(text: string, from: number): number {
+  for (let [start, at] = [from, from]; ; start = at) {
+    while (text[at] === ' ' || text[at] === '\t') at += 1;
+    if (at >= text.length) return at;
+    const end = text[at++];
+    if (end === '\r' && (text[at] === '\n' || text[at] === ',')) at += 1;
+    else if (end !== '\r' && end !== '\n') return start;
+  }
+}
+
+const UNQUOTED = /[^,\r\n]*/y;
 
 /** The field that begins at a position, and where its comma or line end is. */
 function fieldAt(text: string, from: number): { value: string | undefined; end: number } {
@@ -141,15 +169,7 @@ function fieldAt(text: string, from: number): { value: string | undefined; end: 
       quoted += '"';
     }
   }
-  const comma = text.indexOf(',', at);
-  const line = lineEnd(text, at);
-  const end = comma < 0 || comma > line ? line : comma;
-  const rest = text.slice(at, end < text.length && text[end] === '\n' && text[end - 1] === '\r' ? end - 1 : end);
-  const value = quoted === undefined ? rest || undefined : quoted + rest;
-  return { value, end };
-}
-
-function lineEnd(text: string, from: number): number {
-  const end = text.indexOf('\n', from);
-  return end < 0 ? text.length : end;
+  UNQUOTED.lastIndex = at;
+  const [rest] = UNQUOTED.exec(text) ?? [''];
+  return { value: quoted === undefined ? rest || undefined : quoted + rest, end: at + rest.length };
 }

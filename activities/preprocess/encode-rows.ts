@@ -1,17 +1,17 @@
 /** The native engine: rows of data files in, one `.bin/.idx` pair for each text key out. Knows nothing of activities. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { failure } from '../failures.js';
 import { noCounts, type Counts } from './counts.js';
 import { createColumnEncoder, type Column, type ColumnOptions } from './encode-column.js';
-import { looksLikeDate } from './dates.js';
 import { whyUnencodable } from './encode-long.js';
 import { createTextLook, type Figures } from './figures.js';
 import { LongText } from './long-text.js';
 import { plainName } from './open-bytes.js';
-import { openPair, type Pair } from './pair-writer.js';
+import { openPair, removeAll, removePairs, type Pair } from './pair-writer.js';
 import { batchesOf, readerOf } from './read-rows.js';
 import { isEmptyText, isText, rangesOfSlice, type Row } from './rows.js';
+import { looksLikeBoolean, looksLikeDate, looksLikeNumber } from './taken-for.js';
 import { createSieve, type Place, type SkipOptions } from './usable-rows.js';
 
 export interface Progress {
@@ -94,17 +94,20 @@ export async function encodeRows(input: EncodeRowsInput): Promise<Encoded> {
   } catch (error) {
     await sieve.close();
     for (const { writer } of columns.values()) await writer.discard();
+    await removePairs(keys.map((key) => input.prefixOf(key)));
+    await removeScratch(input.prefixOf(keys[0]!));
     throw error;
   }
 }
 
 /** Takes note of what rows say about the whole dataset. */
 function look(rows: Row[], { path }: Place, keys: string[], counts: Counts): void {
-  const isJson = /\.jsonl?$/.test(plainName(path));
-  counts.onlyDates = counts.onlyDates.filter((key) => {
-    const column = keys.indexOf(key);
-    return isJson && rows.every(({ values }) => looksLikeDate(values[column]));
-  });
+  const name = plainName(path);
+  const only = (left: string[], format: RegExp, looksLike: (value: unknown) => boolean) =>
+    format.test(name) ? left.filter((key) => rows.every(({ values }) => looksLike(values[keys.indexOf(key)]))) : [];
+  counts.onlyDates = only(counts.onlyDates, /\.jsonl?$/, looksLikeDate);
+  counts.onlyNumbers = only(counts.onlyNumbers, /\.csv$/, looksLikeNumber);
+  counts.onlyBooleans = only(counts.onlyBooleans, /\.csv$/, looksLikeBoolean);
   if (keys.length > 1)
     counts.misaligned += rows.filter(({ values }) => new Set(values.map(isEmptyText)).size > 1).length;
 }
@@ -141,6 +144,15 @@ async function* portionsOf({ root, files, slice, keys, prefixOf, compat = false 
 function scratchBeside(prefix: string): (name: string) => string {
   let count = 0;
   return (name) => join(dirname(prefix), `.${basename(prefix)}.${name}-${count++}.tmp`);
+}
+
+/** Texts of rows that were read, and are not encoded after all. */
+async function removeScratch(prefix: string): Promise<void> {
+  const [dir, start] = [dirname(prefix), `.${basename(prefix)}.`];
+  const names = (await readdir(dir)).filter(
+    (name) => name.startsWith(start) && /^[a-z]+-\d+\.tmp$/.test(name.slice(start.length)),
+  );
+  await removeAll(names.map((name) => join(dir, name)));
 }
 
 function* portions(rows: Row[]): Generator<Row[]> {

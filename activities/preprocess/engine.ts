@@ -1,2 +1,2 @@
 /** Raise it when the same input makes other bytes. */
-export const ENGINE = 'native-3';
+export const ENGINE = 'native-4';

@@ -39,11 +39,26 @@ function parse(text: string): unknown {
   }
 }
 
-/** Cheap, and never says no where it is so, but for a key that is written with escapes. */
+/** Cheap, and never says no where it is so. */
 function mayBeTwice(text: string, column: string): boolean {
   const quoted = JSON.stringify(column);
-  return text.indexOf(quoted, text.indexOf(quoted) + quoted.length) >= 0;
+  if (text.indexOf(quoted, text.indexOf(quoted) + quoted.length) >= 0) return true;
+  return text.includes('\\') && escapesOf(column).test(text);
 }
+
+const escapes = new Map<string, RegExp>();
+/** Finds a character of a column's name that is written as an escape: texts have these of others mostly. */
+function escapesOf(column: string): RegExp {
+  const known = escapes.get(column);
+  if (known) return known;
+  const codes = [...new Set(column.split(''))].map((unit) => unit.charCodeAt(0).toString(16).padStart(4, '0'));
+  const made = new RegExp(String.raw`\\(?:u(?:${codes.join('|')})${column.includes('/') ? '|/' : ''})`, 'i');
+  escapes.set(column, made);
+  return made;
+}
+
+/** What JSON calls whitespace, which does not include all that JavaScript does. */
+export const isBlankJson = (text: string): boolean => /^[ \t\r\n]*$/.test(text);
 
 /** Keys of the outermost object, of a text that is known to be one. */
 function keysOf(text: string): string[] {

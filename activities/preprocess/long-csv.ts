@@ -15,8 +15,33 @@ export interface LongCsv {
   scratch(name: string): string;
 }
 
+/** Short fields are strings, as they are of a short record. */
 export async function rowOfLongCsv({ record, row, width, places, scratch }: LongCsv): Promise<Row> {
   const fields = new Map<number, Buffer | LongText | undefined>();
+  try {
+    if (!(await record.isUtf8())) return badRow(row, 'not UTF-8');
+    const count = await readFields(record, { places, scratch, fields });
+    if (count > width) {
+      for (const field of fields.values()) if (field && !Buffer.isBuffer(field)) await field.discard();
+      return badRow(row, `${count} fields, where the header has ${width}`);
+    }
+  } finally {
+    await record.discard();
+  }
+  const values = places.map((at) => {
+    const value = fields.get(at);
+    return Buffer.isBuffer(value) ? value.toString('utf8') : value;
+  });
+  return { row, values };
+}
+
+interface Fields extends Pick<LongCsv, 'places' | 'scratch'> {
+  /** Takes those that are asked for. */
+  fields: Map<number, Buffer | LongText | undefined>;
+}
+
+/** Returns how many there are. The record's own end is the only one outside of quotes. */
+async function readFields(record: LongText, { places, scratch, fields }: Fields): Promise<number> {
   const field = createGrowing(() => scratch('field'));
   let place = 0;
   let state: 'start' | 'plain' | 'quoted' | 'closing' = 'start';
@@ -48,11 +73,5 @@ export async function rowOfLongCsv({ record, row, width, places, scratch }: Long
     await keep(portion.length);
   }
   await endField();
-  await record.discard();
-  if (place > width) return badRow(row, `${place} fields, where the header has ${width}`);
-  const values = places.map((at) => {
-    const value = fields.get(at);
-    return Buffer.isBuffer(value) ? value.toString('utf8') : value;
-  });
-  return { row, values };
+  return place;
 }

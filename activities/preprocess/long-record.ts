@@ -11,17 +11,26 @@ import { unescaped } from './unescape.js';
 type Scratch = (name: string) => string;
 
 const [QUOTE, BACKSLASH] = Buffer.from('"\\');
+const MARK = Buffer.from('\ufeff');
 /** An object with more than this beside its long texts is no document. */
 const MOST = 32 * 2 ** 20;
 
-export async function rowOfLongJson(record: LongText, row: number, columns: string[], scratch: Scratch): Promise<Row> {
+/** @param isFirst of its file, so that a byte order mark may be before it */
+export async function rowOfLongJson(
+  record: LongText,
+  row: number,
+  columns: string[],
+  scratch: Scratch,
+  isFirst = false,
+): Promise<Row> {
   const texts = new Map<string, LongText>();
   const discardAll = async (kept: unknown[]) => {
     for (const text of texts.values()) if (!kept.includes(text)) await text.discard();
   };
   try {
     const short = await withoutLongTexts(record, texts, scratch);
-    const found = rowOfJson(short, row, columns);
+    const hasMark = isFirst && short.subarray(0, MARK.length).equals(MARK);
+    const found = rowOfJson(hasMark ? short.subarray(MARK.length) : short, row, columns);
     const values = found.values.map((value) => texts.get(value as string) ?? value);
     await discardAll(values);
     return { ...found, values };

@@ -1,17 +1,21 @@
 /** `--merge-group-keys`: all pairs of a directory whose names contain a key, in order of their names, into one. */
 import { readdir } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { bytewise, sizeOf } from '../artifact.js';
 import { failure } from '../failures.js';
-import { mergePairs } from './merge-pairs.js';
+import { mergeAll } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
 
 export async function mergeGroups(dir: string, prefix: string, keys: string[]): Promise<Record<string, Pair>> {
   const groups = new Map<string, string[]>();
   for (const key of keys) groups.set(key, await pairsNamed(dir, key));
-  const merged: Record<string, Pair> = {};
-  for (const [key, prefixes] of groups) merged[key] = await mergePairs(prefixes, `${prefix}_${key}`);
-  return merged;
+  const wanted = [...groups].map(([key, prefixes]) => ({ prefixes, to: `${prefix}_${key}` }));
+  const inputs = new Set([...groups.values()].flat().map((path) => resolve(path)));
+  for (const { to } of wanted)
+    if (inputs.has(resolve(to)))
+      throw refused(`--output-prefix ${prefix}: ${to} is one of the pairs that are to be merged`);
+  const pairs = await mergeAll(wanted);
+  return Object.fromEntries([...groups.keys()].map((key, index) => [key, pairs[index]!]));
 }
 
 async function pairsNamed(dir: string, key: string): Promise<string[]> {

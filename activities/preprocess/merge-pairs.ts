@@ -2,7 +2,15 @@
 import { open } from 'node:fs/promises';
 import { sizeOf } from '../artifact.js';
 import { asInt32s, asInt64s, elementsOf } from './elements.js';
-import { commitPair, openDigested, removeAll, temporaryNames, writeIndex, type Pair } from './pair-writer.js';
+import {
+  commitPair,
+  openDigested,
+  removeAll,
+  removePairs,
+  temporaryNames,
+  writeIndex,
+  type Pair,
+} from './pair-writer.js';
 import {
   decodeHeader,
   documentsAt,
@@ -49,6 +57,23 @@ export async function mergePairs(prefixes: string[], to: string, options: MergeO
     return { sequences, documents, tokens: sum(parts, 'tokens'), files };
   } catch (error) {
     await removeAll(Object.values(temporary));
+    throw error;
+  }
+}
+
+/** All or none: where one fails, there is none, also none of before. */
+export async function mergeAll(
+  groups: { prefixes: string[]; to: string }[],
+  options: MergeOptions = {},
+): Promise<Pair[]> {
+  const outputs = groups.map(({ to }) => to);
+  await removePairs(outputs);
+  try {
+    const pairs: Pair[] = [];
+    for (const { prefixes, to } of groups) pairs.push(await mergePairs(prefixes, to, options));
+    return pairs;
+  } catch (error) {
+    await removePairs(outputs);
     throw error;
   }
 }

@@ -13,9 +13,9 @@ import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
 import { figuresOf, LINEAGE, noteLineage } from './lineage.js';
 import { refuseWhole } from './refuse-whole.js';
-import { mergePairs } from './merge-pairs.js';
-import type { Pair } from './pair-writer.js';
+import { mergeAll } from './merge-pairs.js';
 import { resultOf } from './preprocess-shard.js';
+import { joined, refuseOther, type Fields } from './same-columns.js';
 import {
   knownDigests,
   pairName,
@@ -63,21 +63,23 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
     onBytes(artifact.bytes);
   }
 
-  const { counts, figures, warnings } = await sumOf(
+  const { counts, figures, warnings, fields } = await sumOf(
     shards.map(({ artifact }) => artifact.dir),
     { dataDir, keys },
   );
+  refuseOther(fields);
   refuseWhole(counts, { compat: input.compat === 'mindspeed', skipBadRows: input.skipBadRows ?? 0, what: dir });
 
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   await requireSpace(root, bytesOf(input), { node, name: `merge ${dir}` });
-  const pairs: Record<string, Pair> = {};
-  for (const key of keys) {
-    const prefixes = shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key)));
-    pairs[key] = await mergePairs(prefixes, join(root, pairName(key)), { signal, onBytes });
-  }
+  const groups = keys.map((key) => ({
+    prefixes: shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key))),
+    to: join(root, pairName(key)),
+  }));
+  const made = await mergeAll(groups, { signal, onBytes });
+  const pairs = Object.fromEntries(keys.map((key, index) => [key, made[index]!]));
   const totals = summaryOf(pairs);
   const written: Summary = {
     ...{ keys: totals, counts, figures: toldOf(figures, totals) },
@@ -105,13 +107,15 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
 async function sumOf(dirs: string[], { dataDir, keys }: { dataDir: string; keys: string[] }) {
   let [counts, figures]: [Counts, Figures] = [noCounts(keys), { keys: {} }];
   const warned: { warnings?: string[] }[] = [];
+  let fields: Fields | undefined;
   for (const dir of dirs) {
     const part = (await readSummary(dataDir, dir))!;
     counts = sumCounts(keys, [counts, part.counts]);
     figures = addFigures(figures, await figuresOf(dataDir, dir, part));
+    fields = joined([fields, part.fields]);
     warned.push({ ...(part.warnings && { warnings: part.warnings }) });
   }
-  return { counts, figures, warnings: warningsOf(warned) };
+  return { counts, figures, warnings: warningsOf(warned), fields };
 }
 
 async function joinSkipped(shards: string[], root: string): Promise<string[]> {

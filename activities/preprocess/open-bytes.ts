@@ -3,7 +3,8 @@ import { createReadStream } from 'node:fs';
 import { extname } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { windowCheck } from './zstd-window.js';
+import xxhash from 'xxhash-wasm';
+import { createFrames } from './zstd-frames.js';
 
 export const PORTION = 2 ** 20;
 
@@ -50,19 +51,40 @@ export async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator
   }
 }
 
+/** What `zstd` asks for up to `--ultra -20`; with more a process would take more than it may. */
+const MOST_WINDOW = 32 * 2 ** 20;
+
+/** Compressed bytes that are decoded at once: a thousand times as many may come of them. */
+const FED = 64 * 1024;
+
 export async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  const { create64 } = await xxhash();
   let ready: Buffer[] = [];
-  const stream = new Decompress((chunk) => {
-    // The decoder goes on using its window: a view of it would change under the reader.
-    if (chunk.length) ready.push(Buffer.from(chunk));
-  });
-  const check = windowCheck();
-  for await (const chunk of source) {
-    check(chunk);
-    stream.push(chunk);
-    yield* ready;
-    ready = [];
-  }
-  stream.push(new Uint8Array(0), true);
-  yield* ready;
+  const open = () => {
+    const hash = create64();
+    const decoder = new Decompress((chunk) => {
+      if (!chunk.length) return;
+      hash.update(chunk);
+      // The decoder goes on using its window: a view of it would change under the reader.
+      ready.push(Buffer.from(chunk));
+    });
+    return { decoder, hash };
+  };
+  const frames = createFrames(MOST_WINDOW);
+  let frame = open();
+  for await (const chunk of source)
+    for (const { bytes, isLast, checksum } of frames.take(chunk)) {
+      for (let at = 0; at < bytes.length; at += FED) {
+        const end = Math.min(at + FED, bytes.length);
+        frame.decoder.push(bytes.subarray(at, end), isLast && end === bytes.length);
+        yield* ready;
+        ready = [];
+      }
+      if (!isLast) continue;
+      // RFC 8878, section 3.1.1: the four lower bytes of it.
+      if (checksum !== undefined && Number(frame.hash.digest() & 0xffffffffn) !== checksum)
+        throw new Error('what is in a Zstandard frame is not that of its checksum: the file is damaged');
+      frame = open();
+    }
+  frames.end();
 }

@@ -130,6 +130,12 @@ export function temporaryNames(prefix: string) {
 export const removeAll = (paths: string[]): Promise<unknown> =>
   Promise.all(paths.map((path) => rm(path, { force: true })));
 
+/** The index first, so that a pair never looks whole; what cannot be removed stays. */
+export async function removePairs(prefixes: string[]): Promise<void> {
+  for (const ending of ['.idx', '.bin'])
+    await Promise.allSettled(prefixes.map((prefix) => rm(`${prefix}${ending}`, { force: true })));
+}
+
 /** A new file that knows its digest when it is closed, with its bytes on disk. */
 export async function openDigested(path: string) {
   const file = await open(path, 'w');

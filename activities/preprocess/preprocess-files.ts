@@ -10,8 +10,8 @@ import { encodeJob, peakRss, type EncodeJob, type JobResult } from './encode-job
 import type { Progress } from './encode-rows.js';
 import { addFigures } from './figures.js';
 import type { InputFiles } from './input-files.js';
-import { mergePairs } from './merge-pairs.js';
-import type { Pair } from './pair-writer.js';
+import { mergeAll } from './merge-pairs.js';
+import { removePairs } from './pair-writer.js';
 import { warningsOf } from './summary.js';
 
 export interface FilesOptions extends Omit<EncodeJob, 'slice' | 'root' | 'files' | 'prefixes' | 'compat'> {
@@ -64,12 +64,10 @@ export async function preprocessFiles(options: FilesOptions): Promise<JobResult>
       results.map((result) => result.counts),
     );
     check(counts);
-    const pairs: Record<string, Pair> = {};
-    for (const key of keys)
-      pairs[key] = await mergePairs(
-        parts.map((part) => prefixOf(part, key)),
-        prefixOf(prefix, key),
-      );
+    const merged = await mergeAll(
+      keys.map((key) => ({ prefixes: parts.map((part) => prefixOf(part, key)), to: prefixOf(prefix, key) })),
+    );
+    const pairs = Object.fromEntries(keys.map((key, index) => [key, merged[index]!]));
     const warnings = warningsOf(results);
     return {
       pairs,
@@ -112,8 +110,7 @@ function refuseAsMindSpeed(counts: Counts, subsets: number, { root, files }: Inp
 
 /** A pair of an earlier run must not be taken for the result of this one, if this one fails. */
 async function forget(prefix: string, keys: string[]): Promise<void> {
-  for (const key of keys)
-    for (const ending of ['.idx', '.bin']) await rm(`${prefixOf(prefix, key)}${ending}`, { force: true });
+  await removePairs(keys.map((key) => prefixOf(prefix, key)));
   await removeParts(prefix);
 }
 

@@ -12,6 +12,7 @@ import { onCore } from './cores.js';
 import { ENGINE } from './engine.js';
 import { madeBefore, reading } from './proven-input.js';
 import { runElsewhere } from './run-elsewhere.js';
+import { fieldsOfSlice, refuseOther } from './same-columns.js';
 import { inShort } from './figures.js';
 import { knownDigests, pairName, SKIPPED, SUMMARY, type Summary, summaryOf } from './summary.js';
 
@@ -71,14 +72,20 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     compat: compat === 'mindspeed',
     skip: skipBadRows > 0 ? { limit: skipBadRows, path: join(root, SKIPPED) } : undefined,
   };
-  const { pairs, counts, figures, warnings } = await reading({ node, dataDir, dir: input.input, signal }, () =>
-    onCore(signal, () => runElsewhere(job, { signal, onProgress: report })),
+  const { pairs, counts, figures, warnings, fields } = await reading(
+    { node, dataDir, dir: input.input, signal },
+    async () => {
+      const fields = job.compat ? await fieldsOfSlice(job.root, files, slice) : undefined;
+      refuseOther(fields);
+      return { ...(await onCore(signal, () => runElsewhere(job, { signal, onProgress: report }))), fields };
+    },
   );
   const written: Summary = {
     made,
     keys: summaryOf(pairs),
     counts,
     parts: figures,
+    ...(fields && { fields }),
     ...(warnings.length && { warnings }),
   };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);

@@ -15,13 +15,19 @@ export const arrowReader: Reader = {
     const file = await open(path, 'r');
     try {
       const { schema, batches, size } = await readLayout(file, path);
-      const places = columns.map((column) => {
-        const place = textColumn(schema, column);
-        if (!('found' in place)) return place;
-        const names = schema.fields.map(({ name }) => name);
-        if (!names.includes(column)) throw noColumn(path, column, names);
-        throw corrupt(path, undefined, `expected texts in the column ${column}, found ${place.found}`);
-      });
+      const placesIn = (views: readonly number[]) =>
+        columns.map((column) => {
+          const place = textColumn(schema, column, views);
+          if (!('found' in place)) return place;
+          const names = schema.fields.map(({ name }) => name);
+          if (!names.includes(column)) throw noColumn(path, column, names);
+          throw corrupt(
+            path,
+            undefined,
+            `expected texts in the column ${column}, found ${place.found}: cast it to string or large_string`,
+          );
+        });
+      placesIn([]);
       const total = batches.reduce((sum, { header }) => sum + header.length, 0);
       const { from, to } = rowsOfRange(total, size, range);
       let start = 0;
@@ -30,8 +36,9 @@ export const arrowReader: Reader = {
           throw corrupt(
             path,
             undefined,
-            'compressed record batches are not read: write parquet, or without compression',
+            `the record batches of the column ${columns[0]} are compressed, which is not read: write parquet, or without compression`,
           );
+        const places = placesIn(batch.header.variadicBufferCounts);
         const end = start + batch.header.length;
         const last = Math.min(to, end) - start;
         for (let row = Math.max(from, start) - start; row < last;) {

@@ -19,20 +19,17 @@ export const csvReader: Reader = {
     const rowOf = (fields: (string | undefined)[], row: number): Row => {
       if (fields.length > header.length)
         return badRow(row, `${fields.length} fields, where the header has ${header.length}`);
-      const values = places.map((place) => fields[place]);
-      return { row, values: compat ? values.map(asPandas) : values };
+      return asAsked({ row, values: places.map((place) => fields[place]) });
     };
+    const asAsked = (row: Row): Row => (compat ? { ...row, values: row.values.map(asPandas) } : row);
     for await (const { content, bytes, isHeader } of recordsOf(path, range, scratch)) {
       if (content instanceof LongText) {
         if (isHeader) throw corrupt(path, undefined, 'the header is no header: it is longer than any text');
-        yield {
-          rows: [await rowOfLongCsv({ record: content, row: next, width: header.length, places, scratch })],
-          bytes,
-        };
+        const row = await rowOfLongCsv({ record: content, row: next, width: header.length, places, scratch });
+        yield { rows: [asAsked(row)], bytes };
         next += 1;
       } else if (isHeader) {
         header = recordsIn(content)[0]?.map((name) => name ?? '') ?? [];
-        if (header[0]?.startsWith('\ufeff')) header[0] = header[0].slice(1);
         places = columns.map((column) => header.indexOf(column));
         for (const [index, column] of columns.entries()) if (places[index]! < 0) throw noColumn(path, column, header);
       } else {
@@ -60,5 +57,5 @@ function recordsIn(bytes: Buffer): ((string | undefined)[] | undefined)[] {
   });
 }
 
-const asPandas = (value: string | undefined): string | undefined =>
-  value === '' || MISSING.has(value ?? '') ? undefined : value;
+const asPandas = (value: unknown): unknown =>
+  value === '' || (typeof value === 'string' && MISSING.has(value)) ? undefined : value;

@@ -1,7 +1,7 @@
 /** Files of lines: JSON objects, or plain text. A row is a line, so that its number is what an editor shows. */
 import { isUtf8 } from 'node:buffer';
 import { failure } from '../failures.js';
-import { badRow, rowOfText } from './json-rows.js';
+import { badRow, isBlankJson, rowOfText } from './json-rows.js';
 import { rowOfLongJson } from './long-record.js';
 import { LongText } from './long-text.js';
 import type { Reader, ReadOptions, Row } from './rows.js';
@@ -14,7 +14,8 @@ export const jsonLinesReader: Reader = {
     let next = 0;
     for await (const { content, bytes } of wholeLines({ path, range, scratch, carriageReturns: false })) {
       if (content instanceof LongText) {
-        yield { rows: [await rowOfLongJson(content, next, columns, scratch)], bytes, numbers: next + 1 };
+        const row = await rowOfLongJson(content, next, columns, scratch, next === 0 && range.from === 0);
+        yield { rows: [row], bytes, numbers: next + 1 };
         next += 1;
         continue;
       }
@@ -24,7 +25,7 @@ export const jsonLinesReader: Reader = {
       const first = next;
       const rows = lines.flatMap((line, index): Row[] => {
         if (line === undefined) return [badRow(first + index, 'not UTF-8')];
-        if (line.trim() === '') return [];
+        if (isBlankJson(line)) return [];
         return [rowOfText(line, first + index, columns)];
       });
       next += lines.length;

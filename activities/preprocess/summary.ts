@@ -7,6 +7,7 @@ import type { Counts } from './counts.js';
 import type { KeyFigures } from '../../workflows/dataset-figures.js';
 import type { Figures } from './figures.js';
 import type { Pair } from './pair-writer.js';
+import type { Fields } from './same-columns.js';
 
 export interface Summary {
   /** Stands for everything that determines the bytes; absent in a merged dataset, whose directory's name does. */
@@ -15,6 +16,8 @@ export interface Summary {
   counts: Counts;
   /** Of a shard, what the figures of the dataset are made of. */
   parts?: Figures;
+  /** Of a shard with `compat`, which fields its files of JSON lines have. */
+  fields?: Fields;
   /** Of a dataset, what its texts are like; absent where MindSpeed-LLM's own program made it. */
   figures?: Record<string, KeyFigures>;
   /** What a person should know of how it was made: the slow tokenizer, and why. */

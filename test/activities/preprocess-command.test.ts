@@ -10,10 +10,12 @@ import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js
 import { firstDifference } from '../../activities/preprocess/encoder/oracle.js';
 import { createSlowEncoder } from '../../activities/preprocess/encoder/slow.js';
 import { encodeJob } from '../../activities/preprocess/encode-job.js';
+import { openPair } from '../../activities/preprocess/pair-writer.js';
 import { runCommand } from '../../activities/preprocess/run-command.js';
 import { readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
+import { tempDir } from '../support/temp-dir.js';
 import recorded from '../fixtures/preprocess/cases.json' with { type: 'json' };
 
 interface Case {
@@ -168,6 +170,38 @@ describe('where MindSpeed-LLM crashes', () => {
 test('a compressed file is read, which the real program cannot', async () => {
   await make('tiny-jsonl-gz');
   expect(Object.keys(await digestsIn('tiny-jsonl-gz'))).toHaveLength(2);
+});
+
+describe('a merge', () => {
+  async function input(...names: string[]): Promise<string> {
+    const dir = await tempDir();
+    for (const name of names) {
+      const writer = await openPair(join(dir, name));
+      await writer.add(Int32Array.of(1, 2, 3), [3]);
+      await writer.finish();
+    }
+    return dir;
+  }
+  const merge = (from: string, prefix: string, ...keys: string[]) =>
+    runCommand(['--input', from, '--output-prefix', prefix, '--merge-group-keys', ...keys], {
+      say: () => {},
+      elsewhere: encodeJob,
+    });
+
+  test('that fails leaves no pair: none of before, and none of the keys before', async () => {
+    const [from, out] = [await input('a_x_document', 'a_y_document'), await tempDir()];
+    await merge(from, join(out, 'm'), 'x_document', 'y_document');
+    expect(await readdir(out)).toHaveLength(4);
+    await writeFile(join(from, 'a_y_document.bin'), 'cut');
+    await expect(merge(from, join(out, 'm'), 'x_document', 'y_document')).rejects.toThrow(/has 3 bytes/);
+    expect(await readdir(out)).toEqual([]);
+  });
+
+  test('into one of its own inputs is refused, and nothing is lost', async () => {
+    const from = await input('a_x_document', 'm_x_document');
+    await expect(merge(from, join(from, 'm'), 'x_document')).rejects.toThrow(/m_x_document is one of the pairs/);
+    expect(await readdir(from)).toHaveLength(4);
+  });
 });
 
 describe('as a program', () => {

@@ -138,6 +138,55 @@ describe('against MindSpeed-LLM itself', () => {
     expect(() => refuseWhole(empty, whole)).not.toThrow();
   });
 
+  test.each([
+    ['1\n-2.5\n" 3e5 "\n.5\n+inf\n', /every text is a number/],
+    ['true\nFALSE\n', /every text is true or false/],
+    // To pandas these are texts.
+    ['1\ntrue\n', undefined],
+    ['1\n1_0\n', undefined],
+    ['1\n1e\n', undefined],
+    ['1\n0x1\n', undefined],
+  ])(
+    'a column of a CSV file that is %j is refused only where MindSpeed-LLM has no text of it',
+    async (texts, problem) => {
+      const out = await tempDir();
+      await writeFile(join(out, 'a.csv'), `text\n${texts}`);
+      const { counts } = await encodeRows({
+        ...{ root: out, files: ['a.csv'], slice: { index: 0, of: 1 }, keys: ['text'], appendEod: true, encoder },
+        ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+      });
+      const refuse = (compat: boolean) => () => refuseWhole(counts, { compat, skipBadRows: 0, what: 'a.csv' });
+      expect(refuse(false)).not.toThrow();
+      if (problem) expect(refuse(true)).toThrow(problem);
+      else expect(refuse(true)).not.toThrow();
+    },
+  );
+
+  test('of several keys there is no pair where the index of one cannot be written', async () => {
+    const { root: work, out } = { root: await tempDir(), out: await tempDir() };
+    await writeFile(join(work, 'a.jsonl'), '{"x":"a","y":"b"}\n');
+    // In the way of the second index, as a full disk would be.
+    await mkdir(join(out, 'y.idx'));
+    const pairs = encodeRows({
+      ...{ root: work, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['x', 'y'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+    });
+    await expect(pairs).rejects.toThrow();
+    expect(await readdir(out)).toEqual(['y.idx']);
+  });
+
+  test('a row that is refused leaves neither its long texts nor those of the rows after it', async () => {
+    const { root: work, out } = { root: await tempDir(), out: await tempDir() };
+    const long = 'word '.repeat(2 ** 20);
+    await writeFile(join(work, 'a.jsonl'), [1, '', 2].map((y) => JSON.stringify({ x: long, y }) + '\n').join(''));
+    const pairs = encodeRows({
+      ...{ root: work, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['x', 'y'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+    });
+    await expect(pairs).rejects.toThrow(/row 1: expected a text in y, found a number/);
+    expect(await readdir(out)).toEqual([]);
+  });
+
   test('a token that the embedding has no row for is refused here, naming file and row', async () => {
     const { pairs } = await encode('mix.jsonl', ['text'], false, 100_000);
     await expect(pairs).rejects.toMatchObject({
@@ -521,6 +570,18 @@ describe('in shards over nodes', () => {
     }
     expect(merged[0]).toMatchObject({ documents: 5, artifact: { files: 4 } });
     expect(merged[1]).toEqual(merged[0]);
+  });
+
+  test('as MindSpeed-LLM reads it, data of JSON lines with other fields in a later file is refused, in whichever shard', async () => {
+    const files = { 'a.jsonl': texts(3), 'b.jsonl': '{"text":"b","other":1}\n' };
+    const node = await nodeWith('n01', files, await tiny());
+    const problem = /b\.jsonl: there is a field other, which a\.jsonl does not have/;
+    const whole = slice({ files: Object.keys(files) });
+    await expect(preprocess(node, [{ ...whole, compat: 'mindspeed' }])).rejects.toThrow(problem);
+    const parts = Object.keys(files).map((file, shard) => slice({ shard, of: 2, files: [file], compat: 'mindspeed' }));
+    const shards = (await preprocess(node, parts)).map(({ artifact }) => ({ artifact, from: [] }));
+    const merging = run(createDataActivities(node).mergeShards, { key: KEY, keys: ['text'], shards });
+    await expect(merging).rejects.toThrow(problem);
   });
 
   test('one bad row more than may be left out ends it, in a shard or in the merge', async () => {
