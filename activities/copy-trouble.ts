@@ -31,6 +31,9 @@ export const waitOf = ({ tries }: Trouble): number => Math.min(LONGEST_WAIT_MS, 
 
 export const isLasting = ({ since }: Trouble, now: number): boolean => now - since >= NEWS_AFTER_MS;
 
+/** Of a save that newer ones wait behind. */
+export const isGivenUp = ({ tries }: Trouble): boolean => tries >= ENOUGH_TRIES;
+
 export interface Outlook {
   /** All ranks have ended: no newer save comes, which might do better. */
   over: boolean;
@@ -40,11 +43,12 @@ export interface Outlook {
   now: number;
 }
 
-export function isFinal({ failure: { type }, tries, since }: Trouble, outlook: Outlook): boolean {
+export function isFinal(trouble: Trouble, outlook: Outlook): boolean {
+  const { type } = trouble.failure;
   const { over, copiesOnly, patienceMs, now } = outlook;
   const isOwn = type === 'EnvCheckFailed';
-  const isLong = now - since > patienceMs;
+  const isLong = now - trouble.since > patienceMs;
   // Damaged bytes and a full disk stay what they are; a connection may be better a little later.
-  if (over) return isLong || (tries >= ENOUGH_TRIES && (isOwn || type === 'DataCorrupt'));
+  if (over) return isLong || (isGivenUp(trouble) && (isOwn || type === 'DataCorrupt'));
   return copiesOnly && isOwn && isLong;
 }

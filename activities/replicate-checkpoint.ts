@@ -12,11 +12,12 @@ import { createPatientAsk, silent, type PatientAsk } from './ask-patiently.js';
 import { createBesideTraining, type BesideTraining } from './beside-training.js';
 import { parseTracker, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { isMissing, readJson } from './atomic.js';
-import { isFinal, isLasting, troubled, waitOf, type Trouble } from './copy-trouble.js';
+import { isFinal, isGivenUp, isLasting, troubled, waitOf, type Trouble } from './copy-trouble.js';
 import { reasonOf } from './failures.js';
 import { FenceDamaged, newestToken } from './fence.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
+import { createSealOvertaken, nextSave } from './overtaken-saves.js';
 import { removeOld } from './remove-checkpoints.js';
 import { step, toFailure } from './step.js';
 
@@ -40,37 +41,56 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
       const patienceMs = input.patienceSeconds * 1000;
       const ask = createPatientAsk(deps, patienceMs);
       const tell = createTeller(deps, input);
+      const how = { deps, beside, ask, dir, signal, failed: (error: unknown) => settled(toFailure(error, options)) };
+      const sealOvertaken = createSealOvertaken({
+        ...{ dataDir: deps.dataDir, dir, seals: input.seals, after: input.after },
+        options: { signal, token: input.token, seal: beside.seal },
+      });
       let unremoved: string | undefined;
+      // Up to which saves have been seen to, done or not.
+      let seen = input.after;
       for (let looks = LAST_LOOKS; ;) {
         const newer = await newerLaunch(deps, input);
         if (newer !== undefined) return { iteration: done, unfinished: newer };
         const tracked = await trackerOf(deps, ask, input);
-        const isNews = tracked !== undefined && tracked > done;
-        const how = { deps, beside, ask, dir, signal, failed: (error: unknown) => settled(toFailure(error, options)) };
-        const followed = isNews ? await follow(how, { ...input, unremoved }, tracked) : undefined;
+        const next = tracked === undefined ? undefined : nextSave(seen, tracked, input.keepEvery);
+        const overtakenBy = next === tracked ? undefined : tracked;
+        const followed = next === undefined ? undefined : await follow(how, { ...input, unremoved, overtakenBy }, next);
         if (followed === 'later') {
           await sleep(NOT_READY_MS);
           continue;
         }
         if (followed === 'done') {
-          done = tracked!;
+          done = seen = next!;
           trouble = undefined;
+          if (overtakenBy !== undefined) continue;
           // Only what the generation knows to be whole on all nodes makes older ones superfluous.
           const retention = await deps.retention(input.reportTo);
           unremoved = retention && (await removeOld(deps.dataDir, dir, retention, tracked)).failed?.join('; ');
-          if (done >= input.until) return { iteration: done };
-          continue;
+          if (done < input.until) continue;
+          while (await sealOvertaken(done));
+          return { iteration: done };
         }
         const over = tracked !== undefined && (await isOver(deps, input));
         if (followed && 'failed' in followed) {
           const now = performance.now();
-          trouble = troubled(trouble, tracked!, followed.failed, now);
+          trouble = troubled(trouble, next!, followed.failed, now);
+          if (overtakenBy !== undefined && isGivenUp(trouble)) {
+            log.warn('an older save was not copied', { iteration: next, why: trouble.failure.message });
+            seen = next!;
+            continue;
+          }
           if (isFinal(trouble, { over, copiesOnly: input.seals.length === 0, patienceMs, now })) throw trouble.failure;
-          if (isLasting(trouble, now)) await tell(tracked!, trouble.failure.message, trouble.failure.type ?? '');
+          if (isLasting(trouble, now)) await tell(next!, trouble.failure.message, trouble.failure.type ?? '');
           await sleep(waitOf(trouble));
           continue;
         }
-        if (followed) await tell(tracked!, followed.missing);
+        if (followed && overtakenBy !== undefined) {
+          seen = next!;
+          continue;
+        }
+        if (followed) await tell(next!, followed.missing);
+        if (await sealOvertaken(seen)) continue;
         if (over && --looks === 0) return { iteration: done, ...(followed && { unfinished: followed.missing }) };
         await sleep(LOOK_EVERY_MS);
       }
@@ -154,7 +174,7 @@ interface How {
 /** Seals and copies one iteration, which its ranks say is written. */
 async function follow(
   how: How,
-  input: ReplicateCheckpointInput & { unremoved: string | undefined },
+  input: ReplicateCheckpointInput & { unremoved: string | undefined; overtakenBy: number | undefined },
   iteration: number,
 ): Promise<Followed> {
   const { deps, beside, ask, dir, signal, failed } = how;
@@ -171,8 +191,12 @@ async function follow(
   }
   for (const { shard, from } of input.copies) {
     const at = shardDir(dir, iteration, shard);
-    const manifest = await ask(from, `/series/${input.series}/${iteration}/${shard}`);
+    const asked = (of: number) => ask(from, `/series/${input.series}/${of}/${shard}`);
+    const manifest = await asked(iteration);
     if (manifest === 'gone') return missing(from.name, shard);
+    // Its writer seals what stays for ever in order: where a newer one is sealed, this one will not be.
+    if (!manifest && input.overtakenBy !== undefined && (await asked(input.overtakenBy)) instanceof Buffer)
+      return missing(from.name, shard);
     const files = manifest && parseManifest(manifest)?.files;
     if (!files) return 'later';
     const artifact = {

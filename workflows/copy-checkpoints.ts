@@ -126,6 +126,7 @@ const replicate = (
     ...{ run, series, generation, token, task: name, seals, copies, until },
     after: progress.state.replicated,
     ...(over && { over }),
+    ...(input.keepEvery !== undefined && { keepEvery: input.keepEvery }),
     master: present(peerOf(input.nodes[0]!)),
     patienceSeconds: milliseconds(timing.heartbeat) / 1000,
     reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },

@@ -360,6 +360,41 @@ describe('a replication', () => {
     expect(bytes).toBe(first![0]!.shards.reduce((sum, shard) => sum + shard.bytes, 0));
   });
 
+  it('seals each save, also one that the next has overtaken, and copies of these what is kept for ever', async () => {
+    const { nodes, peers, news } = await ring();
+    for (const iteration of [5, 10, 15]) {
+      await save(nodes[0], iteration, FIRST);
+      await save(nodes[1], iteration, SECOND);
+    }
+    await track(nodes[0], 15);
+    const more = { until: 15, keepEvery: 10 };
+    await Promise.all(nodes.map((node, i) => follow(node, replicateInput(peers, i as 0 | 1, more))));
+    const held = async (node: NodeDeps) =>
+      (await list(node)).map(({ iteration, shards }) => [iteration, ...shards.map(({ shard }) => shard)]);
+    const both = [10, 15].map((iteration) => [iteration, FIRST, SECOND]);
+    expect(await Promise.all(nodes.map(held))).toEqual([
+      [[5, FIRST], ...both],
+      [[5, SECOND], ...both],
+    ]);
+    for (const task of ['part 0', 'part 1'])
+      expect(news.filter((one) => one.task === task).map(({ iteration }) => iteration)).toEqual([10, 15]);
+  });
+
+  it('does not wait for a save to be kept that its writer no longer has, or never seals', async () => {
+    const { nodes, peers, news } = await ring();
+    for (const iteration of [10, 20, 30]) await save(nodes[0], iteration, FIRST);
+    await track(nodes[0], 30);
+    await save(nodes[1], 20, SECOND);
+    await saveAndSeal(nodes[1], 30, SECOND);
+    await follow(nodes[0], replicateInput(peers, 0, { until: 30, keepEvery: 10 }));
+    expect(news.map(({ iteration }) => iteration)).toEqual([30]);
+    expect((await list(nodes[0])).map(({ iteration, shards }) => [iteration, shards.length])).toEqual([
+      [10, 1],
+      [20, 1],
+      [30, 2],
+    ]);
+  });
+
   it('does not touch what is being written before the tracker says that it is complete', async () => {
     const { nodes, peers, news } = await ring();
     const running = follow(nodes[0], replicateInput(peers, 0, { copies: [], until: 5 }));
