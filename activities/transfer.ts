@@ -145,9 +145,13 @@ async function bringFiles(
         shown.fetching = fetching;
         changed();
       },
-      async fetch(index, peer, ending) {
+      async fetch(index, peer, ending, onBytes) {
         const block = blocks[index]!;
-        const options = { signal: ending, idleMs: task.idleMs, onBytes: count };
+        const both = (bytes: number) => {
+          count(bytes);
+          onBytes(bytes);
+        };
+        const options = { signal: ending, idleMs: task.idleMs, onBytes: both };
         await fillPart(partOf(node, placeOf(block.file)), block, (file) =>
           fetchBlock(asker, peer, artifact.digest, block, file, options),
         );
