@@ -114,7 +114,7 @@ async function bringFiles(
 
   const news = createSignal();
   const shown: Partial & { fetching: ReadonlySet<number> } = {
-    ...{ manifest: manifestBytes(manifest), blocks, proven, version: 1, changed: news.next },
+    ...{ dir: artifact.dir, manifest: manifestBytes(manifest), blocks, proven, version: 1, changed: news.next },
     fetching: new Set<number>(),
     pathsOf: (file) => (open.has(file) ? [partOf(node, placeOf(file)), placeOf(file)] : [placeOf(file)]),
   };
