@@ -33,14 +33,14 @@ export function createPatientAsk(deps: NodeDeps, patienceMs: number): PatientAsk
       silentSince.set(peer.name, since);
       if (performance.now() - since < patienceMs) return undefined;
       const why = `${peer.name} does not answer at ${peer.url}: ${error.message.replace(`${peer.url}${path} `, '')}`;
-      throw failure('CommandFailed', why, {
-        nonRetryable: true,
-        details: { node: deps.name, silent: peer.name, why },
-        cause: error,
-      });
+      throw silent(deps.name, peer.name, why, error);
     }
   };
 }
+
+/** Another node gives nothing: no fault of this one, and not to be asked again before its present address is known. */
+export const silent = (node: string, peer: string, why: string, cause?: Error) =>
+  failure('CommandFailed', why, { nonRetryable: true, details: { node, silent: peer, why }, cause });
 
 /** Another server may listen where the peer did, and have nothing of what it is asked for either. */
 const isItself = (deps: NodeDeps, peer: Peer): Promise<boolean> =>

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { appendFile, mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { appendFile, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { commitFile, readIfThere } from './atomic.js';
 import type { Block } from './blocks.js';
@@ -13,6 +13,12 @@ import type { Block } from './blocks.js';
 export const partOf = (node: string, to: string): string => join(dirname(to), `.${basename(to)}.${node}.part`);
 
 const listOf = (part: string): string => `${part}.blocks`;
+
+/** Bytes on disk that are its already, of the size that it is to have. */
+export async function roomTaken(part: string, size: number): Promise<number> {
+  const found = await stat(part).catch(() => undefined);
+  return Math.min(size, (found?.blocks ?? 0) * 512);
+}
 
 /** Makes the part ready to be written to, and says which of its blocks are there already. */
 export async function openPart(

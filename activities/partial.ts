@@ -2,6 +2,8 @@
 import type { Block } from './blocks.js';
 
 export interface Partial {
+  /** Of the artifact, below the data directory. */
+  dir: string;
   /** The manifest's own bytes. */
   manifest: Uint8Array;
   blocks: Block[];

@@ -16,12 +16,16 @@ export interface Shown {
   pathsOf(file: number): string[];
 }
 
+/** Checkpoints, and what is gathered of one for an export, lie below the name of their series. */
+const seriesOf = (dir: string): string | undefined => /^(?:series|exports)\/([^/]+)\//.exec(dir)?.[1];
+const isFor = (dir: string, { series }: Grant): boolean => (seriesOf(dir) ?? series) === series;
+
 /** Checkpoints go to runs of their own series only; for the rest, who knows the digest was told it. */
 export async function findShown(dataDir: string, digest: string, grant: Grant): Promise<Shown | undefined> {
   const partial = partialOf(dataDir, digest);
-  if (partial) return { ...partial, partial };
+  if (partial) return isFor(partial.dir, grant) ? { ...partial, partial } : undefined;
   const dir = await notedDir(dataDir, digest);
-  if (!dir || (dir.startsWith('series/') && !dir.startsWith(`series/${grant.series}/`))) return undefined;
+  if (!dir || !isFor(dir, grant)) return undefined;
   const bytes = await readIfThere(join(confined(dataDir, dir), MANIFEST));
   if (!bytes || sha256(bytes) !== digest) return undefined;
   const manifest = (await readManifest(dataDir, dir))!.manifest;

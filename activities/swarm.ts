@@ -26,8 +26,8 @@ export interface SwarmOptions {
   signal?: AbortSignal | undefined;
   idleMs: number;
   onProblem(peer: string, problem: string, lied: boolean): void;
-  /** Fetches and proves one block. */
-  fetch(block: number, from: Peer, signal: AbortSignal): Promise<void>;
+  /** Fetches and proves one block; `onBytes` hears of what has come of it. */
+  fetch(block: number, from: Peer, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<void>;
   onFetching(blocks: ReadonlySet<number>): void;
 }
 
@@ -46,6 +46,14 @@ const LOOK_EVERY_MS = 200;
 const EXPECTED_WITHIN_MS = 2000;
 /** Nothing to be had from anybody for this long, with every origin gone, and the attempt is over. */
 const HOPELESS_AFTER_MS = 10_000;
+/** So many times as long as blocks take from others, and a block is asked for there. */
+const SLOW_TIMES = 8;
+/** Less than this a second is next to nothing, whatever others send. */
+const LEAST_RATE = 1024;
+/** A slow peer is left alone for this long. */
+const ASIDE_MS = 60_000;
+/** Newest blocks of a peer that tell how long one takes. */
+const REMEMBERED = 20;
 /** A peer holds its answer back for a while if it has no news. */
 const NEWS_WITHIN_MS = 10_000;
 
@@ -57,12 +65,28 @@ interface Source {
   /** Not asked before this time. */
   after: number;
   dropped: boolean;
+  /** Was slow: not asked before this time while there is anybody else. */
+  asideUntil: number;
+  /** Milliseconds that its newest blocks took. */
+  took: number[];
   /** Fetches the same, and answers; `undefined` until it has for the first time. */
   lives: boolean | undefined;
   has: boolean[] | 'all';
   /** How many that is. */
   count: number;
   fetching: Set<number>;
+}
+
+/** One block that is on its way. */
+interface Request {
+  block: number;
+  source: Source;
+  began: number;
+  /** What has come, and since when. */
+  bytes: number;
+  since: number | undefined;
+  stop: AbortController;
+  done: Promise<void>;
 }
 
 /** Resolves when every wanted block is here; throws nothing but the signal's reason and failures of this node's own. */
@@ -80,7 +104,9 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
       .filter(({ name }) => near.has(receivers.indexOf(name)))
       .map((peer) => sourceOf(peer, false, options.blocks)),
   ];
-  const inFlight = new Map<number, Promise<void>>();
+  const inFlight = new Map<number, Request>();
+  /** How often each block was taken back from a slow peer: it is given more time each time. */
+  const takenBack = new Map<number, number>();
   const news = createSignal();
   const stop = new AbortController();
   const ending = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
@@ -94,7 +120,13 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
   const start = (block: number, source: Source): void => {
     source.busy++;
     wanted.delete(block);
-    const work = fetchOne(options, source, block, ending).then(
+    const stop = new AbortController();
+    const request: Request = {
+      ...{ block, source, began: performance.now(), bytes: 0, since: undefined, stop },
+      done: Promise.resolve(),
+    };
+    inFlight.set(block, request);
+    const work = fetchOne(options, request, AbortSignal.any([ending, stop.signal])).then(
       (done) => {
         if (done) cameAt = performance.now();
         else wanted.add(block);
@@ -103,17 +135,33 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
         failed ??= { error };
       },
     );
-    inFlight.set(
-      block,
-      work.finally(() => {
-        source.busy--;
-        inFlight.delete(block);
-        idleSince = performance.now();
-        options.onFetching(new Set(inFlight.keys()));
-        news.notify();
-      }),
-    );
+    request.done = work.finally(() => {
+      source.busy--;
+      inFlight.delete(block);
+      idleSince = performance.now();
+      options.onFetching(new Set(inFlight.keys()));
+      news.notify();
+    });
     options.onFetching(new Set(inFlight.keys()));
+  };
+
+  /** Blocks that a peer holds up while another one could send them at once are to come from there. */
+  const takeBack = (): void => {
+    const now = performance.now();
+    for (const { block, source, bytes, stop, ...request } of inFlight.values()) {
+      const age = now - request.began;
+      const often = takenBack.get(block) ?? 0;
+      if (stop.signal.aborted || age < options.idleMs * 2 ** often) continue;
+      const others = sources.filter((other) => other !== source && !other.dropped);
+      if (!others.some((other) => isFree(other, now) && hasBlock(other, block))) continue;
+      const flowing = now - (request.since ?? now);
+      if (!isSlow({ age, flowing, bytes, others: others.flatMap(({ took }) => took) }, options.idleMs)) continue;
+      takenBack.set(block, often + 1);
+      source.asideUntil = now + ASIDE_MS;
+      const problem = `sent ${bytes} bytes of block ${block} in ${Math.round(age)} ms, while others have it`;
+      options.onProblem(source.peer.name, problem, false);
+      stop.abort();
+    }
   };
 
   try {
@@ -128,6 +176,7 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
         // Also beside requests that are under way: a peer may send next to nothing without ever being silent.
         overdue: starvedFor > options.idleMs,
       };
+      takeBack();
       while (inFlight.size < AT_ONCE) {
         const here = options.blocks - wanted.size - inFlight.size;
         const view = { receivers, sources: viewOf(sources, began), ...impatience, here };
@@ -152,34 +201,59 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
     return 'all';
   } finally {
     stop.abort();
-    await Promise.all([...watching, ...inFlight.values()]);
+    await Promise.all([...watching, ...[...inFlight.values()].map(({ done }) => done)]);
   }
 }
 
 const sourceOf = (peer: Peer, seed: boolean, blocks: number): Source => ({
-  ...{ peer, seed, busy: 0, failures: 0, after: 0, dropped: false, lives: undefined },
+  ...{ peer, seed, busy: 0, failures: 0, after: 0, dropped: false, asideUntil: 0, took: [], lives: undefined },
   ...{ has: seed ? 'all' : [], count: seed ? blocks : 0, fetching: new Set<number>() },
 });
 
 const isThere = ({ seed, lives }: Source, began: number): boolean =>
   seed || (lives ?? performance.now() - began < EXPECTED_WITHIN_MS);
 
+const isFree = (source: Source, now: number): boolean =>
+  source.busy < OF_ONE && source.after <= now && source.asideUntil <= now;
+
+const hasBlock = ({ has }: Source, block: number): boolean => has === 'all' || has[block] === true;
+
+export interface Held {
+  /** Milliseconds since a block was asked for, and since its first byte came: before that it may be in line. */
+  age: number;
+  flowing: number;
+  bytes: number;
+  /** Milliseconds that blocks of others took. */
+  others: number[];
+}
+
+export function isSlow({ age, flowing, bytes, others }: Held, idleMs: number): boolean {
+  if (flowing > idleMs && bytes < (LEAST_RATE * flowing) / 1000) return true;
+  const median = [...others].sort((a, b) => a - b)[Math.floor(others.length / 2)];
+  return median !== undefined && age > SLOW_TIMES * median;
+}
+
 function viewOf(sources: Source[], began: number): SourceView[] {
   const now = performance.now();
-  return sources
-    .filter(({ dropped }) => !dropped)
-    .map((source) => ({
-      ...{ name: source.peer.name, seed: source.seed, fetching: source.fetching, count: source.count },
-      ...{ there: isThere(source, began), free: source.busy < OF_ONE && source.after <= now },
-      has: (block) => source.has === 'all' || source.has[block] === true,
-    }));
+  const left = sources.filter(({ dropped }) => !dropped);
+  const quick = left.filter(({ asideUntil }) => asideUntil <= now);
+  return (quick.length > 0 ? quick : left).map((source) => ({
+    ...{ name: source.peer.name, seed: source.seed, fetching: source.fetching, count: source.count },
+    ...{ there: isThere(source, began), free: source.busy < OF_ONE && source.after <= now },
+    has: (block) => hasBlock(source, block),
+  }));
 }
 
 /** Whether it is here now. A peer's failures are the peer's, this node's own are thrown. */
-async function fetchOne(options: SwarmOptions, source: Source, block: number, signal: AbortSignal): Promise<boolean> {
+async function fetchOne(options: SwarmOptions, request: Request, signal: AbortSignal): Promise<boolean> {
+  const { source, block } = request;
   try {
-    await options.fetch(block, source.peer, signal);
+    await options.fetch(block, source.peer, signal, (bytes) => {
+      request.bytes += bytes;
+      request.since ??= performance.now();
+    });
     source.failures = 0;
+    source.took = [...source.took, performance.now() - request.began].slice(-REMEMBERED);
     return true;
   } catch (error) {
     if (signal.aborted) return false;

@@ -18,7 +18,7 @@ import {
 } from './artifact.js';
 import { blocksOf, type Block } from './blocks.js';
 import { exclusive } from './exclusive.js';
-import { commitPart, fillPart, openPart, partOf } from './part-file.js';
+import { commitPart, fillPart, openPart, partOf, roomTaken } from './part-file.js';
 import { createSignal, whileShown, type Partial } from './partial.js';
 import { fetchBlock, type Asker } from './peer-client.js';
 import { nobodyHas, noteProblem, taskOf, wantedOf, wholeManifest, type Pull, type PullOptions } from './pull-task.js';
@@ -81,13 +81,21 @@ async function bringFiles(
   const blocks = blocksOf(manifest);
   const open = new Map<number, Set<number>>();
   const proven = blocks.map(({ file }) => only(manifest.files[file]!.path) && !missing.has(file));
+  const stored = new Set<number>();
+  let need = 0;
   for (const file of missing) {
     const { size } = manifest.files[file]!;
     if (link && (await placeFromStore(dataDir, manifest.files[file]!, placeOf(file), signal ? { signal } : {}))) {
       for (const block of blocks) if (block.file === file) proven[block.index] = true;
       count(size);
-      continue;
-    }
+      stored.add(file);
+    } else need += size - (await roomTaken(partOf(node, placeOf(file)), size));
+  }
+  // Before any part gets its size, which may be more than the file system takes.
+  await requireSpace(root, need, { node, name: `copy ${artifact.dir}` });
+  for (const file of missing) {
+    if (stored.has(file)) continue;
+    const { size } = manifest.files[file]!;
     const mine = blocks.filter((block) => block.file === file);
     for (const { index, length } of await openPart(partOf(node, placeOf(file)), size, mine, signal)) {
       proven[index] = true;
@@ -96,8 +104,6 @@ async function bringFiles(
     open.set(file, new Set(mine.map(({ index }) => index).filter((index) => !proven[index])));
   }
   const wanted = new Set([...open.values()].flatMap((indexes) => [...indexes]));
-  const need = [...wanted].reduce((sum, index) => sum + blocks[index]!.length, 0);
-  await requireSpace(root, need, { node, name: `copy ${artifact.dir}` });
 
   const commit = async (file: number) => {
     await commitPart(partOf(node, placeOf(file)), placeOf(file));
@@ -108,7 +114,7 @@ async function bringFiles(
 
   const news = createSignal();
   const shown: Partial & { fetching: ReadonlySet<number> } = {
-    ...{ manifest: manifestBytes(manifest), blocks, proven, version: 1, changed: news.next },
+    ...{ dir: artifact.dir, manifest: manifestBytes(manifest), blocks, proven, version: 1, changed: news.next },
     fetching: new Set<number>(),
     pathsOf: (file) => (open.has(file) ? [partOf(node, placeOf(file)), placeOf(file)] : [placeOf(file)]),
   };
@@ -139,9 +145,13 @@ async function bringFiles(
         shown.fetching = fetching;
         changed();
       },
-      async fetch(index, peer, ending) {
+      async fetch(index, peer, ending, onBytes) {
         const block = blocks[index]!;
-        const options = { signal: ending, idleMs: task.idleMs, onBytes: count };
+        const both = (bytes: number) => {
+          count(bytes);
+          onBytes(bytes);
+        };
+        const options = { signal: ending, idleMs: task.idleMs, onBytes: both };
         await fillPart(partOf(node, placeOf(block.file)), block, (file) =>
           fetchBlock(asker, peer, artifact.digest, block, file, options),
         );

@@ -507,6 +507,8 @@ export interface ReplicateCheckpointInput {
   copies: { shard: string; from: Peer }[];
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
+  /** Every so many-th iteration is kept for ever: it is copied too when a newer one has overtaken it. */
+  keepEvery?: number;
   /** All ranks of the generation have ended: what is not there now does not come. */
   over?: true;
   /** How long the master, or one that is copied from, may not answer: its address may be another one by now. */

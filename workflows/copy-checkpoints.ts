@@ -13,6 +13,8 @@ import { patienceWith } from './witnesses.js';
 export const LAST_COPIES = '30 minutes';
 /** Generations that began before know a lost copier by nothing but its peers. */
 const SILENT_IS_ASKED = 'a silent copier is asked';
+/** Generations that began before go on asking a copier that fails, until the time for the last copies is over. */
+const FAILING_IS_LEFT = 'a failing copier is left in the end';
 /** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
@@ -46,6 +48,8 @@ export function copyAll(
     const askAfter = patienceWith(node, all, input.timing);
     const asked = [input.nodes[0]!, ...copies.map(({ from }) => from)].map((peer) => peer.name);
     let silentSince: number | undefined;
+    let failingSince: number | undefined;
+    const isTooLong = (since = Infinity) => Date.now() - since > milliseconds(input.timing.agentGrace);
     for (let isFresh = !askFirst; ; isFresh = false) {
       if (!isFresh) await addresses.refresh(asked.filter((peer) => peer !== node.name));
       const began = Date.now();
@@ -58,14 +62,17 @@ export function copyAll(
         const silent = silentPeer(error);
         progress.copies(name, silent?.why ?? messageOf(error));
         silentSince = silent && (silentSince ?? Date.now());
+        // Whoever copies it instead gets no better bytes.
+        const isPeers = silent !== undefined || failureIn(error, 'DataCorrupt') !== undefined;
         const isLost = lostNode(error) !== undefined;
         // It was silent, and is there: a worker that was started again, or a server that was.
         if (isLost && patched(SILENT_IS_ASKED) && (await isThere(node))) continue;
         const isGone = isLost && (await askAfter(began)).over;
         // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
-        if (seals.length === 0 && !silent && (!isLost || isGone)) return handOver(task);
-        if (isLast() && (isGone || Date.now() - (silentSince ?? Infinity) > milliseconds(input.timing.agentGrace)))
-          return;
+        if (seals.length === 0 && !isPeers && (!isLost || isGone)) return handOver(task);
+        // It has tried several times since the ranks ended.
+        if (isLast() && !isLost && patched(FAILING_IS_LEFT)) failingSince ??= Date.now();
+        if (isLast() && (isGone || isTooLong(silentSince) || isTooLong(failingSince))) return;
       }
       await sleep(AGAIN);
     }
@@ -119,6 +126,7 @@ const replicate = (
     ...{ run, series, generation, token, task: name, seals, copies, until },
     after: progress.state.replicated,
     ...(over && { over }),
+    ...(input.keepEvery !== undefined && { keepEvery: input.keepEvery }),
     master: present(peerOf(input.nodes[0]!)),
     patienceSeconds: milliseconds(timing.heartbeat) / 1000,
     reportTo: { workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },

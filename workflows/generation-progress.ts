@@ -5,6 +5,7 @@ import type { HangLimits, NodeInfo, Pace, Timing } from './contract.js';
 import { longer } from './hang-limits.js';
 import {
   checkpointReplicated,
+  copiesBehind,
   endGeneration,
   generationNews,
   replicated,
@@ -79,6 +80,8 @@ export interface GenerationResult extends Reached {
   /** `stopped`: because it was asked to. */
   outcome: 'finished' | 'failed' | 'stopped';
   members: MemberFailure[];
+  /** Why the last save is not sealed and copied, where it is not. */
+  behind?: string;
 }
 
 /** Points of the loss curve in one message to the run. */
@@ -123,10 +126,10 @@ export function followProgress(input: GenerationInput) {
   const trouble = (): string | undefined => (state.saved > state.replicated ? [...stuck.values()][0] : undefined);
   /** Why no other gang may start yet. */
   let unconfirmed: string | undefined;
+  const behind = (why: string): string =>
+    `copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${why}`;
   const troubles = (): string[] => [
-    ...(trouble() === undefined
-      ? []
-      : [`copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${trouble()}`]),
+    ...[trouble()].flatMap((why) => (why === undefined ? [] : [behind(why)])),
     ...(unconfirmed === undefined ? [] : [unconfirmed]),
     ...[...unremoved].slice(0, 1).map(([task, why]) => `old checkpoints are not removed on ${task}: ${why}`),
   ];
@@ -218,15 +221,25 @@ export function followProgress(input: GenerationInput) {
     count();
     tellIfDue();
   });
+  const copies = (task: string, why?: string): void => {
+    if (why === undefined) stuck.delete(task);
+    else stuck.set(task, why);
+    tellIfDue();
+  };
+  setHandler(copiesBehind, ({ token, task, why }) => {
+    if (token === input.token && expected.includes(task)) copies(task, why);
+  });
   return {
     state,
     /** Another trace of how far it trained, and when, if that is known. */
     reached,
     /** Why one part of the copying does not get on; without a reason it does. */
-    copies: (task: string, why?: string): void => {
-      if (why === undefined) stuck.delete(task);
-      else stuck.set(task, why);
-      tellIfDue();
+    copies,
+    /** Why the last save is not copied, if it is not. */
+    behind: (saved: number): string | undefined => {
+      state.saved = Math.max(saved, state.saved);
+      const why = trouble();
+      return why === undefined ? undefined : behind(why);
     },
     /** Whether the time has come to end, which it was asked to. */
     isToEnd: () => state.ending !== undefined && (state.ending.at === 'now' || state.replicated > state.ending.after),

@@ -42,6 +42,13 @@ export interface CheckpointReplicated {
   unremoved?: string;
 }
 
+/** From a copying node to its generation: why its part does not get on. */
+export interface CopiesBehind {
+  token: number;
+  task: string;
+  why: string;
+}
+
 export interface AcquireNodes {
   /** One that no other run's has: an answer may reach the next run of the same id. */
   requestId: string;
@@ -146,6 +153,7 @@ export interface PreparationNews {
 export const preparationNews = defineSignal<[PreparationNews]>('preparationNews');
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
 export const checkpointReplicated = defineSignal<[CheckpointReplicated]>('checkpointReplicated');
+export const copiesBehind = defineSignal<[CopiesBehind]>('copiesBehind');
 export const generationNews = defineSignal<[GenerationNews]>('generationNews');
 export const endGeneration = defineSignal<[EndGeneration]>('endGeneration');
 export const nodesGranted = defineSignal<[NodesGranted]>('nodesGranted');

@@ -114,6 +114,7 @@ export async function runGeneration(
   if (result.loss !== undefined) state.loss = result.loss;
   if (result.pace) state.pace = result.pace;
   if (result.complete) run.complete = result.complete;
+  if (result.behind !== undefined) note(run, `generation ${input.generation} ended, and ${result.behind}`);
   delete state.slow;
   delete state.troubles;
   return result;

@@ -58,7 +58,8 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
   // The last node's log knows more than the last report of it.
   const { lastIteration = progress.state.iteration, loss } = results.at(-1)!.verdict;
   const ended = { ...progress.summary(), iteration: lastIteration, ...(loss !== undefined && { loss }) };
-  return { outcome: 'finished', ...ended, members: [] };
+  const behind = progress.behind(Math.max(...results.map(({ verdict }) => verdict.lastSaved ?? 0)));
+  return { outcome: 'finished', ...ended, members: [], ...(behind !== undefined && { behind }) };
 }
 
 interface StopOptions {

@@ -2,11 +2,12 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { sha256, writeManifest } from '../../activities/artifact.js';
 import { iterationDir, sealShard, shardDir, TRACKER } from '../../activities/checkpoint-files.js';
 import { writeJson } from '../../activities/atomic.js';
 import { fenceOff } from '../../activities/fence.js';
@@ -19,7 +20,7 @@ import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js'
 import { noteLaunch } from '../../activities/series-launch.js';
 import type { Peer, ReplicateCheckpointInput, ShardHeld } from '../../workflows/contract.js';
 import { trainedWith } from '../../workflows/checkpoints.js';
-import type { CheckpointReplicated } from '../../workflows/messages.js';
+import type { CheckpointReplicated, CopiesBehind } from '../../workflows/messages.js';
 import { identityOf } from '../../workflows/series-identity.js';
 import { recommended } from '../support/run-files.js';
 import { launchInput } from '../support/fake-training.js';
@@ -235,16 +236,23 @@ describe('a restore', () => {
 });
 
 /** Two writers, each with one shard and the other's copy, as a ring of two has it. */
-async function ring(): Promise<{ nodes: [NodeDeps, NodeDeps]; peers: [Peer, Peer]; news: CheckpointReplicated[] }> {
+async function ring(): Promise<{
+  nodes: [NodeDeps, NodeDeps];
+  peers: [Peer, Peer];
+  news: CheckpointReplicated[];
+  troubles: CopiesBehind[];
+}> {
   const news: CheckpointReplicated[] = [];
+  const troubles: CopiesBehind[] = [];
   const signal = (_: unknown, name: string, payload: unknown) => {
-    expect(name).toBe('checkpointReplicated');
-    news.push(payload as CheckpointReplicated);
+    if (name === 'copiesBehind') troubles.push(payload as CopiesBehind);
+    else if (name === 'checkpointReplicated') news.push(payload as CheckpointReplicated);
+    else throw new Error(`no such signal: ${name}`);
     return Promise.resolve();
   };
   const nodes: [NodeDeps, NodeDeps] = [await testNode('n1', { signal }), await testNode('n2', { signal })];
   for (const { dataDir } of nodes) await mkdir(join(dataDir, DIR), { recursive: true });
-  return { nodes, peers: [await serving(nodes[0]), await serving(nodes[1])], news };
+  return { nodes, peers: [await serving(nodes[0]), await serving(nodes[1])], news, troubles };
 }
 
 const replicateInput = ([n1, n2]: [Peer, Peer], which: 0 | 1, more = {}): ReplicateCheckpointInput => ({
@@ -273,6 +281,30 @@ async function strangerIf(listens: boolean): Promise<{ url: string }> {
   if (listens) onTestFinished(async () => void (await close()));
   else await close();
   return { url: `http://127.0.0.1:${port}` };
+}
+
+/** A byte that the disk lost: size and times are as they were. */
+async function damage(path: string): Promise<void> {
+  const { atime, mtime } = await stat(path);
+  const file = await open(path, 'r+');
+  await file.write('x', 0);
+  await file.close();
+  await utimes(path, atime, mtime);
+}
+
+/** A peer, and what it is asked for. */
+async function watched(peer: Peer): Promise<{ writer: Peer; asked: string[] }> {
+  const asked: string[] = [];
+  const headers = { authorization: `Bearer ${peer.token!}` };
+  const server = createServer((request, response) => {
+    asked.push(request.url!);
+    void fetch(peer.url + request.url!, { headers }).then(async (answer) =>
+      response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer())),
+    );
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void (server.closeAllConnections(), server.close()));
+  return { writer: { ...peer, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }, asked };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -326,6 +358,41 @@ describe('a replication', () => {
     ]);
     const { bytes } = news[0]!;
     expect(bytes).toBe(first![0]!.shards.reduce((sum, shard) => sum + shard.bytes, 0));
+  });
+
+  it('seals each save, also one that the next has overtaken, and copies of these what is kept for ever', async () => {
+    const { nodes, peers, news } = await ring();
+    for (const iteration of [5, 10, 15]) {
+      await save(nodes[0], iteration, FIRST);
+      await save(nodes[1], iteration, SECOND);
+    }
+    await track(nodes[0], 15);
+    const more = { until: 15, keepEvery: 10 };
+    await Promise.all(nodes.map((node, i) => follow(node, replicateInput(peers, i as 0 | 1, more))));
+    const held = async (node: NodeDeps) =>
+      (await list(node)).map(({ iteration, shards }) => [iteration, ...shards.map(({ shard }) => shard)]);
+    const both = [10, 15].map((iteration) => [iteration, FIRST, SECOND]);
+    expect(await Promise.all(nodes.map(held))).toEqual([
+      [[5, FIRST], ...both],
+      [[5, SECOND], ...both],
+    ]);
+    for (const task of ['part 0', 'part 1'])
+      expect(news.filter((one) => one.task === task).map(({ iteration }) => iteration)).toEqual([10, 15]);
+  });
+
+  it('does not wait for a save to be kept that its writer no longer has, or never seals', async () => {
+    const { nodes, peers, news } = await ring();
+    for (const iteration of [10, 20, 30]) await save(nodes[0], iteration, FIRST);
+    await track(nodes[0], 30);
+    await save(nodes[1], 20, SECOND);
+    await saveAndSeal(nodes[1], 30, SECOND);
+    await follow(nodes[0], replicateInput(peers, 0, { until: 30, keepEvery: 10 }));
+    expect(news.map(({ iteration }) => iteration)).toEqual([30]);
+    expect((await list(nodes[0])).map(({ iteration, shards }) => [iteration, shards.length])).toEqual([
+      [10, 1],
+      [20, 1],
+      [30, 2],
+    ]);
   });
 
   it('does not touch what is being written before the tracker says that it is complete', async () => {
@@ -452,11 +519,45 @@ describe('a replication', () => {
     expect(news).toEqual([]);
   });
 
-  it('waits, while its ranks train, for the save after one that has gone here', async () => {
+  it('ends after its ranks where the writer has only damaged bytes, and does not read them again and again', async () => {
     const { nodes, peers, news } = await ring();
+    await save(nodes[0], 5, FIRST);
+    await saveAndSeal(nodes[1], 5, SECOND);
+    await damage(fileOf(nodes[1], 5, SECOND));
+    await track(nodes[0], 5);
+    await exits(nodes[0]);
+    const { writer, asked } = await watched(peers[1]);
+    const running = follow(nodes[0], replicateInput(peers, 0, { copies: [{ shard: SECOND, from: writer }] }));
+    await expect(running).rejects.toMatchObject({
+      ...{ type: 'DataCorrupt', nonRetryable: true },
+      message: expect.stringMatching(
+        /^n1: .*no peer gave a good model_optim_rng.pt \(n2: block \d .* has sha256/,
+      ) as string,
+    });
+    expect(asked.filter((url) => url.includes('/blocks/')).length).toBeLessThan(20);
+    expect(news).toEqual([]);
+  });
+
+  it('ends after its ranks where there is no room for a copy, and says so', async () => {
+    const { nodes, peers } = await ring();
+    await save(nodes[0], 5, FIRST);
+    await track(nodes[0], 5);
+    await save(nodes[1], 5, SECOND);
+    const file = { path: 'model_optim_rng.pt', size: 1e15, sha256: sha256('x') };
+    await writeManifest(nodes[1].dataDir, shardDir(DIR, 5, SECOND), { files: [file], block: 1e15 });
+    await exits(nodes[0]);
+    await expect(follow(nodes[0], replicateInput(peers, 0, { until: 5 }))).rejects.toMatchObject({
+      ...{ type: 'EnvCheckFailed', nonRetryable: true },
+      message: expect.stringMatching(/needs 1000000.0 GB and .* has .* left\. Free space there/) as string,
+    });
+  });
+
+  it('waits, while its ranks train, for the save after one that has gone here, and tells its generation of it', async () => {
+    const { nodes, peers, news, troubles } = await ring();
     await track(nodes[0], 5);
     const running = follow(nodes[0], replicateInput(peers, 0, { copies: [], until: 10 }));
-    await pause(200);
+    await pause(700);
+    expect(troubles).toEqual([{ token: 1, task: 'part 0', why: 'n1 has no mp_rank_00_000 of iteration 5' }]);
     await save(nodes[0], 10, FIRST);
     await track(nodes[0], 10);
     expect(await running).toEqual({ iteration: 10 });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, stat, symlink, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
 import { startFileService } from '../../activities/file-service.js';
 import { grantAccess } from '../../activities/grants.js';
+import { whileShown } from '../../activities/partial.js';
 import { timeLimit } from '../../activities/time-limit.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import { peerOf } from '../../workflows/contract.js';
@@ -57,7 +58,18 @@ async function nodeWithData({ linked: isLinked = false } = {}) {
     });
   /** Of the file `prefix.bin`: blocks 0 to … belong to the link before it. */
   const first = Math.max(1, Math.ceil((await linked()) / 4));
-  return { raw, port, clock, grant, told, token: await grant('s'), data: data.digest, shard: shard.digest, first };
+  return {
+    raw,
+    port,
+    clock,
+    dataDir,
+    grant,
+    told,
+    token: await grant('s'),
+    data: data.digest,
+    shard: shard.digest,
+    first,
+  };
 }
 
 const linked = async () => (await stat('/etc/passwd')).size;
@@ -157,8 +169,8 @@ test('a token ends when it has not been used for a week, and lasts as long as it
   expect(await manifest()).toBe(401);
 });
 
-test('a run sees the checkpoints of its own series only', async () => {
-  const { raw, grant, data, shard } = await nodeWithData();
+test('a run sees the checkpoints of its own series only, also those on their way here', async () => {
+  const { raw, grant, data, shard, token, dataDir } = await nodeWithData();
   const other = await grant('other');
   const status = async (path: string) => (await raw(path, other)).status;
   expect(await status(`/artifacts/${data}/manifest`)).toBe(200);
@@ -166,6 +178,20 @@ test('a run sees the checkpoints of its own series only', async () => {
   expect(await status('/series/s/20/mp_rank_00')).toBe(404);
   expect(await status(`/artifacts/${shard}/manifest`)).toBe(404);
   expect(await status(`/artifacts/${shard}/blocks/0`)).toBe(404);
+  for (const [digest, dir] of [
+    ['a', 'series/s/checkpoints/iter_0000030/mp_rank_00'],
+    ['b', 'exports/s/iter_0000030/mp_rank_00'],
+  ] as const) {
+    const path = `/artifacts/${digest.repeat(64)}/progress`;
+    const onItsWay = {
+      ...{ dir, manifest: new Uint8Array(), blocks: [], proven: [], fetching: new Set<number>(), version: 1 },
+      ...{ pathsOf: () => [], changed: () => Promise.resolve() },
+    };
+    await whileShown(await realpath(dataDir), digest.repeat(64), onItsWay, async () => {
+      expect(await status(path)).toBe(404);
+      expect((await raw(path, token)).status).toBe(200);
+    });
+  }
 });
 
 test('with a certificate it speaks TLS, to peers that know the authority', async () => {

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
+import { isSlow } from '../../activities/swarm.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import { faultyProxy, type Fault } from '../support/faulty-proxy.js';
 import { serving, testNode } from '../support/test-node.js';
@@ -93,4 +94,17 @@ describe('nodes that fetch together', () => {
     for (const { node } of running) expect(await whole(node.dataDir)).toBe(true);
     expect(sent().length).toBeLessThanOrEqual(1.5 * BLOCKS);
   });
+});
+
+it.each([
+  [
+    'takes much longer than those of others',
+    { age: 20_000, flowing: 20_000, bytes: 2 ** 20, others: [900, 1000, 9000] },
+    true,
+  ],
+  ['is on a link as slow as theirs', { age: 60_000, flowing: 60_000, bytes: 2 ** 20, others: [50_000] }, false],
+  ['comes in next to nothing, while others sent none', { age: 20_000, flowing: 20_000, bytes: 200, others: [] }, true],
+  ['was long in line and begins just now', { age: 80_000, flowing: 10, bytes: 100, others: [] }, false],
+])('a block that %s is asked for elsewhere, or not', (_, held, slow) => {
+  expect(isSlow(held, 15_000)).toBe(slow);
 });

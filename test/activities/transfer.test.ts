@@ -159,6 +159,26 @@ test('a silent peer is left after a while', async () => {
   expect(await pulled(node)).toBe(true);
 });
 
+test('a peer that sends a byte now and then is left for one that has the same blocks', async () => {
+  const { artifact, peer } = await origin();
+  const dripping = await faultyProxy(peer.url, ({ url }, response) => {
+    if (!url?.includes('/blocks/')) return {};
+    response.writeHead(200, { 'content-length': BLOCK });
+    const timer = setInterval(() => response.write('x'), 100);
+    response.once('close', () => clearInterval(timer));
+    return 'handled';
+  });
+  const node = await testNode('n02');
+  const problems: string[] = [];
+  const onProblem = (name: string, problem: string) => void problems.push(`${name}: ${problem}`);
+  const from = [peer, { ...peer, name: 'n03', url: dripping.url }];
+  await pullArtifact(node, { artifact, from, idleMs: 500, onProblem });
+  expect(await pulled(node)).toBe(true);
+  expect(problems).not.toEqual([]);
+  for (const problem of problems)
+    expect(problem).toMatch(/^n03: sent \d+ bytes of block \d+ in \d+ ms, while others have it$/);
+});
+
 test('a cancelled copy ends as cancelled, with heartbeats until then', async () => {
   const { artifact, peer } = await origin();
   const silent = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') ? 'handled' : {}));

@@ -231,7 +231,8 @@ it.concurrent(
   'says on its page when copies of checkpoints are behind, why, and no longer when they are not',
   async (test) => {
     const cluster = await startFakeCluster(test);
-    let isAway = true;
+    let [isAway, isFull] = [true, true];
+    const full = 'the disk of b is full';
     const why = 'a does not answer at http://127.0.0.1:1';
     const silent = ApplicationFailure.create({
       ...{ message: why, type: 'CommandFailed', nonRetryable: true, details: [{ node: 'b', silent: 'a', why }] },
@@ -240,6 +241,8 @@ it.concurrent(
     const copier = async ({ token, task, reportTo, until }: ReplicateCheckpointInput) => {
       if (isAway) throw silent;
       const handle = cluster.client.workflow.getHandle(reportTo.workflowId);
+      await handle.signal('copiesBehind', { token, task, why: full });
+      for (; isFull; await sleepFor(50)) heartbeat();
       await handle.signal('checkpointReplicated', { token, task, iteration: 10, bytes: 1 });
       return { iteration: until };
     };
@@ -262,6 +265,8 @@ it.concurrent(
       await sleepFor(50);
     await page((text) => text.includes(`copies are behind: iteration 10 is saved, none copied; ${why}`));
     isAway = false;
+    await page((text) => text.includes(`none copied; ${full}`));
+    isFull = false;
     await page((text) => !text.includes('copies are behind') && text.includes('checkpoint: iteration 10, complete'));
     await handle.terminate();
   },

@@ -186,17 +186,26 @@ it.concurrent(
 );
 
 it.concurrent(
-  'does not wait half an hour for the copies of its last save when the node they come from stays silent',
+  'does not wait half an hour for the copies of its last save where these cannot be had, and says that it has none',
   async (test) => {
     const cluster = await startFakeCluster(test);
-    const node = (name: string): Partial<NodeActivities> => ({
+    const node = (why: Error): Partial<NodeActivities> => ({
       watchTraining: () => Promise.resolve({ exitCode: 0, verdict: { outcome: 'finished', lastSaved: 20 } }),
-      replicateCheckpoint: () => Promise.reject(silent(name, 'a', 'a does not answer at http://127.0.0.1:1')),
+      replicateCheckpoint: () => Promise.reject(why),
     });
-    const nodes = [await cluster.node('a', node('a')), await cluster.node('b', node('b'))];
+    const damaged = ApplicationFailure.nonRetryable('b: no peer gave a good model_optim_rng.pt', 'DataCorrupt');
+    const nodes = [
+      await cluster.node('a', node(silent('a', 'b', 'b does not answer at http://127.0.0.1:1'))),
+      await cluster.node('b', node(damaged)),
+    ];
     const timing = { heartbeat: '3s', agentAway: '3s', agentGrace: '5s', lease: '4s', stopGrace: '1s' };
     const handle = await start(cluster, infos(nodes), { timing });
-    expect(await result(handle)).toMatchObject({ outcome: 'finished', replicated: 0 });
+    expect(await result(handle)).toMatchObject({
+      ...{ outcome: 'finished', replicated: 0 },
+      behind: expect.stringMatching(
+        /^copies are behind: iteration 20 is saved, none copied; [ab].* (answer|good)/,
+      ) as string,
+    });
   },
   60_000,
 );
