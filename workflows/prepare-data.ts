@@ -14,6 +14,7 @@ import {
 } from './contract.js';
 import type { DatasetFigures } from './dataset-figures.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
+import { madeWith } from './engines.js';
 import { findBase, type Base } from './grown-data.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import type { PartlyShared } from './islands.js';
@@ -33,6 +34,8 @@ export interface PrepareDataInput {
   partly?: PartlyShared;
   /** Who is told how far it is: a run, and of which launch. */
   tell?: { run: string; token: number };
+  /** Digest of the programs of the checkout that all nodes have. */
+  checkout?: string;
 }
 
 export interface PreparedData {
@@ -59,6 +62,7 @@ export async function prepareData({
   prove,
   partly = {},
   tell,
+  checkout,
 }: PrepareDataInput): Promise<PreparedData> {
   const listData = () => listFiles(spec.dataset.source, nodes, timing, () => true);
   const [tokenizerListing, early] = await Promise.all([
@@ -75,22 +79,12 @@ export async function prepareData({
   );
 
   const listing = dataOf(spec, early ?? (await listData()));
-  const { keys, appendEod, handler } = spec.dataset;
-  const { compat, skipBadRows } = spec.preprocess;
-  const made = {
-    tokenizer: tokenizer.digest,
-    keys,
-    appendEod,
-    handler,
-    engine: `${spec.preprocess.engine}-1`,
-    ...(compat && { compat }),
-    ...(skipBadRows > 0 && { skipBadRows }),
-  };
+  const made = madeWith(spec, tokenizer.digest, checkout);
   const key = contentKey({ listing, ...made });
   // What MindSpeed-LLM does with one file may depend on the others.
   const lineages =
-    spec.preprocess.engine === 'native' && !compat
-      ? lineagesOf({ ...made, vocabulary: spec.sizes.vocab }, spec.dataset.source, listing.files)
+    spec.preprocess.engine === 'native' && !spec.preprocess.compat
+      ? lineagesOf(made, spec.dataset.source, listing.files)
       : undefined;
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
@@ -118,13 +112,14 @@ export async function prepareData({
     { prove, groups: partly.datasets, like: lineages?.like },
   );
   if (!spec.preprocess.keepShards)
-    warnings.push(...(await removeParts(dir, oneOfEach(withParts, partly.datasets), timing)));
+    warnings.push(...(await removeParts(dataset.dir, oneOfEach(withParts, partly.datasets), timing)));
   return {
     tokenizer,
     dataset,
     ...(warnings.length && { warnings }),
     ...(figures && { figures }),
-    prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
+    // As it was made, perhaps by an earlier version of this workflow.
+    prefix: `${dataset.dir}/prefix_${spec.dataset.trainKey ?? spec.dataset.keys[0]!}_document`,
   };
 }
 

@@ -65,7 +65,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   if (spec.cluster.collectiveTest) await testPairs({ spec, token, nodes: all, reports }, say);
 
   const isThere = reports.every(({ lacks }) => lacks.length === 0);
-  const data = input.data && isThere ? input.data : await bringData(input, partly, tell);
+  const data = input.data && isThere ? input.data : await bringData(input, partly, tell, reports[0]!.fingerprint);
   const identity = await follow(input, found, tell, data);
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
@@ -111,10 +111,11 @@ async function bringData(
   { run, spec, token, members, spares, generation }: PreparationInput,
   partly: PartlyShared,
   tell: Tell,
+  checkout: string,
 ) {
   const input = {
     ...{ spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 },
-    ...{ partly, tell: { run, token } },
+    ...{ partly, tell: { run, token }, checkout },
   };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };
