@@ -21,6 +21,8 @@ export interface DownloadOptions {
   blob?: string | undefined;
   /** Refuses an answer whose entity tag is another one. */
   etag?: string | undefined;
+  /** Likewise, whose time of the last change is. */
+  modified?: string | undefined;
   signal?: AbortSignal | undefined;
   onBytes?: ((bytes: number) => void) | undefined;
   /** A connection that brings nothing for this long is given up. */
@@ -120,13 +122,15 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
   if (received < size) throw new DownloadError('cut', `${url} ended after ${received} of ${size} bytes`);
 }
 
-function requireBody(response: Response, { url, etag }: DownloadOptions, have: number): void {
+function requireBody(response: Response, { url, etag, modified }: DownloadOptions, have: number): void {
   const { status, headers } = response;
   if (status !== 200 && status !== 206) throw refusal(url, response);
   if (status === 206 && !headers.get('content-range')?.startsWith(`bytes ${have}-`))
     throw new DownloadError('wrong', `${url} answered range ${headers.get('content-range')} to bytes ${have}-`);
   if (etag && headers.get('etag') !== etag)
     throw new DownloadError('wrong', `${url} changed: its entity tag was ${etag} and is ${headers.get('etag')}`);
+  if (modified && headers.get('last-modified') !== modified)
+    throw new DownloadError('wrong', `${url} changed: it was of ${modified} and is of ${headers.get('last-modified')}`);
 }
 
 /** What a server's answer other than success means for the one who asked. */

@@ -53,6 +53,7 @@ export async function fetchFile(
           sha256,
           blob: file.blob,
           etag,
+          modified: source.kind === 'http' && !sha256 ? source.modified : undefined,
           signal,
           onBytes: count,
         });

@@ -8,7 +8,7 @@ import { exclusive } from './exclusive.js';
 import { fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
 import { isSound } from './proof.js';
-import { parseSource } from './source.js';
+import { invalid, parseSource, type Source } from './source.js';
 import { requireSpace, step } from './step.js';
 
 /** Small files are many; large ones fill the line by themselves. */
@@ -33,6 +33,8 @@ interface Progress {
 async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSignal, progress: Progress) {
   const { dataDir, name: node } = deps;
   const { dir, files } = input;
+  const source = parseSource(input.source);
+  refuseUnpinned(input.source, source, files);
   const root = confined(dataDir, dir);
   const there = await readWhole(dataDir, dir);
   // What is made of it is sealed under a name that stands for these bytes.
@@ -41,7 +43,6 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   await requireSpace(root, progress.of - (await bytesHeld(node, root, files)), { node, name: `fetch ${input.source}` });
-  const source = parseSource(input.source);
   const known = new Map<string, string>();
   const waiting = files.values();
   // All workers stop at the first failure; the SDK's signal alone would let the others run on behind a finished attempt.
@@ -62,6 +63,16 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   const failed = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
   if (failed) throw stop.signal.reason ?? failed.reason;
   return sealArtifact(dataDir, dir, [...known.keys()], { known, signal });
+}
+
+/** ModelScope has no name for a commit: without a digest nothing tells what was listed from what is there a day later. */
+function refuseUnpinned(address: string, { kind }: Source, files: SourceFile[]): void {
+  const bare = kind === 'modelscope' && files.find(({ sha256 }) => sha256 === undefined);
+  if (bare)
+    throw invalid(
+      address,
+      `the hub gives no SHA-256 of ${bare.path}, so that a change of it would pass unseen. Take it from another place, as https:// with #sha256=`,
+    );
 }
 
 function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact } from '../../activities/artifact.js';
@@ -33,6 +35,13 @@ async function hub(): Promise<string> {
   const { url, close } = await startHub({ root });
   onTestFinished(close);
   return url;
+}
+
+async function server(listener: RequestListener): Promise<string> {
+  const found = createServer(listener).listen(0, '127.0.0.1');
+  await once(found, 'listening');
+  onTestFinished(() => void (found.closeAllConnections(), found.close()));
+  return `http://127.0.0.1:${(found.address() as AddressInfo).port}`;
 }
 
 const nodeAt = (hfEndpoint: string, more: Partial<NodeDeps> = {}) => testNode('n01', { hfEndpoint, ...more });
@@ -251,6 +260,37 @@ test('one file behind a URL is pinned by its entity tag or proven by the digest 
   const { files } = await list(node, url);
   const moved = { source: `${url}#etag=%22old%22`, files, dir: 'datasets/moved' };
   await expect(run(createFetchFiles(node), moved)).rejects.toThrow('changed: its entity tag was "old"');
+});
+
+test('one file behind a URL is pinned by its time where the server has no entity tags, and refused without either', async () => {
+  let headers: Record<string, string> = { 'last-modified': 'Mon, 05 Jan 2026 00:00:00 GMT' };
+  const url = `${await server((_, response) => response.writeHead(200, { 'content-length': 2, ...headers }).end('{}'))}/a.jsonl`;
+  const node = await testNode('n01');
+  const before = await list(node, url);
+  expect(await list(node, url)).toEqual(before);
+  await fetchAll(node, url);
+  headers = { 'last-modified': 'Tue, 06 Jan 2026 00:00:00 GMT' };
+  expect(await list(node, url)).not.toEqual(before);
+  const fetching = run(createFetchFiles(node), { source: before.resolved, files: before.files, dir: 'datasets/moved' });
+  await expect(fetching).rejects.toThrow('changed: it was of Mon, 05 Jan 2026');
+  headers = {};
+  await expect(list(node, url)).rejects.toThrow('by #sha256= after the address');
+});
+
+test('local files are listed anew where there is too much to be hashed and an older file takes the place of one', async () => {
+  const from = await tempDir();
+  const node = await testNode('n01', { sourceRoots: [from] });
+  await writeFile(join(from, 'b.jsonl'), '');
+  await truncate(join(from, 'b.jsonl'), 4 * 2 ** 30);
+  await utimes(join(from, 'b.jsonl'), 2000, 2000);
+  const listed = async (text: string, at: number) => {
+    await writeFile(join(from, 'a.jsonl'), text);
+    await utimes(join(from, 'a.jsonl'), at, at);
+    return list(node, `file://${from}/*.jsonl`);
+  };
+  const before = await listed('{"text": "one"}\n', 1000);
+  expect(await listed('{"text": "one"}\n', 1000)).toEqual(before);
+  expect(await listed('{"text": "two"}\n', 1500)).not.toEqual(before);
 });
 
 test('local files are taken by path, directory or glob, in byte order, as copies', async () => {
