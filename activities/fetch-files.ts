@@ -5,7 +5,7 @@ import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/c
 import { bytewise, confined, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
-import { fetchFile } from './fetch-file.js';
+import { etagOf, fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
 import { isSound } from './proof.js';
 import { invalid, parseSource, type Source } from './source.js';
@@ -42,7 +42,10 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
-  await requireSpace(root, progress.of - (await bytesHeld(node, root, files)), { node, name: `fetch ${input.source}` });
+  await requireSpace(root, progress.of - (await bytesHeld(node, root, source, files)), {
+    node,
+    name: `fetch ${input.source}`,
+  });
   const known = new Map<string, string>();
   const waiting = files.values();
   // All workers stop at the first failure; the SDK's signal alone would let the others run on behind a finished attempt.
@@ -86,11 +89,12 @@ function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {
   );
 }
 
-async function bytesHeld(node: string, root: string, files: SourceFile[]): Promise<number> {
+async function bytesHeld(node: string, root: string, source: Source, files: SourceFile[]): Promise<number> {
   let bytes = 0;
-  for (const { path, size } of files) {
-    const held = (await sizeOf(join(root, path))) ?? (await sizeOf(fetchedPart(node, join(root, path)))) ?? 0;
-    bytes += Math.min(size, held);
+  for (const file of files) {
+    const to = join(root, file.path);
+    const held = (await sizeOf(to)) ?? (await sizeOf(fetchedPart(node, to, etagOf(source, file)))) ?? 0;
+    bytes += Math.min(file.size, held);
   }
   return bytes;
 }

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact } from '../../activities/artifact.js';
+import { fetchedPart, retryAfterMs } from '../../activities/download.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
@@ -276,6 +277,59 @@ test('one file behind a URL is pinned by its time where the server has no entity
   headers = {};
   await expect(list(node, url)).rejects.toThrow('by #sha256= after the address');
 });
+
+const tagged = async (etag: string) => {
+  const ranges: (string | undefined)[] = [];
+  const url = await server(({ headers: { range } }, response) => {
+    ranges.push(range);
+    const from = range ? Number(/\d+/.exec(range)![0]) : 0;
+    const what = range && { 'content-range': `bytes ${from}-${table.length - 1}/${table.length}` };
+    response.writeHead(range ? 206 : 200, { etag, 'content-length': table.length - from, ...what });
+    response.end(table.subarray(from));
+  });
+  const node = await testNode('n01');
+  const source = `${url}/b.parquet#etag=${encodeURIComponent(etag)}`;
+  const part = fetchedPart('n01', join(node.dataDir, dir, 'b.parquet'), etag);
+  await mkdir(dirname(part), { recursive: true });
+  await writeFile(part, table.subarray(0, 1_500_000));
+  const whole = async () => {
+    await run(createFetchFiles(node), { source, files: [{ path: 'b.parquet', size: table.length }], dir });
+    return (await read(node, 'b.parquet')).equals(table);
+  };
+  return { ranges, part, whole };
+};
+
+test.each([
+  ['goes on where a dead worker left it under the same entity tag', '"one"', 'bytes=1500000-'],
+  ['begins anew where the tag is a weak one', 'W/"one"', undefined],
+])('one file behind a URL %s', async (_, etag, range) => {
+  const { ranges, whole } = await tagged(etag);
+  expect(await whole()).toBe(true);
+  expect(ranges).toEqual([range]);
+});
+
+test('one file behind a URL begins anew where its machine started again since: no digest would tell what the disk lost', async () => {
+  const { ranges, part, whole } = await tagged('"one"');
+  await utimes(part, 1000, 1000);
+  expect(await whole()).toBe(true);
+  expect(ranges).toEqual([undefined]);
+});
+
+test('a file of a gated repository, which lists itself to strangers, says what to do about it', async () => {
+  const files = [{ path: 'model.safetensors', size: 1, sha256 }];
+  const source = `hf://models/demo/gated@${'a'.repeat(40)}`;
+  const hub = await server((_, response) => response.writeHead(403, { 'x-error-code': 'GatedRepo' }).end());
+  const fetching = async (more: Partial<NodeDeps>) =>
+    run(createFetchFiles(await nodeAt(hub, more)), { source, files, dir });
+  await expect(fetching({})).rejects.toThrow('If its repository is gated, set HF_TOKEN on the node');
+  await expect(fetching({ hfToken: 'hf_other' })).rejects.toThrow('Check that the token of this node may read it');
+});
+
+test.each([
+  ['3', 3000],
+  ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
+  ['soon', undefined],
+])('a server that says to come back after %s is understood', (said, ms) => expect(retryAfterMs(said)).toBe(ms));
 
 test('local files are listed anew where there is too much to be hashed and an older file takes the place of one', async () => {
   const from = await tempDir();
