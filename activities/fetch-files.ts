@@ -2,14 +2,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/contract.js';
-import { bytewise, confined, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
+import { bytewise, confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
 import { etagOf, fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
+import { withSpace } from './promised-space.js';
 import { isSound } from './proof.js';
 import { invalid, parseSource, type Source } from './source.js';
-import { requireSpace, step } from './step.js';
+import { step } from './step.js';
 
 /** Small files are many; large ones fill the line by themselves. */
 const AT_ONCE = 4;
@@ -35,6 +36,7 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   const { dir, files } = input;
   const source = parseSource(input.source);
   refuseUnpinned(input.source, source, files);
+  refuseManifest(input.source, files);
   const root = confined(dataDir, dir);
   const there = await readWhole(dataDir, dir);
   // What is made of it is sealed under a name that stands for these bytes.
@@ -42,10 +44,21 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
-  await requireSpace(root, progress.of - (await bytesHeld(node, root, source, files)), {
-    node,
-    name: `fetch ${input.source}`,
-  });
+  const bytes = progress.of - (await bytesHeld(node, root, source, files));
+  const left = () => progress.of - progress.bytes;
+  const step = { node, name: `fetch ${input.source}` };
+  return withSpace({ path: root, bytes, left }, step, () => fetchEach(deps, input, source, signal, progress));
+}
+
+async function fetchEach(
+  deps: NodeDeps,
+  { dir, files }: FetchFilesInput,
+  source: Source,
+  signal: AbortSignal,
+  progress: Progress,
+) {
+  const { dataDir } = deps;
+  const root = confined(dataDir, dir);
   const known = new Map<string, string>();
   const waiting = files.values();
   // All workers stop at the first failure; the SDK's signal alone would let the others run on behind a finished attempt.
@@ -75,6 +88,15 @@ function refuseUnpinned(address: string, { kind }: Source, files: SourceFile[]):
     throw invalid(
       address,
       `the hub gives no SHA-256 of ${bare.path}, so that a change of it would pass unseen. Take it from another place, as https:// with #sha256=`,
+    );
+}
+
+/** It would be overwritten when the directory is declared complete. */
+function refuseManifest(address: string, files: SourceFile[]): void {
+  if (files.some(({ path }) => path === MANIFEST))
+    throw invalid(
+      address,
+      `a file cannot be called ${MANIFEST}, as the list of files beside it is here. Give it another name, or leave it out by a pattern`,
     );
 }
 

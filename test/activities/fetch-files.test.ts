@@ -325,6 +325,15 @@ test('a file of a gated repository, which lists itself to strangers, says what t
   await expect(fetching({ hfToken: 'hf_other' })).rejects.toThrow('Check that the token of this node may read it');
 });
 
+test('a file with the name of a manifest is refused before anything is fetched', async () => {
+  const from = await tempDir();
+  for (const name of ['manifest.json', 'two.json']) await writeFile(join(from, name), '{"text": "one"}\n');
+  const node = await testNode('n01', { sourceRoots: [from] });
+  await expect(fetchAll(node, `file://${from}/*.json`)).rejects.toThrow('a file cannot be called manifest.json');
+  expect(await readdir(node.dataDir)).toEqual([]);
+  await fetchAll(node, `file://${from}/t*.json`);
+});
+
 test.each([
   ['3', 3000],
   ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
