@@ -1,12 +1,13 @@
 /** One file over HTTP to one place on disk: resumed by range, proven by digest, renamed only then. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { sizeOf } from './artifact.js';
-import { commitFile, errorCode } from './atomic.js';
+import { sha256 as digestOf, sizeOf } from './artifact.js';
+import { commitFile, errorCode, noneIfMissing } from './atomic.js';
+import { bootSeconds } from './process.js';
 import { timeLimit } from './time-limit.js';
 
 export interface DownloadOptions {
@@ -16,19 +17,25 @@ export interface DownloadOptions {
   part: string;
   headers?: Record<string, string>;
   size: number;
-  /** What the bytes must hash to. Without either nothing is resumed, since nothing would tell a mixture of two versions. */
+  /** What the bytes must hash to. Without either only a strong entity tag lets a download go on: nothing else would tell a mixture of two versions. */
   sha256?: string | undefined;
   blob?: string | undefined;
   /** Refuses an answer whose entity tag is another one. */
   etag?: string | undefined;
+  /** Likewise, whose time of the last change is. */
+  modified?: string | undefined;
   signal?: AbortSignal | undefined;
   onBytes?: ((bytes: number) => void) | undefined;
   /** A connection that brings nothing for this long is given up. */
   idleMs?: number;
 }
 
-/** Where a node puts a fetched file together: two nodes may share the directory. */
-export const fetchedPart = (node: string, to: string): string => `${to}.${node}.part`;
+/**
+ * Where a node puts a fetched file together: two nodes may share the directory. Where an entity tag alone tells versions
+ * apart it is part of the name.
+ */
+export const fetchedPart = (node: string, to: string, etag?: string): string =>
+  `${to}.${etag === undefined ? '' : `${digestOf(etag).slice(0, 8)}.`}${node}.part`;
 
 /** Why a download ended. `refused` is the server's word, `cut` a lost connection, `wrong` bytes that are not the file's. */
 export class DownloadError extends Error {
@@ -47,7 +54,7 @@ export class DownloadError extends Error {
 export async function download(options: DownloadOptions): Promise<string> {
   const { url, to, part, size, sha256, blob } = options;
   await mkdir(dirname(to), { recursive: true });
-  if (!sha256 && !blob) await rm(part, { force: true });
+  if (!isProven(options) && !(isStrong(options.etag) && (await isOnDisk(part)))) await rm(part, { force: true });
 
   const proofs = startProofs(size, !sha256 && blob !== undefined);
   let have = (await sizeOf(part)) ?? 0;
@@ -70,6 +77,17 @@ export async function download(options: DownloadOptions): Promise<string> {
   return found.sha256;
 }
 
+const isProven = ({ sha256, blob }: DownloadOptions): boolean => sha256 !== undefined || blob !== undefined;
+
+/** A weak one may stay the same while bytes change. */
+const isStrong = (etag: string | undefined): etag is string => etag !== undefined && !etag.startsWith('W/');
+
+/** What was written before the machine last started may have been lost on its way to the disk, and no digest would tell. */
+async function isOnDisk(part: string): Promise<boolean> {
+  const [found] = await stat(part).then((stats) => [stats], noneIfMissing);
+  return found !== undefined && found.mtimeMs > Date.now() - (await bootSeconds()) * 1000;
+}
+
 async function receive(options: DownloadOptions, part: string, have: number, proofs: Proofs): Promise<void> {
   const { url, size, onBytes } = options;
   const idle = timeLimit(options.idleMs ?? 60_000, options.signal);
@@ -81,6 +99,7 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
         ...options.headers,
         'accept-encoding': 'identity',
         ...(have ? { range: `bytes=${have}-` } : {}),
+        ...(have && !isProven(options) && isStrong(options.etag) ? { 'if-range': options.etag } : {}),
       },
       signal: idle.signal,
     });
@@ -120,25 +139,28 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
   if (received < size) throw new DownloadError('cut', `${url} ended after ${received} of ${size} bytes`);
 }
 
-function requireBody(response: Response, { url, etag }: DownloadOptions, have: number): void {
+function requireBody(response: Response, { url, etag, modified }: DownloadOptions, have: number): void {
   const { status, headers } = response;
   if (status !== 200 && status !== 206) throw refusal(url, response);
   if (status === 206 && !headers.get('content-range')?.startsWith(`bytes ${have}-`))
     throw new DownloadError('wrong', `${url} answered range ${headers.get('content-range')} to bytes ${have}-`);
   if (etag && headers.get('etag') !== etag)
     throw new DownloadError('wrong', `${url} changed: its entity tag was ${etag} and is ${headers.get('etag')}`);
+  if (modified && headers.get('last-modified') !== modified)
+    throw new DownloadError('wrong', `${url} changed: it was of ${modified} and is of ${headers.get('last-modified')}`);
 }
 
 /** What a server's answer other than success means for the one who asked. */
 export function refusal(url: string, { status, statusText, headers }: Response): DownloadError {
-  const after = headers.get('retry-after');
-  const ms = after === null ? NaN : /^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now();
-  return new DownloadError(
-    'refused',
-    `${url} answered ${status} ${statusText}`.trim(),
-    status,
-    Number.isFinite(ms) ? Math.max(0, ms) : undefined,
-  );
+  const after = retryAfterMs(headers.get('retry-after'));
+  return new DownloadError('refused', `${url} answered ${status} ${statusText}`.trim(), status, after);
+}
+
+/** What `Retry-After` says, which is seconds or a date. */
+export function retryAfterMs(said: string | null | undefined): number | undefined {
+  if (!said) return undefined;
+  const ms = /^\d+$/.test(said) ? Number(said) * 1000 : Date.parse(said) - Date.now();
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
 
 interface Proofs {

@@ -34,25 +34,27 @@ export async function fetchFile(
   }
   if (source.kind === 'file') return copyLocal(deps, source.path, file, to, signal, onBytes);
 
-  const { url, headers = {} } = await addressOf(deps, source, path);
-  const etag = source.kind === 'http' && !sha256 ? source.etag : file.etag;
+  const etag = etagOf(source, file);
   let counted = 0;
   const count = (bytes: number) => onBytes(((counted += bytes), bytes));
   try {
     const digest = await retrying(
-      () => {
+      async () => {
+        // What opens an address for a while is asked for anew: credentials of the node may have changed since.
+        const { url, headers = {} } = await addressOf(deps, source, path);
         // Each attempt counts what lies there already once more.
         onBytes(-counted);
         counted = 0;
         return download({
           url,
           to,
-          part: fetchedPart(node, to),
+          part: fetchedPart(node, to, etag),
           headers,
           size,
           sha256,
           blob: file.blob,
           etag,
+          modified: source.kind === 'http' && !sha256 ? source.modified : undefined,
           signal,
           onBytes: count,
         });
@@ -62,9 +64,13 @@ export async function fetchFile(
     await keepInStore(dataDir, digest, to);
     return digest;
   } catch (error) {
-    throw error instanceof DownloadError ? explain(node, file, error) : error;
+    throw error instanceof DownloadError ? explain(deps, source, file, error) : error;
   }
 }
+
+/** What alone tells one version of the file from another, where its content is not known. */
+export const etagOf = (source: Source, { sha256, etag }: SourceFile): string | undefined =>
+  sha256 !== undefined ? undefined : source.kind === 'http' ? source.etag : etag;
 
 async function addressOf(
   deps: NodeDeps,
@@ -83,14 +89,31 @@ async function addressOf(
   }
 }
 
-function explain(node: string, { path }: SourceFile, error: DownloadError) {
+function explain(deps: NodeDeps, { kind: hub }: Source, { path }: SourceFile, error: DownloadError) {
+  const { name: node } = deps;
   const { kind, status = 0, message } = error;
   const gone = kind === 'refused' && status >= 400 && status < 500 && status !== 429 && status !== 408;
   const type = kind === 'wrong' ? 'DataCorrupt' : gone ? 'InvalidInput' : 'CommandFailed';
-  return failure(type, `${node}: fetch ${path}: ${message}`, {
+  const advice = status === 401 || status === 403 ? adviceOf(deps, hub) : '';
+  return failure(type, `${node}: fetch ${path}: ${message}${advice && `. ${advice}`}`, {
     nonRetryable: type !== 'CommandFailed',
     details: { node, path, kind, status },
     cause: error,
     ...(error.retryAfterMs !== undefined && { retryIn: error.retryAfterMs }),
   });
 }
+
+/** A repository may list itself to those who may not read it. */
+function adviceOf({ hfToken, modelscopeToken }: NodeDeps, kind: Source['kind']): string {
+  switch (kind) {
+    case 'hf':
+      return hfToken ? TOKEN_MAY_NOT : 'If its repository is gated, set HF_TOKEN on the node';
+    case 'modelscope':
+      return modelscopeToken ? TOKEN_MAY_NOT : 'If its repository is private, set MODELSCOPE_API_TOKEN on the node';
+    case 's3':
+      return 'Check that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the node worker may read it';
+    default:
+      return '';
+  }
+}
+const TOKEN_MAY_NOT = 'Check that the token of this node may read it: it lists itself also to those who may not';

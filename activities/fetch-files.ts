@@ -2,14 +2,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/contract.js';
-import { bytewise, confined, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
+import { bytewise, confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
-import { fetchFile } from './fetch-file.js';
+import { etagOf, fetchFile } from './fetch-file.js';
 import type { NodeDeps } from './node-deps.js';
+import { withSpace } from './promised-space.js';
 import { isSound } from './proof.js';
-import { parseSource } from './source.js';
-import { requireSpace, step } from './step.js';
+import { invalid, parseSource, type Source } from './source.js';
+import { step } from './step.js';
 
 /** Small files are many; large ones fill the line by themselves. */
 const AT_ONCE = 4;
@@ -33,6 +34,9 @@ interface Progress {
 async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSignal, progress: Progress) {
   const { dataDir, name: node } = deps;
   const { dir, files } = input;
+  const source = parseSource(input.source);
+  refuseUnpinned(input.source, source, files);
+  refuseManifest(input.source, files);
   const root = confined(dataDir, dir);
   const there = await readWhole(dataDir, dir);
   // What is made of it is sealed under a name that stands for these bytes.
@@ -40,8 +44,21 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
-  await requireSpace(root, progress.of - (await bytesHeld(node, root, files)), { node, name: `fetch ${input.source}` });
-  const source = parseSource(input.source);
+  const bytes = progress.of - (await bytesHeld(node, root, source, files));
+  const left = () => progress.of - progress.bytes;
+  const step = { node, name: `fetch ${input.source}` };
+  return withSpace({ path: root, bytes, left }, step, () => fetchEach(deps, input, source, signal, progress));
+}
+
+async function fetchEach(
+  deps: NodeDeps,
+  { dir, files }: FetchFilesInput,
+  source: Source,
+  signal: AbortSignal,
+  progress: Progress,
+) {
+  const { dataDir } = deps;
+  const root = confined(dataDir, dir);
   const known = new Map<string, string>();
   const waiting = files.values();
   // All workers stop at the first failure; the SDK's signal alone would let the others run on behind a finished attempt.
@@ -64,6 +81,25 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   return sealArtifact(dataDir, dir, [...known.keys()], { known, signal });
 }
 
+/** ModelScope has no name for a commit: without a digest nothing tells what was listed from what is there a day later. */
+function refuseUnpinned(address: string, { kind }: Source, files: SourceFile[]): void {
+  const bare = kind === 'modelscope' && files.find(({ sha256 }) => sha256 === undefined);
+  if (bare)
+    throw invalid(
+      address,
+      `the hub gives no SHA-256 of ${bare.path}, so that a change of it would pass unseen. Take it from another place, as https:// with #sha256=`,
+    );
+}
+
+/** It would be overwritten when the directory is declared complete. */
+function refuseManifest(address: string, files: SourceFile[]): void {
+  if (files.some(({ path }) => path === MANIFEST))
+    throw invalid(
+      address,
+      `a file cannot be called ${MANIFEST}, as the list of files beside it is here. Give it another name, or leave it out by a pattern`,
+    );
+}
+
 function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {
   const sorted = [...wanted].sort((a, b) => bytewise(a.path, b.path));
   return (
@@ -75,11 +111,12 @@ function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {
   );
 }
 
-async function bytesHeld(node: string, root: string, files: SourceFile[]): Promise<number> {
+async function bytesHeld(node: string, root: string, source: Source, files: SourceFile[]): Promise<number> {
   let bytes = 0;
-  for (const { path, size } of files) {
-    const held = (await sizeOf(join(root, path))) ?? (await sizeOf(fetchedPart(node, join(root, path)))) ?? 0;
-    bytes += Math.min(size, held);
+  for (const file of files) {
+    const to = join(root, file.path);
+    const held = (await sizeOf(to)) ?? (await sizeOf(fetchedPart(node, to, etagOf(source, file)))) ?? 0;
+    bytes += Math.min(file.size, held);
   }
   return bytes;
 }

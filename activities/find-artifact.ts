@@ -1,12 +1,13 @@
 /**
  * Is the artifact in this directory complete here? It was proven byte by byte when its manifest was written: read
- * again is what was changed since, and once a day, before a run begins to use it, all of it.
+ * again is what was changed since, and once a day, before a run begins to use it, all of it. What another version of
+ * the preprocessor made under its name, as a node that was upgraded last, is not it.
  */
 import type { NodeActivities } from '../workflows/contract.js';
 import { readWhole } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
 import { isSound } from './proof.js';
-import { lineagesIn } from './preprocess/lineage.js';
+import { isOfOtherVersion, lineagesIn } from './preprocess/lineage.js';
 import { partsOf } from './remove-parts.js';
 import { step } from './step.js';
 
@@ -19,7 +20,7 @@ export const createFindArtifact =
       const parts = (await partsOf(dataDir, dir)).length > 0 ? { parts: true as const } : {};
       const found = await readWhole(dataDir, dir);
       const others = async () => (like === undefined ? {} : { lineages: await lineagesIn(dataDir, like) });
-      if (!found) return { ...parts, ...(await others()) };
+      if (!found || (await isOfOtherVersion(dataDir, dir))) return { ...parts, ...(await others()) };
       const onBytes = (bytes: number) => void (read += bytes);
       const isWhole = await isSound(dataDir, found, { prove, signal, onBytes });
       return isWhole ? { artifact: found.artifact, ...parts } : { ...parts, ...(await others()) };

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { NodeActivities, SourceFile, SourceListing } from '../workflows/contract.js';
-import { bytewise, hashFile } from './artifact.js';
+import { bytewise, hashFile, sha256 as digestOf } from './artifact.js';
 import { refusal } from './download.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
@@ -14,7 +14,7 @@ import { decoded, invalid, parseSource, type Source } from './source.js';
 import { allowed, type Readable } from './source-roots.js';
 import { step } from './step.js';
 
-/** More than this is not hashed just to be listed; its newest change then stands for the content. */
+/** More than this is not hashed just to be listed; sizes and times of all files then stand for the content. */
 const HASH_AT_MOST = 4 * 2 ** 30;
 
 export const createListSource =
@@ -50,9 +50,22 @@ async function listUrl(source: Source & { kind: 'http' }, signal: AbortSignal): 
   if (length === null) throw invalid(url, 'the server does not say how long the file is');
   const path = decoded(url, basename(new URL(url).pathname));
   if (!path) throw invalid(url, 'expected the address of a file');
-  const etag = response.headers.get('etag');
-  const pin = sha256 ? `#sha256=${sha256}` : etag ? `#etag=${encodeURIComponent(etag)}` : '';
-  return { resolved: url + pin, files: [{ path, size: Number(length), ...(sha256 && { sha256 }) }] };
+  return {
+    resolved: url + pinOf(url, sha256, response.headers),
+    files: [{ path, size: Number(length), ...(sha256 && { sha256 }) }],
+  };
+}
+
+/** What a change of the file would change as well. */
+function pinOf(url: string, sha256: string | undefined, headers: Headers): string {
+  if (sha256) return `#sha256=${sha256}`;
+  const [etag, modified] = [headers.get('etag'), headers.get('last-modified')];
+  if (etag) return `#etag=${encodeURIComponent(etag)}`;
+  if (modified) return `#modified=${encodeURIComponent(modified)}`;
+  throw invalid(
+    url,
+    'the server gives neither an entity tag nor a time by which a change would be noticed. Say what the file is, by #sha256= after the address',
+  );
 }
 
 async function listPath(node: Readable, path: string, signal: AbortSignal): Promise<SourceListing> {
@@ -63,17 +76,17 @@ async function listPath(node: Readable, path: string, signal: AbortSignal): Prom
   const found = await Promise.all(
     names
       .filter((name) => wanted(name) && !/(^|\/)\./.test(name))
-      .map(async (name) => ({ name, stats: await stat(await allowed(node, join(base, name))) })),
+      .map(async (name) => ({ name, stats: await stat(await allowed(node, join(base, name)), { bigint: true }) })),
   );
   const regular = found.filter(({ stats }) => stats.isFile());
-  const total = regular.reduce((sum, { stats }) => sum + stats.size, 0);
+  const isHashed = regular.reduce((sum, { stats }) => sum + Number(stats.size), 0) <= HASH_AT_MOST;
   const files: SourceFile[] = [];
   for (const { name, stats } of regular) {
-    const digest = total <= HASH_AT_MOST ? { sha256: await hashFile(join(base, name), { signal }) } : {};
-    files.push({ path: name, size: stats.size, ...digest });
+    const digest = isHashed ? { sha256: await hashFile(join(base, name), { signal }) } : {};
+    files.push({ path: name, size: Number(stats.size), ...digest });
   }
-  const newest = Math.max(0, ...regular.map(({ stats }) => Math.floor(stats.mtimeMs)));
-  return { resolved: `file://${path}${total <= HASH_AT_MOST ? '' : `#changed=${newest}`}`, files };
+  const facts = regular.map(({ name, stats }) => `${stats.size} ${stats.mtimeNs} ${name}`).sort(bytewise);
+  return { resolved: `file://${path}${isHashed ? '' : `#state=${digestOf(facts.join('\0'))}`}`, files };
 }
 
 /** The directory that names in a listing are relative to. */

@@ -5,7 +5,7 @@
 import { GetObjectCommand, ListObjectsV2Command, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
-import { DownloadError } from './download.js';
+import { DownloadError, retryAfterMs } from './download.js';
 import { failure } from './failures.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { retrying } from './retrying.js';
@@ -58,9 +58,8 @@ export async function asked<T>(node: string, source: string, signal: AbortSignal
         ask().catch((error: unknown) => {
           if (!(error instanceof S3ServiceException)) throw new DownloadError('cut', `${source}: ${String(error)}`);
           const { name, message, $metadata, $response } = error;
-          const seconds = Number($response?.headers['retry-after']);
           const status = $metadata.httpStatusCode;
-          const after = seconds > 0 ? seconds * 1000 : undefined;
+          const after = retryAfterMs($response?.headers['retry-after']);
           throw new DownloadError('refused', `${source}: ${name} (${status}): ${message}`, status, after);
         }),
       { signal },

@@ -5,7 +5,7 @@ import { failure } from './failures.js';
 export type Source =
   | { kind: 'hf'; type?: 'datasets' | 'models'; id: string; revision: string; glob?: string }
   | { kind: 'modelscope'; type?: 'datasets' | 'models'; id: string; revision: string; glob?: string }
-  | { kind: 'http'; url: string; sha256?: string; etag?: string }
+  | { kind: 'http'; url: string; sha256?: string; etag?: string; modified?: string }
   | { kind: 's3'; bucket: string; key?: string }
   | { kind: 'file'; path: string };
 
@@ -64,7 +64,13 @@ function parseHttp(source: string): Source {
   if (sha256 && !/^[0-9a-f]{64}$/.test(sha256)) throw invalid(source, 'expected 64 hexadecimal digits after #sha256=');
   decoded(source, basename(url.pathname));
   const etag = wanted.get('etag') ?? undefined;
-  return { kind: 'http', url: url.href, ...(sha256 && { sha256 }), ...(etag && { etag }) };
+  const modified = wanted.get('modified') ?? undefined;
+  return {
+    ...{ kind: 'http', url: url.href },
+    ...(sha256 && { sha256 }),
+    ...(etag && { etag }),
+    ...(modified && { modified }),
+  };
 }
 
 /** A part of an address without its percent-encoding. */

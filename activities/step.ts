@@ -59,14 +59,24 @@ export function toFailure(error: unknown, { node, name }: StepOptions): Applicat
   return failure('CommandFailed', `${node}: ${name}: ${reasonOf(error)}`, { details: { node, code }, cause: error });
 }
 
-/** Refuses before the first byte what cannot fit, leaving 1 % (256 MiB at most) for everything else. */
-export async function requireSpace(path: string, bytes: number, { node, name }: StepOptions): Promise<void> {
+/**
+ * Refuses before the first byte what cannot fit, leaving 1 % (256 MiB at most) for everything else.
+ *
+ * @param promised bytes that others are bringing to the same disk
+ */
+export async function requireSpace(
+  path: string,
+  bytes: number,
+  { node, name }: StepOptions,
+  promised = 0,
+): Promise<void> {
   const { bavail, blocks, bsize } = await statfs(path);
   const free = bavail * bsize - Math.min(256 * 2 ** 20, (blocks * bsize) / 100);
-  if (bytes <= free) return;
+  if (bytes + promised <= free) return;
+  const others = promised > 0 ? ` besides ${gigabytes(promised)} that other steps are bringing` : '';
   throw failure(
     'EnvCheckFailed',
-    `${node}: ${name} needs ${gigabytes(bytes)} and ${path} has ${gigabytes(Math.max(0, free))} left. Free space there, then start the run again`,
-    { nonRetryable: true, details: { node, bytes, free } },
+    `${node}: ${name} needs ${gigabytes(bytes)}${others} and ${path} has ${gigabytes(Math.max(0, free))} left. Free space there, then start the run again`,
+    { nonRetryable: true, details: { node, bytes, free, promised } },
   );
 }

@@ -14,9 +14,11 @@ import {
 } from './contract.js';
 import type { DatasetFigures } from './dataset-figures.js';
 import { chooseDataFiles, isSplittable } from './data-files.js';
+import { madeWith } from './engines.js';
+import { createFetchOnce, type FetchOnce } from './fetch-once.js';
 import { findBase, type Base } from './grown-data.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
-import type { PartlyShared } from './islands.js';
+import type { Groups, PartlyShared } from './islands.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
@@ -31,8 +33,12 @@ export interface PrepareDataInput {
   prove?: boolean;
   /** What only some of the nodes share. */
   partly?: PartlyShared;
+  /** All nodes have one storage. */
+  shared?: boolean;
   /** Who is told how far it is: a run, and of which launch. */
   tell?: { run: string; token: number };
+  /** Digest of the programs of the checkout that all nodes have. */
+  checkout?: string;
 }
 
 export interface PreparedData {
@@ -49,6 +55,9 @@ export interface PreparedData {
 /** Neither source says anything of the other; before, the dataset's was asked when the tokenizer was everywhere. */
 const LISTED_AT_ONCE = 'both sources are listed at once';
 
+/** Each node that made something of a file fetched it from outside. */
+const FETCHED_ONCE = 'what several nodes read is fetched once';
+
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
@@ -58,7 +67,9 @@ export async function prepareData({
   timing,
   prove,
   partly = {},
+  shared = false,
   tell,
+  checkout,
 }: PrepareDataInput): Promise<PreparedData> {
   const listData = () => listFiles(spec.dataset.source, nodes, timing, () => true);
   const [tokenizerListing, early] = await Promise.all([
@@ -75,22 +86,12 @@ export async function prepareData({
   );
 
   const listing = dataOf(spec, early ?? (await listData()));
-  const { keys, appendEod, handler } = spec.dataset;
-  const { compat, skipBadRows } = spec.preprocess;
-  const made = {
-    tokenizer: tokenizer.digest,
-    keys,
-    appendEod,
-    handler,
-    engine: `${spec.preprocess.engine}-1`,
-    ...(compat && { compat }),
-    ...(skipBadRows > 0 && { skipBadRows }),
-  };
+  const made = madeWith(spec, tokenizer.digest, checkout);
   const key = contentKey({ listing, ...made });
   // What MindSpeed-LLM does with one file may depend on the others.
   const lineages =
-    spec.preprocess.engine === 'native' && !compat
-      ? lineagesOf({ ...made, vocabulary: spec.sizes.vocab }, spec.dataset.source, listing.files)
+    spec.preprocess.engine === 'native' && !spec.preprocess.compat
+      ? lineagesOf(made, spec.dataset.source, listing.files)
       : undefined;
   const dir = `datasets/${key}`;
   const warnings: string[] = [];
@@ -107,7 +108,7 @@ export async function prepareData({
         warnings: found = [],
         ...made
       } = await preprocess(
-        { spec, nodes, timing, partly, ...(tell && { tell }) },
+        { spec, nodes, timing, partly, shared, ...(tell && { tell }) },
         { listing, tokenizer: tokenizerDir, key, lineages },
         base,
       );
@@ -118,13 +119,14 @@ export async function prepareData({
     { prove, groups: partly.datasets, like: lineages?.like },
   );
   if (!spec.preprocess.keepShards)
-    warnings.push(...(await removeParts(dir, oneOfEach(withParts, partly.datasets), timing)));
+    warnings.push(...(await removeParts(dataset.dir, oneOfEach(withParts, partly.datasets), timing)));
   return {
     tokenizer,
     dataset,
     ...(warnings.length && { warnings }),
     ...(figures && { figures }),
-    prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
+    // As it was made, perhaps by an earlier version of this workflow.
+    prefix: `${dataset.dir}/prefix_${spec.dataset.trainKey ?? spec.dataset.keys[0]!}_document`,
   };
 }
 
@@ -239,7 +241,11 @@ async function preprocess(
   const count = spec.preprocess.shards === 'auto' ? autoShards(files, nodes.length) : spec.preprocess.shards;
   const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
-  const turns = createTurns(input.partly?.datasets);
+  const groups = input.shared ? [nodes.map(({ name }) => name)] : input.partly?.datasets;
+  const inputs = patched(FETCHED_ONCE)
+    ? fetchOnceFrom(listing.resolved, timing, groups)
+    : inTurn(createTurns(input.partly?.datasets), listing.resolved, timing);
+  const from = plans.map((plan) => `datasets/${key}/input/${contentKey(plan.files)}`);
   const tell = shardTeller(plans, input.tell);
   let alive = nodes;
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
@@ -247,7 +253,7 @@ async function preprocess(
     const holders = base?.at.filter(isAlive);
     if (holders?.length === 0) return preprocess({ ...input, nodes: alive }, wanted);
     const begin = base && holders ? [{ artifact: base.artifact, from: holders.map(peerOf) }] : [];
-    await makeMissing({ ...input, nodes: alive }, { listing, tokenizer, key, plans, turns }, shards, tell);
+    await makeMissing({ ...input, nodes: alive }, { tokenizer, key, plans, from, inputs }, shards, tell);
     try {
       return await onFirst(holders ?? alive, async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
@@ -265,19 +271,46 @@ async function preprocess(
       const before = alive.length;
       alive = await stillThere(alive, timing);
       if (alive.length === before || alive.length === 0) throw error;
+      for (const node of nodes) if (!isAlive(node)) for (const dir of from) inputs.forget(node, dir);
       for (const [index, shard] of shards.entries()) if (!isAlive(shard!.at)) shards[index] = undefined;
     }
   }
 }
 
 interface ShardWork {
-  listing: SourceListing;
   tokenizer: string;
   key: string;
   plans: ShardPlan[];
-  /** Several shards may be made of one fetched file. */
-  turns: Turns;
+  /** Where each of them has its files: several may be made of one. */
+  from: string[];
+  inputs: FetchOnce;
 }
+
+const fetchOnceFrom = (source: string, timing: Timing, groups: Groups | undefined): FetchOnce =>
+  createFetchOnce({
+    groups,
+    fetch: (at, dir, files) => onNode(at.name, timing).fetchFiles({ source, files, dir }),
+    async copy(at, artifact, from, beside) {
+      try {
+        const peers = { from: from.map(peerOf), beside: beside.map(peerOf) };
+        await onNode(at.name, timing).syncFiles({ artifact, ...peers });
+        return true;
+      } catch (error) {
+        if (isCancellation(error) || lostNode(error)) throw error;
+        log.warn('what a node fetched is not to be had from it any more', { dir: artifact.dir, why: messageOf(error) });
+        return false;
+      }
+    },
+  });
+
+/** As it was: each node fetches what it reads, those that share storage one after the other. */
+const inTurn = (turns: Turns, source: string, timing: Timing): FetchOnce => ({
+  bring: async (at, dir, files) => {
+    await turns(at, dir, () => onNode(at.name, timing).fetchFiles({ source, files, dir }));
+  },
+  forget: () => undefined,
+  distance: () => 0,
+});
 
 /** Every node takes the next shard as it has made one, several at a time; a shard of a lost node goes to the next node. */
 async function makeMissing(
@@ -290,21 +323,41 @@ async function makeMissing(
   const lost = new Set<string>();
   const lane = async (first: number) => {
     const order = nodes.map((_, offset) => nodes[(first + offset) % nodes.length]!);
-    for (let index = missing.shift(); index !== undefined; index = missing.shift()) {
+    const take = () => takeNearest(work, missing, order.find(({ name }) => !lost.has(name)) ?? order[0]!);
+    for (let index = take(); index !== undefined; index = take()) {
       const mine = index;
-      shards[mine] = await onFirst(order, (at) => makeShard(spec, at, timing, work, mine), lost);
+      shards[mine] = await onFirst(order, (at) => makeShard({ spec, at, timing, work, index: mine, lost }), lost);
       tell(shards);
     }
   };
   await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));
 }
 
-async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: ShardWork, index: number): Promise<Shard> {
+/** Of what a node has already, else of what nobody fetches: so that nodes fetch different files. */
+function takeNearest({ inputs, from }: ShardWork, missing: number[], at: NodeInfo): number | undefined {
+  let [nearest, distance] = [0, 3];
+  for (const [place, index] of missing.entries()) {
+    const here = inputs.distance(at, from[index]!);
+    if (here < distance) [nearest, distance] = [place, here];
+    if (distance === 0) break;
+  }
+  return missing.splice(nearest, 1)[0];
+}
+
+interface ShardTask {
+  spec: RunSpec;
+  at: NodeInfo;
+  timing: Timing;
+  work: ShardWork;
+  index: number;
+  lost: ReadonlySet<string>;
+}
+
+async function makeShard({ spec, at, timing, work, index, lost }: ShardTask): Promise<Shard> {
   const { files, slice } = work.plans[index]!;
-  const input = `datasets/${work.key}/input/${contentKey(files)}`;
+  const input = work.from[index]!;
   const node = onNode(at.name, timing);
-  const fetch = () =>
-    work.turns(at, input, () => node.fetchFiles({ source: work.listing.resolved, files, dir: input }));
+  const fetch = () => work.inputs.bring(at, input, files, lost);
   const shard: PreprocessShardInput = {
     key: work.key,
     engine: spec.preprocess.engine,
@@ -327,6 +380,7 @@ async function makeShard(spec: RunSpec, at: NodeInfo, timing: Timing, work: Shar
     // The node found its copy damaged and let it go; or, on shared storage, another run was done with it and removed it.
     // Where the source itself is bad, the second attempt says so.
     if (!failureIn(error, 'DataCorrupt')) throw error;
+    work.inputs.forget(at, input);
     await fetch();
     return { ...(await node.preprocessShard(shard)), at };
   }

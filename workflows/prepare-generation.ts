@@ -14,7 +14,7 @@ import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
 import { pingDevices } from './ping-devices.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
-import { prepareData, type PreparedData } from './prepare-data.js';
+import { prepareData, type PrepareDataInput, type PreparedData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
 import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { mayFollow } from './series.js';
@@ -65,7 +65,10 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   if (spec.cluster.collectiveTest) await testPairs({ spec, token, nodes: all, reports }, say);
 
   const isThere = reports.every(({ lacks }) => lacks.length === 0);
-  const data = input.data && isThere ? input.data : await bringData(input, partly, tell);
+  const data =
+    input.data && isThere
+      ? input.data
+      : await bringData(input, { partly, shared, checkout: reports[0]!.fingerprint }, tell);
   const identity = await follow(input, found, tell, data);
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
@@ -109,12 +112,12 @@ async function follow(
 
 async function bringData(
   { run, spec, token, members, spares, generation }: PreparationInput,
-  partly: PartlyShared,
+  found: Pick<PrepareDataInput, 'partly' | 'shared' | 'checkout'>,
   tell: Tell,
 ) {
   const input = {
     ...{ spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 },
-    ...{ partly, tell: { run, token } },
+    ...{ ...found, tell: { run, token } },
   };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };

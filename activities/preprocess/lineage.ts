@@ -5,10 +5,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lineage, LineageFound } from '../../workflows/contract.js';
+import { ENGINES } from '../../workflows/engines.js';
 import { confined, MANIFEST, readWhole } from '../artifact.js';
 import { noneIfMissing, readJson, writeJson } from '../atomic.js';
 import { failure } from '../failures.js';
-import { ENGINE } from './engine.js';
 import type { Figures } from './figures.js';
 import type { Summary } from './summary.js';
 
@@ -26,7 +26,13 @@ const read = (dataDir: string, dir: string): Promise<Noted | undefined> =>
   readJson<Noted>(join(confined(dataDir, dir), LINEAGE)).catch(() => undefined);
 
 export const noteLineage = (dataDir: string, dir: string, lineage: Lineage, parts: Figures): Promise<void> =>
-  writeJson(join(confined(dataDir, dir), LINEAGE), { ...lineage, engine: ENGINE, parts } satisfies Noted);
+  writeJson(join(confined(dataDir, dir), LINEAGE), { ...lineage, engine: ENGINES.native, parts } satisfies Noted);
+
+/** Whether a dataset here says that it is of another version of the preprocessor: its node was not on this one yet. */
+export async function isOfOtherVersion(dataDir: string, dir: string): Promise<boolean> {
+  const noted = await read(dataDir, dir);
+  return noted !== undefined && noted.engine !== ENGINES.native;
+}
 
 /** What the figures of a shard, or of a dataset that another one begins with, are the sum of. */
 export async function figuresOf(dataDir: string, dir: string, summary: Summary): Promise<Figures> {
@@ -41,7 +47,7 @@ export async function lineagesIn(dataDir: string, like: string): Promise<Lineage
   const found: (LineageFound & { at: number })[] = [];
   for (const dir of names.map((name) => `datasets/${name}`)) {
     const noted = await read(dataDir, dir);
-    if (noted?.like !== like || noted.engine !== ENGINE) continue;
+    if (noted?.like !== like || noted.engine !== ENGINES.native) continue;
     const whole = await readWhole(dataDir, dir);
     if (!whole?.manifest.files.some(({ path }) => path === LINEAGE)) continue;
     const { mtimeMs: at } = await stat(join(confined(dataDir, dir), MANIFEST));

@@ -11,7 +11,7 @@ import { requireSpace, step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
 import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
-import { figuresOf, LINEAGE, noteLineage } from './lineage.js';
+import { figuresOf, isOfOtherVersion, LINEAGE, noteLineage } from './lineage.js';
 import { refuseWhole } from './refuse-whole.js';
 import { mergeAll } from './merge-pairs.js';
 import { resultOf } from './preprocess-shard.js';
@@ -52,8 +52,8 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
   const { keys, shards, lineage } = input;
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
-  if (there && summary && keys.every((key) => summary.keys[key]))
-    return { artifact: there, ...resultOf(summary, keys) };
+  const isMade = there && summary && keys.every((key) => summary.keys[key]);
+  if (isMade && !(await isOfOtherVersion(dataDir, dir))) return { artifact: there, ...resultOf(summary, keys) };
 
   for (const { artifact, from } of shards) {
     const onProblem = (peer: string, problem: string) => {

@@ -2,6 +2,7 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
+import { ENGINES } from '../../workflows/engines.js';
 import { confined, sealArtifact, sha256, unseal } from '../artifact.js';
 import { writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
@@ -14,9 +15,6 @@ import { asideOf, preprocessData } from './mindspeed-command.js';
 import { complete, resultOf, shardDir } from './preprocess-shard.js';
 import { madeBefore, reading } from './proven-input.js';
 import { pairName, SUMMARY, type Summary } from './summary.js';
-
-/** Raise it when the same input makes other bytes. */
-const ENGINE = 'mindspeed-1';
 
 export const createMindspeedShard =
   (deps: NodeDeps): NodeActivities['preprocessShard'] =>
@@ -39,7 +37,7 @@ async function makeShard(
     await complete(node, dataDir, input.input),
     await complete(node, dataDir, input.tokenizer),
   ];
-  const made = sha256(JSON.stringify([ENGINE, data, tokenizer, keys, files, appendEod, vocabSize]));
+  const made = sha256(JSON.stringify([ENGINES.mindspeed, data, tokenizer, keys, files, appendEod, vocabSize]));
   const there = await madeBefore(dataDir, dir, made, signal);
   if (there) return { artifact: there.artifact, ...resultOf(there.summary, keys) };
 

@@ -2,6 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
+import { ENGINES } from '../../workflows/engines.js';
 import { confined, readArtifact, sealArtifact, sha256, unseal } from '../artifact.js';
 import { writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
@@ -9,7 +10,6 @@ import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
 import { onCore } from './cores.js';
-import { ENGINE } from './engine.js';
 import { madeBefore, reading } from './proven-input.js';
 import { runElsewhere } from './run-elsewhere.js';
 import { fieldsOfSlice, refuseOther } from './same-columns.js';
@@ -50,7 +50,7 @@ async function makeShard({ node, dataDir, dir, input, signal, report }: Task): P
     await complete(node, dataDir, input.tokenizer),
   ];
   const made = sha256(
-    JSON.stringify([ENGINE, data, tokenizer, keys, files, slice, appendEod, vocabSize, compat, skipBadRows]),
+    JSON.stringify([ENGINES.native, data, tokenizer, keys, files, slice, appendEod, vocabSize, compat, skipBadRows]),
   );
   const there = await madeBefore(dataDir, dir, made, signal);
   if (there) return { artifact: there.artifact, ...resultOf(there.summary, keys) };

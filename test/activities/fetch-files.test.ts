@@ -1,9 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact } from '../../activities/artifact.js';
+import { fetchedPart, retryAfterMs } from '../../activities/download.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
@@ -33,6 +36,13 @@ async function hub(): Promise<string> {
   const { url, close } = await startHub({ root });
   onTestFinished(close);
   return url;
+}
+
+async function server(listener: RequestListener): Promise<string> {
+  const found = createServer(listener).listen(0, '127.0.0.1');
+  await once(found, 'listening');
+  onTestFinished(() => void (found.closeAllConnections(), found.close()));
+  return `http://127.0.0.1:${(found.address() as AddressInfo).port}`;
 }
 
 const nodeAt = (hfEndpoint: string, more: Partial<NodeDeps> = {}) => testNode('n01', { hfEndpoint, ...more });
@@ -251,6 +261,99 @@ test('one file behind a URL is pinned by its entity tag or proven by the digest 
   const { files } = await list(node, url);
   const moved = { source: `${url}#etag=%22old%22`, files, dir: 'datasets/moved' };
   await expect(run(createFetchFiles(node), moved)).rejects.toThrow('changed: its entity tag was "old"');
+});
+
+test('one file behind a URL is pinned by its time where the server has no entity tags, and refused without either', async () => {
+  let headers: Record<string, string> = { 'last-modified': 'Mon, 05 Jan 2026 00:00:00 GMT' };
+  const url = `${await server((_, response) => response.writeHead(200, { 'content-length': 2, ...headers }).end('{}'))}/a.jsonl`;
+  const node = await testNode('n01');
+  const before = await list(node, url);
+  expect(await list(node, url)).toEqual(before);
+  await fetchAll(node, url);
+  headers = { 'last-modified': 'Tue, 06 Jan 2026 00:00:00 GMT' };
+  expect(await list(node, url)).not.toEqual(before);
+  const fetching = run(createFetchFiles(node), { source: before.resolved, files: before.files, dir: 'datasets/moved' });
+  await expect(fetching).rejects.toThrow('changed: it was of Mon, 05 Jan 2026');
+  headers = {};
+  await expect(list(node, url)).rejects.toThrow('by #sha256= after the address');
+});
+
+const tagged = async (etag: string) => {
+  const ranges: (string | undefined)[] = [];
+  const url = await server(({ headers: { range } }, response) => {
+    ranges.push(range);
+    const from = range ? Number(/\d+/.exec(range)![0]) : 0;
+    const what = range && { 'content-range': `bytes ${from}-${table.length - 1}/${table.length}` };
+    response.writeHead(range ? 206 : 200, { etag, 'content-length': table.length - from, ...what });
+    response.end(table.subarray(from));
+  });
+  const node = await testNode('n01');
+  const source = `${url}/b.parquet#etag=${encodeURIComponent(etag)}`;
+  const part = fetchedPart('n01', join(node.dataDir, dir, 'b.parquet'), etag);
+  await mkdir(dirname(part), { recursive: true });
+  await writeFile(part, table.subarray(0, 1_500_000));
+  const whole = async () => {
+    await run(createFetchFiles(node), { source, files: [{ path: 'b.parquet', size: table.length }], dir });
+    return (await read(node, 'b.parquet')).equals(table);
+  };
+  return { ranges, part, whole };
+};
+
+test.each([
+  ['goes on where a dead worker left it under the same entity tag', '"one"', 'bytes=1500000-'],
+  ['begins anew where the tag is a weak one', 'W/"one"', undefined],
+])('one file behind a URL %s', async (_, etag, range) => {
+  const { ranges, whole } = await tagged(etag);
+  expect(await whole()).toBe(true);
+  expect(ranges).toEqual([range]);
+});
+
+test('one file behind a URL begins anew where its machine started again since: no digest would tell what the disk lost', async () => {
+  const { ranges, part, whole } = await tagged('"one"');
+  await utimes(part, 1000, 1000);
+  expect(await whole()).toBe(true);
+  expect(ranges).toEqual([undefined]);
+});
+
+test('a file of a gated repository, which lists itself to strangers, says what to do about it', async () => {
+  const files = [{ path: 'model.safetensors', size: 1, sha256 }];
+  const source = `hf://models/demo/gated@${'a'.repeat(40)}`;
+  const hub = await server((_, response) => response.writeHead(403, { 'x-error-code': 'GatedRepo' }).end());
+  const fetching = async (more: Partial<NodeDeps>) =>
+    run(createFetchFiles(await nodeAt(hub, more)), { source, files, dir });
+  await expect(fetching({})).rejects.toThrow('If its repository is gated, set HF_TOKEN on the node');
+  await expect(fetching({ hfToken: 'hf_other' })).rejects.toThrow('Check that the token of this node may read it');
+});
+
+test('a file with the name of a manifest is refused before anything is fetched', async () => {
+  const from = await tempDir();
+  for (const name of ['manifest.json', 'two.json']) await writeFile(join(from, name), '{"text": "one"}\n');
+  const node = await testNode('n01', { sourceRoots: [from] });
+  await expect(fetchAll(node, `file://${from}/*.json`)).rejects.toThrow('a file cannot be called manifest.json');
+  expect(await readdir(node.dataDir)).toEqual([]);
+  await fetchAll(node, `file://${from}/t*.json`);
+});
+
+test.each([
+  ['3', 3000],
+  ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
+  ['soon', undefined],
+])('a server that says to come back after %s is understood', (said, ms) => expect(retryAfterMs(said)).toBe(ms));
+
+test('local files are listed anew where there is too much to be hashed and an older file takes the place of one', async () => {
+  const from = await tempDir();
+  const node = await testNode('n01', { sourceRoots: [from] });
+  await writeFile(join(from, 'b.jsonl'), '');
+  await truncate(join(from, 'b.jsonl'), 4 * 2 ** 30);
+  await utimes(join(from, 'b.jsonl'), 2000, 2000);
+  const listed = async (text: string, at: number) => {
+    await writeFile(join(from, 'a.jsonl'), text);
+    await utimes(join(from, 'a.jsonl'), at, at);
+    return list(node, `file://${from}/*.jsonl`);
+  };
+  const before = await listed('{"text": "one"}\n', 1000);
+  expect(await listed('{"text": "one"}\n', 1000)).toEqual(before);
+  expect(await listed('{"text": "two"}\n', 1500)).not.toEqual(before);
 });
 
 test('local files are taken by path, directory or glob, in byte order, as copies', async () => {

@@ -8,6 +8,7 @@ import { createFindArtifact } from '../../activities/find-artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
+import { ENGINES } from '../../workflows/engines.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
 const DIR = 'datasets/k';
@@ -25,6 +26,18 @@ it('has what was sealed, and nothing where there is none', async () => {
   const { deps, artifact } = await sealed();
   expect(await find(deps)).toEqual({ artifact });
   expect(await find(await testNode('n2'))).toEqual({});
+});
+
+it.each([
+  ['does not have a dataset that another version of the preprocessor made under this name', 'native-2', false],
+  ['has one that this version made', ENGINES.native, true],
+])('%s', async (_, engine, isThere) => {
+  const deps = await testNode('n1');
+  await mkdir(join(deps.dataDir, DIR), { recursive: true });
+  await writeFile(join(deps.dataDir, DIR, 'prefix.bin'), 'tokens');
+  await writeJson(join(deps.dataDir, DIR, 'lineage.json'), { like: 'l', name: 'n', engine, parts: {} });
+  const artifact = await sealArtifact(deps.dataDir, DIR);
+  expect(await run(createFindArtifact(deps), { dir: DIR })).toEqual(isThere ? { artifact } : {});
 });
 
 it('does not have what was written to since, though the size is right', async () => {

@@ -88,6 +88,15 @@ test('a file that is not what was listed is refused', async () => {
   });
 });
 
+test('a file of which the hub gives no digest is refused before anything is fetched', async () => {
+  const { url, seen } = await hub();
+  const node = await testNode('n1', { modelscopeEndpoint: url });
+  const source = 'modelscope://models/a/weights@master';
+  const fetching = run(createFetchFiles(node), { source, files: [{ path: 'config.json', size: 2 }], dir: DIR });
+  await expect(fetching).rejects.toThrow(/no SHA-256 of config\.json/);
+  expect(seen).toEqual([]);
+});
+
 test('a private repository is read with the token of the node, which goes to no other server', async () => {
   const { url, seen } = await hub();
   const stranger = await testNode('n1', { modelscopeEndpoint: url });

@@ -1,6 +1,7 @@
 /** Data from a bucket: a real server of S3's interface, through the SDK. */
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import S3rver from 's3rver';
@@ -42,6 +43,30 @@ test('files of a bucket are listed by pattern and fetched, from a server that ha
   await run(createFetchFiles(node), { source: resolved, files, dir });
   expect((await readFile(join(node.dataDir, dir, 'wiki/en/b.parquet'))).equals(table)).toBe(true);
   expect(await readFile(join(node.dataDir, dir, 'wiki/en/a b.parquet'), 'utf8')).toBe('small');
+});
+
+test('a download that is cut goes on where it was while the object is the same, and asks with a signature of its own', async () => {
+  const asked: { range?: string; condition?: string; signed: string | null }[] = [];
+  const file = { path: 'wiki/a.jsonl', size: table.length, etag: '"one"' };
+  const server = createServer(({ url, headers: { range, 'if-range': condition } }, response) => {
+    const signed = new URL(url!, 'http://x').searchParams.get('X-Amz-Date');
+    asked.push({ ...(range && { range }), ...(typeof condition === 'string' && { condition }), signed });
+    const from = range ? Number(/\d+/.exec(range)![0]) : 0;
+    response.writeHead(range ? 206 : 200, {
+      ...{ etag: file.etag, 'content-length': table.length - from },
+      ...(range && { 'content-range': `bytes ${from}-${table.length - 1}/${table.length}` }),
+    });
+    if (asked.length > 1) return void response.end(table.subarray(from));
+    response.write(table.subarray(0, 600_000));
+    setTimeout(() => response.socket?.end(), 1200);
+  }).listen(port, '127.0.0.1');
+  onTestFinished(() => void (server.closeAllConnections(), server.close()));
+  const node = await testNode('n01');
+  await run(createFetchFiles(node), { source: 's3://corpus/wiki', files: [file], dir });
+  expect((await readFile(join(node.dataDir, dir, file.path))).equals(table)).toBe(true);
+  expect(asked).toHaveLength(2);
+  expect(asked[1]).toMatchObject({ range: 'bytes=600000-', condition: '"one"' });
+  expect(asked[1]!.signed).not.toBe(asked[0]!.signed);
 });
 
 test('an object that was replaced after it was listed is refused', async () => {

@@ -385,3 +385,31 @@ it.concurrent('what a terminated run held goes to the run that waits for it', as
 
 const done = { exitCode: 0, verdict: { outcome: 'finished' as const, lastIteration: 20, lastSaved: 20, loss: 1 } };
 const sleepFor = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+it.concurrent('a large file, of which nodes take slices, is fetched once from outside', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const fetched = new Set<string>();
+  const copied: string[] = [];
+  const add = (name: string) =>
+    cluster.node(name, {
+      listSource: ({ source }) => {
+        const [path, size] = source.includes('data') ? ['data/a.parquet', 2 ** 30] : ['tokenizer.json', 1];
+        return Promise.resolve({ resolved: source, files: [{ path, size, sha256: 'a'.repeat(64) }] });
+      },
+      findArtifact: ({ dir }) =>
+        Promise.resolve(dir.startsWith('datasets') ? {} : { artifact: { dir, digest: 'd', files: 1, bytes: 1 } }),
+      fetchFiles: ({ dir, files }) => {
+        if (dir.startsWith('datasets')) fetched.add(`${files.map(({ path }) => path).join()} to ${name}`);
+        return Promise.resolve({ dir, digest: 'd', files: 1, bytes: 1 });
+      },
+      syncFiles: ({ artifact, from }) => {
+        if (artifact.dir.includes('/input/')) copied.push(`to ${name} of ${from.length}`);
+        return Promise.resolve(artifact);
+      },
+    });
+  await Promise.all([add('a'), add('b')]);
+  await result(await start(cluster, cluster.runFile()));
+  const [origin] = [...fetched];
+  expect([...fetched]).toHaveLength(1);
+  expect(copied).toEqual([origin === 'data/a.parquet to a' ? 'to b of 1' : 'to a of 1']);
+});

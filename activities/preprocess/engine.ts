@@ -1,2 +1,0 @@
-/** Raise it when the same input makes other bytes. */
-export const ENGINE = 'native-4';
