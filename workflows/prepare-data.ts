@@ -31,6 +31,8 @@ export interface PrepareDataInput {
   prove?: boolean;
   /** What only some of the nodes share. */
   partly?: PartlyShared;
+  /** What the run trains on already: it goes on with that, whatever its source has become. */
+  known?: PreparedData;
   /** Who is told how far it is: a run, and of which launch. */
   tell?: { run: string; token: number };
 }
@@ -40,6 +42,10 @@ export interface PreparedData {
   dataset: Artifact;
   /** Data path of the training key without `.bin`. */
   prefix: string;
+  /** Stands for the bytes that are trained on; absent where nodes do not say. */
+  pair?: string;
+  /** Stands for what its source listed. */
+  listing?: string;
   /** What a person should know of how the dataset was made; absent when it was there already. */
   warnings?: string[];
   /** Likewise, what its texts are like. */
@@ -58,6 +64,7 @@ export async function prepareData({
   timing,
   prove,
   partly = {},
+  known,
   tell,
 }: PrepareDataInput): Promise<PreparedData> {
   const listData = () => listFiles(spec.dataset.source, nodes, timing, () => true);
@@ -92,11 +99,10 @@ export async function prepareData({
     spec.preprocess.engine === 'native' && !compat
       ? lineagesOf({ ...made, vocabulary: spec.sizes.vocab }, spec.dataset.source, listing.files)
       : undefined;
-  const dir = `datasets/${key}`;
   const warnings: string[] = [];
   let figures: DatasetFigures | undefined;
-  const { artifact: dataset, withParts } = await placeEverywhere(
-    dir,
+  const { artifact, withParts, pairs } = await placeEverywhere(
+    known?.dataset.dir ?? `datasets/${key}`,
     nodes,
     timing,
     async (answers) => {
@@ -104,6 +110,7 @@ export async function prepareData({
       const {
         artifact,
         at,
+        pairs,
         warnings: found = [],
         ...made
       } = await preprocess(
@@ -113,20 +120,30 @@ export async function prepareData({
       );
       figures = made.figures;
       warnings.push(...found);
-      return { artifact, at };
+      return { artifact, at, pairs };
     },
     { prove, groups: partly.datasets, like: lineages?.like },
   );
   if (!spec.preprocess.keepShards)
-    warnings.push(...(await removeParts(dir, oneOfEach(withParts, partly.datasets), timing)));
+    warnings.push(...(await removeParts(artifact.dir, oneOfEach(withParts, partly.datasets), timing)));
+  const trainKey = spec.dataset.trainKey ?? keys[0]!;
+  const listed = known?.dataset.dir === artifact.dir ? known.listing : listingKey(listing);
   return {
     tokenizer,
-    dataset,
+    dataset: artifact,
+    ...(pairs?.[trainKey] !== undefined && { pair: pairs[trainKey] }),
+    ...(listed !== undefined && { listing: listed }),
     ...(warnings.length && { warnings }),
     ...(figures && { figures }),
-    prefix: `${dir}/prefix_${spec.dataset.trainKey ?? keys[0]!}_document`,
+    prefix: `${artifact.dir}/prefix_${trainKey}_document`,
   };
 }
+
+const listingKey = ({ files }: SourceListing): string => contentKey(files).slice(0, 12);
+
+/** What stands for the data that the run file's source lists now; see `PreparedData.listing`. */
+export const listedNow = async (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<string> =>
+  listingKey(dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true)));
 
 const listTokenizer = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
   listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));

@@ -12,6 +12,7 @@ import { pullArtifact } from '../transfer.js';
 import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
 import { figuresOf, LINEAGE, noteLineage } from './lineage.js';
+import { pairsIn } from './pair-digests.js';
 import { refuseWhole } from './refuse-whole.js';
 import { mergePairs } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';
@@ -53,7 +54,7 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   if (there && summary && keys.every((key) => summary.keys[key]))
-    return { artifact: there, ...resultOf(summary, keys) };
+    return { artifact: there, ...resultOf(summary, keys), ...(await pairsIn(dataDir, dir)) };
 
   for (const { artifact, from } of shards) {
     const onProblem = (peer: string, problem: string) => {
@@ -98,7 +99,7 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
       ...{ known, signal },
     },
   );
-  return { artifact, ...resultOf(written, keys) };
+  return { artifact, ...resultOf(written, keys), ...(await pairsIn(dataDir, dir)) };
 }
 
 /** One shard after the other: what is known of each fills pages. */
