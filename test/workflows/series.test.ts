@@ -98,13 +98,14 @@ it.concurrent(
   async (test) => {
     const cluster = await startFakeCluster(test);
     let pair = 'aaaaaaaaaaaa';
+    let isGone = false;
     const touched: string[] = [];
     const launches: LaunchTrainingInput[] = [];
     const moving: Partial<NodeActivities> = {
-      listSource: async ({ source }) => ({
-        resolved: source,
-        files: [{ path: 'tokenizer.json', size: 1, etag: pair }],
-      }),
+      listSource: async ({ source }) => {
+        if (isGone) throw ApplicationFailure.nonRetryable('no such file', 'InvalidInput');
+        return { resolved: source, files: [{ path: 'tokenizer.json', size: 1, etag: pair }] };
+      },
       findArtifact: async ({ dir }) => ({ artifact: { dir, digest: 'd', files: 1, bytes: 1 }, pairs: { text: pair } }),
       restoreCheckpoint: async ({ dir }) => (touched.push(dir), {}),
       removeCheckpoints: async ({ series }) => (touched.push(series), { removed: [] }),
@@ -131,6 +132,11 @@ it.concurrent(
     const five = await result(await start(cluster, 'five', grows));
     expect(five).toMatchObject({ series: derived(pair), iteration: 20, generations: 0 });
     expect(five.message).toContain('nothing to do');
+    isGone = true;
+    const ended = await start(cluster, 'gone', { ...file, series: derived(pair) });
+    expect(await result(ended)).toMatchObject({ iteration: 20, generations: 0 });
+    expect(await ended.query<string>('status')).toContain('whether the data has grown is not known: no such file');
+    isGone = false;
 
     // Trained to its total, it has something to do when there is more.
     pair = 'cccccccccccc';
@@ -141,7 +147,7 @@ it.concurrent(
     expect(await result(await start(cluster, 'seven', file))).toMatchObject({ series: file.series, iteration: 20 });
     expect(launches.map(({ series }) => series.split('.data-')[1]?.[0])).toEqual([undefined, 'b', 'b', 'c', undefined]);
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
