@@ -8,6 +8,7 @@ import { readWhole } from './artifact.js';
 import type { NodeDeps } from './node-deps.js';
 import { isSound } from './proof.js';
 import { isOfOtherVersion, lineagesIn } from './preprocess/lineage.js';
+import { pairDigests } from './preprocess/pair-digests.js';
 import { partsOf } from './remove-parts.js';
 import { step } from './step.js';
 
@@ -23,6 +24,8 @@ export const createFindArtifact =
       if (!found || (await isOfOtherVersion(dataDir, dir))) return { ...parts, ...(await others()) };
       const onBytes = (bytes: number) => void (read += bytes);
       const isWhole = await isSound(dataDir, found, { prove, signal, onBytes });
-      return isWhole ? { artifact: found.artifact, ...parts } : { ...parts, ...(await others()) };
+      return isWhole
+        ? { artifact: found.artifact, ...pairDigests(found.manifest), ...parts }
+        : { ...parts, ...(await others()) };
     });
   };

@@ -11,7 +11,7 @@ import { checkpointsDir } from '../workflows/plan.js';
 import { expendable, type Retention } from '../workflows/retention.js';
 import { confined } from './artifact.js';
 import { isMissing, noneIfMissing } from './atomic.js';
-import { iterationDir, iterationsIn, SET_ASIDE } from './checkpoint-files.js';
+import { iterationDir, iterationsIn, readTracker, SET_ASIDE } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
 import { dumpsIn } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
@@ -27,7 +27,11 @@ export const createRemoveCheckpoints =
       return { ...removed, ...(aside && { aside }) };
     });
 
-/** @param tracked what the tracker of rank 0's node names, which alone moves; never removed */
+/**
+ * What this node's own tracker names stays as well: ranks that a person starts here would be told to load it.
+ *
+ * @param tracked what the tracker of rank 0's node names, which alone moves; never removed
+ */
 export async function removeOld(
   dataDir: string,
   dir: string,
@@ -47,7 +51,8 @@ export async function removeOld(
       return false;
     }
   };
-  for (const iteration of expendable(await iterationsIn(dataDir, dir), retention, tracked))
+  const named = [tracked, await readTracker(dataDir, dir)];
+  for (const iteration of expendable(await iterationsIn(dataDir, dir), retention, named))
     if (await attempt(`iteration ${iteration}`, () => remove(join(root, iterationDir(iteration)))))
       removed.push(iteration);
   // What a worker that died had begun to remove.

@@ -1,12 +1,12 @@
 /** Makes this node ready to load one iteration: its shards proven byte by byte, nothing newer in the way, the tracker last. */
 import { log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { link, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/contract.js';
 import { confined, readManifest, verifyArtifact } from './artifact.js';
-import { isMissing, syncPath, writeFileAtomic } from './atomic.js';
-import { iterationDir, iterationsIn, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
+import { besides, errorCode, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
+import { iterationDir, iterationsIn, parseTracker, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { failure } from './failures.js';
 import { dumpDir, dumpsIn } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
@@ -28,17 +28,35 @@ export const createRestoreCheckpoint =
       const root = confined(deps.dataDir, input.dir);
       await mkdir(root, { recursive: true });
       if (input.setAsideNewer) await forgetLaunch(deps.dataDir, input.dir);
+      // Beside nothing that a launch here would load there is to be none.
+      const tracks = input.iteration > 0 && input.shards.length > 0;
       // No tracker while the tree is between two states: a launch would load from it.
-      if (!input.leavesTracker) await rm(join(root, TRACKER), { force: true });
+      if (!input.leavesTracker) await (tracks ? rm(join(root, TRACKER), { force: true }) : dropTracker(deps, input));
       if (input.setAsideNewer) await setAside(deps, input);
       for (const shard of input.shards)
         await bringShard(deps, input, shard, signal, (done) => (progress = { shard: shard.shard, ...done }));
-      if (input.iteration > 0 && !input.leavesTracker)
-        await writeFileAtomic(join(root, TRACKER), String(input.iteration));
+      if (tracks && !input.leavesTracker) await writeFileAtomic(join(root, TRACKER), String(input.iteration));
       const aside = await asideIn(deps.dataDir, input.dir);
       return aside ? { aside } : {};
     });
   };
+
+/** One that names this iteration stays: a node that shares the storage and loads it may have written it just now. */
+async function dropTracker({ dataDir }: NodeDeps, { dir, iteration }: RestoreCheckpointInput): Promise<void> {
+  const path = join(confined(dataDir, dir), TRACKER);
+  const isRight = (text: Buffer | undefined) => iteration > 0 && parseTracker(text?.toString()) === iteration;
+  if (isRight(await readIfThere(path))) return;
+  const taken = besides(path);
+  try {
+    await rename(path, taken);
+    if (isRight(await readIfThere(taken))) await link(taken, path);
+  } catch (error) {
+    // There is none; or another one was written meanwhile.
+    if (!isMissing(error) && errorCode(error) !== 'EEXIST') throw error;
+  } finally {
+    await rm(taken, { force: true });
+  }
+}
 
 type Shard = RestoreCheckpointInput['shards'][number];
 

@@ -182,6 +182,9 @@ export interface PreprocessShardInput {
   skipBadRows?: number;
 }
 
+/** Of a dataset by key, what stands for the bytes of its `.bin` and `.idx`. Absent from a worker of an earlier version. */
+export type PairDigests = Record<string, string>;
+
 export interface ShardResult {
   artifact: Artifact;
   documents: number;
@@ -190,6 +193,7 @@ export interface ShardResult {
   warnings?: string[];
   /** Of a whole dataset, what its texts are like. */
   figures?: DatasetFigures;
+  pairs?: PairDigests;
 }
 
 /** What a node can be asked for files: name and base URL of its file service, and the token that it gave this run. */
@@ -518,6 +522,7 @@ export interface ReplicateCheckpointInput {
 
 export interface ArtifactFound {
   artifact?: Artifact;
+  pairs?: PairDigests;
   parts?: true;
   /** Absent from a worker of an earlier version. */
   lineages?: LineageFound[];

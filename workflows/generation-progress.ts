@@ -1,5 +1,5 @@
 /** What a generation is told, and what it knows of itself while it trains and tells its run. */
-import { getExternalWorkflowHandle, log, setHandler, workflowInfo } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, log, patched, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { CopyPlan } from './checkpoints.js';
 import type { HangLimits, NodeInfo, Pace, Timing } from './contract.js';
 import { longer } from './hang-limits.js';
@@ -88,6 +88,8 @@ export interface GenerationResult extends Reached {
 const MAX_POINTS = 60;
 /** Saves that a part is ahead of others, and that are remembered. */
 const MAX_AHEAD = 50;
+/** Generations that began before count an iteration that each part is past, also where one has left it out. */
+const WHOLE_COUNTS = 'an iteration counts that is whole';
 
 /** One node's part in every checkpoint of a generation. */
 export interface CopyTask {
@@ -136,6 +138,8 @@ export function followProgress(input: GenerationInput) {
   const copied = new Map<string, number>();
   /** Iterations that each part has done and not every other. A part that is behind leaves some out. */
   const done = new Map<string, number[]>();
+  /** Newest iteration that was found in all parts. */
+  let newestWhole = 0;
   const rule: KeepRule = { keep: input.keepCheckpoints, ...(input.keepEvery && { every: input.keepEvery }) };
   let complete = input.attached?.complete ?? input.complete ?? [];
   const unremoved = new Map<string, string>();
@@ -198,9 +202,11 @@ export function followProgress(input: GenerationInput) {
     tellIfDue();
   });
   const count = (): void => {
-    const everywhere = Math.min(...expected.map((name) => copied.get(name) ?? 0));
-    if (everywhere <= state.replicated) return;
-    state.replicated = everywhere;
+    const past = Math.min(...expected.map((name) => copied.get(name) ?? 0));
+    if (past <= state.replicated) return;
+    const counts = past > newestWhole && !patched(WHOLE_COUNTS) ? past : newestWhole;
+    if (counts <= state.replicated) return;
+    state.replicated = counts;
     state.replicatedAt = Date.now();
     tellIfDue();
   };
@@ -208,7 +214,8 @@ export function followProgress(input: GenerationInput) {
     const whole = inAll(expected.map((name) => done.get(name) ?? []));
     // A copier that starts again reports once more what it had done.
     complete = remembered([...whole.map((iteration) => ({ iteration, copied: true })), ...complete], rule);
-    for (const [name, own] of done) done.set(name, newerThan(own, Math.max(0, ...whole)));
+    newestWhole = Math.max(newestWhole, ...whole);
+    for (const [name, own] of done) done.set(name, newerThan(own, newestWhole));
   };
   setHandler(checkpointReplicated, ({ token, task, iteration, unremoved: left }) => {
     if (token !== input.token) return;

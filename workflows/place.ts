@@ -1,6 +1,14 @@
 /** Getting a file set to where it is needed: made once, found where it is, copied from whoever has it. */
 import { ApplicationFailure } from '@temporalio/workflow';
-import { onNode, peerOf, type Artifact, type ArtifactFound, type NodeInfo, type Timing } from './contract.js';
+import {
+  onNode,
+  peerOf,
+  type Artifact,
+  type ArtifactFound,
+  type NodeInfo,
+  type PairDigests,
+  type Timing,
+} from './contract.js';
 import { lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 
@@ -8,6 +16,7 @@ export interface Placed {
   artifact: Artifact;
   /** Nodes that hold what it was made of as well: those that were found to, or all where it was made just now. */
   withParts: NodeInfo[];
+  pairs?: PairDigests;
 }
 
 export interface PlaceOptions {
@@ -17,6 +26,12 @@ export interface PlaceOptions {
   groups?: Groups | undefined;
   /** Nodes also tell which datasets they have that were made like this. */
   like?: string | undefined;
+}
+
+interface Made {
+  artifact: Artifact;
+  at: NodeInfo;
+  pairs?: PairDigests | undefined;
 }
 
 /** What each node said. */
@@ -30,7 +45,7 @@ export async function placeEverywhere(
   dir: string,
   nodes: NodeInfo[],
   timing: Timing,
-  make: (answers: Answers) => Promise<{ artifact: Artifact; at: NodeInfo }>,
+  make: (answers: Answers) => Promise<Made>,
   { prove = false, groups, like }: PlaceOptions = {},
 ): Promise<Placed> {
   const wanted = { dir, ...(prove && { prove }), ...(like !== undefined && { like }) };
@@ -39,15 +54,16 @@ export async function placeEverywhere(
   );
   const found = groups ? agreed(answers, groups) : answers;
   const there = found.find(({ artifact }) => artifact);
-  const first = there ? { at: there.node, artifact: there.artifact! } : await make(answers);
-  const { artifact } = first;
+  const first: Made = there ? { ...there, at: there.node, artifact: there.artifact! } : await make(answers);
+  const { artifact, pairs } = first;
   const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
   const from = (holders.length ? holders : [first.at]).map(peerOf);
   const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
   // Whoever shares a storage waits for the first there and then fetches nothing: no block would come by way of it.
   const beside = oneOfEach(others, groups).map(peerOf);
   await oncePerStorage(others, groups, (node) => onNode(node.name, timing).syncFiles({ artifact, from, beside }));
-  return { artifact, withParts: there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes };
+  const withParts = there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes;
+  return { artifact, withParts, ...(pairs && { pairs }) };
 }
 
 /** One that found its bytes damaged has unsealed them for all that share them, whatever those had said. */

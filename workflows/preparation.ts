@@ -37,6 +37,8 @@ export type Prepared = { present: NodeInfo[] } & (
       /** This run's last iteration is trained already; all that comes before the approval is done; something was asked for. */
       outcome: 'reached' | 'gate' | 'asked';
     }
+  /** The series was trained with other data, and the run file says that this is to be one of its own. */
+  | { outcome: 'other data'; series: string; why: string }
   /** Fewer nodes than asked for do not have all parts of the newest checkpoint among them. */
   | { outcome: 'incomplete'; missing: string }
   | ({ outcome: 'ready' } & Readiness)

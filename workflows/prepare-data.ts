@@ -35,6 +35,8 @@ export interface PrepareDataInput {
   partly?: PartlyShared;
   /** All nodes have one storage. */
   shared?: boolean;
+  /** What the run trains on already: it goes on with that, whatever its source has become. */
+  known?: PreparedData;
   /** Who is told how far it is: a run, and of which launch. */
   tell?: { run: string; token: number };
   /** Digest of the programs of the checkout that all nodes have. */
@@ -46,6 +48,10 @@ export interface PreparedData {
   dataset: Artifact;
   /** Data path of the training key without `.bin`. */
   prefix: string;
+  /** Stands for the bytes that are trained on; absent where nodes do not say. */
+  pair?: string;
+  /** Stands for what its source listed. */
+  listing?: string;
   /** What a person should know of how the dataset was made; absent when it was there already. */
   warnings?: string[];
   /** Likewise, what its texts are like. */
@@ -68,6 +74,7 @@ export async function prepareData({
   prove,
   partly = {},
   shared = false,
+  known,
   tell,
   checkout,
 }: PrepareDataInput): Promise<PreparedData> {
@@ -93,11 +100,10 @@ export async function prepareData({
     spec.preprocess.engine === 'native' && !spec.preprocess.compat
       ? lineagesOf(made, spec.dataset.source, listing.files)
       : undefined;
-  const dir = `datasets/${key}`;
   const warnings: string[] = [];
   let figures: DatasetFigures | undefined;
-  const { artifact: dataset, withParts } = await placeEverywhere(
-    dir,
+  const { artifact, withParts, pairs } = await placeEverywhere(
+    known?.dataset.dir ?? `datasets/${key}`,
     nodes,
     timing,
     async (answers) => {
@@ -105,6 +111,7 @@ export async function prepareData({
       const {
         artifact,
         at,
+        pairs,
         warnings: found = [],
         ...made
       } = await preprocess(
@@ -114,21 +121,31 @@ export async function prepareData({
       );
       figures = made.figures;
       warnings.push(...found);
-      return { artifact, at };
+      return { artifact, at, pairs };
     },
     { prove, groups: partly.datasets, like: lineages?.like },
   );
   if (!spec.preprocess.keepShards)
-    warnings.push(...(await removeParts(dataset.dir, oneOfEach(withParts, partly.datasets), timing)));
+    warnings.push(...(await removeParts(artifact.dir, oneOfEach(withParts, partly.datasets), timing)));
+  const trainKey = spec.dataset.trainKey ?? spec.dataset.keys[0]!;
+  const listed = known?.dataset.dir === artifact.dir ? known.listing : listingKey(listing);
   return {
     tokenizer,
-    dataset,
+    dataset: artifact,
+    ...(pairs?.[trainKey] !== undefined && { pair: pairs[trainKey] }),
+    ...(listed !== undefined && { listing: listed }),
     ...(warnings.length && { warnings }),
     ...(figures && { figures }),
     // As it was made, perhaps by an earlier version of this workflow.
-    prefix: `${dataset.dir}/prefix_${spec.dataset.trainKey ?? spec.dataset.keys[0]!}_document`,
+    prefix: `${artifact.dir}/prefix_${trainKey}_document`,
   };
 }
+
+const listingKey = ({ files }: SourceListing): string => contentKey(files).slice(0, 12);
+
+/** What stands for the data that the run file's source lists now; see `PreparedData.listing`. */
+export const listedNow = async (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<string> =>
+  listingKey(dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true)));
 
 const listTokenizer = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
   listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));

@@ -2,9 +2,10 @@
  * Everything before a launch that asks each node: fenced, looked through, checked, given data and weights, the newest
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
-import { getExternalWorkflowHandle, log, setHandler } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, isCancellation, log, setHandler } from '@temporalio/workflow';
 import { checkNodes } from './check.js';
 import { runChild } from './child.js';
+import { lostNode, messageOf } from './failure-chain.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
 import { describePartly, type PartlyShared } from './islands.js';
@@ -14,10 +15,10 @@ import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
 import { pingDevices } from './ping-devices.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
-import { prepareData, type PrepareDataInput, type PreparedData } from './prepare-data.js';
+import { listedNow, prepareData, type PrepareDataInput, type PreparedData } from './prepare-data.js';
 import { prepareWeights } from './prepare-weights.js';
 import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
-import { mayFollow } from './series.js';
+import { listedThen, mayFollow } from './series.js';
 import { allShards, placeNodes } from './topology.js';
 import { testPairs } from './test-pairs.js';
 import { setAside } from './unsealed.js';
@@ -48,7 +49,8 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     await tell({
       note: `${found.silent.join(', ')} served this series and did not answer: what is newer there than iteration ${done} is not used`,
     });
-  if (done >= (input.target ?? targetOf(spec, input.replicated))) return { outcome: 'reached', present };
+  const isReached = done >= (input.target ?? targetOf(spec, input.replicated));
+  if (isReached && !(await isListedAnew(input, found, tell))) return { outcome: 'reached', present };
   const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
   const { reports, shared, partly } = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
   const isPartly = describePartly(partly);
@@ -69,7 +71,9 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     input.data && isThere
       ? input.data
       : await bringData(input, { partly, shared, checkout: reports[0]!.fingerprint }, tell);
-  const identity = await follow(input, found, tell, data);
+  const { identity, instead } = await follow(input, found, tell, data);
+  if (instead) return { outcome: 'other data', present, ...instead };
+  if (isReached) return { outcome: 'reached', present };
   if (input.gate || isAskedFor) return { outcome: input.gate ? 'gate' : 'asked', present };
 
   await tell({ phase: 'restore' });
@@ -105,19 +109,37 @@ async function follow(
   tell: Tell,
   data?: PreparedData,
 ) {
-  const { identity, notes } = mayFollow(spec, listings, newest, data?.dataset);
-  for (const note of notes) await tell({ note, isKnown: true });
-  return identity;
+  const following = mayFollow(spec, listings, newest, data);
+  for (const note of following.notes) await tell({ note, isKnown: true });
+  return following;
+}
+
+/** Whether the source of a series that is trained to its total lists something else than it did: a run trains on, or says so. */
+async function isListedAnew(
+  { spec, members, target }: PreparationInput,
+  { listings, newest }: FoundCheckpoints,
+  tell: Tell,
+): Promise<boolean> {
+  const then = listedThen(listings, newest);
+  // A run that trained until here has not to ask.
+  if (then === undefined || target !== undefined) return false;
+  try {
+    return (await listedNow(spec, members, spec.recovery)) !== then;
+  } catch (error) {
+    if (isCancellation(error) || lostNode(error) !== undefined) throw error;
+    await tell({ note: `whether the data has grown is not known: ${messageOf(error)}` });
+    return false;
+  }
 }
 
 async function bringData(
-  { run, spec, token, members, spares, generation }: PreparationInput,
+  { run, spec, token, members, spares, generation, data: known }: PreparationInput,
   found: Pick<PrepareDataInput, 'partly' | 'shared' | 'checkout'>,
   tell: Tell,
 ) {
   const input = {
     ...{ spec, nodes: [...members, ...spares], timing: spec.recovery, prove: generation === 0 },
-    ...{ ...found, tell: { run, token } },
+    ...{ ...found, tell: { run, token }, ...(known && { known }) },
   };
   await tell({ phase: 'data' });
   const child = { workflowId: `${run}/data`, input, summary: `dataset ${spec.dataset.source}` };

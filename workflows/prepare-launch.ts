@@ -20,8 +20,14 @@ import { asItTrains, gangOf, isFewer, note, show, waitingOf, type Run } from './
 import { enterPhase, noteReplicated, noteWriter } from './status.js';
 import { placeNodes } from './topology.js';
 
+/** A series that is to be trained in the place of the run's, whose data is another one. */
+export interface Instead {
+  instead: string;
+  why: string;
+}
+
 /** `reached`: this run's last iteration is trained already. `again`: something was asked for that comes first. */
-export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reached' | 'again'> {
+export async function prepareLaunch(run: Run): Promise<GenerationInput | Instead | 'reached' | 'again'> {
   const { state, crew } = run;
   enterPhase(state, 'check', Date.now());
   show(run);
@@ -32,6 +38,7 @@ export async function prepareLaunch(run: Run): Promise<GenerationInput | 'reache
     state.iteration = state.replicated;
     return 'reached';
   }
+  if (prepared.outcome === 'other data') return { instead: prepared.series, why: prepared.why };
   if (prepared.outcome === 'incomplete') {
     note(run, `no launch on ${gangOf(run)}: ${prepared.missing}; waits for one more`);
     await crew.oneMore();

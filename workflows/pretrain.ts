@@ -1,7 +1,9 @@
 /** The pipeline, phase by phase. Each phase may be repeated: what is already there is found, not made again. */
 import {
+  allHandlersFinished,
   ApplicationFailure,
   CancellationScope,
+  condition,
   continueAsNew,
   isCancellation,
   log,
@@ -21,7 +23,7 @@ import { noteTrained } from './ledger.js';
 import { failureCount, foldPast } from './past.js';
 import { removeFrom } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
-import { prepareLaunch } from './prepare-launch.js';
+import { prepareLaunch, type Instead } from './prepare-launch.js';
 import { afterFailure, note, removalOf, runGeneration, servedBy, show, waitingOf, type Run } from './run-generation.js';
 import { endSoak } from './soak.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
@@ -37,10 +39,12 @@ import {
 } from './status.js';
 import { noWishes } from './wishes.js';
 
-/** @param told by the execution that this one continues; a person tells nothing */
-export async function pretrain(input: unknown, told?: Kept): Promise<PretrainResult> {
-  const kept = workflowInfo().continuedFromExecutionRunId === undefined ? undefined : told;
+/** @param told by the execution that this one continues, all that it knew or why it is about another series; a person tells nothing */
+export async function pretrain(input: unknown, told?: Kept | { why: string }): Promise<PretrainResult> {
+  const known = workflowInfo().continuedFromExecutionRunId === undefined ? undefined : told;
+  const kept = known && 'state' in known ? known : undefined;
   const run = begin(input, kept);
+  if (known && 'why' in known) note(run, `series ${run.spec.series}: ${known.why}`);
   const { state, crew } = run;
   let goesOn = false;
   try {
@@ -50,6 +54,15 @@ export async function pretrain(input: unknown, told?: Kept): Promise<PretrainRes
       goesOn = true;
       foldPast(state);
       return await continueAsNew<typeof pretrain>(run.file, keep(run));
+    }
+    if ('instead' in trained) {
+      finishAll(run, `the run goes on as series ${trained.instead}`);
+      await condition(allHandlersFinished);
+      // The pool knows for which series nodes are leased.
+      await crew.release();
+      goesOn = true;
+      const file = { ...(run.file as object), series: trained.instead };
+      return await continueAsNew<typeof pretrain>(file, { why: trained.why });
     }
     await endSoak(run);
     const exported = await exportModel(run);
@@ -123,7 +136,7 @@ function begin(input: unknown, kept?: Kept): Run {
 }
 
 /** Prepares and trains, generation after generation, until this run's last iteration is saved and copied. */
-async function trainToTarget(run: Run): Promise<PretrainResult | 'history full'> {
+async function trainToTarget(run: Run): Promise<PretrainResult | Instead | 'history full'> {
   const { state, crew } = run;
   let again = 0;
   for (;;) {
@@ -132,6 +145,7 @@ async function trainToTarget(run: Run): Promise<PretrainResult | 'history full'>
       await betweenGenerations(run);
       const launch = await prepareLaunch(run);
       if (launch === 'again') continue;
+      if (launch !== 'reached' && 'instead' in launch) return launch;
       if (launch === 'reached')
         return result(
           state,

@@ -45,7 +45,7 @@ async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise
 }
 
 /** @returns those whose storage of checkpoints it has */
-async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo): Promise<string[]> {
+async function bring({ spec, crew, data }: Run, input: GenerationInput, node: NodeInfo): Promise<string[]> {
   const timing = spec.recovery;
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
@@ -55,7 +55,10 @@ async function bring({ spec, crew }: Run, input: GenerationInput, node: NodeInfo
     prepareData,
     {
       workflowId: `${workflowInfo().workflowId}/data-${node.name}`,
-      input: { spec, nodes: [...input.nodes, { ...node, ...(access !== undefined && { access }) }], timing },
+      input: {
+        ...{ spec, nodes: [...input.nodes, { ...node, ...(access !== undefined && { access }) }], timing },
+        ...(data && { known: data }),
+      },
       summary: `dataset for the spare ${node.name}`,
     },
     () => undefined,

@@ -37,14 +37,18 @@ export function retention(complete: Complete[], { keep, every }: KeepRule): Rete
 /**
  * Of the iterations that a node has, those to remove.
  *
- * @param tracked what the tracker of the series names, where it is known: the trainer may be asked to load it
+ * @param tracked what trackers of the series name, where that is known: the trainer may be asked to load it
  */
-export const expendable = (held: number[], { before, keep, every }: Retention, tracked?: number): number[] =>
+export const expendable = (
+  held: number[],
+  { before, keep, every }: Retention,
+  tracked: (number | undefined)[] = [],
+): number[] =>
   held.filter(
     (iteration) =>
       iteration < before &&
       !keep.includes(iteration) &&
-      iteration !== tracked &&
+      !tracked.includes(iteration) &&
       !(every !== undefined && iteration % every === 0),
   );
 

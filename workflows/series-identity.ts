@@ -40,7 +40,11 @@ const NOTED_FLAGS = [
 
 const inExtraArgs = (flag: string): string => `train.extraArgs.${flag}`;
 const PLAN = ['train.iterations', ...PLAN_FLAGS.map(inExtraArgs)];
-/** Where data comes from may move on, as of a schedule that trains on what is new. */
+/** The bytes that are trained on: with others Megatron draws the samples in another order, some of them for a second time. */
+export const DATA = 'dataset pair';
+/** Noted for a later run, which compares it before it asks what the data is. */
+export const LISTING = 'dataset listing';
+/** Where data comes from may be another place. `dataset content` is what versions noted that knew no pair. */
 const NOTED = [
   ...['dataset.source', 'dataset.trainKey', 'dataset content', 'tokenizer.source revision', 'model.weights revision'],
   ...NOTED_FLAGS.map(inExtraArgs),
@@ -95,6 +99,8 @@ export interface Following {
   identity: SeriesIdentity;
   /** Why it must not; absent where it may. */
   refusal?: string;
+  /** The series that it trains instead, and why. */
+  instead?: { series: string; why: string };
   /** What is different and may be, for a person to know. */
   notes: string[];
 }
@@ -113,21 +119,29 @@ export function followOn(
   const chosen = (choice: keyof typeof PLAN_CHOICE) => spec.train.extraArgs[PLAN_CHOICE[choice]] === true;
   const identity = isComplete && chosen('keep') ? { ...now, ...pick(before, PLAN) } : now;
   const found = Object.keys(identity).filter(
-    (field) => before[field] !== undefined && !isSame(before[field], identity[field]!),
+    (field) => field !== LISTING && before[field] !== undefined && !isSame(before[field], identity[field]!),
   );
   const say = (fields: string[]) =>
     fields.map((field) => `${field} was ${show(before[field]!)} and is ${show(identity[field]!)}`);
-  const fixed = found.filter((field) => !PLAN.includes(field) && !NOTED.includes(field));
+  const fixed = found.filter((field) => ![...PLAN, ...NOTED, DATA].includes(field));
   // All that is wrong in one answer: what is complete here may be so where the old layout is given back.
   const isPlanned = (isComplete || fixed.length > 0) && !chosen('recompute') && !chosen('keep');
   const plan = isPlanned ? found.filter((field) => PLAN.includes(field)) : [];
   const wrong = [...fixed, ...plan];
-  return {
-    identity,
-    ...(wrong.length > 0 && { refusal: `${say(wrong).join('; ')}. ${advice(fixed.length === 0)}` }),
-    notes: say(found.filter((field) => NOTED.includes(field))),
-  };
+  const notes = say(found.filter((field) => NOTED.includes(field)));
+  if (wrong.length > 0) return { identity, refusal: `${say(wrong).join('; ')}. ${advice(fixed.length === 0)}`, notes };
+  const data = isComplete && found.includes(DATA) ? [...say([DATA]), ...notes].join('; ') : undefined;
+  if (data === undefined) return { identity, notes };
+  if (spec.dataset.whenGrown === 'refuse') return { identity, refusal: `${data}. ${DATA_ADVICE}`, notes: [] };
+  return { identity, instead: { series: seriesOn(spec.series, String(identity[DATA])), why: data }, notes: [] };
 }
+
+const DATA_ADVICE =
+  'The data of dataset.source is not what it was, and the order of samples depends on it. Give the field its old data, as by a revision, or use another series; with dataset.whenGrown "newSeries" a run does that by itself';
+
+/** One series for each state of the data: a later run of the same file finds it again, and goes on with it. */
+export const seriesOn = (series: string, pair: string): string =>
+  `${series.replace(/\.data-[0-9a-f]{12}$/, '')}.data-${pair}`;
 
 function advice(isOnlyPlan: boolean): string {
   const back = 'Give what is named its old value, or use another series';

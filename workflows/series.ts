@@ -1,8 +1,9 @@
 /** Whether a run may go on with what the series has, said before anything of it is touched. */
 import { ApplicationFailure } from '@temporalio/workflow';
 import { trainedWith, type NodeListing } from './checkpoints.js';
-import type { Artifact } from './contract.js';
-import { followOn, identityOf, type SeriesIdentity } from './series-identity.js';
+import type { PreparedData } from './prepare-data.js';
+import { DATA, followOn, identityOf, LISTING, type Following, type SeriesIdentity } from './series-identity.js';
+import { NAME } from './spec-fields.js';
 import type { RunSpec } from './spec.js';
 
 /**
@@ -13,11 +14,11 @@ export function mayFollow(
   spec: RunSpec,
   listings: NodeListing[],
   newest: number | undefined,
-  dataset?: Artifact,
-): { identity: SeriesIdentity; notes: string[] } {
+  data?: PreparedData,
+): Omit<Following, 'refusal'> {
   const before = trainedWith(listings, newest);
-  const now = { ...identityOf(spec), ...(dataset && { 'dataset content': dataset.digest.slice(0, 12) }) };
-  const { identity, refusal, notes } = followOn(before?.identity, now, spec, newest !== undefined);
+  const now = { ...identityOf(spec), ...(data && noted(data)) };
+  const { identity, refusal, instead, notes } = followOn(before?.identity, now, spec, newest !== undefined);
   const since = `iteration ${before?.iteration} of series ${spec.series}`;
   if (refusal !== undefined)
     throw ApplicationFailure.nonRetryable(
@@ -25,5 +26,25 @@ export function mayFollow(
       'InvalidInput',
       { runFile: 'does not follow' },
     );
-  return { identity, notes: notes.map((what) => `since ${since}: ${what}`) };
+  if (instead && !NAME.test(instead.series))
+    throw ApplicationFailure.nonRetryable(
+      `series: expected a shorter name than ${spec.series}, since dataset.whenGrown makes ${instead.series} of it`,
+      'InvalidInput',
+    );
+  return {
+    identity,
+    ...(instead && { instead: { ...instead, why: `since ${since}: ${instead.why}` } }),
+    notes: notes.map((what) => `since ${since}: ${what}`),
+  };
 }
+
+const noted = ({ pair, listing, dataset }: PreparedData): SeriesIdentity => ({
+  ...(pair === undefined ? { 'dataset content': dataset.digest.slice(0, 12) } : { [DATA]: pair }),
+  ...(listing !== undefined && { [LISTING]: listing }),
+});
+
+/** What the source listed when the newest checkpoint was trained; nothing where nobody noted it. */
+export const listedThen = (listings: NodeListing[], newest: number | undefined): string | undefined => {
+  const listing = trainedWith(listings, newest)?.identity[LISTING];
+  return typeof listing === 'string' ? listing : undefined;
+};

@@ -178,6 +178,12 @@ export const runFile = z.strictObject({
       .describe('Columns whose texts become a dataset, one for each'),
     trainKey: name.optional().describe('The one of keys that is trained on; without it the first'),
     appendEod: z.boolean().default(false).describe('An end-of-document token after each text'),
+    whenGrown: z
+      .enum(['refuse', 'newSeries'], '"refuse" or "newSeries"')
+      .default('refuse')
+      .describe(
+        'Where the data is not what the series was trained with, as when it has grown: "refuse" ends the run, "newSeries" trains on it as <series>.data-<digest>, from the beginning',
+      ),
   }),
   preprocess: z
     .strictObject({

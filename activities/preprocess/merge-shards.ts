@@ -12,6 +12,7 @@ import { pullArtifact } from '../transfer.js';
 import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
 import { figuresOf, isOfOtherVersion, LINEAGE, noteLineage } from './lineage.js';
+import { pairsIn } from './pair-digests.js';
 import { refuseWhole } from './refuse-whole.js';
 import { mergeAll } from './merge-pairs.js';
 import { resultOf } from './preprocess-shard.js';
@@ -53,7 +54,8 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   const isMade = there && summary && keys.every((key) => summary.keys[key]);
-  if (isMade && !(await isOfOtherVersion(dataDir, dir))) return { artifact: there, ...resultOf(summary, keys) };
+  if (isMade && !(await isOfOtherVersion(dataDir, dir)))
+    return { artifact: there, ...resultOf(summary, keys), ...(await pairsIn(dataDir, dir)) };
 
   for (const { artifact, from } of shards) {
     const onProblem = (peer: string, problem: string) => {
@@ -100,7 +102,7 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
       ...{ known, signal },
     },
   );
-  return { artifact, ...resultOf(written, keys) };
+  return { artifact, ...resultOf(written, keys), ...(await pairsIn(dataDir, dir)) };
 }
 
 /** One shard after the other: what is known of each fills pages. */

@@ -13,6 +13,7 @@ import { pullArtifact } from '../transfer.js';
 import { noCounts } from './counts.js';
 import { readPair, type PairFacts } from './merge-pairs.js';
 import { asideOf, preprocessData } from './mindspeed-command.js';
+import { pairsIn } from './pair-digests.js';
 import { resultOf } from './preprocess-shard.js';
 import { pairName, readSummary, SUMMARY, type Summary } from './summary.js';
 
@@ -31,7 +32,7 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   if (there && summary && keys.every((key) => summary.keys[key]))
-    return { artifact: there, ...resultOf(summary, keys) };
+    return { artifact: there, ...resultOf(summary, keys), ...(await pairsIn(dataDir, dir)) };
 
   for (const { artifact, from } of shards) {
     const onProblem = (peer: string, problem: string) => {
@@ -50,7 +51,7 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const names = [SUMMARY, ...keys.flatMap((key) => ['bin', 'idx'].map((ending) => `${pairName(key)}.${ending}`))];
   const artifact = await sealArtifact(dataDir, dir, names, { signal });
-  return { artifact, ...resultOf(written, keys) };
+  return { artifact, ...resultOf(written, keys), ...(await pairsIn(dataDir, dir)) };
 }
 
 const COUNTED = ['documents', 'sequences', 'tokens'] as const;

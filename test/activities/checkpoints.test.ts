@@ -327,6 +327,21 @@ describe('a restore on storage that nodes share', () => {
     expect(aside.sort()).toEqual([10, 15, 20, 25, 30].map((iteration) => `iter_00000${iteration}`));
   });
 
+  it('leaves no tracker on a spare, which loads nothing, but for the one that a member on its storage wrote', async () => {
+    const [member, spare, apart] = await Promise.all(['n1', 'n2', 'n3'].map((name) => testNode(name)));
+    await mkdir(join(member!.dataDir, 'series'));
+    await symlink(join(member!.dataDir, 'series'), join(spare!.dataDir, 'series'));
+    const held = await saveAndSeal(member!, 5, FIRST);
+    const nodes = [member!, apart!];
+    for (const node of nodes) await save(node, 10, FIRST);
+    for (const node of nodes) await track(node, 10);
+    await Promise.all([restore(member!, 5, [{ ...held, from: [] }]), restore(spare!, 5, []), restore(apart!, 5, [])]);
+    expect(await tracker(member!)).toBe('5');
+    expect(await tree(apart!)).toEqual(['set-aside']);
+    await restore(spare!, 5, []);
+    expect(await tree(member!)).toEqual([iterationDir(5), TRACKER, 'set-aside']);
+  });
+
   it('of a node that is not to train yet leaves the tracker alone, which ranks may be moving', async () => {
     const deps = await testNode('n1');
     const held = await saveAndSeal(deps, 5, FIRST);

@@ -40,6 +40,23 @@ it.each([
   expect(await run(createFindArtifact(deps), { dir: DIR })).toEqual(isThere ? { artifact } : {});
 });
 
+it('tells what stands for the bytes of pairs, whatever else lies beside them', async () => {
+  const deps = await testNode('n1');
+  const dir = join(deps.dataDir, DIR);
+  await mkdir(dir, { recursive: true });
+  const found = async (bin: string, lineage: string) => {
+    for (const [name, text] of Object.entries({ bin, idx: 'index' }))
+      await writeFile(join(dir, `prefix_text_document.${name}`), text);
+    await writeFile(join(dir, 'lineage.json'), lineage);
+    await sealArtifact(deps.dataDir, DIR);
+    return (await find(deps)).pairs!;
+  };
+  const before = await found('tokens', 'made of one file');
+  expect(before).toEqual({ text: expect.stringMatching(/^[0-9a-f]{12}$/) as string });
+  expect(await found('tokens', 'made of two')).toEqual(before);
+  expect(await found('tokEns', 'made of two')).not.toEqual(before);
+});
+
 it('does not have what was written to since, though the size is right', async () => {
   const { deps, file } = await sealed();
   await writeFile(file, 'tokEns');

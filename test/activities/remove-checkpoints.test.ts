@@ -42,6 +42,15 @@ describe('the removal of old checkpoints', () => {
     expect(await remove(deps, { before: 40, keep: [30], every: 20 })).toEqual({ removed: [] });
   });
 
+  it('leaves what the tracker of this node names, as a restore left it: only that of rank 0 moves', async () => {
+    const deps = await testNode('n2');
+    await save(deps, 5, 10, 15);
+    await writeFile(join(deps.dataDir, DIR, TRACKER), '5');
+    expect(await remove(deps, { before: 15, keep: [10] })).toEqual({ removed: [] });
+    await writeFile(join(deps.dataDir, DIR, TRACKER), '15');
+    expect(await remove(deps, { before: 15, keep: [10] })).toEqual({ removed: [5] });
+  });
+
   it('says which one it could not remove and why, and removes the others', async () => {
     const deps = await testNode('n1');
     await save(deps, 11, 13, 15, 20);
@@ -61,7 +70,7 @@ describe('the removal of old checkpoints', () => {
     const aside = { iterations: [15, 20], bytes: 2000 };
     expect(restored).toEqual({ aside });
     expect(await remove(deps, { before: 100, keep: [] })).toEqual({ removed: [10], aside });
-    expect(await tree(deps)).toEqual([TRACKER, 'set-aside']);
+    expect(await tree(deps)).toEqual(['set-aside']);
   });
 
   it('has nothing to do where the series never was', async () => {

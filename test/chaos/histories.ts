@@ -1,6 +1,7 @@
 /** What Temporal's histories say of a case's runs: generations, copies, restores and tasks that failed. */
 import { isGrpcServiceError, type Client } from '@temporalio/client';
 import type { GenerationInput } from '../../workflows/generation-progress.js';
+import type { CheckpointReplicated } from '../../workflows/messages.js';
 
 export interface GenerationHistory {
   run: string;
@@ -9,8 +10,8 @@ export interface GenerationHistory {
   startedAt: number;
   closedAt: number | undefined;
   outcome: 'finished' | 'failed' | 'none';
-  /** Each node's word that its part of an iteration is sealed and copied. */
-  copied: { node: string; iteration: number; at: number }[];
+  /** Each part's word that what it has of an iteration is sealed and copied. */
+  copied: { task: string; iteration: number; at: number }[];
   /** When an activity of it first failed or timed out. */
   firstFailure: { at: number; what: string } | undefined;
 }
@@ -80,8 +81,8 @@ function generationIn(run: string, generation: number, events: Events): Generati
   const copied = events.flatMap((event) => {
     const signal = event.workflowExecutionSignaledEventAttributes;
     if (signal?.signalName !== 'checkpointReplicated') return [];
-    const { node, iteration } = payload<{ node: string; iteration: number }>(signal.input?.payloads)!;
-    return [{ node, iteration, at: timeOf(event) }];
+    const { task, iteration } = payload<CheckpointReplicated>(signal.input?.payloads)!;
+    return [{ task, iteration, at: timeOf(event) }];
   });
   const failures = events.filter(
     (event) => event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes,

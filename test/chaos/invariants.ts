@@ -1,4 +1,5 @@
 /** What must hold after every case, whatever the fault was. Pure: evidence in, broken invariants out. */
+import { inAll } from '../../workflows/retention.js';
 import type { Case } from './cases.js';
 import type { GenerationHistory, Histories } from './histories.js';
 import type { Played } from './play.js';
@@ -204,16 +205,14 @@ const copiersGoneAt = (
 const isSpoilt = ({ played }: Evidence): boolean =>
   played.strikes.some(({ fault }) => fault === 'flipByte' || fault === 'cutShort');
 
-/** The newest iteration that every node with a part in it had sealed and copied, by their own words. */
+/** The newest iteration that every node with a part in it had sealed and copied, none leaving it out, by their own words. */
 export function newestCopied({ input, copied }: GenerationHistory): number {
   const all = [...input.nodes, ...input.spares];
   const expected = all.filter(
     ({ name }, rank) => (input.writes[rank] ?? []).length > 0 || (input.copies[name] ?? []).length > 0,
   );
-  const newest = expected.map(({ name }) =>
-    Math.max(0, ...copied.filter((c) => c.node === name).map((c) => c.iteration)),
-  );
-  return Math.max(input.startedFrom, Math.min(...newest));
+  const whole = inAll(expected.map(({ name }) => copied.filter((c) => c.task === name).map((c) => c.iteration)));
+  return Math.max(input.startedFrom, ...whole);
 }
 
 /** Iterations that were trained and had to be trained again. */

@@ -5,8 +5,9 @@ import { expect, it } from 'vitest';
 import { createDataActivities } from '../../activities/data-activities.js';
 import { makeCorpus } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
-import type { SourceFile } from '../../workflows/contract.js';
+import type { NodeActivities, SourceFile } from '../../workflows/contract.js';
 import { lineagesOf } from '../../workflows/lineage.js';
+import { DATA } from '../../workflows/series-identity.js';
 import { startFakeCluster } from '../support/fake-cluster.js';
 import { preparationOf } from '../support/preparation-of-history.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -17,7 +18,9 @@ it('only the new file is fetched and preprocessed where data has grown by it, an
   const models = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
   const deps = await testNode('a', { sourceRoots: [texts, models] });
   const cluster = await startFakeCluster(test);
-  await cluster.node('a', createDataActivities(deps));
+  const pairs: unknown[] = [];
+  const launchTraining: NodeActivities['launchTraining'] = async ({ identity }) => void pairs.push(identity?.[DATA]);
+  await cluster.node('a', { ...createDataActivities(deps), launchTraining });
   const add = (name: string, ...words: string[]) =>
     writeFile(join(texts, name), words.map((word) => `${JSON.stringify({ text: `${word} of the Union` })}\n`).join(''));
   const one = {
@@ -40,6 +43,10 @@ it('only the new file is fetched and preprocessed where data has grown by it, an
   expect(await run('second')).toEqual(only());
   await add('3.jsonl', 'Late');
   expect(await run('grown')).toEqual(only('3.jsonl'));
+  // By which a series knows whether its data is what it was: made just now, found again, grown.
+  const digest = expect.stringMatching(/^[0-9a-f]{12}$/) as string;
+  expect(pairs).toEqual([digest, pairs[0], digest]);
+  expect(pairs[2]).not.toBe(pairs[0]);
 
   // What is not what it was begins nothing.
   await add('4.jsonl', 'Hate');

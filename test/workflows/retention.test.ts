@@ -63,7 +63,7 @@ describe('what is removed', () => {
         const before = listingsOf(nodes);
         const kept = retention(completeOf(before, SHARDS, copies), ruleOf(keep, every));
         const all = [10, 20, 30, 40, 50, 60];
-        const gone = expendable(all, kept, tracked);
+        const gone = expendable(all, kept, [tracked]);
         const after = without(before, (iteration) => gone.includes(iteration));
 
         // The newest complete ones, with every copy there was of them.

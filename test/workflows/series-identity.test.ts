@@ -1,7 +1,16 @@
 /** Which changes of a run file its series cannot take, which it can, and what a person is told. */
 import { describe, expect, it } from 'vitest';
 import { factsAbout } from '../../workflows/release-flags.js';
-import { FIXED_FLAGS, followOn, identityOf, PLAN_CHOICE, PLAN_FLAGS } from '../../workflows/series-identity.js';
+import {
+  DATA,
+  FIXED_FLAGS,
+  followOn,
+  identityOf,
+  LISTING,
+  PLAN_CHOICE,
+  PLAN_FLAGS,
+  seriesOn,
+} from '../../workflows/series-identity.js';
 import { refusalOf, withSettings } from '../../workflows/settings.js';
 import { specOf } from '../support/run-files.js';
 
@@ -91,7 +100,7 @@ describe('a series', () => {
     expect(changed(changes).refusal).toBeUndefined();
   });
 
-  it('takes new data, another column of it and another revision of the tokenizer, and says so', () => {
+  it('takes another place or column of the data and another revision of the tokenizer, and says so', () => {
     const { refusal, notes } = changed({
       dataset: { ...file.dataset, source: 'hf://a/wiki@two/*.parquet', trainKey: 'title' },
       tokenizer: { source: 'hf://Qwen/Qwen3-8B@two' },
@@ -116,6 +125,30 @@ describe('a series', () => {
     };
     const { refusal } = followOn(identityOf(preset('A2')), identityOf(preset('A3')), preset('A3'));
     expect(refusal).toMatch(/^parallel\.tp was 1 and is 2; parallel\.pp was 2 and is 1\./);
+  });
+});
+
+describe('data that is not what the series was trained with', () => {
+  const on = (dataset: object, isComplete = true) => {
+    const spec = specOf({ ...file, dataset: { ...file.dataset, ...dataset } });
+    const trained = (pair: string) => ({ ...identityOf(spec), [DATA]: pair, [LISTING]: pair });
+    return followOn(trained('aaaaaaaaaaaa'), trained('bbbbbbbbbbbb'), spec, isComplete);
+  };
+
+  it('is refused, since the order of samples depends on it, with both ways out', () => {
+    expect(on({}).refusal).toMatch(
+      /^dataset pair was "a+" and is "b+"\. The data of dataset\.source is not what it was, and the order of samples depends on it\. Give .* another series; with dataset\.whenGrown "newSeries"/,
+    );
+  });
+
+  it('is a series of its own where the run file says so, by its bytes, whichever series of the kind comes before', () => {
+    expect(on({ whenGrown: 'newSeries' })).toMatchObject({ instead: { series: 's.data-bbbbbbbbbbbb' } });
+    expect(seriesOn('s.data-bbbbbbbbbbbb', 'cccccccccccc')).toBe('s.data-cccccccccccc');
+  });
+
+  it('does not matter where no checkpoint is complete', () => {
+    expect(on({}, false)).toMatchObject({ notes: [] });
+    expect(on({}, false).refusal).toBeUndefined();
   });
 });
 

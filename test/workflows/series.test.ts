@@ -34,19 +34,17 @@ type Disk = Pick<NodeActivities, 'listCheckpoints' | 'launchTraining' | 'watchTr
 
 /** A node that trains to where its command says, at once, and holds what it saved and with what it was trained. */
 function disk(shard: string, launches: LaunchTrainingInput[] = []): Disk {
-  const saved = new Map<string, number[]>();
-  const identities: Pick<LaunchTrainingInput, 'identity'>[] = [];
+  const saved = new Map<string, CheckpointHeld[]>();
   let last = 0;
   return {
-    listCheckpoints: async ({ dir }) =>
-      holding(shard, ...(saved.get(dir) ?? [])).map((held, index) => ({ ...held, ...identities[index] })),
+    listCheckpoints: async ({ dir }) => saved.get(dir) ?? [],
     async launchTraining(input) {
       launches.push(input);
       const exit = input.script.indexOf('--exit-interval');
       last = exit < 0 ? 20 : Number(input.script[exit + 1]);
       const dir = `series/${input.series}/checkpoints`;
-      saved.set(dir, [...(saved.get(dir) ?? []), last]);
-      identities.push(input.identity ? { identity: input.identity } : {});
+      const held = holding(shard, last).map((one) => ({ ...one, ...(input.identity && { identity: input.identity }) }));
+      saved.set(dir, [...(saved.get(dir) ?? []), ...held]);
     },
     watchTraining: async () => ({ exitCode: 0, verdict: { outcome: 'exited', lastIteration: last, lastSaved: last } }),
   };
@@ -95,29 +93,62 @@ it.concurrent(
   },
 );
 
-it.concurrent('a run that trains on other data than the series until then does, and says so', async (test) => {
-  const cluster = await startFakeCluster(test);
-  let commit = 'one';
-  const moving: Partial<NodeActivities> = {
-    findArtifact: async ({ dir }) => ({
-      artifact: { dir, digest: dir.startsWith('datasets') ? `${commit}-of-the-data` : 'd', files: 1, bytes: 1 },
-    }),
-  };
-  await cluster.node('a', { ...disk(STAGES[0]!), ...moving });
-  await cluster.node('b', { ...disk(STAGES[1]!), ...moving });
-  const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
-  await result(await start(cluster, 'one', file));
-  commit = 'two';
-  const two = await start(cluster, 'two', { ...file, dataset: { source: 'hf://a/more/*.parquet' } });
-  expect(await result(two)).toMatchObject({ iteration: 20, generations: 1 });
-  const events = (await two.query<{ events: { text: string }[] }>('runState')).events.map(({ text }) => text);
-  expect(events.filter((text) => text.startsWith('since'))).toEqual([
-    expect.stringMatching(
-      /^since iteration 10 of series s-\S+: dataset\.source was "hf:\/\/a\/data\/\*\.parquet" and is /,
-    ),
-    expect.stringMatching(/: dataset content was "one-of-the-d" and is "two-of-the-d"$/),
-  ]);
-});
+it.concurrent(
+  'data that has grown is refused before anything is touched, or trained as a series of its own that later runs find',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    let pair = 'aaaaaaaaaaaa';
+    let isGone = false;
+    const touched: string[] = [];
+    const launches: LaunchTrainingInput[] = [];
+    const moving: Partial<NodeActivities> = {
+      listSource: async ({ source }) => {
+        if (isGone) throw ApplicationFailure.nonRetryable('no such file', 'InvalidInput');
+        return { resolved: source, files: [{ path: 'tokenizer.json', size: 1, etag: pair }] };
+      },
+      findArtifact: async ({ dir }) => ({ artifact: { dir, digest: 'd', files: 1, bytes: 1 }, pairs: { text: pair } }),
+      restoreCheckpoint: async ({ dir }) => (touched.push(dir), {}),
+      removeCheckpoints: async ({ series }) => (touched.push(series), { removed: [] }),
+    };
+    await cluster.node('a', { ...disk(STAGES[0]!, launches), ...moving });
+    await cluster.node('b', { ...disk(STAGES[1]!), ...moving });
+    const file = cluster.runFile({ train: { iterationsPerRun: 10 } }) as { series: string; dataset: object };
+    const grows = { ...file, dataset: { ...file.dataset, whenGrown: 'newSeries' } };
+    await result(await start(cluster, 'one', file));
+    touched.length = 0;
+
+    pair = 'bbbbbbbbbbbb';
+    const { type, message } = await failure(await start(cluster, 'two', file));
+    expect(type).toBe('InvalidInput');
+    expect(message).toMatch(
+      /iteration 10 of series s-\S+ was trained with: dataset pair was "a{12}" and is "b{12}"\. .*dataset\.source.*use another series; with dataset\.whenGrown "newSeries".* No checkpoint was changed/,
+    );
+    const derived = (name: string) => `${file.series}.data-${name}`;
+    const three = await start(cluster, 'three', grows);
+    expect(await result(three)).toMatchObject({ series: derived(pair), iteration: 10, generations: 1 });
+    expect(await three.query<string>('status')).toContain('since iteration 10 of series');
+    expect(touched.filter((what) => !what.includes(derived(pair)))).toEqual([]);
+    expect(await result(await start(cluster, 'four', grows))).toMatchObject({ series: derived(pair), iteration: 20 });
+    const five = await result(await start(cluster, 'five', grows));
+    expect(five).toMatchObject({ series: derived(pair), iteration: 20, generations: 0 });
+    expect(five.message).toContain('nothing to do');
+    isGone = true;
+    const ended = await start(cluster, 'gone', { ...file, series: derived(pair) });
+    expect(await result(ended)).toMatchObject({ iteration: 20, generations: 0 });
+    expect(await ended.query<string>('status')).toContain('whether the data has grown is not known: no such file');
+    isGone = false;
+
+    // Trained to its total, it has something to do when there is more.
+    pair = 'cccccccccccc';
+    expect(await result(await start(cluster, 'six', { ...grows, series: derived('b'.repeat(12)) }))).toMatchObject({
+      ...{ series: derived(pair), iteration: 10 },
+    });
+    pair = 'aaaaaaaaaaaa';
+    expect(await result(await start(cluster, 'seven', file))).toMatchObject({ series: file.series, iteration: 20 });
+    expect(launches.map(({ series }) => series.split('.data-')[1]?.[0])).toEqual([undefined, 'b', 'b', 'c', undefined]);
+  },
+  120_000,
+);
 
 it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
   const cluster = await startFakeCluster(test);
@@ -545,11 +576,12 @@ it.concurrent.for([
     const asked: (boolean | undefined)[] = [];
     let failures = 1;
     let listed = 0;
+    const datasets = new Set<string>();
     const activities = (node: string): Partial<NodeActivities> => ({
-      listSource: async ({ source }) => {
-        listed++;
-        return { resolved: source, files: [{ path: 'tokenizer.json', size: 1 }] };
-      },
+      // The source moves on meanwhile: the run does not.
+      listSource: async ({ source }) => ({
+        ...{ resolved: source, files: [{ path: 'tokenizer.json', size: 1 + (listed++ >> 1) }] },
+      }),
       checkNode: async (input) => {
         const info = { name: `${node}-${cluster.pool}`, address: '127.0.0.1', port: 1, devices: 1 };
         const report = await quietNode({ ...info, profile: 'cpu' }).checkNode(input);
@@ -558,6 +590,7 @@ it.concurrent.for([
       },
       findArtifact: async ({ dir, prove }) => {
         if (dir.startsWith('datasets')) asked.push(prove);
+        if (dir.startsWith('datasets')) datasets.add(dir);
         return { artifact: { dir, digest: 'd', files: 1, bytes: 1 } };
       },
       watchTraining: async () => {
@@ -570,5 +603,6 @@ it.concurrent.for([
     expect(await result(await start(cluster, 'run', cluster.runFile()))).toMatchObject({ generations: 2 });
     expect(asked).toEqual(looks);
     expect(listed).toBe(looks.length);
+    expect(datasets.size).toBe(1);
   },
 );
