@@ -1,26 +1,22 @@
 /** The texts of a page that is too large to decompress at once: one after the other, long ones to files. */
-import { createReadStream } from 'node:fs';
 import type { CompressionCodec } from 'hyparquet';
 import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js';
 import type { PageHeader } from 'hyparquet/src/types.js';
 import { createGrowing, LONG } from './long-text.js';
-import { gunzipped, PORTION, unzstandard } from './open-bytes.js';
-import { unsnappy } from './unsnappy.js';
+import { bytesOfPage, isStreamed, queueOf } from './page-bytes.js';
 
 /** Up to this a page is decompressed in memory, which is quicker. */
 const BIG = 8 * 2 ** 20;
-
-const decompressors: Partial<Record<CompressionCodec, (source: AsyncGenerator<Buffer>) => AsyncGenerator<Buffer>>> = {
-  UNCOMPRESSED: (source) => source,
-  SNAPPY: unsnappy,
-  GZIP: gunzipped,
-  ZSTD: unzstandard,
-};
+/** Up to this what cannot be decompressed or decoded in parts is decompressed in memory. */
+export const LARGEST_WHOLE = 16 * 2 ** 20;
 
 export function isBigPage(header: PageHeader, codec: CompressionCodec): boolean {
-  const encoding = header.data_page_header?.encoding ?? header.data_page_header_v2?.encoding;
-  return header.uncompressed_page_size > BIG && encoding === 'PLAIN' && codec in decompressors;
+  const { encoding } = header.data_page_header ?? header.data_page_header_v2 ?? {};
+  return header.uncompressed_page_size > BIG && encoding === 'PLAIN' && isStreamed(codec);
 }
+
+export const isBigDictionary = ({ type, uncompressed_page_size }: PageHeader, codec: CompressionCodec): boolean =>
+  type === 'DICTIONARY_PAGE' && uncompressed_page_size > BIG && isStreamed(codec);
 
 export interface BigPage {
   path: string;
@@ -40,9 +36,8 @@ export async function* valuesOfBigPage(page: BigPage, from: number, to: number):
   const end = page.at + header.compressed_page_size;
   const levels = (v2?.repetition_levels_byte_length ?? 0) + (v2?.definition_levels_byte_length ?? 0);
   const isCompressed = v2?.is_compressed !== false;
-  const plain = queueOf(portionsOf(path, page.at, v2 ? page.at + levels : page.at));
-  const decompress = decompressors[isCompressed ? codec : 'UNCOMPRESSED']!;
-  const data = queueOf(decompress(portionsOf(path, page.at + levels, end)));
+  const plain = queueOf(bytesOfPage(path, page.at, v2 ? page.at + levels : page.at, 'UNCOMPRESSED'));
+  const data = queueOf(bytesOfPage(path, page.at + levels, end, isCompressed ? codec : 'UNCOMPRESSED'));
   try {
     let present: number[] | undefined;
     if (isOptional) {
@@ -73,40 +68,4 @@ export async function* valuesOfBigPage(page: BigPage, from: number, to: number):
     await plain.close();
     await data.close();
   }
-}
-
-async function* portionsOf(path: string, from: number, to: number): AsyncGenerator<Buffer> {
-  if (from >= to) return;
-  for await (const chunk of createReadStream(path, { start: from, end: to - 1, highWaterMark: PORTION }))
-    yield chunk as Buffer;
-}
-
-/** Takes exact numbers of bytes from what comes in portions. */
-function queueOf(source: AsyncGenerator<Buffer>) {
-  let rest: Buffer = Buffer.alloc(0);
-  const fill = async () => {
-    // The next portion may come in the memory of this one.
-    const kept = rest.length ? Buffer.from(rest) : undefined;
-    const next = await source.next();
-    if (next.done) throw new Error('a page ends within a text');
-    rest = kept ? Buffer.concat([kept, next.value]) : next.value;
-  };
-  return {
-    async take(count: number): Promise<Buffer> {
-      while (rest.length < count) await fill();
-      const taken = Buffer.from(rest.subarray(0, count));
-      rest = rest.subarray(count);
-      return taken;
-    },
-    async skip(count: number, each?: (bytes: Buffer) => Promise<void>): Promise<void> {
-      for (let left = count; left > 0;) {
-        if (rest.length === 0) await fill();
-        const part = rest.subarray(0, left);
-        await each?.(part);
-        rest = rest.subarray(part.length);
-        left -= part.length;
-      }
-    },
-    close: () => source.return(undefined),
-  };
 }

@@ -15,49 +15,81 @@ const UNSPLITTABLE = 32 * 1024 * 1024;
 
 type Texts = Iterable<string> | AsyncIterable<string>;
 
+/** Ends a piece and begins the next, which may leave out a space that the tokenizer puts before every text by itself. */
+interface Seam {
+  end: number;
+  start: number;
+}
+
+/** How many tokens a tokenizer puts before and after every text, and so every piece. */
+interface Around {
+  before: number;
+  after: number;
+}
+
 export async function* encodeInPieces(encoder: Encoder, texts: Texts): AsyncGenerator<ArrayLike<number>> {
-  // Some tokenizers put a token before every text, and so before every piece.
-  const before = (await encodeOne(encoder, '')).length;
+  const around = await findAround(encoder);
   let rest = '';
   let isFirst = true;
-  const encode = async (text: string): Promise<ArrayLike<number>> => {
+  const encode = async (text: string, isLast: boolean): Promise<ArrayLike<number>> => {
     const ids = await encodeOne(encoder, text);
-    const skipped = isFirst ? 0 : before;
+    const [from, to] = [isFirst ? 0 : around.before, isLast ? ids.length : ids.length - around.after];
     isFirst = false;
-    return skipped ? Array.prototype.slice.call(ids, skipped) : ids;
+    return from === 0 && to === ids.length ? ids : Array.prototype.slice.call(ids, from, to);
   };
   for await (const text of texts) {
     rest += text;
     while (rest.length >= 2 * PIECE) {
-      const seam = await findSeam(encoder, rest, before);
+      const seam = await findSeam(encoder, rest, around);
       if (seam === undefined) {
         if (rest.length <= UNSPLITTABLE) break;
         throw new NotEncodable(
           `a text of more than ${UNSPLITTABLE} characters has no place at which this tokenizer lets it be cut`,
         );
       }
-      yield await encode(rest.slice(0, seam));
-      rest = rest.slice(seam);
+      yield await encode(rest.slice(0, seam.end), false);
+      rest = rest.slice(seam.start);
     }
   }
-  yield await encode(rest);
+  yield await encode(rest, true);
 }
 
-async function findSeam(encoder: Encoder, text: string, before: number): Promise<number | undefined> {
-  for (const seam of seamsOf(text, PIECE)) {
-    const [left, right] = [text.slice(seam - WINDOW, seam), text.slice(seam, seam + WINDOW)];
-    const [whole, first, second] = (await encoder.encode([left + right, left, right])) as [Ids, Ids, Ids];
-    if (isConcatenation(whole, first, second, before)) return seam;
+const PROBES = ['a', '中', '1'];
+
+/** What is there for an empty text too stands before or after any other; texts show which of it does which. */
+async function findAround(encoder: Encoder): Promise<Around> {
+  const [empty, ...probes] = (await encoder.encode(['', ...PROBES])) as [Ids, ...Ids[]];
+  for (let before = empty.length; before > 0; before--)
+    if (probes.every((ids) => isAround(empty, ids, before))) return { before, after: empty.length - before };
+  return { before: 0, after: empty.length };
+}
+
+function isAround(empty: Ids, ids: Ids, before: number): boolean {
+  for (let i = 0; i < empty.length; i++) {
+    const at = i < before ? i : ids.length - empty.length + i;
+    if (empty[i] !== ids[at]) return false;
   }
+  return true;
+}
+
+async function findSeam(encoder: Encoder, text: string, around: Around): Promise<Seam | undefined> {
+  for (const end of seamsOf(text, PIECE))
+    for (const start of text[end] === ' ' ? [end, end + 1] : [end]) {
+      const [left, right] = [text.slice(end - WINDOW, end), text.slice(start, start + WINDOW)];
+      const both = text.slice(end - WINDOW, start + WINDOW);
+      const [whole, first, second] = (await encoder.encode([both, left, right])) as [Ids, Ids, Ids];
+      if (isConcatenation(whole, first, second, around)) return { end, start };
+    }
   return undefined;
 }
 
 type Ids = ArrayLike<number>;
 
-function isConcatenation(whole: Ids, first: Ids, second: Ids, before: number): boolean {
-  if (whole.length !== first.length + second.length - before) return false;
-  for (let i = 0; i < first.length; i++) if (whole[i] !== first[i]) return false;
-  for (let i = before; i < second.length; i++) if (whole[first.length + i - before] !== second[i]) return false;
+function isConcatenation(whole: Ids, first: Ids, second: Ids, { before, after }: Around): boolean {
+  const seam = first.length - after;
+  if (whole.length !== seam + second.length - before) return false;
+  for (let i = 0; i < seam; i++) if (whole[i] !== first[i]) return false;
+  for (let i = before; i < second.length; i++) if (whole[seam + i - before] !== second[i]) return false;
   return true;
 }
 

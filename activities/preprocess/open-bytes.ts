@@ -1,6 +1,7 @@
 /** The bytes of a file as they come, decompressed where its name says so, in portions of bounded size. */
 import { createReadStream } from 'node:fs';
 import { extname } from 'node:path';
+import type { Transform } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 import xxhash from 'xxhash-wasm';
@@ -35,18 +36,20 @@ export function openBytes(path: string, from = 0): Bytes {
   return { portions, read: () => read };
 }
 
-export async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
-  const gunzip = createGunzip({ chunkSize: PORTION });
+export const gunzipped = (source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> =>
+  decompressed(source, createGunzip({ chunkSize: PORTION }));
+
+export async function* decompressed(source: AsyncGenerator<Buffer>, through: Transform): AsyncGenerator<Buffer> {
   const feeding = (async () => {
     for await (const chunk of source)
-      if (!gunzip.write(chunk)) await new Promise<void>((resolve) => void gunzip.once('drain', resolve));
-    gunzip.end();
-  })().catch((error: unknown) => void gunzip.destroy(error as Error));
+      if (!through.write(chunk)) await new Promise<void>((resolve) => void through.once('drain', resolve));
+    through.end();
+  })().catch((error: unknown) => void through.destroy(error as Error));
   try {
-    for await (const chunk of gunzip) yield chunk as Buffer;
+    for await (const chunk of through) yield chunk as Buffer;
     await feeding;
   } finally {
-    gunzip.destroy();
+    through.destroy();
     await source.return(undefined);
   }
 }

@@ -1,8 +1,11 @@
 /** The values of one column of one row group, page by page: a whole row group may be larger than memory. */
 import type { FileHandle } from 'node:fs/promises';
 import type { ColumnMetaData, SchemaTree } from 'hyparquet';
-import { isBigPage, valuesOfBigPage } from './big-page.js';
+import { type BigDictionary, INSTEAD, openBigDictionary } from './big-dictionary.js';
+import { isBigDictionary, isBigPage, LARGEST_WHOLE, valuesOfBigPage } from './big-page.js';
 import { compressors } from 'hyparquet-compressors';
+import { LongText } from './long-text.js';
+import { bytesOfPage } from './page-bytes.js';
 import { windowCheck } from './zstd-window.js';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
@@ -16,6 +19,9 @@ const safeCompressors: typeof compressors = {
     return compressors.ZSTD!(input, length);
   },
 };
+
+/** Texts of a dictionary in a file that are given on at once. */
+const BYTES = 2 ** 20;
 
 /** Headers hold the smallest and the largest value, so they have no largest size. */
 const HEADER = 64 * 1024;
@@ -55,38 +61,84 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
   let at = Number(metadata.dictionary_page_offset || metadata.data_page_offset);
   const end = at + Number(metadata.total_compressed_size);
   let dictionary: DecodedArray | undefined;
+  let inFile: BigDictionary | undefined;
+  /** Of the dictionary, for each row. */
+  let share = 0;
   let row = 0;
-  while (row < to && at < end) {
-    const { header, size } = await readHeader(file, at, end);
-    const bytes = size + header.compressed_page_size;
-    const rows = header.data_page_header?.num_values ?? header.data_page_header_v2?.num_rows ?? 0;
-    if (header.type !== 'DICTIONARY_PAGE' && (rows === 0 || row + rows <= from)) {
-      row += rows;
+  try {
+    while (row < to && at < end) {
+      const { header, size } = await readHeader(file, at, end);
+      const start = at + size;
+      const bytes = size + header.compressed_page_size;
+      const rows = header.data_page_header?.num_values ?? header.data_page_header_v2?.num_rows ?? 0;
       at += bytes;
-      continue;
-    }
-    if (isBigPage(header, codec)) {
-      const big = { path, at: at + size, header, codec, isOptional, scratch };
-      for await (const value of valuesOfBigPage(big, Math.max(0, from - row), Math.min(rows, to - row)))
-        yield { values: [value], bytes: Math.round(bytes / rows) };
-      at += bytes;
+      if (header.type !== 'DICTIONARY_PAGE' && (rows === 0 || row + rows <= from)) {
+        row += rows;
+        continue;
+      }
+      if (header.type === 'DICTIONARY_PAGE') share = bytes / (to - from);
+      if (isBigDictionary(header, codec)) {
+        const texts = header.dictionary_page_header?.num_values ?? 0;
+        const content = bytesOfPage(path, start, at, codec);
+        inFile = await openBigDictionary({ bytes: content, texts, scratch });
+        dictionary = inFile.places;
+        continue;
+      }
+      const [first, last] = [Math.max(0, from - row), Math.min(rows, to - row)];
+      if (isBigPage(header, codec)) {
+        const big = { path, at: start, header, codec, isOptional, scratch };
+        for await (const value of valuesOfBigPage(big, first, last))
+          yield { values: [value], bytes: bytes / rows + share };
+        row += rows;
+        continue;
+      }
+      refuseLarge(header, metadata);
+      const page = await readExactly(file, start, header.compressed_page_size);
+      const reader = { view: new DataView(page.buffer, page.byteOffset, page.byteLength), offset: 0 };
+      const { data } = readPage(reader, header, decoder, dictionary, undefined, 0);
+      if (header.type === 'DICTIONARY_PAGE') {
+        dictionary = convert(data!, decoder);
+        continue;
+      }
+      if (data?.length !== rows) throw new Error(`a page of ${rows} rows holds ${data?.length}`);
+      const values = first === 0 && last === rows ? data : data.slice(first, last);
+      if (inFile && isOfDictionary(header)) yield* textsOf(values, inFile, bytes / values.length + share);
+      else yield { values, bytes: bytes + share * values.length };
       row += rows;
-      continue;
     }
-    const page = await readExactly(file, at + size, header.compressed_page_size);
-    const reader = { view: new DataView(page.buffer, page.byteOffset, page.byteLength), offset: 0 };
-    const { data } = readPage(reader, header, decoder, dictionary, undefined, 0);
-    at += bytes;
-    if (header.type === 'DICTIONARY_PAGE') {
-      dictionary = convert(data!, decoder);
-      continue;
-    }
-    if (data?.length !== rows) throw new Error(`a page of ${rows} rows holds ${data?.length}`);
-    const [first, last] = [Math.max(0, from - row), Math.min(rows, to - row)];
-    yield { values: first === 0 && last === rows ? data : data.slice(first, last), bytes };
-    row += rows;
+    if (row < to) throw new Error(`rows ${row + 1} to ${to} of a row group are not there`);
+  } finally {
+    await inFile?.close();
   }
-  if (row < to) throw new Error(`rows ${row + 1} to ${to} of a row group are not there`);
+}
+
+const isOfDictionary = ({ data_page_header, data_page_header_v2 }: PageHeader): boolean =>
+  (data_page_header ?? data_page_header_v2)!.encoding.endsWith('_DICTIONARY');
+
+/** Few at a time: rows may refer to the same long text many times. */
+async function* textsOf(places: ArrayLike<unknown>, dictionary: BigDictionary, bytesOfRow: number) {
+  let values: unknown[] = [];
+  let size = 0;
+  for (let i = 0; i < places.length; i++) {
+    const place = places[i];
+    const text = typeof place === 'number' ? await dictionary.textAt(place) : place;
+    values.push(text);
+    size += text instanceof LongText ? BYTES : ((text as Buffer | null)?.length ?? 0);
+    if (size < BYTES && i + 1 < places.length) continue;
+    yield { values, bytes: bytesOfRow * values.length };
+    [values, size] = [[], 0];
+  }
+}
+
+/** What is here can only be had in memory as a whole. */
+function refuseLarge(header: PageHeader, { codec, path_in_schema }: ColumnMetaData): void {
+  const { compressed_page_size, uncompressed_page_size } = header;
+  const size = Math.max(compressed_page_size, uncompressed_page_size);
+  if (size <= LARGEST_WHOLE) return;
+  const { encoding } = header.data_page_header ?? header.data_page_header_v2 ?? header.dictionary_page_header ?? {};
+  throw new Error(
+    `column ${path_in_schema.join('.')}: a page of ${size} bytes, ${codec}, ${encoding}, cannot be read in parts, and ${LARGEST_WHOLE} bytes is the most otherwise. ${INSTEAD}`,
+  );
 }
 
 async function readHeader(file: FileHandle, at: number, end: number): Promise<{ header: PageHeader; size: number }> {

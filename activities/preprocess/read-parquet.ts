@@ -34,7 +34,7 @@ export const parquetReader: Reader = {
         let next = first + part.from;
         for await (const { values, bytes: read } of together(sources, part.to - part.from)) {
           bytes += read;
-          for (const rows of portionsOf(values, next)) yield { rows, bytes };
+          for (const rows of portionsOf(values, next)) yield { rows, bytes: Math.round(bytes) };
           next += values[0]!.length;
         }
       }
@@ -100,18 +100,22 @@ function rowOf(cells: unknown[], row: number): Row {
 /** Columns have pages of their own sizes: as many rows at a time as all have. */
 async function* together(sources: AsyncGenerator<PageValues>[], rows: number) {
   const current: { values: ArrayLike<unknown>; at: number }[] = sources.map(() => ({ values: [], at: 0 }));
-  for (let done = 0; done < rows;) {
-    let bytes = 0;
-    for (const [index, source] of sources.entries()) {
-      if (current[index]!.at < current[index]!.values.length) continue;
-      const next = await source.next();
-      if (next.done) throw new Error('the columns of a row group are of different lengths');
-      current[index] = { values: next.value.values, at: 0 };
-      bytes += next.value.bytes;
+  try {
+    for (let done = 0; done < rows;) {
+      let bytes = 0;
+      for (const [index, source] of sources.entries()) {
+        if (current[index]!.at < current[index]!.values.length) continue;
+        const next = await source.next();
+        if (next.done) throw new Error('the columns of a row group are of different lengths');
+        current[index] = { values: next.value.values, at: 0 };
+        bytes += next.value.bytes;
+      }
+      const count = Math.min(...current.map(({ values, at }) => values.length - at));
+      yield { values: current.map(({ values, at }) => Array.from({ length: count }, (_, i) => values[at + i])), bytes };
+      for (const column of current) column.at += count;
+      done += count;
     }
-    const count = Math.min(...current.map(({ values, at }) => values.length - at));
-    yield { values: current.map(({ values, at }) => Array.from({ length: count }, (_, i) => values[at + i])), bytes };
-    for (const column of current) column.at += count;
-    done += count;
+  } finally {
+    for (const source of sources) await source.return(undefined);
   }
 }

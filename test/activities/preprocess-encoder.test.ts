@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeDifference, type Encoder, loadEncoder, NotEncodable } from '../../activities/preprocess/encode.js';
+import { encodeInPieces, PIECE } from '../../activities/preprocess/encode-pieces.js';
 import { loadFast } from '../../activities/preprocess/encoder/load-fast.js';
 import { recogniseShape, type TokenizerJson } from '../../activities/preprocess/encoder/shape.js';
 import { loadProgram } from '../../activities/preprocess/encoder/wasm.js';
@@ -187,6 +188,45 @@ test('on the slow way, batches, UTF-8 and chunks give what they give on the fast
   for (const byte of Buffer.from('Hello 中文')) await document.write(Uint8Array.of(byte));
   await document.end();
   expect(taken).toEqual([...(await slow.encodeBatch(['Hello 中文'])).ids]);
+});
+
+describe('on the slow way a long text is cut, and has the ids that it has as a whole, with a tokenizer', () => {
+  const ids = { '<s>': 0, '</s>': 1, '\u2581some': 2, '\u2581words': 3, some: 4, words: 5, '<unk>': 6, '\u2581': 7 };
+  const around = {
+    ...{ type: 'TemplateProcessing', pair: [sequence, { Sequence: { id: 'B', type_id: 1 } }] },
+    special_tokens: Object.fromEntries(['<s>', '</s>'].map((id, n) => [id, { id, ids: [n], tokens: [id] }])),
+  };
+  const words = { model: { type: 'WordLevel', vocab: ids, unk_token: '<unk>' }, pre_tokenizer: { type: 'Whitespace' } };
+  const spaces = { type: 'Metaspace', replacement: '\u2581', prepend_scheme: 'always', split: true };
+  const behind = { ...around, single: [sequence, special('</s>')] };
+
+  test.each<[what: string, json: object]>([
+    ['that puts nothing around it', words],
+    ['that puts a token before it', { ...words, post_processor: { ...around, single: [special('<s>'), sequence] } }],
+    ['that puts a token behind it, as T5 does', { ...words, post_processor: behind }],
+    [
+      'that puts tokens before and behind it, as BERT does',
+      { ...words, post_processor: { ...around, single: [special('<s>'), special('<s>'), sequence, special('</s>')] } },
+    ],
+    ['that puts a space before it', { ...words, pre_tokenizer: spaces, post_processor: behind }],
+  ])('%s', async (_, json) => {
+    const slow = await loadEncoder(await tokenizerDir(JSON.stringify({ version: '1.0', ...json })));
+    let longest = 0;
+    const encode: Encoder['encode'] = (texts) => {
+      longest = Math.max(longest, ...texts.map(({ length }) => length));
+      return slow.encode(texts);
+    };
+    const text = 'some words some '.repeat(PIECE / 7);
+    const found: number[] = [];
+    for await (const part of encodeInPieces({ ...slow, encode }, [text]))
+      for (const id of Array.from(part)) found.push(id);
+    expect(longest).toBeLessThan(2 * PIECE);
+    expect(
+      Buffer.from(Int32Array.from(found).buffer).equals(
+        Buffer.from(Int32Array.from((await slow.encode([text]))[0]!).buffer),
+      ),
+    ).toBe(true);
+  });
 });
 
 test('a tokenizer.json that is none is refused by name', async () => {

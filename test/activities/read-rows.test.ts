@@ -1,12 +1,13 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
 import { LONG, LongText } from '../../activities/preprocess/long-text.js';
 import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
+import { unlz4 } from '../../activities/preprocess/unlz4.js';
 import { isText, rangesOfSlice, stringOf, WHOLE, type ByteRange, type Row } from '../../activities/preprocess/rows.js';
 import { sameColumns } from '../../activities/preprocess/same-columns.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -211,17 +212,88 @@ test.each(['a.csv', 'a.jsonl', 'a.txt'])(
   },
 );
 
+describe('pages of parquet that are large', () => {
+  /** An LZ4 block of one literal, without a match. */
+  const lz4 = (input: Uint8Array) => {
+    const more = input.length - 15;
+    const length = more < 0 ? [] : [Buffer.alloc(Math.floor(more / 255), 255), Buffer.of(more % 255)];
+    return Buffer.concat([Buffer.of(Math.min(input.length, 15) << 4), ...length, input]);
+  };
+  const long = 'some words, '.repeat(1_400_000);
+
+  async function rowsOf(
+    codec: 'LZ4_RAW' | 'LZ4' | 'BROTLI',
+    encoding: 'PLAIN' | 'RLE_DICTIONARY' | 'DELTA_LENGTH_BYTE_ARRAY',
+  ) {
+    const dir = await tempDir();
+    const path = join(dir, 'a.parquet');
+    const compressors = {
+      LZ4_RAW: lz4,
+      LZ4: lz4,
+      BROTLI: (input: Uint8Array) => brotliCompressSync(input, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
+    };
+    await writeFile(
+      path,
+      Buffer.from(
+        parquetWriteBuffer({
+          columnData: [{ name: 'text', data: [long], type: 'STRING', encoding }],
+          codec,
+          compressors,
+          statistics: false,
+        }),
+      ),
+    );
+    const found: unknown[] = [];
+    const options = {
+      path,
+      columns: ['text'],
+      range: WHOLE,
+      compat: false,
+      scratch: (name: string) => join(dir, name),
+    };
+    for await (const { rows } of batchesOf(options)) for (const { values } of rows) found.push(...values);
+    return found as LongText[];
+  }
+
+  test.each(['LZ4_RAW', 'BROTLI'] as const)('are read in parts where they are compressed by %s', async (codec) => {
+    for (const encoding of ['PLAIN', 'RLE_DICTIONARY'] as const) {
+      const [text] = await rowsOf(codec, encoding);
+      expect((await readFile(text!.path, 'utf8')) === long).toBe(true);
+    }
+  });
+
+  test.each([
+    ['LZ4', 'PLAIN'],
+    ['BROTLI', 'DELTA_LENGTH_BYTE_ARRAY'],
+  ] as const)('are refused with what to do where they cannot be read in parts: %s, %s', async (codec, encoding) => {
+    await expect(rowsOf(codec, encoding)).rejects.toThrow(
+      new RegExp(`a\\.parquet: column text: a page of 168\\d+ bytes, ${codec}, ${encoding}, .*use_dictionary=False`),
+    );
+  });
+});
+
+test.each([1, 7, 2 ** 16])('an LZ4 block is decoded the same when it comes in portions of %i bytes', async (size) => {
+  // As liblz4 makes it: matches that overlap what they make, one longer than all that is kept of it, and literals.
+  const end =
+    '1df111776f72647320616e64203031323334353637383920736f6d65206f746865722020001f780100ff19014c01073c01c02c2030313233343536373839';
+  const block = Buffer.concat([Buffer.from('2f61620200', 'hex'), Buffer.alloc(5490, 255), Buffer.from(end, 'hex')]);
+  const expected = `${'ab'.repeat(700_000)}words and 0123456789 some other words${'x'.repeat(300)} and other words, 0123456789`;
+  async function* portions() {
+    for (let at = 0; at < block.length; at += size) yield block.subarray(at, at + size);
+  }
+  let text = '';
+  for await (const part of unlz4(portions())) text += part.toString();
+  expect(text === expected).toBe(true);
+});
+
 describe('what is longer than memory', () => {
   /** 40 MB with line ends, quotes and characters of several bytes, so that every reader has something to get wrong. */
   const long = 'a long "text", of many\\ wörds; 漢字 😀\n'.repeat(900_000);
   const bytes = (text: string) => Buffer.from(text);
-  const parquet = (codec: 'SNAPPY' | 'UNCOMPRESSED') =>
-    Buffer.from(
-      parquetWriteBuffer({
-        columnData: [{ name: 'text', data: ['before', long, null, 'after'], type: 'STRING' }],
-        codec,
-      }),
-    );
+  const parquet = (codec: 'SNAPPY' | 'UNCOMPRESSED', data = ['before', long, null, 'after'], more = {}) =>
+    Buffer.from(parquetWriteBuffer({ columnData: [{ name: 'text', data, type: 'STRING', ...more }], codec }));
+  /** As pyarrow writes texts unless told otherwise. */
+  const inDictionary = ['before', long, null, 'after', 'before', long];
   const oneLine = long.replaceAll('\n', ' ');
 
   test.each<[name: string, content: () => Buffer, expected: (string | null)[]]>([
@@ -239,6 +311,7 @@ describe('what is longer than memory', () => {
     ['a.txt', () => bytes(`before\n${oneLine}\r\nafter`), ['before', oneLine, 'after']],
     ['a.parquet', () => parquet('SNAPPY'), ['before', long, null, 'after']],
     ['b.parquet', () => parquet('UNCOMPRESSED'), ['before', long, null, 'after']],
+    ['c.parquet', () => parquet('SNAPPY', inDictionary, { encoding: 'RLE_DICTIONARY' }), inDictionary],
     [
       'a.arrow',
       () => Buffer.from(tableToIPC(arrowTable(['before', long, 'after']), 'stream')),

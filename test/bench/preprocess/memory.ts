@@ -49,6 +49,14 @@ async function write(name: string, before: string, each: (text: string) => strin
 const inString = (text: string) => JSON.stringify(text).slice(1, -1);
 const doubled = (text: string) => text.replaceAll('"', '""');
 const column = (data: string[]) => [{ name: 'text', data, type: 'STRING' as const }];
+async function writeDictionary(texts: string | string[]): Promise<string> {
+  const filename = join(work, 'd.parquet');
+  const [dictionary] = column([texts].flat());
+  const columnData = [{ ...dictionary!, encoding: 'RLE_DICTIONARY' as const }];
+  parquetWriteFile({ filename, columnData, statistics: false });
+  return filename;
+}
+
 const inputs: [what: string, make: () => Promise<string>][] = [
   ['one document, .jsonl', () => write('a.jsonl', '{"text":"', inString, '"}\n')],
   ['one document, .json array', () => write('a.json', '[{"text":"', inString, '"}]\n')],
@@ -60,6 +68,15 @@ const inputs: [what: string, make: () => Promise<string>][] = [
       const filename = join(work, 'a.parquet');
       parquetWriteFile({ filename, columnData: column([[...textOf(Number(values.mb))].join('')]), statistics: false });
       return filename;
+    },
+  ],
+  // pyarrow puts texts into a dictionary unless told otherwise, the first 1,024 of a row group however long they are.
+  ['one document, .parquet (dictionary)', () => writeDictionary([...textOf(Number(values.mb))].join(''))],
+  [
+    'documents of 1 MB, .parquet (dictionary)',
+    () => {
+      const text = [...textOf(Number(values.mb))].join('');
+      return writeDictionary(text.match(/.{1,1000000}/gs)!);
     },
   ],
   [
