@@ -5,6 +5,7 @@ import { homedir, hostname, networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { misspelled } from './misspelled.js';
 
 /** Root of the checkout, from `workers/` as well as from `dist/workers/`. */
 export const root = fileURLToPath(
@@ -93,7 +94,25 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
   copyRate: 'PRETRAIN_COPY_RATE',
 };
 
+/** What workers read besides, and what they give to those that they start. */
+const OTHERS = [
+  ...['PRETRAIN_CONFIG', 'PRETRAIN_CODEC_KEYS', 'PRETRAIN_METRICS', 'PRETRAIN_CONTROL', 'PRETRAIN_REPORTS'],
+  ...['PRETRAIN_DASHBOARD', 'PRETRAIN_DASHBOARD_TOKEN', 'PRETRAIN_TEMPORAL_UI', 'PRETRAIN_TOKEN', 'PRETRAIN_GUARD'],
+  ...['MODELSCOPE_DOMAIN'],
+];
+
 type Environment = Record<string, string | undefined>;
+
+/** @throws Error that names each variable that is nearly one of a worker's, and which is meant */
+export function refuseMisspelled(env: Environment = process.env): void {
+  const wrong = misspelled(
+    Object.keys(env).filter((name) => /^(PRETRAIN|MINDSPEED|MODELSCOPE)_/.test(name)),
+    [...Object.values(VARIABLES), ...OTHERS],
+  );
+  if (wrong.length === 0) return;
+  const lines = wrong.map(({ name, meant }) => `  ${name}: no setting of a worker; is ${meant} meant?`);
+  throw new Error(`this worker's environment is wrong:\n${lines.join('\n')}`);
+}
 
 /**
  * Settings of a node worker: environment over file over defaults.

@@ -21,4 +21,11 @@ if (!run) {
 }
 endOnSignals();
 // A worker is not for its output: it works on where nobody reads that any more.
-program(() => run().then(() => process.exit(0)), { onClosed: () => undefined });
+program(
+  async () => {
+    (await import('./config.js')).refuseMisspelled();
+    await run();
+    process.exit(0);
+  },
+  { onClosed: () => undefined },
+);

@@ -1,6 +1,6 @@
 /** What a node worker is told, what it refuses, and what of it its commands get. */
 import { expect, test } from 'vitest';
-import { commandEnvironment, readNodeConfig } from '../../workers/config.js';
+import { commandEnvironment, readNodeConfig, refuseMisspelled } from '../../workers/config.js';
 
 const settings = { PRETRAIN_NODE: 'n1', PRETRAIN_DATA: '/data', PRETRAIN_ADDRESS: '127.0.0.1' };
 
@@ -33,4 +33,12 @@ test.each([
   const read = () => readNodeConfig({ ...settings, [name]: value });
   expect(read).toThrow(`${name}: ${expected}`);
   expect(read).toThrow(`got ${JSON.stringify(value)}`);
+});
+
+test('a setting by nearly the right name is refused with the right one, and what others inject is let be', () => {
+  const kubernetes = { PRETRAIN_CONTROL_PORT: 'tcp://10.0.0.1:80', PRETRAIN_CONTROL_SERVICE_HOST: '10.0.0.1' };
+  expect(() => refuseMisspelled({ ...settings, ...kubernetes, MINDSPEED_LLM: '/opt' })).not.toThrow();
+  expect(() => refuseMisspelled({ PRETRAIN_DEVICE: '8', PRETRAIN_PROFIL: 'npu', MINDSPEED_LM: '/opt' })).toThrow(
+    /PRETRAIN_DEVICE: .*PRETRAIN_DEVICES meant\?\n.*PRETRAIN_PROFIL: .*PRETRAIN_PROFILE meant\?\n.*MINDSPEED_LLM meant/,
+  );
 });
