@@ -6,6 +6,7 @@ import { bytewise, confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, 
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
 import { etagOf, fetchFile } from './fetch-file.js';
+import { withTokenFor } from './hub-tokens.js';
 import type { NodeDeps } from './node-deps.js';
 import { withSpace } from './promised-space.js';
 import { isSound } from './proof.js';
@@ -35,6 +36,7 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   const { dataDir, name: node } = deps;
   const { dir, files } = input;
   const source = parseSource(input.source);
+  const readable = withTokenFor(deps, source, input.tokens);
   refuseUnpinned(input.source, source, files);
   refuseManifest(input.source, files);
   const root = confined(dataDir, dir);
@@ -47,7 +49,7 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
   const bytes = progress.of - (await bytesHeld(node, root, source, files));
   const left = () => progress.of - progress.bytes;
   const step = { node, name: `fetch ${input.source}` };
-  return withSpace({ path: root, bytes, left }, step, () => fetchEach(deps, input, source, signal, progress));
+  return withSpace({ path: root, bytes, left }, step, () => fetchEach(readable, input, source, signal, progress));
 }
 
 async function fetchEach(

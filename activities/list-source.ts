@@ -6,6 +6,7 @@ import { bytewise, hashFile, sha256 as digestOf } from './artifact.js';
 import { refusal } from './download.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
+import { withTokenFor } from './hub-tokens.js';
 import { listModelScope } from './modelscope.js';
 import type { NodeDeps } from './node-deps.js';
 import { retrying } from './retrying.js';
@@ -19,14 +20,15 @@ const HASH_AT_MOST = 4 * 2 ** 30;
 
 export const createListSource =
   (deps: NodeDeps): NodeActivities['listSource'] =>
-  ({ source }) =>
+  ({ source, tokens }) =>
     step({ node: deps.name, name: `list ${source}` }, async (signal) => {
       const parsed = parseSource(source);
+      const readable = withTokenFor(deps, parsed, tokens);
       const listing =
         parsed.kind === 'hf'
-          ? await listRepo(deps, parsed, signal)
+          ? await listRepo(readable, parsed, signal)
           : parsed.kind === 'modelscope'
-            ? await listModelScope(deps, parsed, signal)
+            ? await listModelScope(readable, parsed, signal)
             : parsed.kind === 'http'
               ? await listUrl(parsed, signal)
               : parsed.kind === 's3'

@@ -32,6 +32,8 @@ export interface NodeDeps {
   hfEndpoint?: string;
   /** Bearer token for gated repositories (`HF_TOKEN`); goes to the hub's own host only. */
   hfToken?: string;
+  /** Further tokens for hubs, by the names of their variables, which run files may give. */
+  hubTokens?: Record<string, string>;
   /** Base URL of ModelScope or a mirror of it (`MODELSCOPE_ENDPOINT`, `MODELSCOPE_DOMAIN`), and a token for it (`MODELSCOPE_API_TOKEN`). */
   modelscopeEndpoint?: string;
   modelscopeToken?: string;

@@ -98,7 +98,6 @@ const VARIABLES: Record<keyof NodeConfig, string> = {
 const OTHERS = [
   ...['PRETRAIN_CONFIG', 'PRETRAIN_CODEC_KEYS', 'PRETRAIN_METRICS', 'PRETRAIN_CONTROL', 'PRETRAIN_REPORTS'],
   ...['PRETRAIN_DASHBOARD', 'PRETRAIN_DASHBOARD_TOKEN', 'PRETRAIN_TEMPORAL_UI', 'PRETRAIN_TOKEN', 'PRETRAIN_GUARD'],
-  ...['MODELSCOPE_DOMAIN'],
 ];
 
 type Environment = Record<string, string | undefined>;
@@ -106,7 +105,7 @@ type Environment = Record<string, string | undefined>;
 /** @throws Error that names each variable that is nearly one of a worker's, and which is meant */
 export function refuseMisspelled(env: Environment = process.env): void {
   const wrong = misspelled(
-    Object.keys(env).filter((name) => /^(PRETRAIN|MINDSPEED|MODELSCOPE)_/.test(name)),
+    Object.keys(env).filter((name) => /^(PRETRAIN|MINDSPEED)_/.test(name)),
     [...Object.values(VARIABLES), ...OTHERS],
   );
   if (wrong.length === 0) return;
@@ -150,6 +149,14 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
   });
   throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
 }
+
+/** Tokens that a run file may name, `tokens` in workflows/spec-fields.ts: no other variable of the worker's is for a hub. */
+const HUB_TOKEN = /^(HF_TOKEN|MODELSCOPE_API_TOKEN)(_[A-Z0-9]+)*$/;
+
+export const readHubTokens = (env: Environment = process.env): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => HUB_TOKEN.test(entry[0]) && Boolean(entry[1])),
+  );
 
 /** ModelScope's own SDK takes a host's name, with or without a scheme. */
 const modelscopeDomain = ({ MODELSCOPE_DOMAIN: domain }: Environment): object =>

@@ -12,7 +12,14 @@ import { startFileService, type FileService } from '../activities/file-service.j
 import type { Recipient } from '../workflows/contract.js';
 import type { Retention } from '../workflows/retention.js';
 import { onlyAgent } from './agent-lock.js';
-import { commandEnvironment, readMetricsConfig, readNodeConfig, root, type NodeConfig } from './config.js';
+import {
+  commandEnvironment,
+  readHubTokens,
+  readMetricsConfig,
+  readNodeConfig,
+  root,
+  type NodeConfig,
+} from './config.js';
 import { connect, installRuntime, type Connected } from './connect.js';
 import { endSilent, proveUsable, watchDirectory } from './data-directory.js';
 import { leaveSignalsToWorker } from './early-signals.js';
@@ -54,6 +61,7 @@ export async function runNode(): Promise<void> {
       ...(config.hfEndpoint && { hfEndpoint: config.hfEndpoint }),
       ...(config.hfToken && { hfToken: config.hfToken }),
       ...(config.modelscopeEndpoint && { modelscopeEndpoint: config.modelscopeEndpoint }),
+      hubTokens: readHubTokens(),
       ...(config.modelscopeToken && { modelscopeToken: config.modelscopeToken }),
       ...(config.tlsCert && { tls: true }),
       ...(config.tlsCa && { peerCa: await readFile(config.tlsCa, 'utf8') }),

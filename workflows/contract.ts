@@ -157,6 +157,13 @@ export interface FetchFilesInput {
   source: string;
   files: SourceFile[];
   dir: string;
+  tokens?: HubTokens;
+}
+
+/** Names of environment variables of node workers, never what is in them. */
+export interface HubTokens {
+  huggingface?: string | undefined;
+  modelscope?: string | undefined;
 }
 
 export interface PreprocessShardInput {
@@ -574,7 +581,7 @@ export interface NodeActivities {
   testPair(input: TestPairInput): Promise<{ seconds: number }>;
   /** Over the devices' own network. @returns one for each peer that is not reached */
   pingDevices(input: { pings: DevicePing[] }): Promise<{ failed: FailedPing[] }>;
-  listSource(input: { source: string }): Promise<SourceListing>;
+  listSource(input: { source: string; tokens?: HubTokens }): Promise<SourceListing>;
   fetchFiles(input: FetchFilesInput): Promise<Artifact>;
   preprocessShard(input: PreprocessShardInput): Promise<ShardResult>;
   mergeShards(input: MergeShardsInput): Promise<ShardResult>;

@@ -78,7 +78,7 @@ export async function prepareData({
   tell,
   checkout,
 }: PrepareDataInput): Promise<PreparedData> {
-  const listData = () => listFiles(spec.dataset.source, nodes, timing, () => true);
+  const listData = () => listFiles(spec, spec.dataset.source, nodes, timing, () => true);
   const [tokenizerListing, early] = await Promise.all([
     listTokenizer(spec, nodes, timing),
     patched(LISTED_AT_ONCE) ? listData() : undefined,
@@ -88,7 +88,7 @@ export async function prepareData({
     tokenizerDir,
     nodes,
     timing,
-    () => fetchOnce(tokenizerListing, tokenizerDir, nodes, timing),
+    () => fetchOnce(spec, tokenizerListing, tokenizerDir, nodes, timing),
     { prove, groups: partly.models },
   );
 
@@ -145,10 +145,10 @@ const listingKey = ({ files }: SourceListing): string => contentKey(files).slice
 
 /** What stands for the data that the run file's source lists now; see `PreparedData.listing`. */
 export const listedNow = async (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<string> =>
-  listingKey(dataOf(spec, await listFiles(spec.dataset.source, nodes, timing, () => true)));
+  listingKey(dataOf(spec, await listFiles(spec, spec.dataset.source, nodes, timing, () => true)));
 
 const listTokenizer = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
-  listFiles(spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));
+  listFiles(spec, spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));
 
 const tokenizerAt = (listing: SourceListing): string => `models/${contentKey(listing)}/tokenizer`;
 
@@ -167,7 +167,7 @@ export async function bringTokenizer(
     return { dir: known };
   const listing = await listTokenizer(spec, [node], timing);
   const dir = tokenizerAt(listing);
-  await fetchOnce(listing, dir, [node], timing);
+  await fetchOnce(spec, listing, dir, [node], timing);
   return { dir };
 }
 
@@ -209,12 +209,15 @@ function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListin
 
 /** Files of a source that are wanted, in byte order of their names, with the revision pinned. */
 export async function listFiles(
+  { tokens }: Pick<RunSpec, 'tokens'>,
   source: string,
   nodes: NodeInfo[],
   timing: Timing,
   wanted: (path: string) => boolean,
 ): Promise<SourceListing> {
-  const { resolved, files } = await onFirst(nodes, (node) => onNode(node.name, timing).listSource({ source }));
+  const { resolved, files } = await onFirst(nodes, (node) =>
+    onNode(node.name, timing).listSource({ source, ...(tokens && { tokens }) }),
+  );
   const chosen = files.filter(({ path }) => wanted(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
   if (chosen.length === 0)
     throw ApplicationFailure.nonRetryable(
@@ -224,9 +227,15 @@ export async function listFiles(
   return { resolved, files: chosen };
 }
 
-export const fetchOnce = ({ resolved, files }: SourceListing, dir: string, nodes: NodeInfo[], timing: Timing) =>
+export const fetchOnce = (
+  { tokens }: Pick<RunSpec, 'tokens'>,
+  { resolved, files }: SourceListing,
+  dir: string,
+  nodes: NodeInfo[],
+  timing: Timing,
+) =>
   onFirst(nodes, async (at) => ({
-    artifact: await onNode(at.name, timing).fetchFiles({ source: resolved, files, dir }),
+    artifact: await onNode(at.name, timing).fetchFiles({ source: resolved, files, dir, ...(tokens && { tokens }) }),
     at,
   }));
 
@@ -259,9 +268,14 @@ async function preprocess(
   const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   const groups = input.shared ? [nodes.map(({ name }) => name)] : input.partly?.datasets;
+  const fetch: Fetch = (at, dir, some) => {
+    const { tokens } = spec;
+    const what = { source: listing.resolved, files: some, dir, ...(tokens && { tokens }) };
+    return onNode(at.name, timing).fetchFiles(what);
+  };
   const inputs = patched(FETCHED_ONCE)
-    ? fetchOnceFrom(listing.resolved, timing, groups)
-    : inTurn(createTurns(input.partly?.datasets), listing.resolved, timing);
+    ? fetchOnceFrom(fetch, timing, groups)
+    : inTurn(createTurns(input.partly?.datasets), fetch);
   const from = plans.map((plan) => `datasets/${key}/input/${contentKey(plan.files)}`);
   const tell = shardTeller(plans, input.tell);
   let alive = nodes;
@@ -303,10 +317,12 @@ interface ShardWork {
   inputs: FetchOnce;
 }
 
-const fetchOnceFrom = (source: string, timing: Timing, groups: Groups | undefined): FetchOnce =>
+type Fetch = (at: NodeInfo, dir: string, files: SourceFile[]) => Promise<Artifact>;
+
+const fetchOnceFrom = (fetch: Fetch, timing: Timing, groups: Groups | undefined): FetchOnce =>
   createFetchOnce({
     groups,
-    fetch: (at, dir, files) => onNode(at.name, timing).fetchFiles({ source, files, dir }),
+    fetch,
     async copy(at, artifact, from, beside) {
       try {
         const peers = { from: from.map(peerOf), beside: beside.map(peerOf) };
@@ -321,9 +337,9 @@ const fetchOnceFrom = (source: string, timing: Timing, groups: Groups | undefine
   });
 
 /** As it was: each node fetches what it reads, those that share storage one after the other. */
-const inTurn = (turns: Turns, source: string, timing: Timing): FetchOnce => ({
+const inTurn = (turns: Turns, fetch: Fetch): FetchOnce => ({
   bring: async (at, dir, files) => {
-    await turns(at, dir, () => onNode(at.name, timing).fetchFiles({ source, files, dir }));
+    await turns(at, dir, () => fetch(at, dir, files));
   },
   forget: () => undefined,
   distance: () => 0,

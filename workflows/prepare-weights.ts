@@ -21,13 +21,13 @@ export async function prepareWeights(
 ): Promise<{ dir: string; weights: CompleteCheckpoint }> {
   const legacy = releases[spec.mindspeed.release].converter.version === 1;
   const wanted = (path: string) => WEIGHT_FILES.test(path) || (legacy && TOKENIZER_FILE.test(path));
-  const listing = await listFiles(spec.model.weights!, nodes, timing, wanted);
+  const listing = await listFiles(spec, spec.model.weights!, nodes, timing, wanted);
   const key = contentKey(listing);
   const dir = convertedDir(key, spec);
   const there = newestComplete(await listCheckpoints(dir, nodes, timing), shards);
   if (there) return { dir, weights: there };
 
-  const { at, artifact } = await fetchOnce(listing, `models/${key}/hf`, nodes, timing);
+  const { at, artifact } = await fetchOnce(spec, listing, `models/${key}/hf`, nodes, timing);
   const held = await onFirst([at], (node) =>
     onNode(node.name, timing).convertCheckpoint({
       ...{ ...toMegatron(spec, artifact.dir), to: dir, shards },

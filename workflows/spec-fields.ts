@@ -135,6 +135,9 @@ const fewerNodes = z.union(
   FEWER,
 );
 
+const hubToken = (base: string) =>
+  z.string().regex(new RegExp(`^${base}(_[A-Z0-9]+)*$`), `the name of an environment variable such as ${base}_TEAM_A`);
+
 export const runFile = z.strictObject({
   series: name
     .optional()
@@ -185,6 +188,15 @@ export const runFile = z.strictObject({
         'Where the data is not what the series was trained with, as when it has grown: "refuse" ends the run, "newSeries" trains on it as <series>.data-<digest>, from the beginning',
       ),
   }),
+  tokens: z
+    .strictObject({
+      huggingface: hubToken('HF_TOKEN').optional().describe("Of hf:// sources; without it the node's HF_TOKEN"),
+      modelscope: hubToken('MODELSCOPE_API_TOKEN')
+        .optional()
+        .describe("Of modelscope:// sources; without it the node's MODELSCOPE_API_TOKEN"),
+    })
+    .optional()
+    .describe('Which of the environment variables of node workers opens what is gated: their names, never the tokens'),
   preprocess: z
     .strictObject({
       engine: z

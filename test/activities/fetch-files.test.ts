@@ -241,6 +241,28 @@ test('the token goes to the hub, and not to the store that it redirects to', asy
   expect(tokens).toEqual({ hub: 'Bearer hf_secret', store: undefined });
 });
 
+test('a run may name another of the tokens that its node has, and no other variable', async () => {
+  const seen = new Set<string | undefined>();
+  const { node } = await ill(
+    (request) => {
+      seen.add(request.headers.authorization);
+      return {};
+    },
+    { hfToken: 'hf_own', hubTokens: { HF_TOKEN: 'hf_own', HF_TOKEN_TEAM: 'hf_team' } },
+  );
+  const tokens = { huggingface: 'HF_TOKEN_TEAM' };
+  const { resolved: source, files } = await run(createListSource(node), { source: 'hf://demo/tiny@main', tokens });
+  await run(createFetchFiles(node), { source, files, dir: 'models/t', tokens });
+  expect([...seen]).toEqual(['Bearer hf_team']);
+  const other = run(createListSource(node), { source: 'hf://demo/tiny@main', tokens: { huggingface: 'HF_TOKEN_B' } });
+  await expect(other).rejects.toMatchObject({
+    ...{ type: 'InvalidInput', nonRetryable: true },
+    message: expect.stringContaining(
+      'tokens.huggingface: expected an environment variable that the worker of',
+    ) as string,
+  });
+});
+
 test('a gated repository says what to do about it', async () => {
   const { node } = await ill((_, response) => {
     response.writeHead(401).end();

@@ -1,6 +1,8 @@
 /** What a node worker is told, what it refuses, and what of it its commands get. */
 import { expect, test } from 'vitest';
-import { commandEnvironment, readNodeConfig, refuseMisspelled } from '../../workers/config.js';
+import { demoRunFile } from '../../infra/demo/run-file.js';
+import { commandEnvironment, readHubTokens, readNodeConfig, refuseMisspelled } from '../../workers/config.js';
+import { parseRunSpec } from '../../workflows/spec.js';
 
 const settings = { PRETRAIN_NODE: 'n1', PRETRAIN_DATA: '/data', PRETRAIN_ADDRESS: '127.0.0.1' };
 
@@ -33,6 +35,18 @@ test.each([
   const read = () => readNodeConfig({ ...settings, [name]: value });
   expect(read).toThrow(`${name}: ${expected}`);
   expect(read).toThrow(`got ${JSON.stringify(value)}`);
+});
+
+test('run files may name tokens for hubs, and nothing else that a worker is told', () => {
+  const tokens = { HF_TOKEN: 'a', HF_TOKEN_TEAM_A: 'b', MODELSCOPE_API_TOKEN_2: 'c' };
+  const others = { AWS_SECRET_ACCESS_KEY: 'x', HF_TOKENS: 'x', MY_HF_TOKEN: 'x', HF_TOKEN_: 'x', HF_TOKEN_B: '' };
+  expect(readHubTokens({ ...tokens, ...others })).toEqual(tokens);
+  const named = (name: string) =>
+    JSON.stringify(
+      parseRunSpec({ ...demoRunFile('p', { iterations: 2, saveInterval: 1 }), tokens: { huggingface: name } }, 'r'),
+    );
+  expect(named('HF_TOKEN_TEAM_A')).not.toContain('problems');
+  expect(named('AWS_SECRET_ACCESS_KEY')).toContain('tokens.huggingface');
 });
 
 test('a setting by nearly the right name is refused with the right one, and what others inject is let be', () => {
