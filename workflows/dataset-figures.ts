@@ -102,6 +102,6 @@ export function describeProgress({ documents, tokens, bytes, of, seconds }: Prep
     `preprocessing: ${percent(bytes, of)} of ${gigabytes(of)}`,
     `${number(documents)} documents, ${number(tokens)} tokens`,
     `${(speed / 1e6).toFixed(1)} MB/s`,
-    bytes < of ? `about ${duration((of - bytes) / speed)} left` : 'merging',
+    ...(bytes < of ? (bytes > 0 ? [`about ${duration((of - bytes) / speed)} left`] : []) : ['merging']),
   ].join(' · ');
 }

@@ -102,6 +102,13 @@ describe('the status page', () => {
     );
   });
 
+  it('gives no time left of what has read nothing yet', () => {
+    const nothing = { documents: 0, tokens: 0, bytes: 0, of: 4e9, seconds: 10 };
+    expect(describeRun({ ...newState('nightly', 'wiki', 200), preprocessed: nothing })).toContain(
+      'preprocessing: 0.00 % of 4.0 GB · 0 documents, 0 tokens · 0.0 MB/s\n',
+    );
+  });
+
   it.each([
     [1, 150, 160],
     [8, 1200, 1280],
