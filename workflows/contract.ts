@@ -187,6 +187,17 @@ export interface PreprocessShardInput {
   compat?: 'mindspeed' | undefined;
   /** Rows of the whole dataset that may be left out because they cannot be used; none where it is absent. */
   skipBadRows?: number;
+  /** Who is told how far it is; nobody where it is absent. */
+  report?: ShardReport;
+}
+
+/** To whom a shard tells how far it is, and what it goes by for how often. */
+export interface ShardReport {
+  to: Recipient;
+  /** Of the preprocessing that it is a part of, in milliseconds. */
+  age: number;
+  /** Shards that are made at a time. */
+  atATime: number;
 }
 
 /** Of a dataset by key, what stands for the bytes of its `.bin` and `.idx`. Absent from a worker of an earlier version. */

@@ -61,7 +61,7 @@ export const describeDataset = ({ keys }: DatasetFigures): string[] =>
     ].join(' · ');
   });
 
-/** How far preprocessing is, by the shards that are done. */
+/** How far preprocessing is, by the shards that are done and what is known of those under way. */
 export interface Preprocessed {
   documents: number;
   tokens: number;
@@ -72,10 +72,29 @@ export interface Preprocessed {
   seconds: number;
 }
 
+const SOON = 10_000;
 const OFTEN = 30_000;
+export const RAREST = 15 * 60_000;
 
-/** Whether a run is told again of what is `age` old and last spoke `silent` ago: the first shard, then rarer with age. */
-export const isProgressDue = (age: number, silent: number): boolean => silent >= Math.max(OFTEN, age / 10);
+/** Shards that may each speak as often as one by itself would: those of a node. */
+const FEW = 8;
+
+/** Of the time between two words to a run, so that there is something new whenever one is due. */
+const SOONER = 0.9;
+
+/**
+ * Whether a run is told again of what is `age` old and last spoke `silent` ago: what comes first, then rarer with age.
+ * All in milliseconds.
+ */
+export const isProgressDue = (age: number, silent: number, rarest = Infinity): boolean =>
+  silent >= Math.min(rarest, Math.max(OFTEN, age / 10));
+
+/**
+ * Whether a shard speaks again: by the age of all the preprocessing, not its own, since others have spoken before it, and
+ * the more seldom the more there are at a time. What they say goes into one history.
+ */
+export const isShardNewsDue = (age: number, silent: number, atATime: number): boolean =>
+  silent >= SOONER * Math.max(1, atATime / FEW) * Math.min(RAREST, Math.max(SOON, age / 10));
 
 export function describeProgress({ documents, tokens, bytes, of, seconds }: Preprocessed): string {
   const speed = bytes / Math.max(seconds, 0.001);
@@ -83,6 +102,6 @@ export function describeProgress({ documents, tokens, bytes, of, seconds }: Prep
     `preprocessing: ${percent(bytes, of)} of ${gigabytes(of)}`,
     `${number(documents)} documents, ${number(tokens)} tokens`,
     `${(speed / 1e6).toFixed(1)} MB/s`,
-    bytes < of ? `about ${duration((of - bytes) / speed)} left` : 'merging',
+    ...(bytes < of ? (bytes > 0 ? [`about ${duration((of - bytes) / speed)} left`] : []) : ['merging']),
   ].join(' · ');
 }

@@ -32,6 +32,16 @@ export interface Slowdown {
   is: number;
 }
 
+/** From a node to the preparation of a dataset: how far a shard is that it makes. Another attempt begins at 0 again. */
+export interface ShardProgress {
+  shard: number;
+  node: string;
+  documents: number;
+  tokens: number;
+  /** Of the files of its slice, as they lie there, that were read. */
+  bytes: number;
+}
+
 /** From each copying node to its generation: what it writes of this iteration is sealed, and its copies of others' parts are proven. */
 export interface CheckpointReplicated {
   token: number;
@@ -151,6 +161,7 @@ export interface PreparationNews {
 }
 
 export const preparationNews = defineSignal<[PreparationNews]>('preparationNews');
+export const shardProgress = defineSignal<[ShardProgress]>('shardProgress');
 export const trainingProgress = defineSignal<[TrainingProgress]>('trainingProgress');
 export const checkpointReplicated = defineSignal<[CheckpointReplicated]>('checkpointReplicated');
 export const copiesBehind = defineSignal<[CopiesBehind]>('copiesBehind');

@@ -22,7 +22,7 @@ import type { Groups, PartlyShared } from './islands.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
-import { shardTeller } from './shard-teller.js';
+import { shardTeller, type ShardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
 
 export interface PrepareDataInput {
@@ -277,14 +277,15 @@ async function preprocess(
     ? fetchOnceFrom(fetch, timing, groups)
     : inTurn(createTurns(input.partly?.datasets), fetch);
   const from = plans.map((plan) => `datasets/${key}/input/${contentKey(plan.files)}`);
-  const tell = shardTeller(plans, input.tell);
+  const atATime = Math.min(plans.length, nodes.length * SHARDS_AT_A_TIME);
+  const teller = shardTeller(plans, shards, input.tell, atATime);
   let alive = nodes;
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
   for (;;) {
     const holders = base?.at.filter(isAlive);
     if (holders?.length === 0) return preprocess({ ...input, nodes: alive }, wanted);
     const begin = base && holders ? [{ artifact: base.artifact, from: holders.map(peerOf) }] : [];
-    await makeMissing({ ...input, nodes: alive }, { tokenizer, key, plans, from, inputs }, shards, tell);
+    await makeMissing({ ...input, nodes: alive }, { tokenizer, key, plans, from, inputs, teller }, shards);
     try {
       return await onFirst(holders ?? alive, async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
@@ -315,6 +316,7 @@ interface ShardWork {
   /** Where each of them has its files: several may be made of one. */
   from: string[];
   inputs: FetchOnce;
+  teller: ShardTeller;
 }
 
 type Fetch = (at: NodeInfo, dir: string, files: SourceFile[]) => Promise<Artifact>;
@@ -350,7 +352,6 @@ async function makeMissing(
   { spec, nodes, timing }: PrepareDataInput,
   work: ShardWork,
   shards: (Shard | undefined)[],
-  tell: (shards: (Shard | undefined)[]) => void,
 ): Promise<void> {
   const missing = [...shards.keys()].filter((index) => !shards[index]);
   const lost = new Set<string>();
@@ -360,7 +361,7 @@ async function makeMissing(
     for (let index = take(); index !== undefined; index = take()) {
       const mine = index;
       shards[mine] = await onFirst(order, (at) => makeShard({ spec, at, timing, work, index: mine, lost }), lost);
-      tell(shards);
+      work.teller.tell();
     }
   };
   await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));
@@ -406,16 +407,24 @@ async function makeShard({ spec, at, timing, work, index, lost }: ShardTask): Pr
     compat: spec.preprocess.compat,
     skipBadRows: spec.preprocess.skipBadRows,
   };
+  const make = async (): Promise<Shard> => {
+    const report = work.teller.begins(index, at.name);
+    try {
+      return { ...(await node.preprocessShard({ ...shard, ...(report && { report }) })), at };
+    } finally {
+      work.teller.ends(index);
+    }
+  };
   await fetch();
   try {
-    return { ...(await node.preprocessShard(shard)), at };
+    return await make();
   } catch (error) {
     // The node found its copy damaged and let it go; or, on shared storage, another run was done with it and removed it.
     // Where the source itself is bad, the second attempt says so.
     if (!failureIn(error, 'DataCorrupt')) throw error;
     work.inputs.forget(at, input);
     await fetch();
-    return { ...(await node.preprocessShard(shard)), at };
+    return make();
   }
 }
 

@@ -37,14 +37,8 @@ export interface ColumnChunk {
   scratch(name: string): string;
 }
 
-export interface PageValues {
-  values: ArrayLike<unknown>;
-  /** Compressed, as in the file. */
-  bytes: number;
-}
-
 /** A flat column's values from row `from` to row `to` of its row group, texts as their bytes. */
-export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
+export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unknown>> {
   const { path, file, schemaPath, metadata, from, to, scratch } = chunk;
   const { codec } = metadata;
   const isOptional = schemaPath.at(-1)!.element.repetition_type === 'OPTIONAL';
@@ -62,21 +56,17 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
   const end = at + Number(metadata.total_compressed_size);
   let dictionary: DecodedArray | undefined;
   let inFile: BigDictionary | undefined;
-  /** Of the dictionary, for each row. */
-  let share = 0;
   let row = 0;
   try {
     while (row < to && at < end) {
       const { header, size } = await readHeader(file, at, end);
       const start = at + size;
-      const bytes = size + header.compressed_page_size;
       const rows = header.data_page_header?.num_values ?? header.data_page_header_v2?.num_rows ?? 0;
-      at += bytes;
+      at = start + header.compressed_page_size;
       if (header.type !== 'DICTIONARY_PAGE' && (rows === 0 || row + rows <= from)) {
         row += rows;
         continue;
       }
-      if (header.type === 'DICTIONARY_PAGE') share = bytes / (to - from);
       if (isBigDictionary(header, codec)) {
         const texts = header.dictionary_page_header?.num_values ?? 0;
         const content = bytesOfPage(path, start, at, codec);
@@ -87,8 +77,7 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
       const [first, last] = [Math.max(0, from - row), Math.min(rows, to - row)];
       if (isBigPage(header, codec)) {
         const big = { path, at: start, header, codec, isOptional, scratch };
-        for await (const value of valuesOfBigPage(big, first, last))
-          yield { values: [value], bytes: bytes / rows + share };
+        for await (const value of valuesOfBigPage(big, first, last)) yield [value];
         row += rows;
         continue;
       }
@@ -102,8 +91,8 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<PageValues> {
       }
       if (data?.length !== rows) throw new Error(`a page of ${rows} rows holds ${data?.length}`);
       const values = first === 0 && last === rows ? data : data.slice(first, last);
-      if (inFile && isOfDictionary(header)) yield* textsOf(values, inFile, bytes / values.length + share);
-      else yield { values, bytes: bytes + share * values.length };
+      if (inFile && isOfDictionary(header)) yield* textsOf(values, inFile);
+      else yield values;
       row += rows;
     }
     if (row < to) throw new Error(`rows ${row + 1} to ${to} of a row group are not there`);
@@ -116,7 +105,7 @@ const isOfDictionary = ({ data_page_header, data_page_header_v2 }: PageHeader): 
   (data_page_header ?? data_page_header_v2)!.encoding.endsWith('_DICTIONARY');
 
 /** Few at a time: rows may refer to the same long text many times. */
-async function* textsOf(places: ArrayLike<unknown>, dictionary: BigDictionary, bytesOfRow: number) {
+async function* textsOf(places: ArrayLike<unknown>, dictionary: BigDictionary) {
   let values: unknown[] = [];
   let size = 0;
   for (let i = 0; i < places.length; i++) {
@@ -125,7 +114,7 @@ async function* textsOf(places: ArrayLike<unknown>, dictionary: BigDictionary, b
     values.push(text);
     size += text instanceof LongText ? BYTES : ((text as Buffer | null)?.length ?? 0);
     if (size < BYTES && i + 1 < places.length) continue;
-    yield { values, bytes: bytesOfRow * values.length };
+    yield values;
     [values, size] = [[], 0];
   }
 }

@@ -10,7 +10,9 @@ import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { step } from '../step.js';
 import { onCore } from './cores.js';
+import type { Progress } from './encode-rows.js';
 import { madeBefore, reading } from './proven-input.js';
+import { createShardReport } from './report-shard.js';
 import { runElsewhere } from './run-elsewhere.js';
 import { fieldsOfSlice, refuseOther } from './same-columns.js';
 import { inShort } from './figures.js';
@@ -24,11 +26,16 @@ export const shardDir = ({ key, shard, of }: PreprocessShardInput): string =>
   `datasets/${key}/shards/${[shard, of].map((n) => String(n).padStart(5, '0')).join('-of-')}`;
 
 export const createPreprocessShard =
-  ({ name: node, dataDir }: NodeDeps): NodeActivities['preprocessShard'] =>
+  (deps: NodeDeps): NodeActivities['preprocessShard'] =>
   (input) => {
+    const { name: node, dataDir } = deps;
     const dir = shardDir(input);
-    let progress: unknown = { documents: 0, tokens: 0, bytes: 0 };
-    const report = (done: unknown) => void (progress = done);
+    let progress: Partial<Progress> = { documents: 0, tokens: 0, bytes: 0 };
+    const speak = createShardReport(deps, input);
+    const report = (done: Progress) => {
+      progress = done;
+      speak(done);
+    };
     return step({ node, name: `preprocess ${dir}`, details: () => progress }, (signal) =>
       exclusive(join(dataDir, dir), () => makeShard({ node, dataDir, dir, input, signal, report })),
     );
@@ -40,7 +47,7 @@ interface Task {
   dir: string;
   input: PreprocessShardInput;
   signal: AbortSignal;
-  report(done: unknown): void;
+  report(done: Progress): void;
 }
 
 async function makeShard({ node, dataDir, dir, input, signal, report }: Task): Promise<ShardResult> {

@@ -6,7 +6,7 @@ import { badRow } from './json-rows.js';
 import type { LongText } from './long-text.js';
 import { createGrowing, LONG } from './long-text.js';
 import { PORTION } from './open-bytes.js';
-import { corrupt, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
+import { corrupt, endOfRows, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
 
 const ROWS = 1024;
 
@@ -51,7 +51,7 @@ export const arrowReader: Reader = {
                 start + row + i - from,
               ),
             ),
-            bytes: batch.body,
+            bytes: endOfRows(start + row + count, total, size),
           };
           row += count;
         }

@@ -3,8 +3,8 @@ import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetSchema, type SchemaTree } from 'hyparquet';
 import { badRow } from './json-rows.js';
-import { pagesOf, type PageValues } from './parquet-pages.js';
-import { corrupt, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
+import { pagesOf } from './parquet-pages.js';
+import { corrupt, endOfRows, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
 
 /** Texts given on at once: pages of a well-compressed column may hold millions, and of a dictionary long ones many times. */
 const ROWS = 1024;
@@ -14,11 +14,11 @@ export const parquetReader: Reader = {
   async *read({ path, columns, range, compat, scratch }) {
     const { metadata, size } = await footerOf(path);
     const schemas = columns.map((column) => textColumn(path, parquetSchema(metadata), column, compat));
-    const { from, to } = rowsOfRange(Number(metadata.num_rows), size, range);
+    const total = Number(metadata.num_rows);
+    const { from, to } = rowsOfRange(total, size, range);
     const file = await open(path, 'r');
     try {
       let start = 0;
-      let bytes = 0;
       for (const { num_rows, columns: chunks } of metadata.row_groups) {
         const end = start + Number(num_rows);
         const part = { from: Math.max(from, start) - start, to: Math.min(to, end) - start };
@@ -32,9 +32,9 @@ export const parquetReader: Reader = {
           return pagesOf({ path, file, scratch, schemaPath, metadata: chunk.meta_data, ...part });
         });
         let next = first + part.from;
-        for await (const { values, bytes: read } of together(sources, part.to - part.from)) {
-          bytes += read;
-          for (const rows of portionsOf(values, next)) yield { rows, bytes: Math.round(bytes) };
+        for await (const values of together(sources, part.to - part.from)) {
+          for (const rows of portionsOf(values, next))
+            yield { rows, bytes: endOfRows(from + rows.at(-1)!.row + 1, total, size) };
           next += values[0]!.length;
         }
       }
@@ -98,20 +98,18 @@ function rowOf(cells: unknown[], row: number): Row {
 }
 
 /** Columns have pages of their own sizes: as many rows at a time as all have. */
-async function* together(sources: AsyncGenerator<PageValues>[], rows: number) {
+async function* together(sources: AsyncGenerator<ArrayLike<unknown>>[], rows: number) {
   const current: { values: ArrayLike<unknown>; at: number }[] = sources.map(() => ({ values: [], at: 0 }));
   try {
     for (let done = 0; done < rows;) {
-      let bytes = 0;
       for (const [index, source] of sources.entries()) {
         if (current[index]!.at < current[index]!.values.length) continue;
         const next = await source.next();
         if (next.done) throw new Error('the columns of a row group are of different lengths');
-        current[index] = { values: next.value.values, at: 0 };
-        bytes += next.value.bytes;
+        current[index] = { values: next.value, at: 0 };
       }
       const count = Math.min(...current.map(({ values, at }) => values.length - at));
-      yield { values: current.map(({ values, at }) => Array.from({ length: count }, (_, i) => values[at + i])), bytes };
+      yield current.map(({ values, at }) => Array.from({ length: count }, (_, i) => values[at + i]));
       for (const column of current) column.at += count;
       done += count;
     }

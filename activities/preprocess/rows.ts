@@ -22,7 +22,7 @@ export interface Row {
 
 export interface RowBatch {
   rows: Row[];
-  /** Bytes of the file that have been read for the rows so far. */
+  /** Where in the file its reader is after these rows. */
   bytes: number;
   /** Numbers of rows that have been given so far, where some are of no row: blank lines. */
   numbers?: number;
@@ -75,6 +75,9 @@ export function rowsOfRange(rows: number, size: number, { from, to }: ByteRange)
     byte >= size ? rows : Number((BigInt(byte) * BigInt(rows) + BigInt(size) - 1n) / BigInt(Math.max(1, size)));
   return { from: at(from), to: at(to) };
 }
+
+/** Where rows of such a file end. */
+export const endOfRows = (row: number, rows: number, size: number): number => Math.ceil((row / rows) * size);
 
 /** @param row counted from 0; a person counts from 1 */
 export const corrupt = (path: string, row: number | undefined, what: string) =>

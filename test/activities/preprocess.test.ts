@@ -7,7 +7,7 @@ import { CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { readWhole, sealArtifact } from '../../activities/artifact.js';
 import { writeJson } from '../../activities/atomic.js';
 import { createDataActivities } from '../../activities/data-activities.js';
@@ -23,6 +23,7 @@ import { stampOf } from '../../activities/proof.js';
 import { makeCorpus, readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import type { PreprocessShardInput, ShardResult } from '../../workflows/contract.js';
+import type { ShardProgress } from '../../workflows/messages.js';
 import golden from '../fixtures/preprocess/golden.json' with { type: 'json' };
 import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -598,16 +599,38 @@ describe('in shards over nodes', () => {
     await expect(merging).rejects.toThrow(/3 bad rows, which is more than preprocess\.skipBadRows allows \(2\)/);
   });
 
-  test('a shard that is cancelled ends its process at once, and leaves nothing that looks finished', async () => {
-    const node = await nodeWith('n01', { 'a.jsonl': texts(400_000) }, await tiny());
+  test('a shard says how far it is; cancelled, it ends its process at once, and leaves nothing that looks finished', async () => {
+    const content = texts(400_000);
+    const node = await nodeWith('n01', { 'a.jsonl': content }, await tiny());
     const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
     const beats: { documents: number }[] = [];
+    const said: [to: unknown, name: string, progress: ShardProgress][] = [];
+    const cancelWhenBothSpoke = () => {
+      if (said.length > 0 && beats.at(-1)!.documents > 0) environment.cancel('CANCELLED');
+    };
     environment.on('heartbeat', (details: { documents: number }) => {
       beats.push(details);
-      if (details.documents > 0) environment.cancel('CANCELLED');
+      cancelWhenBothSpoke();
     });
-    const making = environment.run(createDataActivities(node).preprocessShard, slice());
+    const signal: NodeDeps['signal'] = (...heard) => {
+      said.push(heard as (typeof said)[number]);
+      cancelWhenBothSpoke();
+      return Promise.resolve();
+    };
+    // Ten seconds are a moment.
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => 1000 * now());
+    onTestFinished(() => void vi.restoreAllMocks());
+    const to = { workflowId: 'run/data', runId: 'r' };
+    const input = slice({ report: { to, age: 0, atATime: 1 } });
+    const making = environment.run(createDataActivities({ ...node, signal }).preprocessShard, input);
     await expect(making).rejects.toThrow(CancelledFailure);
+    const [heardBy, name, { documents, tokens, bytes, ...of }] = said[0]!;
+    expect([heardBy, name, of]).toEqual([to, 'shardProgress', { shard: 0, node: 'n01' }]);
+    expect(documents).toBeGreaterThan(0);
+    expect(tokens).toBeGreaterThan(documents);
+    expect(bytes).toBeGreaterThan(0);
+    expect(bytes).toBeLessThanOrEqual(Buffer.byteLength(content));
     expect(beats.at(-1)!.documents).toBeLessThan(400_000);
     const dir = join(node.dataDir, 'datasets/sotu/shards/00000-of-00001');
     expect((await readdir(dir)).filter((name) => !name.endsWith('.tmp'))).toEqual([]);
@@ -644,7 +667,7 @@ describe('in shards over nodes', () => {
     return process.kill(Number(encoding), 'SIGKILL');
   }
 
-  test('heartbeats tell documents and tokens done', async () => {
+  test('what encodes tells documents, tokens and bytes done, and of how many', async () => {
     const node = await nodeWith('n01', { 'a.jsonl': texts(3000) }, await tiny());
     const done: { documents: number }[] = [];
     const encoder = await loadEncoder(await tiny());

@@ -147,6 +147,27 @@ async function readDirectory(
 const shown = (value: unknown): unknown =>
   value instanceof LongText ? `${value.bytes} bytes` : isText(value) ? stringOf(value) : value;
 
+test.each(['a.parquet', 'a.arrow'])('how far a part of %s is goes by its rows, from where it begins', async (name) => {
+  const path = join(await tempDir(), name);
+  await writeFile(
+    path,
+    writers[name]!(
+      Array.from({ length: 5000 }, (_, n) => `text ${n}`),
+      true,
+    ),
+  );
+  const { size } = await stat(path);
+  const range = rangesOfSlice([size], { index: 1, of: 2 })[0]!;
+  const told: number[] = [];
+  const options = { path, columns: ['text'], range, compat: false, scratch: () => `${path}.tmp` };
+  for await (const { bytes } of batchesOf(options)) told.push(bytes);
+  expect(told.length).toBeGreaterThan(1);
+  expect(told[0]).toBeGreaterThan(range.from);
+  expect(told[0]).toBeLessThan(range.from + size / 4);
+  expect(told).toEqual(told.toSorted((a, b) => a - b));
+  expect(told.at(-1)).toBe(size);
+});
+
 test('a line may end in any of three ways, also where a read ends, and the last need not', async () => {
   const long = 'é'.repeat(2 ** 19 - 1);
   const text = `${long}x\r\nsecond\rthird\n\nlast`;

@@ -168,6 +168,36 @@ describe.concurrent('a run', () => {
     await handle.cancel();
   });
 
+  it('tells how far a shard is while it is made, of the node that makes it only', async (test) => {
+    const cluster = await startFakeCluster(test);
+    const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
+    const on = { told: false };
+    const { info } = await cluster.node('a', {
+      findArtifact: ({ dir }) => Promise.resolve(dir.startsWith('datasets/') ? {} : { artifact: artifact(dir) }),
+      listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1e9 }] }),
+      async preprocessShard({ shard, report }) {
+        const { workflowId, runId } = report!.to;
+        const handle = cluster.client.workflow.getHandle(workflowId, runId);
+        const said = { shard, documents: 3, tokens: 33, bytes: 25e7 };
+        await handle.signal('shardProgress', { ...said, node: 'lost', documents: 9 });
+        await handle.signal('shardProgress', { ...said, node: info.name });
+        for (; !on.told; await sleepFor(50)) heartbeat();
+        return { artifact: artifact('shard'), documents: 7, tokens: 77 };
+      },
+      ...endless,
+    });
+    const one = cluster.runFile({ cluster: { nodes: 1 }, parallel: { pp: 1 } });
+    const handle = await start(cluster, { ...one, preprocess: { shards: 1 } });
+    let page = '';
+    while (!page.includes('preprocessing: ')) {
+      await sleepFor(50);
+      page = await handle.query<string>('status');
+    }
+    expect(page).toContain('preprocessing: 25.0 % of 1.0 GB · 3 documents, 33 tokens · ');
+    on.told = true;
+    await handle.cancel();
+  });
+
   it('waits for nodes, saying so, and begins when there are enough', async (test) => {
     const cluster = await startFakeCluster(test);
     await cluster.node('a');

@@ -12,7 +12,7 @@ import {
   noteWriter,
   thinned,
 } from '../../workflows/status.js';
-import { isProgressDue } from '../../workflows/dataset-figures.js';
+import { isProgressDue, isShardNewsDue, RAREST } from '../../workflows/dataset-figures.js';
 import { duration } from '../../workflows/duration.js';
 
 const at = (clock: string): number => Date.parse(`2026-01-01T${clock}Z`);
@@ -57,6 +57,75 @@ describe('the status page', () => {
       if (isProgressDue(now, now - last)) [told, last] = [told + 1, now];
     expect(told).toBeGreaterThan(40);
     expect(told).toBeLessThan(70);
+  });
+
+  it.each<[what: string, underWay: [number, [documents: number, bytes: number]][], expected: object]>([
+    ['nothing of those that said nothing', [], { documents: 1000, bytes: 1e9 }],
+    ['what those under way said last', [[0, [400, 4e8]]], { documents: 1400, bytes: 1.4e9 }],
+    [
+      'all of a few',
+      [
+        [0, [400, 4e8]],
+        [2, [5, 1e8]],
+      ],
+      { documents: 1405, bytes: 1.5e9 },
+    ],
+    ['one that was begun again from the beginning', [[0, [0, 0]]], { documents: 1000, bytes: 1e9 }],
+    ['one that is done once', [[1, [900, 9e8]]], { documents: 1000, bytes: 1e9 }],
+    [
+      'one that has read all as not done',
+      [
+        [0, [1000, 1e9]],
+        [2, [1000, 1e9 + 7]],
+      ],
+      { documents: 3000, bytes: 3e9 - 2 },
+    ],
+  ])('counts, of three shards of which the second is done, %s', (_, underWay, expected) => {
+    const plans = [0, 1, 2].map((index) => ({ files: [{ path: 'a', size: 3e9 }], slice: { index, of: 3 } }));
+    const said = underWay.map(
+      ([place, [documents, bytes]]) => [place, { documents, tokens: documents, bytes }] as const,
+    );
+    const shards = [undefined, { documents: 1000, tokens: 1000 }, undefined];
+    const progress = progressOf(plans, shards, 10, new Map(said));
+    expect(progress).toMatchObject({ ...expected, of: 3e9, seconds: 10 });
+    expect(progress.tokens).toBe(progress.documents);
+  });
+
+  it('says of one large file how fast it is and how long it takes while it is under way', () => {
+    const state = newState('nightly', 'wiki', 200);
+    enterPhase(state, 'data', at('02:00:05'));
+    const plans = [{ files: [{ path: 'all.jsonl.gz', size: 4e9 }], slice: { index: 0, of: 1 } }];
+    const said = { documents: 7, tokens: 70, bytes: 1e9 };
+    state.preprocessed = progressOf(plans, [undefined], 100, new Map([[0, said]]));
+    expect(describeRun(state)).toContain(
+      '\npreprocessing: 25.0 % of 4.0 GB · 7 documents, 70 tokens · 10.0 MB/s · about 5 min left\n',
+    );
+  });
+
+  it('gives no time left of what has read nothing yet', () => {
+    const nothing = { documents: 0, tokens: 0, bytes: 0, of: 4e9, seconds: 10 };
+    expect(describeRun({ ...newState('nightly', 'wiki', 200), preprocessed: nothing })).toContain(
+      'preprocessing: 0.00 % of 4.0 GB · 0 documents, 0 tokens · 0.0 MB/s\n',
+    );
+  });
+
+  it.each([
+    [1, 150, 160],
+    [8, 1200, 1280],
+    [1000, 0, 1280],
+  ])('hears of %i shards at a time that take a day, each by itself, from %i to %i times', (atATime, least, most) => {
+    let [said, last] = [0, 0];
+    for (let now = 0; now < 24 * 3_600_000; now += 1000)
+      if (isShardNewsDue(now, now - last, atATime)) [said, last] = [said + 1, now];
+    expect(said * atATime).toBeGreaterThanOrEqual(least);
+    expect(said * atATime).toBeLessThanOrEqual(most);
+  });
+
+  it('hears of a shard after ten seconds, and of a day-old dataset at least every fifteen minutes', () => {
+    expect([8_999, 9_999].map((age) => isShardNewsDue(age, age, 1))).toEqual([false, true]);
+    const day = 24 * 3_600_000;
+    expect([isShardNewsDue(day, RAREST - 60_000, 1), isProgressDue(day, RAREST, RAREST)]).toEqual([true, true]);
+    expect(isProgressDue(day, RAREST)).toBe(false);
   });
 
   it('of a run on fewer nodes than it asks for says on how many, and what it waits for', () => {
