@@ -48,7 +48,7 @@ export function addTokens(
   { named, additional, extra, listed }: TokenArguments,
   vocabulary: () => Map<string, number>,
 ): AddedVocabulary {
-  const specials = specialTokens([NAMED.map((name) => named[name]), additional, extra]);
+  const specials = specialTokens([...NAMED.map((name) => [named[name]]), additional, ...extra.map((token) => [token])]);
   const specialContents = new Set(specials.map(contentOf));
   const unchanged = new Set(was.map(flagsKey));
   const changed = listed.filter((token) => !unchanged.has(flagsKey(token)));
@@ -67,17 +67,21 @@ export function addTokens(
   return added;
 }
 
-/** `SpecialTokensMixin.all_special_tokens_extended`: of those with the same content, the first. */
-function specialTokens(groups: readonly (Special | undefined)[][]): (string | TokenSpec)[] {
-  const seen = new Map<string, string | TokenSpec>();
-  for (const token of groups.flat()) if (token && !seen.has(contentOf(token))) seen.set(contentOf(token), token);
-  return [...seen.values()];
+/** `SpecialTokensMixin.all_special_tokens_extended`: what another name has is left out, but not what its own list has twice. */
+function specialTokens(groups: readonly (readonly (Special | undefined)[])[]): (string | TokenSpec)[] {
+  const seen = new Set<string>();
+  return groups.flatMap((group) => {
+    const tokens = group.flatMap((token) => (token && !seen.has(contentOf(token)) ? [token] : []));
+    for (const token of tokens) seen.add(contentOf(token));
+    return tokens;
+  });
 }
 
 /** `AddedVocabulary::add_tokens` of the library `tokenizers`. */
 function addedVocabulary(was: readonly AddedTokenJson[], vocabulary: () => Map<string, number>) {
   const tokens = was.map((token) => ({ ...token }));
   const inBoth: string[] = [];
+  const seen = new Set(was.map(flagsKey));
 
   function nextId(content: string): number {
     const highest = Math.max(-1, ...tokens.map(({ id }) => id));
@@ -87,7 +91,9 @@ function addedVocabulary(was: readonly AddedTokenJson[], vocabulary: () => Map<s
 
   function add(spec: TokenSpec): void {
     const { content } = spec;
-    if (content === '') return;
+    // What was there once is ignored, also where another of the same content has come since.
+    if (content === '' || seen.has(flagsKey(spec))) return;
+    seen.add(flagsKey(spec));
     const flags = flagsOf(spec);
     const there = tokens.find((token) => token.content === content);
     if (!there) return void tokens.push({ id: nextId(content), content, ...flags });

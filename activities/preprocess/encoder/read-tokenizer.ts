@@ -186,8 +186,14 @@ function warningsOf(className: string, config: Config, named: NamedTokens): stri
   if (typeof config.add_prefix_space === 'boolean')
     warn('add_prefix_space, for which LlamaTokenizer makes its tokenizer of tokenizer.model, is not followed');
   const { add_bos_token = true, add_eos_token = false } = config;
-  if (add_bos_token && !named.bos_token) warn('add_bos_token without a bos_token, which transformers refuses');
-  if (add_eos_token && !named.eos_token) warn('add_eos_token without an eos_token, which transformers refuses');
+  const { bos_token, eos_token } = named;
+  for (const [name, wanted, token] of [
+    ['bos_token', add_bos_token, bos_token],
+    ['eos_token', add_eos_token, eos_token],
+  ] as const)
+    // It writes the template as text, in which a space ends a token.
+    if (wanted && (!token || contentOf(token).includes(' ')))
+      warn(`add_${name} with the ${name} ${JSON.stringify(token ?? null)}, which transformers refuses`);
   return warnings;
 }
 
