@@ -14,7 +14,7 @@ export interface Checked extends Encoded {
 export async function encodeChecked(input: EncodeRowsInput): Promise<Checked> {
   const { encoder } = input;
   if (encoder.path.kind === 'slow')
-    return { ...(await encodeRows(input)), warnings: [`slow tokenizer: ${encoder.path.reason}`] };
+    return { ...(await encodeRows(input)), warnings: [`slow tokenizer: ${encoder.path.reason}`, ...encoder.warnings] };
   const sample = createSample();
   try {
     const check = async (counts: Encoded['counts']) => {
@@ -22,11 +22,11 @@ export async function encodeChecked(input: EncodeRowsInput): Promise<Checked> {
       const difference = await encoder.checkAgainstOracle(sample.texts());
       if (difference) throw new WrongIds(describeDifference(difference));
     };
-    return { ...(await encodeRows({ ...input, sample, check })), warnings: [] };
+    return { ...(await encodeRows({ ...input, sample, check })), warnings: encoder.warnings };
   } catch (error) {
     if (!(error instanceof WrongIds)) throw error;
     const warning = `the fast tokenizer was wrong, and all was encoded again by npm tokenizers: ${error.message}. The data is right; please report it`;
-    return { ...(await encodeRows(input)), warnings: [warning] };
+    return { ...(await encodeRows(input)), warnings: [warning, ...encoder.warnings] };
   }
 }
 

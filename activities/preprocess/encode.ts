@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
-import { readIfThere, readJson } from '../atomic.js';
+import { readIfThere } from '../atomic.js';
 import { failure, reasonOf } from '../failures.js';
 import { type FastEncoder, NotEncodable } from './encoder/fast.js';
 import { createIds } from './encoder/ids.js';
@@ -13,6 +13,7 @@ import { type Fast, hasTables, libraryVersion, loadFast } from './encoder/load-f
 import { hasPieces } from './character-pieces.js';
 import { tablesElsewhere } from './encoder/tables-elsewhere.js';
 import { describeDifference, type Difference, type Encoded, factOf, firstDifference } from './encoder/oracle.js';
+import { readTokenizer } from './encoder/read-tokenizer.js';
 import type { TokenizerJson } from './encoder/shape.js';
 import { createSlowEncoder, type SlowEncoder } from './encoder/slow.js';
 
@@ -39,6 +40,8 @@ export interface Encoder {
   /** The id that ends a document; `undefined` where the tokenizer names no end-of-sequence token. */
   eod: number | undefined;
   readonly path: EncodingPath;
+  /** Where ids may not be those of transformers, whichever path it is. */
+  readonly warnings: string[];
   encode(texts: string[]): Promise<ArrayLike<number>[]>;
   /**
    * Documents as strings, or as UTF-8, which on the fast path no string is made of. Rejects with NotEncodable, which names
@@ -71,9 +74,10 @@ export interface LoadEncoderOptions {
 export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions = {}): Promise<Encoder> {
   const file = join(dir, 'tokenizer.json');
   if (tablesIn !== undefined) await ensureTables(dir, tablesIn);
-  const json = await readIfThere(file);
-  if (!json)
+  const tokenizer = await readTokenizer(dir);
+  if (!tokenizer)
     throw unusable(file, 'there is no such file; the native engine needs it (or set preprocess.engine to "mindspeed")');
+  const { json, eos, warnings } = tokenizer;
   const readable = <T>(work: () => T): T => {
     try {
       return work();
@@ -83,20 +87,19 @@ export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions 
   };
   const slowly = () => readable(() => createSlowEncoder(json));
   const loaded = await loadFast(json, tablesIn);
-  const eos = await eosToken(dir);
   if ('reason' in loaded) {
     const slow = slowly();
-    return createEncoder(eos === undefined ? undefined : slow.idOf(eos), { reason: loaded.reason, slow });
+    return createEncoder(eos === undefined ? undefined : slow.idOf(eos), warnings, { reason: loaded.reason, slow });
   }
   const added = loaded.shape.added.find(({ content }) => content === eos)?.id;
   const inVocabulary = () => (JSON.parse(json.toString('utf8')) as Required<TokenizerJson>).model.vocab[eos!];
   const eod = eos === undefined ? undefined : (added ?? inVocabulary());
-  return createEncoder(eod, { fast: loaded.fast, judge, slowly });
+  return createEncoder(eod, warnings, { fast: loaded.fast, judge, slowly });
 
   async function judge(sample: Encoded[]): Promise<Difference | undefined> {
-    const fact = tablesIn === undefined ? undefined : factOf(tablesIn, json!, libraryVersion(), sample);
+    const fact = tablesIn === undefined ? undefined : factOf(tablesIn, json, libraryVersion(), sample);
     if (await fact?.isKnown()) return undefined;
-    const slow = await askOracle({ tokenizer: file, texts: sample.map(({ text }) => text) });
+    const slow = await askOracle({ tokenizer: dir, texts: sample.map(({ text }) => text) });
     const difference = firstDifference(sample, slow);
     // Tables that were wrong for a text are not for the next one either; if it was not they, it costs a second.
     await (difference ? (loaded as Fast).forgetTables() : fact?.keep());
@@ -106,11 +109,10 @@ export async function loadEncoder(dir: string, { tablesIn }: LoadEncoderOptions 
 
 /** Computes tables that are not there yet in a process of its own: it takes 200 MB that the encoding process then does not. */
 export async function ensureTables(dir: string, tablesIn: string): Promise<void> {
-  const tokenizer = join(dir, 'tokenizer.json');
-  const json = await readIfThere(tokenizer);
-  if (!json || ((await hasTables(json, tablesIn)) && (await hasPieces(json, tablesIn)))) return;
+  const [raw, tokenizer] = [await readIfThere(join(dir, 'tokenizer.json')), await readTokenizer(dir)];
+  if (!raw || !tokenizer || ((await hasTables(tokenizer.json, tablesIn)) && (await hasPieces(raw, tablesIn)))) return;
   // Without them, whatever is wrong shows when they are computed here.
-  await tablesElsewhere({ tokenizer, tablesIn }).catch(() => undefined);
+  await tablesElsewhere({ tokenizer: dir, tablesIn }).catch(() => undefined);
 }
 
 interface FastWay {
@@ -121,7 +123,7 @@ interface FastWay {
 
 type Way = FastWay | { reason: string; slow: SlowEncoder };
 
-function createEncoder(eod: number | undefined, first: Way): Encoder {
+function createEncoder(eod: number | undefined, warnings: string[], first: Way): Encoder {
   let way = first;
   const ids = createIds();
 
@@ -152,6 +154,7 @@ function createEncoder(eod: number | undefined, first: Way): Encoder {
 
   return {
     eod,
+    warnings,
     get path(): EncodingPath {
       return 'slow' in way ? { kind: 'slow', reason: way.reason } : { kind: 'fast' };
     },
@@ -199,14 +202,6 @@ function naming(index: number, fast: FastEncoder, encode: (fast: FastEncoder) =>
     if (error instanceof NotEncodable) throw new NotEncodable(error.message, index);
     throw error;
   }
-}
-
-/** Not a constant: chat models end with another token than base models. */
-async function eosToken(dir: string): Promise<string | undefined> {
-  type Config = { eos_token?: string | { content: string } | null };
-  const config = await readJson<Config>(join(dir, 'tokenizer_config.json'));
-  const token = config?.eos_token ?? undefined;
-  return typeof token === 'object' ? token.content : token;
 }
 
 const unusable = (file: string, why: string) =>

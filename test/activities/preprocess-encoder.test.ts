@@ -5,6 +5,10 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { describeDifference, type Encoder, loadEncoder, NotEncodable } from '../../activities/preprocess/encode.js';
 import { encodeInPieces, PIECE } from '../../activities/preprocess/encode-pieces.js';
+import { type Config } from '../../activities/preprocess/encoder/read-tokenizer.js';
+import { specialIds } from '../../activities/preprocess/tokenizer-facts.js';
+import { makeCorpus } from '../../infra/demo/corpus.js';
+import { root } from '../../workers/config.js';
 import { loadFast } from '../../activities/preprocess/encoder/load-fast.js';
 import { recogniseShape, type TokenizerJson } from '../../activities/preprocess/encoder/shape.js';
 import { loadProgram } from '../../activities/preprocess/encoder/wasm.js';
@@ -122,6 +126,7 @@ describe('tables that are kept', () => {
     const dir = await tempDir();
     await loadEncoder(QWEN3, { tablesIn: dir });
     const other = await tokenizerDir(await changedQwen3((json) => void json.added_tokens.pop()));
+    await rm(join(other, 'tokenizer_config.json'));
     const encoder = await loadEncoder(other, { tablesIn: dir });
     expect(await tablesIn(dir)).toHaveLength(2);
     expect((await encoder.encodeBatch(['</think>'])).ids.length).toBeGreaterThan(1);
@@ -169,9 +174,12 @@ test('what was found right once is known by text and ids, and not asked again', 
 });
 
 test('on the slow way, batches, UTF-8 and chunks give what they give on the fast one', async () => {
-  const slow = await loadEncoder(
-    await tokenizerDir(await changedQwen3(({ added_tokens }) => void (added_tokens[0]!.lstrip = true))),
-  );
+  const dir = await tokenizerDir(await readTokenizer(QWEN3));
+  const path = join(dir, 'tokenizer_config.json');
+  const config = JSON.parse(await readFile(path, 'utf8')) as Config;
+  config.added_tokens_decoder!['151643']!.lstrip = true;
+  await writeFile(path, JSON.stringify(config));
+  const slow = await loadEncoder(dir);
   expect(slow.path).toEqual({ kind: 'slow', reason: 'added token "<|endoftext|>" has lstrip' });
   expect(slow.eod).toBe(151_645);
   const { ids, ends } = await slow.encodeBatch(['Hello world', Buffer.from('中文'), '']);
@@ -226,6 +234,77 @@ describe('on the slow way a long text is cut, and has the ids that it has as a w
         Buffer.from(Int32Array.from((await slow.encode([text]))[0]!).buffer),
       ),
     ).toBe(true);
+  });
+});
+
+describe('what tokenizer_config.json says of tokens', () => {
+  let tiny: string;
+  beforeAll(async () => void (tiny = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny')));
+
+  async function changed(change: (config: Config) => void, map?: Config): Promise<string> {
+    const dir = await tempDir();
+    await cp(join(tiny, 'tokenizer.json'), join(dir, 'tokenizer.json'));
+    const config = JSON.parse(await readFile(join(tiny, 'tokenizer_config.json'), 'utf8')) as Config;
+    change(config);
+    await writeFile(join(dir, 'tokenizer_config.json'), JSON.stringify(config));
+    if (map) await writeFile(join(dir, 'special_tokens_map.json'), JSON.stringify(map));
+    return dir;
+  }
+  const endOfTurn = (config: Config) => config.added_tokens_decoder!['4072']!;
+
+  // Ids of transformers 4.57.1.
+  test.each<[what: string, text: string, expected: number[], change: (config: Config) => void]>([
+    [
+      'adds one',
+      'hello <doc> world',
+      [71, 301, 385, 220, 4096, 1879],
+      (config) => (config.added_tokens_decoder!['9000'] = { ...endOfTurn(config), content: '<doc>' }),
+    ],
+    [
+      'lets one take the space before it',
+      ' a <|im_end|>b',
+      [264, 4072, 65],
+      (config) => (endOfTurn(config).lstrip = true),
+    ],
+  ])('%s: the ids are those of transformers, and the judge agrees', async (_, text, expected, change) => {
+    const tablesIn = await tempDir();
+    const dir = await changed(change);
+    for (const encoder of [await loadEncoder(dir), await loadEncoder(dir, { tablesIn })]) {
+      expect(Array.from((await encoder.encode([text]))[0]!)).toEqual(expected);
+      expect(await encoder.checkAgainstOracle([{ text }])).toBeUndefined();
+      expect(encoder.warnings).toEqual([]);
+    }
+  });
+
+  test('where it lists none, tokenizer.json says which are special, and special_tokens_map.json what ends a document', async () => {
+    const dir = await changed(
+      (config) => {
+        delete config.added_tokens_decoder;
+        delete config.eos_token;
+      },
+      { eos_token: '<|im_start|>' },
+    );
+    expect(await specialIds(dir)).toEqual(await specialIds(tiny));
+    expect((await specialIds(dir)).has(4070)).toBe(true);
+    expect((await loadEncoder(dir)).eod).toBe(4071);
+  });
+
+  test.each<[field: string, value: unknown]>([
+    ['added_tokens_decoder', { 9: '<doc>' }],
+    ['eos_token', 7],
+    ['additional_special_tokens', ['<a>', {}]],
+  ])('%s that has something else for a token is refused by name', async (field, value) => {
+    const dir = await changed((config) => Object.assign(config, { [field]: value }));
+    const message = expect.stringMatching(`tokenizer_config.json: ${field}: expected a token`) as string;
+    await expect(loadEncoder(dir)).rejects.toMatchObject({ type: 'InvalidInput', nonRetryable: true, message });
+  });
+
+  test.each<[what: string, change: Config, warning: RegExp]>([
+    ['a class that is not known', { tokenizer_class: 'GemmaTokenizer' }, /the class GemmaTokenizer/],
+    ['markers that are to be text', { split_special_tokens: true }, /split_special_tokens/],
+  ])('%s makes a warning', async (_, change, warning) => {
+    const { warnings } = await loadEncoder(await changed((config) => Object.assign(config, change)));
+    expect(warnings).toEqual([expect.stringMatching(warning)]);
   });
 });
 
