@@ -76,6 +76,13 @@ export interface Crew {
   release(): Promise<void>;
 }
 
+/** The run whose crew it is. */
+export interface CrewsRun {
+  /** Hears of each spare that was asked for and came. */
+  arrived(this: void, node: string): void;
+  hasLaunched(this: void): boolean;
+}
+
 /** Of a run that continues as new. */
 export interface CrewKept {
   members: NodeInfo[];
@@ -84,19 +91,15 @@ export interface CrewKept {
   newcomers: NodeInfo[];
   open: OpenRequests;
   tooFew?: number;
+  /** Nodes that have nothing of the series, as far as the pool knows. */
   fresh?: string[];
 }
 
 /**
  * @param spec read each time anew: a paused run may go on with another
- * @param told what the crew is told and asks: each spare that was asked for and came, whether the run has launched anything
+ * @param kept of the execution that this one continues
  */
-export function createCrew(
-  spec: RunSpec,
-  waiting: Waiting,
-  { arrived, hasLaunched }: { arrived: (node: string) => void; hasLaunched: () => boolean },
-  kept?: CrewKept,
-): Crew {
+export function createCrew(spec: RunSpec, waiting: Waiting, { arrived, hasLaunched }: CrewsRun, kept?: CrewKept): Crew {
   const pool = createPoolRequests(spec, waiting, kept?.open);
   const { holder } = pool;
   /** As far as the pool knows they have nothing of the series, before this run launches anything. */

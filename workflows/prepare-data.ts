@@ -88,7 +88,7 @@ export async function prepareData({
     tokenizerDir,
     nodes,
     timing,
-    () => fetchOnce(spec, tokenizerListing, tokenizerDir, nodes, timing),
+    () => fetchOnFirst(spec, tokenizerListing, tokenizerDir, nodes, timing),
     { prove, groups: partly.models },
   );
 
@@ -167,7 +167,7 @@ export async function bringTokenizer(
     return { dir: known };
   const listing = await listTokenizer(spec, [node], timing);
   const dir = tokenizerAt(listing);
-  await fetchOnce(spec, listing, dir, [node], timing);
+  await fetchOnFirst(spec, listing, dir, [node], timing);
   return { dir };
 }
 
@@ -227,7 +227,7 @@ export async function listFiles(
   return { resolved, files: chosen };
 }
 
-export const fetchOnce = (
+export const fetchOnFirst = (
   { tokens }: Pick<RunSpec, 'tokens'>,
   { resolved, files }: SourceListing,
   dir: string,

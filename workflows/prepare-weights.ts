@@ -5,7 +5,7 @@ import { onNode, peerOf, type NodeInfo, type Timing } from './contract.js';
 import { listCheckpoints } from './restore.js';
 import { onFirst } from './place.js';
 import { convertedDir, toMegatron } from './convert-command.js';
-import { fetchOnce, listFiles } from './prepare-data.js';
+import { fetchOnFirst, listFiles } from './prepare-data.js';
 import { releases } from './releases.js';
 import type { RunSpec } from './spec.js';
 
@@ -27,7 +27,7 @@ export async function prepareWeights(
   const there = newestComplete(await listCheckpoints(dir, nodes, timing), shards);
   if (there) return { dir, weights: there };
 
-  const { at, artifact } = await fetchOnce(spec, listing, `models/${key}/hf`, nodes, timing);
+  const { at, artifact } = await fetchOnFirst(spec, listing, `models/${key}/hf`, nodes, timing);
   const held = await onFirst([at], (node) =>
     onNode(node.name, timing).convertCheckpoint({
       ...{ ...toMegatron(spec, artifact.dir), to: dir, shards },

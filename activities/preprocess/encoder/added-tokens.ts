@@ -1,12 +1,7 @@
 /** Which added tokens a tokenizer of transformers 4.57 has in the end, by the rules of its source. Pure. */
+import type { MatchedTokenJson } from './shape.js';
 
-export interface AddedTokenJson {
-  id: number;
-  content: string;
-  single_word: boolean;
-  lstrip: boolean;
-  rstrip: boolean;
-  normalized: boolean;
+export interface AddedTokenJson extends MatchedTokenJson {
   special: boolean;
 }
 

@@ -7,14 +7,15 @@
 import { GPT2_PATTERN, type Splitter, splitterWith } from './splitter.js';
 
 export interface TokenizerJson {
-  added_tokens?: AddedTokenJson[];
+  added_tokens?: MatchedTokenJson[];
   normalizer?: unknown;
   pre_tokenizer?: unknown;
   post_processor?: unknown;
   model?: BpeJson;
 }
 
-interface AddedTokenJson {
+/** What of an added token decides where it is found in a text. */
+export interface MatchedTokenJson {
   id: number;
   content: string;
   single_word: boolean;
@@ -125,7 +126,7 @@ function checkModel(model: BpeJson | undefined): void {
   }
 }
 
-function addedTokens(tokens: AddedTokenJson[], vocab: Record<string, number>): AddedToken[] {
+function addedTokens(tokens: MatchedTokenJson[], vocab: Record<string, number>): AddedToken[] {
   const size = Object.keys(vocab).length;
   // An id that is not the vocabulary's is given by npm `tokenizers`, in this way, whatever the file says.
   let highest = -1;
