@@ -48,11 +48,18 @@ export interface Seen {
 const LONGEST = 10;
 /** Above all vocabularies of today: what lies above is looked at one by one. */
 const MOST_IDS = 2 ** 21;
+/** Why an id is looked at one by one; bits. */
+const [SPECIAL, PIECE, UNKNOWN] = [1, 2, 4];
 
 export function createTextLook({ vocabSize, special = new Set(), pieces }: IdFacts): TextLook {
   const bytesOf = new Map(pieces?.pieces.map(([id, bytes]) => [id, Buffer.from(bytes, 'base64')]));
-  const isOdd = new Uint8Array(Math.min(vocabSize, MOST_IDS));
-  for (const id of [...special, ...bytesOf.keys(), pieces?.unknown ?? -1]) if (id >= 0) isOdd[id] = 1;
+  const oddities = new Uint8Array(Math.min(vocabSize, MOST_IDS));
+  const mark = (ids: Iterable<number>, oddity: number) => {
+    for (const id of ids) if (id >= 0) oddities[id]! |= oddity;
+  };
+  mark(special, SPECIAL);
+  mark(bytesOf.keys(), PIECE);
+  mark([pieces?.unknown ?? -1], UNKNOWN);
 
   const lengths: number[] = [];
   let longest: LongDocument[] = [];
@@ -67,17 +74,22 @@ export function createTextLook({ vocabSize, special = new Set(), pieces }: IdFac
   let last: Int32Array | undefined;
 
   function look(ids: Int32Array): void {
-    for (let i = 0; i < ids.length; i++) if (isOdd[ids[i]!] !== 0) lookAtOdd(ids[i]!);
+    for (let i = 0; i < ids.length; i++) if (oddities[ids[i]!] !== 0) lookAtOdd(ids[i]!);
   }
 
   function lookAtOdd(id: number): void {
-    if (id >= vocabSize) seen.tooLarge ??= id;
-    if (special.has(id)) seen.hasSpecial = true;
-    if (id === pieces?.unknown) found.unknown += 1;
-    const bytes = bytesOf.get(id);
-    if (!bytes) return;
+    const oddity = id < oddities.length ? oddities[id]! : oddityOf(id);
+    if (oddity & SPECIAL) seen.hasSpecial = true;
+    if (oddity & UNKNOWN) found.unknown += 1;
+    if ((oddity & PIECE) === 0) return;
     found.tokens += 1;
-    spelled.token(bytes);
+    spelled.token(bytesOf.get(id)!);
+  }
+
+  /** Of an id above those in the table. */
+  function oddityOf(id: number): number {
+    if (id >= vocabSize) seen.tooLarge ??= id;
+    return (special.has(id) ? SPECIAL : 0) | (bytesOf.has(id) ? PIECE : 0) | (id === pieces?.unknown ? UNKNOWN : 0);
   }
 
   function taken(): Seen {

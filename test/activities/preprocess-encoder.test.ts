@@ -13,7 +13,7 @@ import { loadFast } from '../../activities/preprocess/encoder/load-fast.js';
 import { recogniseShape, type TokenizerJson } from '../../activities/preprocess/encoder/shape.js';
 import { loadProgram } from '../../activities/preprocess/encoder/wasm.js';
 import { speeches } from '../support/encoder/corpus.js';
-import { readTokenizer } from '../support/encoder/compare.js';
+import { compare, idsOf, loadBoth, readTokenizer } from '../support/encoder/compare.js';
 import { createRandom } from '../support/encoder/random.js';
 import { changedQwen3, QWEN3, sequence, special, template } from '../support/encoder/tokenizers.js';
 import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
@@ -235,6 +235,17 @@ describe('on the slow way a long text is cut, and has the ids that it has as a w
       ),
     ).toBe(true);
   });
+});
+
+test('ids that do not follow the order of the merges are those of the vocabulary', async () => {
+  const dir = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
+  const json = JSON.parse((await readTokenizer(dir)).toString('utf8')) as { model: { vocab: Record<string, number> } };
+  const { vocab } = json.model;
+  [vocab['Ġthe'], vocab['Ġof']] = [vocab['Ġof']!, vocab['Ġthe']!];
+  const both = await loadBoth(Buffer.from(JSON.stringify(json)));
+  const texts = (await speeches()).slice(0, 5);
+  expect(idsOf((take) => both.fast.encodeText(' the of', take))).toEqual([vocab['Ġthe'], vocab['Ġof']]);
+  expect((await compare(both, texts)).differing).toEqual([]);
 });
 
 describe('what tokenizer_config.json says of tokens', () => {

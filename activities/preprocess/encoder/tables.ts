@@ -18,8 +18,8 @@ export interface CacheSize {
   arena: number;
 }
 
-/** 2^19 pre-tokens of 32 bytes, and what does not fit there. */
-export const CACHE: CacheSize = { bits: 19, arena: 8 * 2 ** 20 };
+/** 2^20 pre-tokens of 32 bytes, and what does not fit there. */
+export const CACHE: CacheSize = { bits: 20, arena: 8 * 2 ** 20 };
 
 /** Room for pieces that merges do not make, where they are ignored for whole ones: Llama 3 has 588. */
 const WHOLES = { bits: 14, bytes: 2 ** 18 };

@@ -3,15 +3,31 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Somewhere in the only tables of a folder, an id becomes the next one. */
+/** Tokens of single bytes come first, and then that of each merge. */
+const BYTES = 256;
+const RANK = 2n ** 21n - 1n;
+const MOST_TOKENS = 2n ** 18n;
+
+/** In the only tables of a folder, the last merge that makes this id makes the next one. See assembly/merges.ts. */
 export async function makeTablesWrong(dir: string, id: number): Promise<void> {
   const [name, ...others] = (await readdir(dir)).filter((entry) => entry.endsWith('.tables'));
   if (!name || others.length > 0) throw new Error(`expected the tables of one tokenizer in ${dir}`);
   const content = (await readFile(join(dir, name))).subarray(32);
-  const wanted = Buffer.from(Uint32Array.of(id).buffer);
-  const first = content.indexOf(wanted);
-  if (first < 0) throw new Error(`${id} is nowhere in the tables`);
-  for (let at = first; at >= 0; at = content.indexOf(wanted, at + 1))
-    if (at % 4 === first % 4) content.writeUInt32LE(id + 1, at);
+  const places = placesOf(content, BigInt(id - BYTES));
+  if (places.length !== 1) throw new Error(`${places.length} places in the tables may be the merge that makes ${id}`);
+  const merge = content.readBigUInt64LE(places[0]);
+  content.writeBigUInt64LE(merge + 1n, places[0]);
   await writeFile(join(dir, name), Buffer.concat([createHash('sha256').update(content).digest(), content]));
+}
+
+/** Words that are this rank below two tokens. Where a table has the rank in 32 bits, those above it are zero. */
+function placesOf(content: Buffer, rank: bigint): number[] {
+  const places = [];
+  for (let at = 0; at + 8 <= content.length; at += 4) {
+    const low = content.readUInt32LE(at);
+    if ((low & Number(RANK)) !== Number(rank) || low < RANK) continue;
+    const word = content.readBigUInt64LE(at);
+    if (word >> 63n === 0n && word >> 42n < MOST_TOKENS) places.push(at);
+  }
+  return places;
 }

@@ -3,7 +3,7 @@
  * 32 bytes an entry (key, number of ids, ids) and an arena for what does not fit there; when either is full all is
  * forgotten, which costs little, bounds memory and follows a corpus whose subject changes.
  */
-import { output, outputLength, reserve, setOutputLength } from './memory';
+import { output, outputLength, pushId, reserve, setOutputLength } from './memory';
 import { encodeWhole } from './wholes';
 
 /** Longer pre-tokens hardly repeat. */
@@ -33,7 +33,16 @@ export function clearCache(): void {
   arenaUsed = 0;
 }
 
-/** Appends the ids of a pre-token of fewer than 16 bytes, which are their own key. */
+/**
+ * Pre-tokens that wait for their turn, 24 bytes each: two words of key, first slot, place in the input; or an id, and a zero
+ * where no key has one. Looked up one by one, each would wait for memory alone.
+ */
+const WAITING: u32 = 64;
+const WAITING_SIZE: usize = 24;
+const waiting: usize = reserve(<usize>WAITING * WAITING_SIZE);
+let waitingCount: u32 = 0;
+
+/** Appends, in its turn, the ids of a pre-token of fewer than 16 bytes, which are their own key. */
 @inline
 export function encodeShort(p: usize, n: u32): void {
   let low = load<u64>(p);
@@ -43,7 +52,45 @@ export function encodeShort(p: usize, n: u32): void {
   high |= <u64>n << 56;
   let hash = (low ^ (high * 0xff51afd7ed558ccd)) * 0x9e3779b97f4a7c15;
   hash ^= hash >> 32;
-  let slot = <u32>hash & mask;
+  wait(low, high, <u32>hash & mask, p);
+}
+
+/** Appends an id, in its turn. */
+@inline
+export function encodeAs(id: u32): void {
+  wait(<u64>id, 0, 0, 0);
+}
+
+@inline
+function wait(low: u64, high: u64, slot: u32, p: usize): void {
+  const at = waiting + <usize>waitingCount * WAITING_SIZE;
+  store<u64>(at, low);
+  store<u64>(at, high, 8);
+  store<u32>(at, slot, 16);
+  store<u32>(at, <u32>p, 20);
+  if (++waitingCount == WAITING) encodeWaiting();
+}
+
+/** To be called before the output is looked at, or appended to by others. */
+export function encodeWaiting(): void {
+  const end = waiting + <usize>waitingCount * WAITING_SIZE;
+  waitingCount = 0;
+  let keys: u64 = 0;
+  for (let at = waiting; at < end; at += WAITING_SIZE) keys |= load<u64>(entries + (<usize>load<u32>(at, 16) << 5), 8);
+  // Never so: it keeps the loads, which are what the round above is for.
+  if (keys == 1) unreachable();
+  for (let at = waiting; at < end; at += WAITING_SIZE) encodeNext(at);
+}
+
+@inline
+function encodeNext(at: usize): void {
+  const low = load<u64>(at);
+  const high = load<u64>(at, 8);
+  if (high == 0) {
+    pushId(<u32>low);
+    return;
+  }
+  let slot = load<u32>(at, 16);
   for (;;) {
     const entry = entries + (<usize>slot << 5);
     const key = load<u64>(entry, 8);
@@ -54,7 +101,7 @@ export function encodeShort(p: usize, n: u32): void {
     if (key == 0) break;
     slot = (slot + 1) & mask;
   }
-  encodeShortAnew(p, n, low, high, slot);
+  encodeShortAnew(load<u32>(at, 20), <u32>(high >> 56), low, high, slot);
 }
 
 @inline
@@ -103,6 +150,7 @@ function hasRoom(bytes: u32): bool {
 
 /** Appends the ids of a pre-token of 16 bytes or more: found by a hash, compared with the bytes in the arena. */
 export function encodeLong(p: usize, n: u32): void {
+  encodeWaiting();
   const to = output + (<usize>outputLength << 2);
   if (n > LONGEST) {
     setOutputLength(outputLength + encodeWhole(p, n, to));

@@ -1,6 +1,6 @@
 /** What the host may call; activities/preprocess/encoder/wasm.ts names and types it. Offsets are from the input's start. */
 import { addAdded as addAddedAt, findAdded as findAddedAt, foundEnd, foundId, isInside, reserveAdded } from './added';
-import { reserveCache } from './cache';
+import { encodeWaiting, reserveCache } from './cache';
 import { classAt, classOf, COMPOSES, flagsOf, HAN, lengthOf, LETTER, readCodePoint, UNSTABLE } from './characters';
 import { input, output, reserve } from './memory';
 import { mergeFromBytes } from './merge';
@@ -92,6 +92,7 @@ export function encode(from: u32, to: u32): void {
   if (splitter == GPT2) scanGpt2(input + from, input + to);
   else if (splitter == DEEPSEEK) scanDeepSeek(input + from, input + to);
   else scanQwen(input + from, input + to, mostDigits);
+  encodeWaiting();
 }
 
 function isBoundary(left: u32, right: u32): bool {

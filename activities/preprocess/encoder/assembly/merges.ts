@@ -11,6 +11,8 @@ const EMPTY: u64 = 0xffffffffffffffff;
 let slots: usize = 0;
 let mask: u32 = 0;
 let merged: usize = 0;
+/** Id of the first merge's token where each next one has the next id, as in nearly all vocabularies; else NONE. A snapshot has it. */
+const firstMerged: usize = reserve(4);
 /** Token of each single byte. */
 export const byteTokens: usize = reserve(256 * 4);
 /** Rank of each two bytes: most first looks are for these. */
@@ -55,6 +57,8 @@ export function addMerge(left: u32, right: u32, rank: u32, id: u32): bool {
   }
   store<u64>(slots + (<usize>slot << 3), (pair << 21) | <u64>rank);
   store<u32>(merged + (<usize>rank << 2), id);
+  if (rank == 0) store<u32>(firstMerged, id);
+  else if (load<u32>(firstMerged) + rank != id) store<u32>(firstMerged, NONE);
   const at = present + presentByte(hash);
   store<u8>(at, load<u8>(at) | (<u8>1 << presentBit(hash)));
   return true;
@@ -104,5 +108,6 @@ export function rankOf(left: u32, right: u32): u32 {
 
 @inline
 export function mergedId(rank: u32): u32 {
-  return load<u32>(merged + (<usize>rank << 2));
+  const first = load<u32>(firstMerged);
+  return first == NONE ? load<u32>(merged + (<usize>rank << 2)) : first + rank;
 }

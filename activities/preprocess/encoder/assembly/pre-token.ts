@@ -1,6 +1,6 @@
 /** One pre-token to ids. */
 import { lengthOf, readCodePoint } from './characters';
-import { encodeLong, encodeShort } from './cache';
+import { encodeAs, encodeLong, encodeShort, encodeWaiting } from './cache';
 import { output, outputLength, setOutputLength } from './memory';
 import { isAscii, mergeBytes } from './merge';
 import { NONE } from './merges';
@@ -43,14 +43,15 @@ function encodeLengthy(p: usize, n: u32): void {
 function encodePart(p: usize, n: u32, last: u32): void {
   if (n == 3 && load<u8>(p) >= 0xe0) {
     const id = charToken(last);
-    if (id != NONE) {
-      store<u32>(output + (<usize>outputLength << 2), id);
-      setOutputLength(outputLength + 1);
-      return;
-    }
+    if (id != NONE) return encodeAs(id);
   }
   // What is remembered of these bytes is what they are as a whole pre-token.
-  if (wholeOf(p, n) != NONE) setOutputLength(outputLength + mergeBytes(p, n, output + (<usize>outputLength << 2)));
+  if (wholeOf(p, n) != NONE) encodeMerged(p, n);
   else if (n < 16) encodeShort(p, n);
   else encodeLong(p, n);
+}
+
+function encodeMerged(p: usize, n: u32): void {
+  encodeWaiting();
+  setOutputLength(outputLength + mergeBytes(p, n, output + (<usize>outputLength << 2)));
 }
