@@ -30,8 +30,11 @@ export interface Played {
   seconds: number;
 }
 
-/** How long a run may take, faults and all, before it counts as hanging; and how long a moment may be waited for. */
-const PATIENCE_SECONDS = 150;
+/**
+ * How long a run may take, faults and all, before it counts as hanging; and how long a moment may be waited for. An agent
+ * alone, when it is gone for good, is waited for two minutes (`agentGrace`).
+ */
+const PATIENCE_SECONDS = 240;
 const LOOK_EVERY_MS = 10;
 
 export async function play(cluster: Cluster, case_: Case): Promise<Played> {
