@@ -190,7 +190,8 @@ export const faults = {
   },
   /** Listens on the port that the node's check has just called free. */
   takePort: async ({ cluster, run, node }) => {
-    const port = await checkedPort(cluster, run.id, node.host.name);
+    const preparation = `${run.id}/prepare-${run.recorder.generation() + 1}`;
+    const port = await checkedPort(cluster, preparation, node.host.name);
     const script = `require('net').createServer().listen(${port}, '0.0.0.0')`;
     const [command, ...args] = node.host.on([process.execPath, '-e', script]);
     spawn(command!, args, { stdio: 'ignore', detached: true, env: { ...process.env, [TAKES_PORT]: '1' } }).unref();

@@ -1,6 +1,7 @@
 /** Plays cases one after the other on one cluster, checks each, and prints a row for it. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pause } from '../../infra/demo/part.js';
 import type { Case } from './cases.js';
 import { gather, keepEvidence, lossesOf } from './check.js';
 import { startCluster, type Cluster, type Hardware } from './cluster.js';
@@ -39,12 +40,25 @@ export async function playMatrix(hardware: Hardware, cases: Case[], results: Res
     print(lineOf(row));
     await results.add(row);
     if (row.problems.length) {
+      await abandon(cluster);
       await cluster.stop();
       cluster = undefined;
     } else await cluster.rejoin();
   }
   await cluster?.stop();
 }
+
+/** Ends what is still running: who waits for its result would ask again of a connection that is closed, which ends the process. */
+async function abandon({ client }: Cluster): Promise<void> {
+  for await (const { workflowId } of client.workflow.list({ query: `ExecutionStatus = 'Running'` }))
+    await client.workflow
+      .getHandle(workflowId)
+      .terminate('the case is over')
+      .catch(() => undefined);
+  await pause(SETTLED_MS);
+}
+
+const SETTLED_MS = 1000;
 
 async function tryCase(
   cluster: Cluster,
