@@ -1,6 +1,7 @@
 /** A text or record too long to keep in memory: it waits in a file of its own until it is encoded. */
-import { createReadStream } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
+import { areUtf8 } from './are-utf8.js';
+import { filePortions } from './file-portions.js';
 
 /** What is longer than this goes to a file. */
 export const LONG = 4 * 2 ** 20;
@@ -17,18 +18,13 @@ export class LongText {
     readonly bytes: number,
   ) {}
 
-  async *portions(): AsyncGenerator<Buffer> {
-    for await (const chunk of createReadStream(this.path, { highWaterMark: 2 ** 20 })) yield chunk as Buffer;
+  /** A portion is gone with the next. */
+  portions(): AsyncGenerator<Buffer> {
+    return filePortions(this.path);
   }
 
-  async isUtf8(): Promise<boolean> {
-    try {
-      for await (const _ of this.texts());
-      return true;
-    } catch (error) {
-      if (error instanceof TypeError) return false;
-      throw error;
-    }
+  isUtf8(): Promise<boolean> {
+    return areUtf8(this.portions());
   }
 
   /** In strings of about a million characters; throws where the bytes are not UTF-8. */

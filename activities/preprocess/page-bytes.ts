@@ -2,29 +2,32 @@
 import { createReadStream } from 'node:fs';
 import { createBrotliDecompress } from 'node:zlib';
 import type { CompressionCodec } from 'hyparquet';
+import { filePortions } from './file-portions.js';
 import { decompressed, gunzipped, PORTION, unzstandard } from './open-bytes.js';
 import { unlz4 } from './unlz4.js';
 import { unsnappy } from './unsnappy.js';
 
-type Decompressor = (source: AsyncGenerator<Buffer>) => AsyncGenerator<Buffer>;
+/** Bytes of a file from one place to another. */
+type Span = [path: string, from: number, to: number];
 
 /** `LZ4` is not there: it is an old name for several formats. */
-const decompressors: Partial<Record<CompressionCodec, Decompressor>> = {
-  UNCOMPRESSED: (source) => source,
-  SNAPPY: unsnappy,
-  GZIP: gunzipped,
-  ZSTD: unzstandard,
-  BROTLI: (source) => decompressed(source, createBrotliDecompress({ chunkSize: PORTION })),
-  LZ4_RAW: unlz4,
+const decompressors: Partial<Record<CompressionCodec, (...span: Span) => AsyncGenerator<Buffer>>> = {
+  UNCOMPRESSED: filePortions,
+  SNAPPY: (...span) => unsnappy(filePortions(...span)),
+  GZIP: (...span) => gunzipped(portionsToKeep(...span)),
+  ZSTD: (...span) => unzstandard(portionsToKeep(...span)),
+  BROTLI: (...span) => decompressed(portionsToKeep(...span), createBrotliDecompress({ chunkSize: PORTION })),
+  LZ4_RAW: (...span) => unlz4(filePortions(...span)),
 };
 
 export const isStreamed = (codec: CompressionCodec): boolean => codec in decompressors;
 
-/** Bytes of a file from one place to another, decompressed. */
+/** Decompressed; a portion is gone with the next. */
 export const bytesOfPage = (path: string, from: number, to: number, codec: CompressionCodec): AsyncGenerator<Buffer> =>
-  decompressors[codec]!(portionsOf(path, from, to));
+  decompressors[codec]!(path, from, to);
 
-async function* portionsOf(path: string, from: number, to: number): AsyncGenerator<Buffer> {
+/** For decompressors that are still at one when they ask for the next. */
+async function* portionsToKeep(...[path, from, to]: Span): AsyncGenerator<Buffer> {
   if (from >= to) return;
   for await (const chunk of createReadStream(path, { start: from, end: to - 1, highWaterMark: PORTION }))
     yield chunk as Buffer;

@@ -24,10 +24,12 @@ export async function* unsnappy(source: AsyncIterable<Buffer>): AsyncGenerator<B
   let literal = 0;
 
   const more = async () => {
+    // The next portion may come in the memory of this one.
+    const rest = Buffer.from(input.subarray(at));
     const next = await portions.next();
-    if (next.done) isOver = true;
-    else input = at < input.length ? Buffer.concat([input.subarray(at), next.value]) : next.value;
-    if (!next.done) at = 0;
+    isOver = next.done === true;
+    input = next.done ? rest : rest.length > 0 ? Buffer.concat([rest, next.value]) : next.value;
+    at = 0;
   };
   const number = (bytes: number): number => {
     if (at + bytes > input.length) throw new Error('snappy: the data end too early');
