@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** They wait for heartbeats, kill and measure: with machines' worth of processes of their own, one at a time. */
@@ -10,6 +11,13 @@ const common = {
   pool: 'forks',
   testTimeout: 60_000,
   hookTimeout: 60_000,
+  alias: [
+    // As activities name it, which start programs of their own.
+    {
+      find: /^\.\.?\/(\.\.\/)*own-program\.js$/,
+      replacement: fileURLToPath(new URL('test/support/own-program.ts', import.meta.url)),
+    },
+  ],
 } as const;
 
 export default defineConfig({

@@ -16,6 +16,7 @@ import { runCommand } from '../../activities/preprocess/run-command.js';
 import { readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
+import { programOf } from '../support/own-program.js';
 import { tempDir } from '../support/temp-dir.js';
 import recorded from '../fixtures/preprocess/cases.json' with { type: 'json' };
 
@@ -215,7 +216,8 @@ describe('as a program', () => {
   }
   const program = async (...args: string[]): Promise<Printed> => {
     const env = { ...process.env, XDG_CACHE_HOME: join(work, 'cache') };
-    const command = ['--import', import.meta.resolve('tsx'), join(root, 'workers/preprocess.ts'), ...args];
+    const { path, execArgv } = programOf(import.meta.url, '../../workers/preprocess');
+    const command = [...execArgv, path, ...args];
     try {
       return { code: 0, ...(await promisify(execFile)(process.execPath, command, { cwd: work, env })) };
     } catch (error) {
