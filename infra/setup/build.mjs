@@ -26,19 +26,29 @@ export async function build() {
   await bundle();
 }
 
-async function compile() {
+const compiledStamp = join(dist, '.compiled.json');
+
+function compilation() {
   const sources = listFiles(root, folders, isSource);
-  const stamp = join(dist, '.compiled.json');
   const inputs = hashFiles(root, [...sources, ...tools]);
   const outputs = sources.filter((source) => !source.endsWith('.d.ts')).map((source) => source.replace(/\.ts$/, '.js'));
   const isWhole = outputs.every((output) => existsSync(join(dist, output)));
-  if (readStamp(stamp)?.inputs === inputs && isWhole) return;
+  const isFresh = readStamp(compiledStamp)?.inputs === inputs && isWhole;
+  return { sources, inputs, outputs, isWhole, isFresh };
+}
+
+/** Whether dist/ has the sources as they are now. */
+export const isCompiled = () => compilation().isFresh;
+
+async function compile() {
+  const { sources, inputs, outputs, isWhole, isFresh } = compilation();
+  if (isFresh) return;
   // tsc writes again what changed, not what somebody deleted.
   if (!isWhole) rmSync(join(dist, '.tsbuildinfo'), { force: true });
   say('build', `tsc, ${sources.length} files`);
   await run('tsc', process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
   removeOrphans(new Set(outputs));
-  writeStamp(stamp, { inputs });
+  writeStamp(compiledStamp, { inputs });
 }
 
 /** The encoder's WebAssembly: one file in dist/, which sources that run uncompiled (in tests) find there as well. */

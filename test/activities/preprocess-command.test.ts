@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { keepPieces } from '../../activities/preprocess/character-pieces.js';
 import { loadEncoder, type Encoder } from '../../activities/preprocess/encode.js';
 import { firstDifference } from '../../activities/preprocess/encoder/oracle.js';
 import { createSlowEncoder } from '../../activities/preprocess/encoder/slow.js';
@@ -15,6 +16,7 @@ import { runCommand } from '../../activities/preprocess/run-command.js';
 import { readSpeeches } from '../../infra/demo/corpus.js';
 import { root } from '../../workers/config.js';
 import { makeTablesWrong } from '../support/encoder/wrong-tables.js';
+import { programOf } from '../support/own-program.js';
 import { tempDir } from '../support/temp-dir.js';
 import recorded from '../fixtures/preprocess/cases.json' with { type: 'json' };
 
@@ -38,6 +40,7 @@ let encoder: Encoder;
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'pretrain-preprocess-'));
   encoder = await withOracleHere(await loadEncoder(qwen3));
+  await keepPieces(await readFile(join(qwen3, 'tokenizer.json')), join(work, 'pieces'));
   await cp(join(import.meta.dirname, '../fixtures/preprocess/in'), join(work, 'in'), { recursive: true });
   await rm(join(work, 'in/direm/.keep-empty'), { force: true });
   await mkdir(join(work, 'out'));
@@ -86,12 +89,13 @@ const PATHS = ['--input', '--output-prefix', '--tokenizer-name-or-path'];
 const inWork = (args: string[]): string[] =>
   args.map((word, index) => (PATHS.includes(args[index - 1] ?? '') ? join(work, word) : word));
 
-/** In this process, with an encoder that is loaded once; several processes are several slices here. */
+/** In this process, with an encoder and a vocabulary that are read once; several processes are several slices here. */
 const run = (args: string[]) =>
   runCommand(inWork(args), {
     say: () => {},
     load: async () => encoder,
     elsewhere: (job) => encodeJob(job, { load: async () => encoder }),
+    tablesIn: join(work, 'pieces'),
   });
 
 async function digestsIn(dir: string): Promise<Record<string, string>> {
@@ -212,7 +216,8 @@ describe('as a program', () => {
   }
   const program = async (...args: string[]): Promise<Printed> => {
     const env = { ...process.env, XDG_CACHE_HOME: join(work, 'cache') };
-    const command = ['--import', import.meta.resolve('tsx'), join(root, 'workers/preprocess.ts'), ...args];
+    const { path, execArgv } = programOf(import.meta.url, '../../workers/preprocess');
+    const command = [...execArgv, path, ...args];
     try {
       return { code: 0, ...(await promisify(execFile)(process.execPath, command, { cwd: work, env })) };
     } catch (error) {

@@ -1,9 +1,16 @@
 /** Which way an encoder goes, what it says of it, and what it leaves behind. */
-import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { describeDifference, type Encoder, loadEncoder, NotEncodable } from '../../activities/preprocess/encode.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  describeDifference,
+  type Encoder,
+  ensureTables,
+  loadEncoder,
+  NotEncodable,
+} from '../../activities/preprocess/encode.js';
 import { encodeInPieces, PIECE } from '../../activities/preprocess/encode-pieces.js';
 import { type Config } from '../../activities/preprocess/encoder/read-tokenizer.js';
 import { specialIds } from '../../activities/preprocess/tokenizer-facts.js';
@@ -22,6 +29,20 @@ import { tempDir } from '../support/temp-dir.js';
 const FAST = { kind: 'fast' };
 const textsOf = (texts: string[]) => texts.map((text) => ({ text }));
 
+/** Those of Qwen3, which take seconds to compute. */
+let tables: string;
+beforeAll(async () => {
+  tables = await mkdtemp(join(tmpdir(), 'tables-'));
+  await ensureTables(QWEN3, tables);
+});
+afterAll(() => rm(tables, { recursive: true }));
+
+async function copyOfTables(): Promise<string> {
+  const dir = await tempDir();
+  await cp(tables, dir, { recursive: true });
+  return dir;
+}
+
 async function tokenizerDir(json: string | Buffer): Promise<string> {
   const dir = await tempDir();
   await writeFile(join(dir, 'tokenizer.json'), json);
@@ -31,7 +52,7 @@ async function tokenizerDir(json: string | Buffer): Promise<string> {
 
 describe('an encoder of Qwen3', () => {
   let encoder: Encoder;
-  beforeAll(async () => void (encoder = await loadEncoder(QWEN3)));
+  beforeAll(async () => void (encoder = await loadEncoder(QWEN3, { tablesIn: tables })));
 
   test("goes the fast way, and knows the tokenizer's own end of sequence", () => {
     expect(encoder.path).toEqual(FAST);
@@ -91,8 +112,8 @@ describe('tables that are kept', () => {
     (await readdir(dir)).filter((name) => name.endsWith('.tables')).map((name) => join(dir, name));
 
   test('make the next encoder quicker, and it gives the same ids', async () => {
-    const dir = await tempDir();
-    const first = await loadEncoder(QWEN3, { tablesIn: dir });
+    const dir = await copyOfTables();
+    const first = await loadEncoder(QWEN3);
     const [file] = await tablesIn(dir);
     const { mtimeMs } = await stat(file!);
     const start = process.cpuUsage();
@@ -111,8 +132,7 @@ describe('tables that are kept', () => {
     ['empty', () => Buffer.alloc(0)],
     ['changed in one bit', (bytes: Buffer) => (bytes.set([bytes[2_000_000]! ^ 1], 2_000_000), bytes)],
   ])('and are %s are made anew', async (_, damage) => {
-    const dir = await tempDir();
-    await loadEncoder(QWEN3, { tablesIn: dir });
+    const dir = await copyOfTables();
     const [file] = await tablesIn(dir);
     const whole = await readFile(file!);
     await writeFile(file!, damage(Buffer.from(whole)));
@@ -123,8 +143,7 @@ describe('tables that are kept', () => {
   });
 
   test('belong to one content of tokenizer.json', async () => {
-    const dir = await tempDir();
-    await loadEncoder(QWEN3, { tablesIn: dir });
+    const dir = await copyOfTables();
     const other = await tokenizerDir(await changedQwen3((json) => void json.added_tokens.pop()));
     await rm(join(other, 'tokenizer_config.json'));
     const encoder = await loadEncoder(other, { tablesIn: dir });
@@ -140,7 +159,7 @@ describe('tables that are kept', () => {
 });
 
 test('an id that differs stops the fast way, with both sequences and the text, and the rest is encoded right', async () => {
-  const dir = await tempDir();
+  const dir = await copyOfTables();
   const right = await loadEncoder(QWEN3, { tablesIn: dir });
   // That of " world".
   await makeTablesWrong(dir, 1879);
@@ -162,7 +181,7 @@ test('an id that differs stops the fast way, with both sequences and the text, a
 });
 
 test('what was found right once is known by text and ids, and not asked again', async () => {
-  const dir = await tempDir();
+  const dir = await copyOfTables();
   const tokenizer = await tokenizerDir(await readTokenizer(QWEN3));
   const encoder = await loadEncoder(tokenizer, { tablesIn: dir });
   expect(await encoder.checkAgainstOracle(textsOf(['Hello world']))).toBeUndefined();

@@ -12,9 +12,10 @@ import { partialOf } from '../../activities/partial.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import type { Artifact, Peer } from '../../workflows/contract.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
+import { programOf } from '../support/own-program.js';
 import { serving, testNode } from '../support/test-node.js';
 
-const CHILD = fileURLToPath(new URL('../support/pull-child.ts', import.meta.url));
+const CHILD = fileURLToPath(new URL('../support/pull-child.mjs', import.meta.url));
 const DIR = 'datasets/k';
 const KILLS = 50;
 const AT_ONCE = 2;
@@ -24,7 +25,8 @@ const big = randomBytes(4_000_000);
 const small = randomBytes(300_000);
 
 async function child(dataDir: string, artifact: Artifact, from: Peer[]) {
-  const process = fork(CHILD, { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const { path, execArgv } = programOf(import.meta.url, '../../activities/transfer');
+  const process = fork(CHILD, [path], { execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const exit = once(process, 'exit') as Promise<[number | null, string | null]>;
   await once(process, 'message');
   const asker = { name: 'n02', dataDir, copyRate: artifact.bytes / SECONDS };

@@ -27,9 +27,15 @@ it(
     await start('calm');
     expect(await resultOf('calm')).toMatchObject({ iteration: 30, generations: 1, failures: 0 });
     await start('wounded');
-    await until('iteration 18', async () =>
-      (await cluster.metrics('wounded')).find(({ iteration }) => iteration >= 18),
-    );
+    await until('a whole save that is half an interval old', async () => {
+      const saved = await cluster.client.workflow
+        .getHandle('wounded/gen-1')
+        .query<number>('replicated')
+        .catch(() => 0);
+      return saved >= 10 && (await cluster.metrics('wounded')).some(({ iteration }) => iteration >= 15)
+        ? true
+        : undefined;
+    });
     await killNode(cluster.node('n2'), cluster.dataOf('n2'));
     expect(await resultOf('wounded')).toMatchObject({ iteration: 30, generations: 2, failures: 1 });
     const metrics = await cluster.metrics('wounded');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import type { TestProject } from 'vitest/node';
-import { compileEncoder, isBundleFresh, workflowBundle } from '../../infra/setup/build.mjs';
+import { compileEncoder, isBundleFresh, isCompiled, workflowBundle } from '../../infra/setup/build.mjs';
 import { createTemporalServer } from '../../infra/demo/temporal-server.js';
 
 declare module 'vitest' {
@@ -14,6 +14,8 @@ declare module 'vitest' {
     temporalAddress: string;
     /** The workflows, for a worker's `workflowBundle: { codePath }`. */
     workflowBundlePath: string;
+    /** `dist/` is of the sources as they are. */
+    isCompiled: boolean;
   }
 }
 
@@ -27,6 +29,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await server?.start();
   project.provide('temporalAddress', server?.address ?? running!);
   project.provide('workflowBundlePath', await freshBundle(dir));
+  project.provide('isCompiled', isCompiled());
   return async () => {
     await server?.kill();
     await rm(dir, { recursive: true, force: true });

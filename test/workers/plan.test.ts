@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { root } from '../../workers/config.js';
 import { runFileReference } from '../../workflows/run-file-reference.js';
+import { programOf } from '../support/own-program.js';
 import { tempDir } from '../support/temp-dir.js';
 
 interface Printed {
@@ -15,7 +16,8 @@ interface Printed {
 }
 
 async function plan(...args: string[]): Promise<Printed> {
-  const command = ['--import', 'tsx', join(root, 'workers/plan.ts'), ...args];
+  const { path, execArgv } = programOf(import.meta.url, '../../workers/plan');
+  const command = [...execArgv, path, ...args];
   try {
     return { code: 0, ...(await promisify(execFile)(process.execPath, command, { cwd: root })) };
   } catch (error) {
