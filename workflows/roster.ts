@@ -90,15 +90,18 @@ const isLeftToAPerson = ({ quarantined }: PoolNode): boolean =>
 
 /**
  * Whose turn it is. One that asks for more than there is, or whose series another run is training, lets the others
- * pass, unless it is stuck. A spare, or a soak, takes nothing from those behind it while no free node suits it.
+ * pass, unless it is stuck and a node is free that it could have. A spare, or a soak, takes nothing from those behind it
+ * while no free node suits it.
  */
 export function nextRequest(state: PoolState, now: number): Waiting | undefined {
   const { nodes } = state;
   const possible = (request: AcquireNodes) =>
     nodes.filter((node) => suits(node, request) && (!takesItsTime(request) || isFreeFor(node, request))).length >=
     request.nodes;
+  const isKeptFor = (request: AcquireNodes) =>
+    isStuck(nodes, request) && nodes.some((node) => suits(node, request) && isFreeFor(node, request));
   return inOrder(state, now).find(
-    (request) => isStuck(nodes, request) || (possible(request) && !trainedBy(nodes, request)),
+    (request) => isKeptFor(request) || (!isStuck(nodes, request) && possible(request) && !trainedBy(nodes, request)),
   );
 }
 

@@ -239,6 +239,19 @@ describe('in line', () => {
     expect(state.waiting).toHaveLength(2);
   });
 
+  it('a run that cannot train keeps no node from others that it cannot have', () => {
+    const state = poolOf(2);
+    enqueue(state, requestOf(1, 1), 0);
+    serve(state, 0);
+    enqueue(state, requestOf(1, 1, { requestId: 'in its place', except: ['n1'] }), 1);
+    enqueue(state, requestOf(2, 1), 2);
+    expect(serve(state, 2)).toEqual([{ run: 'run-2', wanted: 1, names: ['n1'] }]);
+    state.nodes.push({ ...state.nodes[1]!, name: 'n2' });
+    delete state.nodes[2]!.holder;
+    enqueue(state, requestOf(3, 1), 3);
+    expect(serve(state, 3)).toEqual([{ run: 'run-1', wanted: 1, names: ['n2'] }]);
+  });
+
   it('says of which run it waits for the series', () => {
     const state = poolOf(2);
     enqueue(state, requestOf(1, 1, { series: 'same' }), 0);
