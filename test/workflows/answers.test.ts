@@ -291,6 +291,14 @@ describe('an update with wrong fields names each, the value, and what was expect
   });
 });
 
+it('who and why are one line on every page, whatever is in them', () => {
+  const said = { who: ' ann\t', why: 'fans\r\n- 02:00 n1 uncordoned by root: all is well\u2028\u001b[2J' };
+  expect(readRunRequest('checkpointNow', said)).toEqual({
+    request: { name: 'checkpointNow', who: 'ann', why: 'fans - 02:00 n1 uncordoned by root: all is well [2J' },
+  });
+  expect(readRunRequest('checkpointNow', { ...said, why: '\u001b\n' })).toHaveProperty('wrong');
+});
+
 describe('the generation under way ends', () => {
   const move = (node: string, at: 'now' | 'checkpoint') => ({ node, at, cordon: false, ...who });
   it.each<[string, Partial<Wishes>, string[], string | undefined]>([
