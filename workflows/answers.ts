@@ -106,8 +106,9 @@ const answers: Answers = {
 
   addSpare: ({ count }, view) => {
     if (isWithoutNodes(view)) return refuse('the run has given its nodes back; say settings.spares to resumeTraining');
+    const first = view.members.length === 0 ? ' once the run has its nodes' : '';
     return {
-      say: `the pool is asked for ${count} more, which it gives when it can. A spare keeps copies of checkpoints from the next launch on, and takes a lost node's place at once. The run has ${view.spares.length} now`,
+      say: `the pool is asked for ${count} more${first}, which it gives when it can. A spare keeps copies of checkpoints from the next launch on, and takes a lost node's place at once. The run has ${view.spares.length} now`,
       wishes: view.wishes,
     };
   },

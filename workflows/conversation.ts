@@ -62,7 +62,8 @@ function accept(run: Run, request: RunRequest, { say, wishes }: Accepted): strin
   run.wishes = wishes;
   if (name === 'addSpare') {
     changeSpares(run, run.spec.cluster.spares + request.count);
-    crew.seek(request.count);
+    // Who holds a spare and waits for the rest would come before all others, and keep it from them meanwhile.
+    if (crew.members.length > 0) crew.seek(request.count);
   }
   if (name === 'resumeTraining') {
     finish(run, 'pauseTraining', state.phase === 'paused' ? 'ended' : 'withdrawn');

@@ -178,6 +178,13 @@ describe('an accepted update says what will happen and when', () => {
       { moves: [{ node: 'n2', at: 'now', cordon: true, who: 'bob', why: 'x' }] },
     ],
     ['addSpare', { count: 2 }, view(), /asked for 2 more.*The run has 1 now/, {}],
+    [
+      'addSpare',
+      {},
+      view({ phase: 'nodes', members: [], spares: [] }),
+      /asked for 1 more once the run has its nodes, which it gives when it can/,
+      {},
+    ],
     ['approve', { gate: 'train' }, atTrain, /goes on now/, { gates: { train: 'proceed' } }],
     ['approve', { gate: 'export' }, atExport, /goes on now/, { gates: { export: 'proceed' } }],
     [
