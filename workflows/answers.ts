@@ -26,6 +26,8 @@ export interface View {
   gates: { name: string; passed: boolean }[];
   /** Where the run waits now. */
   atGate?: Gate;
+  /** Its ranks save and end. */
+  isCancelled?: true;
 }
 
 export type Answer = { refuse: string } | { say: string; wishes: Wishes };
@@ -34,6 +36,8 @@ export function answerTo(request: RunRequest, view: View): Answer {
   const { phase } = view.state;
   if (phase === 'export' || phase === 'report' || phase === 'done' || phase === 'failed' || phase === 'cancelled')
     return refuse(`the run is ending (phase ${phase}); start another one of series ${view.state.series} to train on`);
+  if (view.isCancelled)
+    return refuse(`the run was cancelled and is ending; start another one of series ${view.state.series} to train on`);
   if (view.atGate === 'export' && request.name !== 'approve')
     return refuse('everything is trained, and the run waits for somebody to approve "export" or to stop there');
   const answer = answers[request.name] as (request: RunRequest, view: View) => Answer;
@@ -59,8 +63,9 @@ const answers: Answers = {
 
   pauseTraining: ({ at, nodes }, view) => {
     const { state, wishes } = view;
-    if (state.phase === 'paused') {
-      const before = wishes.pause!.nodes;
+    // Not where it was just told to go on.
+    if (state.phase === 'paused' && wishes.pause) {
+      const before = wishes.pause.nodes;
       if (before === nodes) return { say: `the run is paused already, and its nodes are ${kept(nodes)}`, wishes };
       if (before === 'free')
         return refuse(
@@ -81,6 +86,7 @@ const answers: Answers = {
   resumeTraining: ({ settings }, view) => {
     const { state, wishes } = view;
     const { pause, ...others } = wishes;
+    if (!pause && state.phase === 'paused') return refuse('the run was told to go on already, and does so now');
     if (!pause) return refuse(`nothing is paused (phase ${state.phase}), and no pause is asked for`);
     if (state.phase !== 'paused')
       return settings

@@ -11,6 +11,8 @@ import { enterPhase } from './status.js';
 
 /** Returns when a launch may be prepared. */
 export async function betweenGenerations(run: Run): Promise<void> {
+  // That may wait for nodes.
+  if (leavingNow(run).length > 0 && run.state.phase !== 'nodes') enterPhase(run.state, 'nodes', Date.now());
   await moveNodes(run);
   growBack(run);
   if (!run.wishes.pause) return;

@@ -118,6 +118,13 @@ describe('an accepted update says what will happen and when', () => {
       /given back now/,
       { pause: { at: 'checkpoint', nodes: 'free' } },
     ],
+    [
+      'pauseTraining',
+      {},
+      view({ phase: 'paused' }),
+      /pauses before the next launch/,
+      { pause: { at: 'checkpoint', nodes: 'keep' } },
+    ],
     ['resumeTraining', {}, view(paused), /checks its nodes and launches generation 2 from iteration 40/, {}],
     ['resumeTraining', {}, view(freed), /asks the pool for nodes, then checks/, {}],
     ['resumeTraining', {}, view({ wishes: { pause: { at: 'checkpoint', nodes: 'keep' } } }), /withdrawn/, {}],
@@ -219,6 +226,9 @@ describe('an accepted update says what will happen and when', () => {
     ['pauseTraining', { nodes: 'keep' }, view(freed), /nodes: expected "free"/],
     ['pauseTraining', {}, view({ phase: 'report' }), /the run is ending \(phase report\)/],
     ['resumeTraining', {}, view(), /nothing is paused \(phase train\)/],
+    ['resumeTraining', {}, view({ phase: 'paused' }), /was told to go on already/],
+    ['pauseTraining', {}, { ...view(), isCancelled: true }, /the run was cancelled and is ending; start another one/],
+    ['approve', { gate: 'train' }, { ...atTrain, isCancelled: true }, /the run was cancelled/],
     [
       'resumeTraining',
       { settings: { saveInterval: 5 } },
