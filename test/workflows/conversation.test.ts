@@ -186,6 +186,13 @@ it.concurrent('can be cancelled while it is paused, and what it held goes to oth
   await isInPhase(handle, 'paused');
   expect(await cluster.poolStatus()).toContain(`held by ${handle.workflowId}`);
   await update(handle, 'addSpare');
+  // Nothing else is free: what was asked for before would bring the very node back that is to leave.
+  await update(handle, 'replaceNode', { node: `b-${cluster.pool}`, at: 'now' });
+  await update(handle, 'resumeTraining');
+  const waitsForOther = /· nodes · waits for 1 of .*1 free; it was told to do without b-/;
+  await until(async () => waitsForOther.test(await page(handle)), 30);
+  expect(await update(handle, 'pauseTraining')).toContain('pauses as soon as it has its nodes');
+  expect(await update(handle, 'resumeTraining')).toContain('withdrawn');
   await handle.cancel();
   await expect(result(handle)).rejects.toThrow('cancelled');
   await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
