@@ -112,6 +112,10 @@ const answers: Answers = {
 
   addSpare: ({ count }, view) => {
     if (isWithoutNodes(view)) return refuse('the run has given its nodes back; say settings.spares to resumeTraining');
+    // A run that continues as new reads its run file again.
+    const { spares = 0 } = (view.file as { cluster: { spares?: number } }).cluster;
+    const parsed = parseRunSpec(withSettings(view.file, { spares: spares + count }, 0), view.state.series);
+    if ('problems' in parsed) return refuse(`count: ${describeProblems(parsed.problems)}`);
     const first = view.members.length === 0 ? ' once the run has its nodes' : '';
     return {
       say: `the pool is asked for ${count} more${first}, which it gives when it can. A spare keeps copies of checkpoints from the next launch on, and takes a lost node's place at once. The run has ${view.spares.length} now`,

@@ -14,6 +14,13 @@ const file = {
   train: { iterations: 200, globalBatch: 4, seqLength: 128, saveInterval: 20, replicas: 1 },
 };
 
+const soaking = {
+  ...file,
+  cluster: { nodes: 1, devicesPerNode: 1, soak: 'n1' },
+  parallel: {},
+  train: { ...file.train, replicas: 0 },
+};
+
 const view = ({
   wishes = {},
   spares = ['n3'],
@@ -275,6 +282,8 @@ describe('an accepted update says what will happen and when', () => {
     ['replaceNode', { node: 'n9' }, view(), /expected one of the run's, n1, n2, n3, got "n9"/],
     ['drainNode', { node: 'n1' }, view(freed), /given its nodes back/],
     ['addSpare', {}, view(freed), /settings\.spares/],
+    ['addSpare', { count: 100 }, view(), /count: .*cluster\.spares: expected .*100, got 101/s],
+    ['addSpare', {}, { ...view(), file: soaking }, /count: .*cluster\.soak/s],
     ['approve', { gate: 'train' }, view(), /passed already/],
     ['approve', { gate: 'train' }, atExport, /everything is trained; expected "export"/],
     ['pauseTraining', {}, atExport, /everything is trained, and the run waits for somebody to approve "export"/],
