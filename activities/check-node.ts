@@ -47,7 +47,7 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
   const errors = findings.filter(({ severity }) => severity === 'error');
   problems.push(...errors.map(describeFinding));
   if (problems.length)
-    throw failure('EnvCheckFailed', `${name}: not fit to train: ${problems.join('; ')}`, {
+    throw failure('EnvCheckFailed', `${name}: not fit to train: ${listed(problems)}`, {
       nonRetryable: true,
       details: { node: name, problems, findings },
     });
@@ -67,6 +67,9 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     ...((await isPairProven(dataDir)) && { collectivesProven: true }),
   };
 }
+
+/** What else is wrong has a line of its own, on the run's page too. */
+const listed = ([first, ...others]: string[]): string => [first, ...others.map((other) => `  - ${other}`)].join('\n');
 
 /** Of these, what is not here as it was when it was proven. */
 async function lacking({ dataDir }: NodeDeps, artifacts: Artifact[]): Promise<string[]> {

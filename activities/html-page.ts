@@ -12,7 +12,7 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.05rem; margin: 2re
 .soft, text { color: var(--soft); fill: var(--soft); font-size: 12px; } .bad { color: var(--bad); }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
 dt { color: var(--soft); font-size: .8rem; } dd { margin: 0; font-size: 1.2rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); } td { white-space: pre-line; }
 svg { width: 100%; height: auto; } .span { fill: var(--accent); } .chart { min-height: 14rem; }
 `;
 

@@ -41,11 +41,12 @@ function poolSection(name: string, state: PoolState | undefined): string {
   const { nodes, waiting, history = [] } = state;
   const rows = nodes.map((node) => [
     ...[node.name, node.address, `${node.devices} × ${node.profile}`, node.holder?.workflowId ?? 'nobody'],
+    node.heard === undefined || node.holder ? '' : clock(node.heard),
     ...[node.away ?? '', node.cordoned ? `by ${node.cordoned.who}: ${node.cordoned.why}` : ''],
     node.quarantined ? `${untilWhen(node.quarantined)}: ${node.quarantined.reason}` : '',
   ]);
   const line = waiting.map(({ holder, nodes: wanted, since }) => [holder.workflowId, String(wanted), clock(since)]);
-  return `<h2>${escapeHtml(name)}</h2>${table(['node', 'address', 'devices', 'held by', 'away', 'cordoned', 'in quarantine'], rows)}
+  return `<h2>${escapeHtml(name)}</h2>${table(['node', 'address', 'devices', 'held by', 'heard of (UTC)', 'away', 'cordoned', 'in quarantine'], rows)}
 ${line.length ? table(['waits', 'for nodes', 'since (UTC)'], line) : ''}
 ${
   history.length

@@ -100,13 +100,16 @@ const OTHERS = [
   ...['PRETRAIN_DASHBOARD', 'PRETRAIN_DASHBOARD_TOKEN', 'PRETRAIN_TEMPORAL_UI', 'PRETRAIN_TOKEN', 'PRETRAIN_GUARD'],
 ];
 
+/** Of sibling projects, whose checkouts may be beside MindSpeed-LLM's. */
+const SIBLINGS = ['MINDSPEED_MM', 'MINDSPEED_RL'];
+
 type Environment = Record<string, string | undefined>;
 
 /** @throws Error that names each variable that is nearly one of a worker's, and which is meant */
 export function refuseMisspelled(env: Environment = process.env): void {
   const wrong = misspelled(
     Object.keys(env).filter((name) => /^(PRETRAIN|MINDSPEED)_/.test(name)),
-    [...Object.values(VARIABLES), ...OTHERS],
+    [...Object.values(VARIABLES), ...OTHERS, ...SIBLINGS],
   );
   if (wrong.length === 0) return;
   const lines = wrong.map(({ name, meant }) => `  ${name}: no setting of a worker; is ${meant} meant?`);

@@ -26,6 +26,8 @@ export interface View {
   gates: { name: string; passed: boolean }[];
   /** Where the run waits now. */
   atGate?: Gate;
+  /** Its ranks save and end. */
+  isCancelled?: true;
 }
 
 export type Answer = { refuse: string } | { say: string; wishes: Wishes };
@@ -34,6 +36,8 @@ export function answerTo(request: RunRequest, view: View): Answer {
   const { phase } = view.state;
   if (phase === 'export' || phase === 'report' || phase === 'done' || phase === 'failed' || phase === 'cancelled')
     return refuse(`the run is ending (phase ${phase}); start another one of series ${view.state.series} to train on`);
+  if (view.isCancelled)
+    return refuse(`the run was cancelled and is ending; start another one of series ${view.state.series} to train on`);
   if (view.atGate === 'export' && request.name !== 'approve')
     return refuse('everything is trained, and the run waits for somebody to approve "export" or to stop there');
   const answer = answers[request.name] as (request: RunRequest, view: View) => Answer;
@@ -59,8 +63,9 @@ const answers: Answers = {
 
   pauseTraining: ({ at, nodes }, view) => {
     const { state, wishes } = view;
-    if (state.phase === 'paused') {
-      const before = wishes.pause!.nodes;
+    // Not where it was just told to go on.
+    if (state.phase === 'paused' && wishes.pause) {
+      const before = wishes.pause.nodes;
       if (before === nodes) return { say: `the run is paused already, and its nodes are ${kept(nodes)}`, wishes };
       if (before === 'free')
         return refuse(
@@ -81,6 +86,7 @@ const answers: Answers = {
   resumeTraining: ({ settings }, view) => {
     const { state, wishes } = view;
     const { pause, ...others } = wishes;
+    if (!pause && state.phase === 'paused') return refuse('the run was told to go on already, and does so now');
     if (!pause) return refuse(`nothing is paused (phase ${state.phase}), and no pause is asked for`);
     if (state.phase !== 'paused')
       return settings
@@ -106,8 +112,13 @@ const answers: Answers = {
 
   addSpare: ({ count }, view) => {
     if (isWithoutNodes(view)) return refuse('the run has given its nodes back; say settings.spares to resumeTraining');
+    // A run that continues as new reads its run file again.
+    const { spares = 0 } = (view.file as { cluster: { spares?: number } }).cluster;
+    const parsed = parseRunSpec(withSettings(view.file, { spares: spares + count }, 0), view.state.series);
+    if ('problems' in parsed) return refuse(`count: ${describeProblems(parsed.problems)}`);
+    const first = view.members.length === 0 ? ' once the run has its nodes' : '';
     return {
-      say: `the pool is asked for ${count} more, which it gives when it can. A spare keeps copies of checkpoints from the next launch on, and takes a lost node's place at once. The run has ${view.spares.length} now`,
+      say: `the pool is asked for ${count} more${first}, which it gives when it can. A spare keeps copies of checkpoints from the next launch on, and takes a lost node's place at once. The run has ${view.spares.length} now`,
       wishes: view.wishes,
     };
   },

@@ -11,6 +11,8 @@ import { enterPhase } from './status.js';
 
 /** Returns when a launch may be prepared. */
 export async function betweenGenerations(run: Run): Promise<void> {
+  // That may wait for nodes.
+  if (leavingNow(run).length > 0 && run.state.phase !== 'nodes') enterPhase(run.state, 'nodes', Date.now());
   await moveNodes(run);
   growBack(run);
   if (!run.wishes.pause) return;
@@ -44,6 +46,13 @@ export function ended(run: Run, how: string): void {
   finish(run, 'checkpointNow', how);
 }
 
+/** Whoever was to leave has left with all others. */
+export async function giveAllBack(run: Run): Promise<void> {
+  await run.crew.release();
+  finish(run, 'addSpare', 'is asked for with the next nodes');
+  await moveNodes(run);
+}
+
 async function moveNodes(run: Run): Promise<void> {
   const { wishes, crew } = run;
   const moves = leavingNow(run);
@@ -51,12 +60,12 @@ async function moveNodes(run: Run): Promise<void> {
   if (leaving.length === 0) return;
   run.wishes = { ...wishes, moves: wishes.moves.filter(({ node }) => !leaving.includes(node)) };
   await crew.move(moves);
-  const gang = gangOf(run);
+  const after = crew.members.length > 0 ? `the gang is ${gangOf(run)}` : 'so did all others';
   for (const node of leaving) {
-    finish(run, 'replaceNode', `the gang is ${gang}`, node);
-    finish(run, 'drainNode', `the gang is ${gang}`, node);
+    finish(run, 'replaceNode', after, node);
+    finish(run, 'drainNode', after, node);
   }
-  note(run, `${leaving.join(', ')} left: the gang is ${gang}`);
+  note(run, `${leaving.join(', ')} left: ${after}`);
 }
 
 /** Nodes that the gang lacked have come. */
@@ -80,7 +89,7 @@ async function stayPaused(run: Run): Promise<void> {
   while (run.wishes.pause) {
     pause = run.wishes.pause;
     if (pause.nodes === 'free' && crew.members.length > 0) {
-      await crew.release();
+      await giveAllBack(run);
       // Others may train the series on them meanwhile.
       run.empty.clear();
       note(run, 'the nodes are given back');

@@ -5,6 +5,8 @@
 import { allHandlersFinished, CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { CrewKept } from './crew.js';
 import type { Run } from './run-generation.js';
+import type { RunState } from './status.js';
+import type { Wishes } from './wishes.js';
 
 /** One generation of six hours takes some 600 events more. */
 const MANY_EVENTS = 1_000;
@@ -16,6 +18,21 @@ export type Kept = Pick<
 > & {
   empty: string[];
   crew: CrewKept;
+};
+
+/** What a run is told that goes on as another series: why, and what was asked of it and where its time went before. */
+export interface Elsewhere {
+  why: string;
+  wishes: Wishes;
+  record: Pick<RunState, 'requests' | 'phases' | 'held'>;
+  crew: CrewKept;
+}
+
+/** Of a run that has given its nodes back: what these had of the old series says nothing of the new one. */
+export const keepElsewhere = ({ state, wishes, crew }: Run, why: string): Elsewhere => {
+  const { requests, phases, held } = state;
+  const { fresh: _, ...kept } = crew.keep();
+  return { why, wishes, record: { requests, phases, ...(held && { held }) }, crew: { ...kept, keepers: [] } };
 };
 
 /** Whether this is the time to continue as new. Between generations only: nothing else is under way then. */

@@ -2,7 +2,7 @@
  * What people ask of a run: checked before it is on record, answered at once from the run's own state, done when
  * its time has come. Handlers are set before anything is waited for, so that none is missed.
  */
-import { ApplicationFailure, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, setHandler } from '@temporalio/workflow';
 import { answerTo, type View } from './answers.js';
 import { defineRequest, nodeWanted } from './messages.js';
 import { readRunRequest, RUN_UPDATES, type RunRequest } from './requests.js';
@@ -42,6 +42,7 @@ function viewOf({ state, spec, file, crew, wishes, passed, atGate }: Run): View 
     spares: [...crew.spares, ...crew.newcomers].map(({ name }) => name),
     gates: Object.keys(spec.gates).map((name) => ({ name, passed: passed.some((gate) => gate === name) })),
     ...(atGate && { atGate }),
+    ...(CancellationScope.current().consideredCancelled && { isCancelled: true as const }),
   };
 }
 
@@ -62,7 +63,8 @@ function accept(run: Run, request: RunRequest, { say, wishes }: Accepted): strin
   run.wishes = wishes;
   if (name === 'addSpare') {
     changeSpares(run, run.spec.cluster.spares + request.count);
-    crew.seek(request.count);
+    // Who holds a spare and waits for the rest would come before all others, and keep it from them meanwhile.
+    if (crew.members.length > 0) crew.seek(request.count);
   }
   if (name === 'resumeTraining') {
     finish(run, 'pauseTraining', state.phase === 'paused' ? 'ended' : 'withdrawn');

@@ -227,7 +227,7 @@ export function createCrew(spec: RunSpec, waiting: Waiting, { arrived, hasLaunch
       crew.welcome();
       const leaving = moves.map(({ node }) => node);
       // A cordoned node is for all runs alike to do without, until it no longer is.
-      for (const { node, cordon } of moves) if (!cordon) pool.doWithout(node);
+      for (const { node, cordon } of moves) if (!cordon) await pool.doWithout(node);
       await giveUp(leaving);
     },
 

@@ -40,6 +40,8 @@ import {
   holdersOf,
   isFreeFor,
   nextRequest,
+  noteAway,
+  noteBack,
   type PoolNode,
   type PoolState,
 } from './roster.js';
@@ -58,9 +60,9 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     state.token = Math.max(state.token, token);
     const known = state.nodes.find(({ name }) => name === info.name);
     if (known) {
-      Object.assign(known, info);
-      delete known.away;
-    } else state.nodes.push(info);
+      Object.assign(known, info, { heard: Date.now() });
+      noteBack(known);
+    } else state.nodes.push({ ...info, heard: Date.now() });
     changed = true;
   });
   setHandler(acquire, (request) => {
@@ -78,7 +80,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
   });
   setHandler(reportLost, ({ node, reason }) => {
     const known = state.nodes.find(({ name }) => name === node);
-    if (known) known.away = reason;
+    if (known) noteAway(known, reason, Date.now());
   });
   setHandler(reportFault, (fault) => {
     noteFault(state, fault);
@@ -149,13 +151,14 @@ async function ping(state: PoolState, node: PoolNode): Promise<boolean> {
   try {
     const { token, ...info } = await onProbe(node.name).pingNode();
     state.token = Math.max(state.token, token);
-    Object.assign(node, info);
+    Object.assign(node, info, { heard: Date.now() });
     return true;
   } catch (error) {
     // A worker that answers with a failure is there, and starting it again does not help.
-    node.away = failureIn(error)
+    const why = failureIn(error)
       ? `answered with a failure when it was to be leased: ${messageOf(error)}; is asked again while somebody waits`
       : 'did not answer when it was to be leased; comes back when its worker starts';
+    noteAway(node, why, Date.now());
     return false;
   }
 }
@@ -164,7 +167,11 @@ async function ping(state: PoolState, node: PoolNode): Promise<boolean> {
 async function lookAgain(state: PoolState): Promise<void> {
   await reclaim(state);
   const away = state.nodes.filter((node) => node.away && !node.holder);
-  await Promise.all(away.map(async (node) => (await ping(state, node)) && delete node.away));
+  await Promise.all(
+    away.map(async (node) => {
+      if (await ping(state, node)) noteBack(node);
+    }),
+  );
 }
 
 /** A terminated run releases nothing by itself: whoever is closed loses its nodes and its place in the queue. */

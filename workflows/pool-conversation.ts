@@ -5,7 +5,7 @@ import { applyToPool, poolAnswer } from './cordon.js';
 import { defineRequest, nodeWanted, placeInLine } from './messages.js';
 import { placeOf } from './pool-page.js';
 import { POOL_UPDATES, readPoolRequest, type PoolRequest } from './requests.js';
-import type { PoolState } from './roster.js';
+import { giveBack, type PoolState } from './roster.js';
 
 /** Whichever execution of the run is the current one: it is another after a reset. */
 export const to = ({ workflowId }: Holder) => getExternalWorkflowHandle(workflowId);
@@ -30,7 +30,11 @@ function handleUpdate(state: PoolState, name: PoolRequest['name'], onChange: () 
     if (ask)
       to(ask)
         .signal(nodeWanted, { node, who, why })
-        .catch((error: unknown) => log.warn('the holder of a drained node is gone', { node, error: String(error) }));
+        .catch((error: unknown) => {
+          log.warn('the holder of a drained node is gone: its nodes are free again', { node, error: String(error) });
+          giveBack(state, ask);
+          onChange();
+        });
     onChange();
     return say;
   };

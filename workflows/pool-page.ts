@@ -7,20 +7,24 @@ const EVENTS = 10;
 export function describePool(state: PoolState, now: number): string {
   const { nodes, token, history = [] } = state;
   const rows = nodes.map(
-    (node) => `| ${node.name} | ${node.address} | ${node.devices} × ${node.profile} | ${stateOf(node)} |`,
+    (node) =>
+      `| ${node.name} | ${node.address} | ${node.devices} × ${node.profile} | ${heardOf(node)} | ${stateOf(node)} |`,
   );
   const events = history.slice(-EVENTS);
   return [
     `**${nodes.length} nodes**, last launch token ${token}`,
     '',
-    '| node | address | devices | state |',
-    '| --- | --- | --- | --- |',
+    '| node | address | devices | heard of | state |',
+    '| --- | --- | --- | --- | --- |',
     ...rows,
     ...inOrder(state, now).map((request, place) => `${place + 1}. ${describeWaiting(state, request)}`),
     ...(events.length ? [''] : []),
     ...events.map(({ at, node, what, who, why }) => `- ${minute(at)} ${node} ${what} by ${who}: ${why}`),
   ].join('\n');
 }
+
+/** Of one that is held, its run knows. */
+const heardOf = ({ heard, holder }: PoolNode): string => (heard === undefined || holder ? '' : minute(heard));
 
 function stateOf({ away, holder, cordoned, quarantined }: PoolNode): string {
   const held = holder && `held by ${holder.workflowId}`;

@@ -180,7 +180,15 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
     open: (): OpenRequests => ({
       ...{ requests, except: [...except], seeking: [...seeking.values()], granted: [...granted.values()], givenUp },
     }),
-    doWithout: (node: string): void => void except.add(node),
+    /** Also for what is asked for already. */
+    async doWithout(node: string): Promise<void> {
+      except.add(node);
+      for (const request of seeking.values()) {
+        if (request.except?.includes(node)) continue;
+        request.except = [...except];
+        await tell((pool) => pool.signal(acquire, request), SILENT);
+      }
+    },
     /** What comes from now on has been given back already. */
     forget(): void {
       seeking.clear();

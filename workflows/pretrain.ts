@@ -10,8 +10,8 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { afterStop, betweenGenerations, ended } from './between-generations.js';
-import { isToContinue, keep, type Kept } from './continued.js';
+import { afterStop, betweenGenerations, ended, giveAllBack } from './between-generations.js';
+import { isToContinue, keep, keepElsewhere, type Elsewhere, type Kept } from './continued.js';
 import { onControl, type ExportedModel } from './contract.js';
 import { converse, finishAll, spareArrived, wantedEnding } from './conversation.js';
 import { exportModel } from './export-model.js';
@@ -39,11 +39,11 @@ import {
 } from './status.js';
 import { noWishes } from './wishes.js';
 
-/** @param told by the execution that this one continues, all that it knew or why it is about another series; a person tells nothing */
-export async function pretrain(input: unknown, told?: Kept | { why: string }): Promise<PretrainResult> {
+/** @param told by the execution that this one continues, all that it knew or what holds for another series too; a person tells nothing */
+export async function pretrain(input: unknown, told?: Kept | Elsewhere): Promise<PretrainResult> {
   const known = workflowInfo().continuedFromExecutionRunId === undefined ? undefined : told;
   const kept = known && 'state' in known ? known : undefined;
-  const run = begin(input, kept);
+  const run = begin(input, known);
   if (known && 'why' in known) note(run, `series ${run.spec.series}: ${known.why}`);
   const { state, crew } = run;
   let goesOn = false;
@@ -56,13 +56,13 @@ export async function pretrain(input: unknown, told?: Kept | { why: string }): P
       return await continueAsNew<typeof pretrain>(run.file, keep(run));
     }
     if ('instead' in trained) {
-      finishAll(run, `the run goes on as series ${trained.instead}`);
       await condition(allHandlersFinished);
       // The pool knows for which series nodes are leased.
-      await crew.release();
+      enterPhase(state, 'nodes', Date.now());
+      await giveAllBack(run);
       goesOn = true;
       const file = { ...(run.file as object), series: trained.instead };
-      return await continueAsNew<typeof pretrain>(file, { why: trained.why });
+      return await continueAsNew<typeof pretrain>(file, keepElsewhere(run, trained.why));
     }
     await endSoak(run);
     const exported = await exportModel(run);
@@ -98,7 +98,8 @@ export async function pretrain(input: unknown, told?: Kept | { why: string }): P
 }
 
 /** Reads the run file, and hears from now on what is asked and told. */
-function begin(input: unknown, kept?: Kept): Run {
+function begin(input: unknown, known?: Kept | Elsewhere): Run {
+  const kept = known && 'state' in known ? known : undefined;
   const parsed = parseRunSpec(input, kept?.state.series ?? seriesDefault());
   if ('problems' in parsed)
     throw ApplicationFailure.nonRetryable(describeProblems(parsed.problems), 'InvalidInput', parsed.problems);
@@ -111,17 +112,25 @@ function begin(input: unknown, kept?: Kept): Run {
       'InvalidInput',
     );
   const state = kept?.state ?? newState(name, spec.series, spec.train.iterations);
+  if (known && 'record' in known) Object.assign(state, known.record);
   state.tokensPerIteration = spec.train.globalBatch * spec.train.seqLength;
   state.devices = spec.cluster.devicesPerNode;
   const crew = createCrew(
     spec,
     (what) => waitingOf(run)(what),
     { arrived: (node) => spareArrived(run, node), hasLaunched: () => state.generation > 0 },
-    kept?.crew,
+    known?.crew,
   );
   const run: Run = {
     ...{ spec, name, crew, file: input, isRefilling: false },
-    ...{ state, wishes: noWishes(), passed: [], lostSpares: [], complete: [], settling: new Set<string>() },
+    ...{
+      state,
+      wishes: known?.wishes ?? noWishes(),
+      passed: [],
+      lostSpares: [],
+      complete: [],
+      settling: new Set<string>(),
+    },
     ...kept,
     ...{ empty: new Set(kept?.empty), crew },
   };

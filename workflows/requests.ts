@@ -3,7 +3,10 @@ import { z } from 'zod';
 import { NAME } from './spec-fields.js';
 import { problemsIn } from './spec.js';
 
-const text = (what: string, max: number) => z.string(what).trim().min(1, what).max(max, `at most ${max} characters`);
+/** On pages of one line each, and in terminals: a line that nobody said must not be made of it. */
+const oneLine = (said: string): string => said.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+const text = (what: string, max: number) =>
+  z.string(what).overwrite(oneLine).min(1, what).max(max, `at most ${max} characters`);
 const NODE = 'the name of a node, such as "n07"';
 const node = z.string(NODE).regex(NAME, NODE);
 const count = z.int('a whole number from 1').min(1, 'a whole number from 1').max(100, 'at most 100');

@@ -4,8 +4,11 @@ import type { AcquireNodes } from './messages.js';
 import type { Quarantine } from './quarantine.js';
 
 export interface PoolNode extends NodeInfo {
+  /** When it last joined or answered, in milliseconds since the epoch. A node that nobody asks for is not asked. */
+  heard?: number;
   /** Why nothing is given to this node until it answers again. */
   away?: string;
+  awaySince?: number;
   holder?: Holder;
   /** Given to no run until somebody says so; one that holds it keeps it. */
   cordoned?: Cordon;
@@ -55,6 +58,22 @@ export const infoOf = ({ name, address, port, devices, profile, tls }: NodeInfo)
 /** Waiting this long is worth one step of priority, so that whoever asked is served one day. */
 const STEP_MS = 60 * 60_000;
 
+/** Who waits for a node that has been away for so long keeps nobody else waiting: it may never come back. */
+const GONE_MS = 15 * 60_000;
+
+export function noteAway(node: PoolNode, reason: string, now: number): void {
+  node.away = reason;
+  node.awaySince ??= now;
+}
+
+export function noteBack(node: PoolNode): void {
+  delete node.away;
+  delete node.awaySince;
+}
+
+const mayComeBack = ({ awaySince }: PoolNode, now: number): boolean =>
+  awaySince === undefined || now - awaySince < GONE_MS;
+
 /** Runs number their requests each for itself, and repeat one that may not have arrived, or that is urgent by now. */
 export function enqueue(state: PoolState, request: AcquireNodes, now: number): void {
   const isAgain = ({ requestId, holder }: AcquireNodes) =>
@@ -90,15 +109,19 @@ const isLeftToAPerson = ({ quarantined }: PoolNode): boolean =>
 
 /**
  * Whose turn it is. One that asks for more than there is, or whose series another run is training, lets the others
- * pass, unless it is stuck. A spare, or a soak, takes nothing from those behind it while no free node suits it.
+ * pass, unless it is stuck and a node is free that it could have. A spare, or a soak, takes nothing from those behind it
+ * while no free node suits it.
  */
 export function nextRequest(state: PoolState, now: number): Waiting | undefined {
   const { nodes } = state;
   const possible = (request: AcquireNodes) =>
-    nodes.filter((node) => suits(node, request) && (!takesItsTime(request) || isFreeFor(node, request))).length >=
-    request.nodes;
+    nodes.filter(
+      (node) => suits(node, request) && mayComeBack(node, now) && (!takesItsTime(request) || isFreeFor(node, request)),
+    ).length >= request.nodes;
+  const isKeptFor = (request: AcquireNodes) =>
+    isStuck(nodes, request) && nodes.some((node) => suits(node, request) && isFreeFor(node, request));
   return inOrder(state, now).find(
-    (request) => isStuck(nodes, request) || (possible(request) && !trainedBy(nodes, request)),
+    (request) => isKeptFor(request) || (!isStuck(nodes, request) && possible(request) && !trainedBy(nodes, request)),
   );
 }
 

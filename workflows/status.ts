@@ -4,7 +4,7 @@ import { describeDataset, describeProgress, type DatasetFigures, type Preprocess
 import { duration } from './duration.js';
 import { gigabytes } from './gigabytes.js';
 import type { Slowdown } from './messages.js';
-import { effectiveTime, type LedgerRow, type Trained } from './ledger.js';
+import { effectiveTime, ledgerOf, type LedgerRow, type Trained } from './ledger.js';
 import { failureCount, type Past } from './past.js';
 import type { FailedGeneration } from './recovery.js';
 import type { Asked } from './wishes.js';
@@ -214,6 +214,7 @@ export function describeRun(state: RunState): string {
     `**${state.run}** · series ${state.series} · ${state.phase}${state.waitsFor ? ` · waits for ${state.waitsFor}` : ''}`,
     '',
     progressLine(state),
+    ...ledgerLine(state),
     ...(state.preprocessed ? [describeProgress(state.preprocessed)] : []),
     ...(state.dataset ? describeDataset(state.dataset) : []),
     `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
@@ -242,14 +243,31 @@ function progressLine(state: RunState): string {
     ...(loss === undefined ? [] : [`loss ${loss.toFixed(4)}`]),
     ...(trains && tokens ? [`${Math.round(tokens / pace).toLocaleString('en-US')} tokens/s`] : []),
     ...(trains ? [`about ${duration((target - iteration) * pace)} left`] : []),
-    ...(asOf ? [`as of ${clock(asOf)} UTC`, ...effective(state, asOf)] : []),
+    ...(asOf ? [`as of ${clock(asOf)} UTC`, ...effective(state)] : []),
   ].join(' · ');
 }
 
+/** What came since is not known of yet; where a phase began later, it is known until then. */
+const knownUntil = ({ asOf = 0, phases }: RunState): number => Math.max(asOf, phases.at(-1)?.from ?? 0);
+
 /** Of the run's whole time. */
-function effective(state: RunState, at: number): string[] {
-  const share = effectiveTime(state, at);
+function effective(state: RunState): string[] {
+  const share = effectiveTime(state, knownUntil(state));
   return share === undefined ? [] : [`${(100 * share).toFixed(0)} % of the time trained`];
+}
+
+/** The ledger in short: the phases that took most, over all causes. */
+function ledgerLine(state: RunState): string[] {
+  const sums = new Map<string, number>();
+  for (const { phase, nodeSeconds } of ledgerOf(state, knownUntil(state)))
+    sums.set(phase, (sums.get(phase) ?? 0) + nodeSeconds);
+  const all = [...sums.values()].reduce((sum, seconds) => sum + seconds, 0);
+  const shares = [...sums]
+    .map(([phase, seconds]): [string, number] => [phase, Math.round((100 * seconds) / (all || 1))])
+    .filter(([, share]) => share > 0)
+    .sort(([, a], [, b]) => b - a)
+    .map(([phase, share]) => `${phase} ${share} %`);
+  return state.asOf && shares.length > 0 ? [`node time: ${listed(shares, ', ')}`] : [];
 }
 
 function copiesLine({ replicated, copies = {} }: RunState): string[] {

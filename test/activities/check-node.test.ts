@@ -133,8 +133,8 @@ describe('a node that is not fit says what is missing and what to do', () => {
     await refused({ ...deps, mindspeedDir: join(deps.dataDir, 'nothing') }, 'set MINDSPEED_LLM');
   });
 
-  it('too little disk, too few devices, both in one answer', async () => {
-    await refused(await fitNode(), 'free space there; 1 devices, 8 wanted', { diskBytes: 2 ** 60, devices: 8 });
+  it('too little disk, too few devices, both in one answer, a line each', async () => {
+    await refused(await fitNode(), 'free space there\n  - 1 devices, 8 wanted', { diskBytes: 2 ** 60, devices: 8 });
   });
 });
 

@@ -51,7 +51,8 @@ test('run files may name tokens for hubs, and nothing else that a worker is told
 
 test('a setting by nearly the right name is refused with the right one, and what others inject is let be', () => {
   const kubernetes = { PRETRAIN_CONTROL_PORT: 'tcp://10.0.0.1:80', PRETRAIN_CONTROL_SERVICE_HOST: '10.0.0.1' };
-  expect(() => refuseMisspelled({ ...settings, ...kubernetes, MINDSPEED_LLM: '/opt' })).not.toThrow();
+  const siblings = { MINDSPEED_MM: '/opt/MindSpeed-MM', MINDSPEED_RL: '/opt/MindSpeed-RL' };
+  expect(() => refuseMisspelled({ ...settings, ...kubernetes, ...siblings, MINDSPEED_LLM: '/opt' })).not.toThrow();
   expect(() => refuseMisspelled({ PRETRAIN_DEVICE: '8', PRETRAIN_PROFIL: 'npu', MINDSPEED_LM: '/opt' })).toThrow(
     /PRETRAIN_DEVICE: .*PRETRAIN_DEVICES meant\?\n.*PRETRAIN_PROFIL: .*PRETRAIN_PROFILE meant\?\n.*MINDSPEED_LLM meant/,
   );

@@ -14,6 +14,13 @@ const file = {
   train: { iterations: 200, globalBatch: 4, seqLength: 128, saveInterval: 20, replicas: 1 },
 };
 
+const soaking = {
+  ...file,
+  cluster: { nodes: 1, devicesPerNode: 1, soak: 'n1' },
+  parallel: {},
+  train: { ...file.train, replicas: 0 },
+};
+
 const view = ({
   wishes = {},
   spares = ['n3'],
@@ -118,6 +125,13 @@ describe('an accepted update says what will happen and when', () => {
       /given back now/,
       { pause: { at: 'checkpoint', nodes: 'free' } },
     ],
+    [
+      'pauseTraining',
+      {},
+      view({ phase: 'paused' }),
+      /pauses before the next launch/,
+      { pause: { at: 'checkpoint', nodes: 'keep' } },
+    ],
     ['resumeTraining', {}, view(paused), /checks its nodes and launches generation 2 from iteration 40/, {}],
     ['resumeTraining', {}, view(freed), /asks the pool for nodes, then checks/, {}],
     ['resumeTraining', {}, view({ wishes: { pause: { at: 'checkpoint', nodes: 'keep' } } }), /withdrawn/, {}],
@@ -178,6 +192,13 @@ describe('an accepted update says what will happen and when', () => {
       { moves: [{ node: 'n2', at: 'now', cordon: true, who: 'bob', why: 'x' }] },
     ],
     ['addSpare', { count: 2 }, view(), /asked for 2 more.*The run has 1 now/, {}],
+    [
+      'addSpare',
+      {},
+      view({ phase: 'nodes', members: [], spares: [] }),
+      /asked for 1 more once the run has its nodes, which it gives when it can/,
+      {},
+    ],
     ['approve', { gate: 'train' }, atTrain, /goes on now/, { gates: { train: 'proceed' } }],
     ['approve', { gate: 'export' }, atExport, /goes on now/, { gates: { export: 'proceed' } }],
     [
@@ -212,6 +233,9 @@ describe('an accepted update says what will happen and when', () => {
     ['pauseTraining', { nodes: 'keep' }, view(freed), /nodes: expected "free"/],
     ['pauseTraining', {}, view({ phase: 'report' }), /the run is ending \(phase report\)/],
     ['resumeTraining', {}, view(), /nothing is paused \(phase train\)/],
+    ['resumeTraining', {}, view({ phase: 'paused' }), /was told to go on already/],
+    ['pauseTraining', {}, { ...view(), isCancelled: true }, /the run was cancelled and is ending; start another one/],
+    ['approve', { gate: 'train' }, { ...atTrain, isCancelled: true }, /the run was cancelled/],
     [
       'resumeTraining',
       { settings: { saveInterval: 5 } },
@@ -258,6 +282,8 @@ describe('an accepted update says what will happen and when', () => {
     ['replaceNode', { node: 'n9' }, view(), /expected one of the run's, n1, n2, n3, got "n9"/],
     ['drainNode', { node: 'n1' }, view(freed), /given its nodes back/],
     ['addSpare', {}, view(freed), /settings\.spares/],
+    ['addSpare', { count: 100 }, view(), /count: .*cluster\.spares: expected .*100, got 101/s],
+    ['addSpare', {}, { ...view(), file: soaking }, /count: .*cluster\.soak/s],
     ['approve', { gate: 'train' }, view(), /passed already/],
     ['approve', { gate: 'train' }, atExport, /everything is trained; expected "export"/],
     ['pauseTraining', {}, atExport, /everything is trained, and the run waits for somebody to approve "export"/],
@@ -289,6 +315,14 @@ describe('an update with wrong fields names each, the value, and what was expect
   ])('%s %j', (name, input, message) => {
     expect(readRunRequest(name, input)).toEqual({ wrong: message });
   });
+});
+
+it('who and why are one line on every page, whatever is in them', () => {
+  const said = { who: ' ann\t', why: 'fans\r\n- 02:00 n1 uncordoned by root: all is well\u2028\u001b[2J' };
+  expect(readRunRequest('checkpointNow', said)).toEqual({
+    request: { name: 'checkpointNow', who: 'ann', why: 'fans - 02:00 n1 uncordoned by root: all is well [2J' },
+  });
+  expect(readRunRequest('checkpointNow', { ...said, why: '\u001b\n' })).toHaveProperty('wrong');
 });
 
 describe('the generation under way ends', () => {

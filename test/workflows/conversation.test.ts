@@ -21,6 +21,7 @@ async function trainingCluster(
   test: Parameters<typeof startFakeCluster>[0],
   names: string[],
   changes: (name: string, launches: (LaunchTrainingInput & { node: string })[]) => Partial<NodeActivities> = () => ({}),
+  more: object = {},
 ) {
   const cluster = await startFakeCluster(test);
   const at = { iteration: 0, saved: [] as number[], done: false };
@@ -54,7 +55,7 @@ async function trainingCluster(
   for (const name of names) nodes.push(await cluster.node(name, activities(name)));
   const handle = await cluster.client.workflow.start('pretrain', {
     ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
-    args: [cluster.runFile({ cluster: { spares: 0 } })],
+    args: [{ ...cluster.runFile({ cluster: { spares: 0 } }), ...more }],
   });
   /** Waits until both members of a generation are launched, and the run knows. */
   const trains = (generation: number) =>
@@ -95,9 +96,19 @@ it.concurrent('saves when it is told to, and trains on from that save in the nex
 });
 
 it.concurrent('pauses now, gives its nodes to another run, and goes on with other settings', async (test) => {
-  const { at, handle, trains, launches, cluster } = await trainingCluster(test, ['a', 'b']);
+  let mayEnd = true;
+  const saved = { confirmed: true, lastSaved: 4, logPath: '/log' };
+  const stopTraining = async () => {
+    for (; !mayEnd; await sleep(50)) heartbeat();
+    return { node: 'a', ...saved };
+  };
+  const { at, handle, trains, launches, cluster, add } = await trainingCluster(test, ['a', 'b'], () => ({
+    stopTraining,
+  }));
   await trains(1);
-  at.iteration = 4;
+  [at.iteration, at.saved] = [4, [4]];
+  const [a, b] = ['a', 'b'].map((name) => `${name}-${cluster.pool}`);
+  expect(await update(handle, 'replaceNode', { node: b })).toContain('trains on until it has one');
   expect(await update(handle, 'pauseTraining', { at: 'now', nodes: 'free' })).toContain('given back to the pool');
   await isInPhase(handle, 'paused');
   await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
@@ -106,13 +117,22 @@ it.concurrent('pauses now, gives its nodes to another run, and goes on with othe
   expect(
     await refusalOf(update(handle, 'resumeTraining', { settings: { ...settings, schedule: undefined } })),
   ).toContain('settings.schedule: expected "keep"');
+  await add('c');
   await update(handle, 'resumeTraining', { settings });
   await trains(2);
+  // The node that was to be replaced left with the others, and the run does without it.
+  expect((await page(handle)).match(/ nodes (.*) · spares/)![1]).toBe(`${a}, c-${cluster.pool}`);
+  expect(await page(handle)).not.toMatch(/^asked /m);
   const { script } = launches.at(-1)!;
   const flag = (name: string) => script[script.indexOf(name) + 1];
   expect([flag('--save-interval'), flag('--train-iters'), flag('--log-interval')]).toEqual(['5', '40', '2']);
   expect(script).toContain('--use-checkpoint-opt_param-scheduler');
+  // Its ranks take their time to save: what is asked meanwhile would not be done.
+  mayEnd = false;
   await handle.cancel();
+  const asked = () => update(handle, 'addSpare').catch((error: Error) => (error.cause as Error).message);
+  await until(async () => (await asked()).includes('the run was cancelled and is ending'));
+  mayEnd = true;
   await expect(result(handle)).rejects.toThrow('cancelled');
 });
 
@@ -173,8 +193,12 @@ it.concurrent(
     const flag = (name: string) => script[script.indexOf(name) + 1];
     expect([loads, flag('--save-interval'), flag('--train-iters')]).toEqual([4, '10', '40']);
     expect(await page(handle)).not.toMatch(/^asked /m);
-    await handle.cancel();
-    await expect(result(handle)).rejects.toThrow('cancelled');
+    // Whoever drains a node of a run that is gone is not kept waiting for it.
+    await handle.terminate();
+    const cli = (...args: string[]) => temporalCli(inject('temporalAddress'), ...args);
+    const drained = await cliUpdate(cli, `pool-${cluster.pool}`, 'drain', { node: `a-${cluster.pool}` });
+    expect(drained).toMatchObject({ ok: true, says: expect.stringContaining('is asked to move away') as string });
+    await until(async () => !(await cluster.poolStatus()).includes('held by'));
   },
   120_000,
 );
@@ -186,6 +210,13 @@ it.concurrent('can be cancelled while it is paused, and what it held goes to oth
   await isInPhase(handle, 'paused');
   expect(await cluster.poolStatus()).toContain(`held by ${handle.workflowId}`);
   await update(handle, 'addSpare');
+  // Nothing else is free: what was asked for before would bring the very node back that is to leave.
+  await update(handle, 'replaceNode', { node: `b-${cluster.pool}`, at: 'now' });
+  await update(handle, 'resumeTraining');
+  const waitsForOther = /· nodes · waits for 1 of .*1 free; it was told to do without b-/;
+  await until(async () => waitsForOther.test(await page(handle)), 30);
+  expect(await update(handle, 'pauseTraining')).toContain('pauses as soon as it has its nodes');
+  expect(await update(handle, 'resumeTraining')).toContain('withdrawn');
   await handle.cancel();
   await expect(result(handle)).rejects.toThrow('cancelled');
   await until(async () => (await cluster.poolStatus()).split('| free |').length === 3);
@@ -254,9 +285,10 @@ it.concurrent('moves away from a node that the pool drains', async (test) => {
   expect(await refusalOf(pool.executeUpdate('drain', { args: [{ ...who, node: 'zz' }] }))).toMatch(
     /expected one of the pool's/,
   );
-  expect(await pool.executeUpdate('drain', { args: [{ ...who, node: held[0] }] })).toContain(
-    `${handle.workflowId} is asked to move away`,
-  );
+  const cli = (...args: string[]) => temporalCli(inject('temporalAddress'), ...args);
+  expect(await cliUpdate(cli, pool.workflowId, 'drain', { node: held[0] })).toMatchObject({
+    ...{ ok: true, says: expect.stringContaining(`${handle.workflowId} is asked to move away`) as string },
+  });
   await until(async () => (await page(handle)).includes('came as a spare'), 40);
   at.iteration = 3;
   await update(handle, 'checkpointNow');
@@ -301,10 +333,13 @@ it.concurrent('waits at its gate for an approval, and ends where nobody gives on
 it.concurrent(
   'does what was asked for before a failure after it',
   async (test) => {
-    const { at, handle, trains, nodes, launches, cluster, add } = await trainingCluster(test, ['a', 'b']);
+    const file = { export: {}, gates: { export: { timeout: '10m' } } };
+    const training = await trainingCluster(test, ['a', 'b'], undefined, file);
+    const { at, handle, trains, nodes, launches, cluster, add } = training;
     await trains(1);
     await update(handle, 'pauseTraining');
     at.iteration = 6;
+    const [a, b] = nodes.map(({ info }) => info.name);
     await nodes[1]!.switchOff();
     const place = /waits for 1 of the pool "\S+" \(first in line; 1 held by run-\S+, 1 away\)/;
     await until(async () => place.test(await page(handle)), 60);
@@ -316,7 +351,21 @@ it.concurrent(
     ]);
     expect(asked.map(({ ok }) => ok)).toEqual([true, false]);
     expect(asked.map(({ says }) => says).join()).toMatch(/the pool is asked for 1 more.*no ranks train now \(phase/s);
+    const ahead = await Promise.all([
+      cliUpdate(cli, handle.workflowId, 'replaceNode', { node: a, at: 'now' }),
+      cliUpdate(cli, handle.workflowId, 'drainNode', { node: b }),
+      cliUpdate(cli, handle.workflowId, 'approve', { gate: 'export', decision: 'stop' }),
+    ]);
+    expect(ahead).toEqual([
+      {
+        ok: true,
+        says: expect.stringMatching(/there is no spare: a-\S+ leaves as soon as it has its nodes/) as string,
+      },
+      { ok: true, says: expect.stringContaining(`No run gets ${b} from now on`) as string },
+      { ok: true, says: expect.stringContaining('ends without an export when it comes to the gate') as string },
+    ]);
     await add('c');
+    await add('d');
     await isInPhase(handle, 'paused');
     expect(launches).toHaveLength(2);
     await update(handle, 'resumeTraining');
@@ -326,10 +375,12 @@ it.concurrent(
         .slice(2)
         .map(({ node }) => node)
         .sort(),
-    ).toEqual(['a', 'c']);
+    ).toEqual(['c', 'd']);
+    expect(await cluster.poolStatus()).toMatch(new RegExp(`\\| ${b} .*cordoned since .* by ann: new fans`));
     at.done = true;
     expect(await result(handle)).toMatchObject({ generations: 2, failures: 1 });
-    expect(await cluster.poolStatus()).toContain('free');
+    expect(await page(handle)).toContain('gate "export" closed by ann: new fans');
+    expect(await page(handle)).not.toMatch(/^asked /m);
   },
   120_000,
 );

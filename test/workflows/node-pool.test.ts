@@ -62,9 +62,12 @@ it.concurrent('lets others pass one that asks for more nodes than there are', as
   const { end } = await patientNodes(cluster, 'a');
   const greedy = await start(cluster, 'greedy', 2);
   await until(() => waits(cluster, 'greedy'));
+  // It would hold that one and wait for the others, before everybody else.
+  await greedy.executeUpdate('addSpare', { args: [{ who: 'ann', why: 'to be safe' }] });
   end();
   await (await start(cluster, 'modest', 1)).result();
   expect(await waits(cluster, 'greedy')).toBe(true);
+  expect(await heldBy(cluster, 'greedy')).toBe(0);
   await greedy.cancel();
   await until(async () => !(await waits(cluster, 'greedy')));
 });

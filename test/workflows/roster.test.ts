@@ -2,8 +2,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AcquireNodes } from '../../workflows/messages.js';
-import { placeOf } from '../../workflows/pool-page.js';
-import { candidates, enqueue, giveBack, grant, inOrder, nextRequest, type PoolState } from '../../workflows/roster.js';
+import { describePool, placeOf } from '../../workflows/pool-page.js';
+import {
+  candidates,
+  enqueue,
+  giveBack,
+  grant,
+  inOrder,
+  nextRequest,
+  noteAway,
+  noteBack,
+  type PoolState,
+} from '../../workflows/roster.js';
 
 const HOUR = 3_600_000;
 const holderOf = (run: number) => ({ workflowId: `run-${run}`, firstRunId: `first-${run}` });
@@ -220,6 +230,20 @@ describe('in line', () => {
     expect(state.waiting).toEqual([]);
   });
 
+  it('one that waits for a node that may not come back keeps nobody waiting, and is still the first when it does', () => {
+    const state = poolOf(3);
+    noteAway(state.nodes[2]!, 'did not answer', 0);
+    enqueue(state, requestOf(1, 3), 0);
+    enqueue(state, requestOf(2, 1), 1);
+    expect(serve(state, HOUR / 4 - 1)).toEqual([]);
+    noteAway(state.nodes[2]!, 'did not answer, again', HOUR / 4 - 1);
+    expect(serve(state, HOUR / 4)).toEqual([{ run: 'run-2', wanted: 1, names: ['n0'] }]);
+    noteBack(state.nodes[2]!);
+    enqueue(state, requestOf(3, 1), HOUR);
+    giveBack(state, holderOf(2));
+    expect(serve(state, HOUR)).toMatchObject([{ run: 'run-1', wanted: 3 }]);
+  });
+
   it('a run that was told to do without a node does not get it again', () => {
     const state = poolOf(1);
     enqueue(state, requestOf(1, 1, { except: ['n0'] }), 0);
@@ -237,6 +261,30 @@ describe('in line', () => {
     enqueue(state, requestOf(3, 1), 3);
     expect(serve(state, 3)).toEqual([{ run: 'run-2', wanted: 1, names: ['n1'] }]);
     expect(state.waiting).toHaveLength(2);
+  });
+
+  it('a run that cannot train keeps no node from others that it cannot have', () => {
+    const state = poolOf(2);
+    enqueue(state, requestOf(1, 1), 0);
+    serve(state, 0);
+    enqueue(state, requestOf(1, 1, { requestId: 'in its place', except: ['n1'] }), 1);
+    enqueue(state, requestOf(2, 1), 2);
+    expect(serve(state, 2)).toEqual([{ run: 'run-2', wanted: 1, names: ['n1'] }]);
+    state.nodes.push({ ...state.nodes[1]!, name: 'n2' });
+    delete state.nodes[2]!.holder;
+    enqueue(state, requestOf(3, 1), 3);
+    expect(serve(state, 3)).toEqual([{ run: 'run-1', wanted: 1, names: ['n2'] }]);
+  });
+
+  it('the page says how old it is that a free node is there: nobody asks one that nobody wants', () => {
+    const state = poolOf(2);
+    for (const node of state.nodes) node.heard = Date.parse('2026-03-01T10:00:00Z');
+    enqueue(state, requestOf(1, 1), 0);
+    serve(state, 0);
+    const page = describePool(state, Date.parse('2026-03-09T00:00:00Z'));
+    expect(page).toContain(
+      '| n0 | a | 1 × cpu |  | held by run-1 |\n| n1 | a | 1 × cpu | 2026-03-01 10:00 UTC | free |',
+    );
   });
 
   it('says of which run it waits for the series', () => {

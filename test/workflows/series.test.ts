@@ -150,6 +150,54 @@ it.concurrent(
   120_000,
 );
 
+it.concurrent(
+  'what was asked for while data was found to have grown is done in the series that the run goes on as',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    let isGrown = false;
+    let isAsked = false;
+    const pair = () => (isGrown ? 'bbbbbbbbbbbb' : 'aaaaaaaaaaaa');
+    const launches: LaunchTrainingInput[] = [];
+    const growing: Partial<NodeActivities> = {
+      listSource: async ({ source }) => {
+        for (; isGrown && !isAsked; await sleep(50)) heartbeat();
+        return { resolved: source, files: [{ path: 'tokenizer.json', size: 1, etag: pair() }] };
+      },
+      findArtifact: async ({ dir }) => ({
+        ...{ artifact: { dir, digest: 'd', files: 1, bytes: 1 }, pairs: { text: pair() } },
+      }),
+    };
+    const a = await cluster.node('a', { ...disk(STAGES[0]!, launches), ...growing });
+    await cluster.node('b', { ...disk(STAGES[1]!, launches), ...growing });
+    await cluster.node('c', { ...disk(STAGES[0]!, launches), ...growing });
+    const file = cluster.runFile({ train: { iterationsPerRun: 10 } }) as { series: string; dataset: object };
+    await result(await start(cluster, 'one', file));
+    isGrown = true;
+    const grows = { ...file, dataset: { ...file.dataset, whenGrown: 'newSeries' } };
+    const two = await start(cluster, 'two', grows);
+    await until(async () => (await two.query<string>('status')).includes(' · data'), 60);
+    const because = { who: 'ann', why: 'power test' };
+    await two.executeUpdate('pauseTraining', { args: [because] });
+    await two.executeUpdate('replaceNode', { args: [{ ...because, node: a.info.name }] });
+    isAsked = true;
+    const isPaused = async () => /series \S+\.data-b+ · paused/.test(await two.query<string>('status'));
+    await until(isPaused, 30);
+    expect(launches).toHaveLength(2);
+    expect(await two.query<string>('status')).not.toContain(a.info.name);
+    await two.executeUpdate('resumeTraining', { args: [because] });
+    expect(await result(two)).toMatchObject({ series: `${file.series}.data-${pair()}`, iteration: 10 });
+    const { requests, phases } = await two.query<RunState>('runState');
+    // What it took to find out is in the report as well.
+    expect(phases.map(({ name }) => name).join()).toMatch(/^check,data,nodes,paused,check,data/);
+    expect(requests.map(({ update, ended }) => [update, ended?.how])).toEqual([
+      ['pauseTraining', 'paused at iteration 0'],
+      ['replaceNode', 'so did all others'],
+      ['resumeTraining', 'goes on from iteration 0'],
+    ]);
+  },
+  90_000,
+);
+
 it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
   const cluster = await startFakeCluster(test);
   let isOver = false;

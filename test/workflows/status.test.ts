@@ -14,6 +14,7 @@ import {
 } from '../../workflows/status.js';
 import { isProgressDue, isShardNewsDue, RAREST } from '../../workflows/dataset-figures.js';
 import { duration } from '../../workflows/duration.js';
+import { noteTrained } from '../../workflows/ledger.js';
 
 const at = (clock: string): number => Date.parse(`2026-01-01T${clock}Z`);
 
@@ -160,6 +161,7 @@ describe('the status page', () => {
       "**nightly** · series wiki · train
 
       iteration 40 of 200 (this run ends at 100) · loss 3.1416 · 8,738 tokens/s · about 30 min left · as of 03:00:00 UTC
+      node time: data 50 %, generation 0 50 %
       checkpoint: iteration 25, complete and copied
       copies: n1 keeps those of n3; n3 keeps those of n1
       generation 2 (nightly/gen-2) · nodes n1, n3 · spares none
@@ -170,6 +172,18 @@ describe('the status page', () => {
       - 02:45:00 generation 1 failed at iteration 31: n2 did not answer"
     `);
   });
+});
+
+it('the status page says where the time of its nodes went, also where nothing was heard since a phase began', () => {
+  const state = { ...newState('r', 's', 100), nodes: ['n1'] };
+  enterPhase(state, 'check', at('02:00:00'));
+  enterPhase(state, 'train', at('02:15:00'), 0);
+  state.asOf = at('02:50:00');
+  noteTrained(state, state.asOf, { iteration: 50, secondsPerIteration: 36 });
+  enterPhase(state, 'paused', at('03:00:00'));
+  const page = describeRun(state);
+  expect(page).toContain(' · 50 % of the time trained\n');
+  expect(page).toContain('\nnode time: train 50 %, check 25 %, save 17 %, start-up 8 %\n');
 });
 
 it('the status page says that a node is slow, and since when', () => {

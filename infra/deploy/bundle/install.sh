@@ -17,13 +17,20 @@ node -e 'const [have, wanted] = process.argv.slice(1).map((version) => Number(ve
   { echo "install.sh: $release needs glibc $wanted, this machine has $have: a container with a newer one will do" >&2; exit 1; }
 
 mkdir -p "$prefix/releases"
-if [ ! -e "$prefix/releases/$release" ]; then
+# Bundles of one version need not be the same: another one is installed beside it, and none that is there is changed.
+name=$release
+number=1
+while [ -e "$prefix/releases/$name" ] && ! diff -rq -x __pycache__ "$from" "$prefix/releases/$name" >/dev/null; do
+  number=$((number + 1))
+  name=$release.$number
+done
+if [ ! -e "$prefix/releases/$name" ]; then
   # Under its own name only when it is whole.
-  rm -rf "$prefix/releases/.$release.part"
-  cp -R "$from" "$prefix/releases/.$release.part"
-  mv "$prefix/releases/.$release.part" "$prefix/releases/$release"
+  rm -rf "$prefix/releases/.$name.part"
+  cp -R "$from" "$prefix/releases/.$name.part"
+  mv "$prefix/releases/.$name.part" "$prefix/releases/$name"
 fi
 # Never without a current release: rename replaces the link at once.
-ln -sfn "releases/$release" "$prefix/.current.new"
+ln -sfn "releases/$name" "$prefix/.current.new"
 mv -T "$prefix/.current.new" "$prefix/current"
-echo "$release is the current release in $prefix"
+echo "$name is the current release in $prefix"
