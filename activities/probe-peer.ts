@@ -1,22 +1,45 @@
 /** Is another machine there at all: asked past the server, by whoever can still be asked. */
 import { connect } from 'node:net';
-import type { NodeActivities } from '../workflows/contract.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeActivities, Peer } from '../workflows/contract.js';
 import { errorCode } from './atomic.js';
 
-const ANSWERS_WITHIN_MS = 3_000;
+const PATIENCE = { withinMs: 3_000, knocks: 5 };
 
-/** A refused connection is an answer as well: the machine lives, only its worker is away. */
+/**
+ * A refused connection is an answer as well: the machine lives, only its worker is away. Asked several times, since a
+ * link that comes back lets through what is sent then, and TCP itself sends what was lost again ever more slowly.
+ */
 export const createProbePeer =
-  (): NodeActivities['probePeer'] =>
-  ({ peer }) =>
-    new Promise((resolve) => {
-      const { hostname, port } = new URL(peer.url);
-      const socket = connect({ host: hostname, port: Number(port) });
-      const done = (reachable: boolean) => {
-        socket.destroy();
-        resolve({ reachable });
-      };
-      socket.setTimeout(ANSWERS_WITHIN_MS, () => done(false));
-      socket.once('connect', () => done(true));
-      socket.once('error', (error) => done(errorCode(error) === 'ECONNREFUSED'));
-    });
+  ({ withinMs, knocks } = PATIENCE): NodeActivities['probePeer'] =>
+  async ({ peer }) => {
+    const over = new AbortController();
+    const apart = withinMs / knocks;
+    try {
+      await Promise.any(
+        Array.from({ length: knocks }, async (_, index) => {
+          await sleep(index * apart, undefined, { signal: over.signal });
+          await knock(peer, withinMs - index * apart, over.signal);
+        }),
+      );
+      return { reachable: true };
+    } catch {
+      return { reachable: false };
+    } finally {
+      over.abort();
+    }
+  };
+
+const knock = ({ url }: Peer, withinMs: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(url);
+    const socket = connect({ host: hostname, port: Number(port), signal });
+    const done = (isThere: boolean) => {
+      socket.destroy();
+      if (isThere) resolve();
+      else reject(new Error(`${url} does not answer`));
+    };
+    socket.setTimeout(withinMs, () => done(false));
+    socket.once('connect', () => done(true));
+    socket.once('error', (error) => done(errorCode(error) === 'ECONNREFUSED'));
+  });

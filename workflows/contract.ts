@@ -669,16 +669,23 @@ export const onProbe = (name: string): Pick<NodeActivities, 'pingNode' | 'probeP
 
 /**
  * As the server calls it among error types. Each poll that a lost host has parked there would take one more attempt and
- * be silent for as long: a spare, which nothing else tells of, would be missed after many times that.
+ * be silent for as long: it would be missed after many times that.
  */
 const HEARTBEAT_TIMEOUT = 'TemporalTimeout:Heartbeat';
 
 /**
+ * Up to so many members a silent watcher is heard of after one heartbeat. In larger gangs the server asks again first:
+ * its own restart silences all of them, and a look at each would fill the history.
+ */
+const HEARD_AT_ONCE = 64;
+
+/**
  * Proxies for one node's queue. Three kinds: quick ones that are repeated, steps that take long and resume, and
  * the two that last as long as training does and are retried without limit, since a restarted worker re-attaches;
- * whoever waits for copies asks for them again by itself where a worker was silent.
+ * whoever waits for them asks again by itself where a worker was silent.
+ * @param gang number of members, which decides how soon a silent watcher is heard of
  */
-export function onNode(name: string, timing: Timing): NodeActivities {
+export function onNode(name: string, timing: Timing, gang = Infinity): NodeActivities {
   const taskQueue = `node-${name}`;
   const quick = proxyActivities<NodeActivities>({
     taskQueue,
@@ -721,7 +728,10 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     // Nobody waits for a watcher: what ends training is stopTraining, and it is confirmed by itself.
     cancellationType: 'TRY_CANCEL',
   } as const;
-  const watching = proxyActivities<NodeActivities>(untilTheEnd);
+  const watching = proxyActivities<NodeActivities>({
+    ...untilTheEnd,
+    ...(gang <= HEARD_AT_ONCE && { retry: { nonRetryableErrorTypes: [HEARTBEAT_TIMEOUT] } }),
+  });
   const copying = proxyActivities<NodeActivities>({
     ...untilTheEnd,
     retry: { nonRetryableErrorTypes: [HEARTBEAT_TIMEOUT] },

@@ -7,6 +7,7 @@ import {
   condition,
   continueAsNew,
   log,
+  patched,
   setCurrentDetails,
   setHandler,
   workflowInfo,
@@ -48,6 +49,9 @@ import {
 
 /** How often holders are asked whether they still run while somebody waits for their nodes. */
 const RECHECK_MS = 15_000;
+
+/** Pools that began before ask nodes that are away, which takes as long as they are silent, before they give one that is there. */
+const FREE_FIRST = 'what is free is given first';
 
 export async function nodePool(initial?: PoolState): Promise<never> {
   const state: PoolState = initial ?? { nodes: [], waiting: [], token: 0 };
@@ -107,7 +111,12 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     await condition(() => changed, state.waiting.length ? RECHECK_MS : '1 day');
     changed = false;
     // By the clock and not by the time-out: where signals never cease, it would never come.
-    if (state.waiting.length && Date.now() - looked >= RECHECK_MS) {
+    const isDue = state.waiting.length > 0 && Date.now() - looked >= RECHECK_MS;
+    if (isDue && patched(FREE_FIRST)) {
+      endRests(state, Date.now());
+      await settle(state);
+    }
+    if (isDue && state.waiting.length > 0) {
       await lookAgain(state);
       looked = Date.now();
     }

@@ -2,7 +2,15 @@
  * One generation: an all-or-none launch over the gang. Launch everywhere, watch everywhere, and however it ends
  * stop everywhere: the first member that fails ends the generation, since a world of ranks cannot lose one.
  */
-import { ApplicationFailure, CancellationScope, continueAsNew, isCancellation, sleep } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  isCancellation,
+  patched,
+  sleep,
+} from '@temporalio/workflow';
 import { onNode, type NodeInfo, type WatchResult } from './contract.js';
 import { keepLastSave } from './copy-checkpoints.js';
 import { failureIn, lostNode, messageOf, rankEnded, startedWrong } from './failure-chain.js';
@@ -11,7 +19,8 @@ import { torchrunArgs } from './plan.js';
 import type { MemberFailure } from './failure-cause.js';
 import { milliseconds } from './duration.js';
 import { judgeEnd } from './training-end.js';
-import { failedNode, lostHost, tagged, watchAll, type Interrupted, type Looks } from './watch-gang.js';
+import { failedNode, FEW, lostHost, tagged, watchAll, type Interrupted, type Looks } from './watch-gang.js';
+import { lookAt } from './witnesses.js';
 
 /** At once: what they are told is several kB each, and all commands of a workflow task fit in 4 MB or the server ends the workflow. */
 const LAUNCHES = 250;
@@ -166,6 +175,9 @@ async function stopEach(
   const graceSeconds = isInVain ? 0 : milliseconds(timing.stopGrace) / 1000;
   const keepStacks = [...members.values()].some(({ kind }) => kind === 'hung');
   const unconfirmed: string[] = [];
+  const silent = new Set(nodes.map(({ name }) => name));
+  const looking = new CancellationScope({ cancellable: true });
+  const unlessGone = goneWhileStopping(input, members, silent, { looks, isInVain });
   await Promise.all(
     nodes.map(async ({ name }) => {
       try {
@@ -173,31 +185,58 @@ async function stopEach(
           ...{ run, generation, token, graceSeconds },
           ...(keepStacks && { keepStacks }),
         });
-        const evidence = await Promise.race([stopped, unlessGone(name, looks?.get(name))]);
+        const evidence = await Promise.race([stopped, looking.run(() => unlessGone(name))]);
         if (!evidence.confirmed) unconfirmed.push(`${name}: processes do not end, not on SIGKILL either`);
         const known = members.get(name);
         members.set(name, { node: name, kind: 'stopped', message: 'stopped with the gang', ...known, evidence });
       } catch (error) {
         unconfirmed.push(messageOf(error));
         if (lostNode(error) || !members.has(name)) noteFailure(members, name, error);
+      } finally {
+        silent.delete(name);
       }
     }),
   );
+  looking.cancel();
   return unconfirmed;
 }
 
 /** A worker that the server reaches, though no other node does, says within this time that it stops its ranks. */
 const STOPS_WITHIN = '1 second';
+/** Generations that began before wait for each of them as long as a stop may take. */
+const SILENT_IS_LOOKED_AT = 'who does not confirm its stop is looked at';
 
-/** Throws when the others have looked and nobody reaches the node; else never ends. */
-async function unlessGone(node: string, look: Promise<string> = Promise.resolve('unknown')): Promise<never> {
-  if ((await look) !== 'gone') return new Promise<never>(() => undefined);
-  await sleep(STOPS_WITHIN);
-  const failure = ApplicationFailure.create({
-    ...{ type: 'NodeLost', nonRetryable: true, message: `${node} did not answer: no other node reaches it` },
-    details: [{ node }],
-  });
-  throw Object.assign(failure, { host: 'gone' });
+/** What throws for a member that has not confirmed its stop and is reached by nobody; else it never ends. */
+function goneWhileStopping(
+  input: GenerationInput,
+  known: ReadonlyMap<string, MemberFailure>,
+  silent: ReadonlySet<string>,
+  { looks, isInVain }: { looks: Looks | undefined; isInVain: boolean },
+): (node: string) => Promise<never> {
+  let few: Promise<void> | undefined;
+  const areFew = () => (few ??= sleep(STOPS_WITHIN).then(() => condition(() => silent.size <= FEW)));
+  const isGone = async (name: string): Promise<boolean> => {
+    const look = looks?.get(name);
+    if (look) {
+      if ((await look) !== 'gone') return false;
+      await sleep(STOPS_WITHIN);
+      return true;
+    }
+    // Of one that is lost already there is nothing more to learn, and where ranks get time to save silence says nothing.
+    if (!isInVain || known.get(name)?.kind === 'lost' || !patched(SILENT_IS_LOOKED_AT)) return false;
+    await areFew();
+    if (!silent.has(name)) return false;
+    const node = input.nodes.find((other) => other.name === name)!;
+    return (await lookAt(node, [...input.nodes, ...input.spares])) === 'gone';
+  };
+  return async (name) => {
+    if (!(await isGone(name))) return new Promise<never>(() => undefined);
+    const failure = ApplicationFailure.create({
+      ...{ type: 'NodeLost', nonRetryable: true, message: `${name} did not answer: no other node reaches it` },
+      details: [{ node: name }],
+    });
+    throw Object.assign(failure, { host: 'gone' });
+  };
 }
 
 const few = (reasons: string[]): string =>

@@ -10,8 +10,8 @@ import { lookAt, patienceWith } from './witnesses.js';
 /** Room for the other members' own errors to reach their logs before the stop makes noise of its own. */
 const EVIDENCE = '2 seconds';
 
-/** Of members that have not ended when another fails, at most so many are looked at by others: those may be gone. */
-const FEW = 5;
+/** Of members that have not ended when another fails, or not confirmed their stop, at most so many are looked at by others: those may be gone. */
+export const FEW = 5;
 
 /** What others see of members that did not end when another failed, by name, as far as somebody looks. */
 export type Looks = Map<string, ReturnType<typeof lookAt>>;
@@ -94,7 +94,7 @@ async function watchMember(
   for (;;) {
     const began = Date.now();
     try {
-      return await onNode(node.name, timing).watchTraining({
+      return await onNode(node.name, timing, input.nodes.length).watchTraining({
         ...{ run, generation, token, leaseSeconds },
         ...(rank === 0 && input.loads !== undefined && { loads: input.loads }),
         ...(rank === input.nodes.length - 1 && {

@@ -1,4 +1,5 @@
 /** What nodes can say of each other past the server: whose machine is there, and whom nobody reaches. */
+import { patched } from '@temporalio/workflow';
 import { onProbe, peerOf, type NodeInfo, type Timing } from './contract.js';
 import { milliseconds } from './duration.js';
 
@@ -7,27 +8,55 @@ const WITNESSES = 5;
 /** Nodes at a time: a workflow may have 2,000 activities open, and a task that schedules more never ends. */
 const LOOKED_AT = 200;
 
+type Seen = 'up' | 'gone' | 'unknown';
+
+/** Looks that began before wait for every witness, also for those that are lost themselves. */
+const SEEN_BY_HALF = 'a look ends when half have not reached the node';
+
 /**
  * What others see of a node. `unknown` when they do not answer themselves: then it is the server, or the way to it,
  * that is away.
  */
-export async function lookAt(node: NodeInfo, all: NodeInfo[]): Promise<'up' | 'gone' | 'unknown'> {
+export async function lookAt(node: NodeInfo, all: NodeInfo[]): Promise<Seen> {
   const others = all.filter(({ name }) => name !== node.name).slice(0, WITNESSES);
-  const seen = await Promise.all(
-    others.map(({ name }) =>
-      onProbe(name)
-        .probePeer({ peer: peerOf(node) })
-        .then(({ reachable }) => reachable)
-        .catch(() => undefined),
-    ),
+  const answers = others.map(({ name }) =>
+    onProbe(name)
+      .probePeer({ peer: peerOf(node) })
+      .then(({ reachable }) => reachable)
+      .catch(() => undefined),
   );
+  return patched(SEEN_BY_HALF) ? firstVerdict(answers) : verdictOf(await Promise.all(answers));
+}
+
+/**
+ * As soon as it is clear: one that reaches it is enough. Half of all that do not are, too: who reaches a machine does so
+ * at once, and the others may be lost themselves, which takes longer to tell.
+ */
+export function firstVerdict(answers: Promise<boolean | undefined>[]): Promise<Seen> {
+  const seen: (boolean | undefined)[] = [];
+  const inVain = () => seen.filter((reached) => reached === false).length;
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const isClear = seen.includes(true) || (inVain() > 0 && inVain() >= answers.length / 2);
+      if (isClear || seen.length === answers.length) resolve(verdictOf(seen));
+    };
+    look();
+    for (const answer of answers)
+      void answer.then((reached) => {
+        seen.push(reached);
+        look();
+      });
+  });
+}
+
+function verdictOf(seen: (boolean | undefined)[]): Seen {
   if (seen.every((answer) => answer === undefined)) return 'unknown';
   return seen.some((answer) => answer) ? 'up' : 'gone';
 }
 
 /** Members that no other node reaches, though the server may; none where that holds for all, and nobody can tell who is cut off. */
 export async function cutOff(members: NodeInfo[], all: NodeInfo[]): Promise<string[]> {
-  const states: Awaited<ReturnType<typeof lookAt>>[] = [];
+  const states: Seen[] = [];
   for (let first = 0; first < members.length; first += LOOKED_AT)
     states.push(...(await Promise.all(members.slice(first, first + LOOKED_AT).map((node) => lookAt(node, all)))));
   const gone = members.filter((_, index) => states[index] === 'gone').map(({ name }) => name);
@@ -40,10 +69,14 @@ export async function cutOff(members: NodeInfo[], all: NodeInfo[]): Promise<stri
  */
 export function patienceWith(node: NodeInfo, all: NodeInfo[], timing: Timing) {
   const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
-  const limits = { gone: 0, up: milliseconds(timing.agentGrace), unknown: milliseconds(timing.lease) };
-  let seen: { state: keyof typeof limits; since: number } | undefined;
+  const limits: Record<Seen, number> = {
+    gone: 0,
+    up: milliseconds(timing.agentGrace),
+    unknown: milliseconds(timing.lease),
+  };
+  let seen: { state: Seen; since: number } | undefined;
   /** @param began when the activity that was lost was scheduled, ms since the epoch */
-  return async (began: number): Promise<{ over: boolean; state: keyof typeof limits }> => {
+  return async (began: number): Promise<{ over: boolean; state: Seen }> => {
     // One that lasted was there meanwhile: patience begins anew.
     if (Date.now() - began > heard) seen = undefined;
     const state = await lookAt(node, all);

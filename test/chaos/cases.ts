@@ -55,6 +55,8 @@ export interface Case {
   fails?: string;
 }
 
+/** After which a rank gives up a silent peer: what stands in for HCCL's time-outs, which are minutes. */
+export const GROUP_TIMEOUT_SECONDS = 15;
 /** Of every run: enough for a save before a fault and one after. */
 export const ITERATIONS = 60;
 export const SAVE_INTERVAL = 20;

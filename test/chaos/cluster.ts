@@ -7,6 +7,7 @@ import { startHub, type Hub } from '../../infra/demo/hub.js';
 import { createPart, type Part } from '../../infra/demo/part.js';
 import { createTemporalServer } from '../../infra/demo/temporal-server.js';
 import { root } from '../../workers/config.js';
+import { GROUP_TIMEOUT_SECONDS } from './cases.js';
 import { DATA, openHost, type Host } from './hosts.js';
 import { CONTROL, NODES, SWITCH } from './namespaces.js';
 
@@ -14,8 +15,6 @@ export const POOL = 'chaos';
 /** Least time of an iteration, so that something can happen between two; and of a run that sits out a long cut. */
 const STEP_SECONDS = 0.2;
 const SLOW_STEP_SECONDS = 0.6;
-/** After which a rank gives up a silent peer: what stands in for HCCL's time-outs, which are minutes. */
-export const GROUP_TIMEOUT_SECONDS = 15;
 
 export interface Machine {
   host: Host;

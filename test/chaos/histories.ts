@@ -27,6 +27,8 @@ export interface Histories {
   generations: GenerationHistory[];
   /** Restores that were completed. */
   restores: Restore[];
+  /** When preparations of a launch failed, as where a node is lost meanwhile. */
+  preparationsFailed: number[];
   /** Workflow tasks that failed: code that does not replay, or throws. */
   taskFailures: string[];
 }
@@ -37,11 +39,12 @@ export type Events = NonNullable<
 type Event = Events[number];
 
 export async function readHistories(client: Client, runs: string[], pool: string): Promise<Histories> {
-  const found: Histories = { generations: [], restores: [], taskFailures: [] };
+  const found: Histories = { generations: [], restores: [], preparationsFailed: [], taskFailures: [] };
   found.taskFailures.push(...taskFailuresIn(pool, (await eventsOf(client, pool)) ?? []));
   for (const run of runs) {
     const events = (await eventsOf(client, run)) ?? [];
     found.taskFailures.push(...taskFailuresIn(run, events));
+    found.preparationsFailed.push(...preparationsFailedIn(run, events));
     found.taskFailures.push(...taskFailuresIn(`${run}/data`, (await eventsOf(client, `${run}/data`)) ?? []));
     for (let generation = 1; ; generation++) {
       // A preparation that began again has the same id: the last one is what the launch followed on.
@@ -122,6 +125,12 @@ const restoresIn = (run: string, events: Events): Restore[] =>
     const { dir, iteration } = payload<{ dir: string; iteration: number }>(scheduled.input?.payloads)!;
     if (!dir.startsWith('series/')) return [];
     return [{ run, node: scheduled.taskQueue!.name!.replace('node-', ''), iteration, at: timeOf(event) }];
+  });
+
+const preparationsFailedIn = (run: string, events: Events): number[] =>
+  events.flatMap((event) => {
+    const child = event.childWorkflowExecutionFailedEventAttributes?.workflowExecution?.workflowId;
+    return child?.startsWith(`${run}/prepare-`) ? [timeOf(event)] : [];
   });
 
 /** A task that a worker's end or a new signal set aside is nobody's mistake. */

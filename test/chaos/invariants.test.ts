@@ -51,6 +51,7 @@ const sound: Evidence = {
     { run: 'r', node: 'n1', generation: 1, what: 'saved', iteration: 2 },
     { run: 'r', node: 'n1', generation: 2, what: 'loaded', iteration: 2 },
   ],
+  preparationsFailed: [],
   taskFailures: [],
   trained: [...trained(1, 1, 4), ...trained(2, 3, TOTAL)],
   ...{ expected, total: TOTAL, saveInterval: 2, remains: [] },
@@ -116,7 +117,13 @@ describe('the checker', () => {
   it('finds nothing wrong with a run that lost what it had to lose', () => {
     expect(brokenInvariants(sound)).toEqual([]);
     expect(iterationsLost(sound)).toBe(2);
-    expect(rowOf(sound, 3)).toMatchObject({ detectedIn: 0.1, resumedIn: 0.5, iterationsLost: 2, generations: 2 });
+    expect(rowOf(sound, 3)).toMatchObject({
+      detectedIn: 0.1,
+      resumedIn: 0.5,
+      iterationsLost: 2,
+      generations: 2,
+      problems: [],
+    });
   });
 
   it.each(broken)('finds %s', (_, changes, says) => {
@@ -162,5 +169,61 @@ describe('the checker', () => {
     const ended = { failure: 'both copies are gone', type: 'NoCheckpoint' };
     expect(brokenInvariants({ ...sound, ...fails, played: { ...sound.played, ended } })).toEqual([]);
     expect(brokenInvariants({ ...sound, ...fails })).toEqual(['the run was to fail with NoCheckpoint']);
+  });
+});
+
+describe('the bars', () => {
+  const [first, second] = sound.generations;
+  const nodes = [node('n1'), node('n2')];
+  const timing = { heartbeat: '4s', agentAway: '5s', agentGrace: '2m', lease: '60s', stopGrace: '3s' };
+  /** The host is lost at 1.5 s, which is decided upon at `closedAt`; training goes on at `next`. */
+  const lostAt = (closedAt: number, next: number, strikes = ['n1']): Evidence => ({
+    ...sound,
+    case: { ...sound.case, core: true },
+    played: {
+      ...sound.played,
+      strikes: strikes.map((name) => ({ fault: 'killHost', node: name, at: 1500, generation: 1, iteration: 4 })),
+    },
+    generations: [{ ...first!, closedAt, input: { ...first!.input, nodes, timing } }, second!],
+    trained: [
+      ...trained(1, 1, 4).map((t) => ({ ...t, at: t.at + 500 })),
+      ...trained(2, 3, TOTAL).map((t) => ({ ...t, at: t.at - 2000 + next })),
+    ],
+  });
+  const missed = (evidence: Evidence) => rowOf(evidence, 3).problems.filter((problem) => problem.includes('may take'));
+
+  it('are held by a lost host that is decided upon in time, and trained on after a start', () => {
+    const row = rowOf(lostAt(21_400, 41_800), 3);
+    expect(row.pace).toEqual({
+      ...{ decided: { took: 19.9, atMost: 20 }, startUp: 0.5 },
+      resumed: { took: 20.4, atMost: 20.5 },
+    });
+    expect(missed(lostAt(21_400, 41_800))).toEqual([]);
+  });
+
+  it('fail a core case that misses one, and no other case', () => {
+    expect(missed(lostAt(21_600, 42_400))).toEqual([
+      'the decision after the fault took 20.1 s, and may take 20.0 s',
+      'the next iteration after it took 20.8 s, and may take 20.5 s',
+    ]);
+    expect(missed({ ...lostAt(21_600, 42_400), case: sound.case })).toEqual([]);
+  });
+
+  it('leave the lease to a gang of which nobody is left', () => {
+    expect(missed(lostAt(84_000, 90_000, ['n1', 'n2']))).toEqual([]);
+    expect(missed(lostAt(85_000, 90_000, ['n1', 'n2']))).toHaveLength(1);
+  });
+
+  it('ask three seconds of a dead rank', () => {
+    const { played, ...rest } = lostAt(4_600, 5_000);
+    const strikes = [{ ...played.strikes[0]!, fault: 'killRank' }];
+    expect(missed({ ...rest, played: { ...played, strikes } })).toHaveLength(1);
+  });
+
+  it('count a host that is lost in a preparation from then on', () => {
+    const evidence = lostAt(2_000, 50_000);
+    const strikes = [...evidence.played.strikes, { ...evidence.played.strikes[0]!, node: 'n3', at: 4_000 }];
+    const twice = { ...evidence, played: { ...evidence.played, strikes }, preparationsFailed: [30_000] };
+    expect(rowOf(twice, 3).pace).toMatchObject({ decided: { took: 26, atMost: 20 }, resumed: { took: 20 } });
   });
 });

@@ -1,5 +1,6 @@
 /** What must hold after every case, whatever the fault was. Pure: evidence in, broken invariants out. */
 import { inAll } from '../../workflows/retention.js';
+import { missedBars, paceOf, type Pace } from './bars.js';
 import type { Case } from './cases.js';
 import type { GenerationHistory, Histories } from './histories.js';
 import type { Played } from './play.js';
@@ -22,9 +23,10 @@ export interface Evidence extends Histories {
 
 export interface Row {
   name: string;
-  /** Seconds from the first fault. */
+  /** Seconds from the first fault: until something of it was seen. */
   detectedIn: number | undefined;
   resumedIn: number | undefined;
+  pace: Pace;
   iterationsLost: number;
   generations: number;
   seconds: number;
@@ -226,13 +228,15 @@ export function rowOf(evidence: Evidence, seconds: number): Row {
   const next = failed && trained.find((t) => t.token > failed.input.token);
   const since = (at: number | undefined) =>
     at === undefined || struck === undefined ? undefined : (at - struck) / 1000;
+  const pace = paceOf(evidence);
   return {
     name: case_.name,
     detectedIn: since(failed?.firstFailure?.at),
     resumedIn: since(next?.at),
+    pace,
     iterationsLost: iterationsLost(evidence),
     generations: generations.length,
     seconds,
-    problems: brokenInvariants(evidence),
+    problems: [...brokenInvariants(evidence), ...missedBars(evidence, pace)],
   };
 }

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '../../infra/demo/part.js';
+import type { Figure } from './bars.js';
 import type { Case } from './cases.js';
 import { gather, keepEvidence, lossesOf } from './check.js';
 import { startCluster, type Cluster, type Hardware } from './cluster.js';
@@ -79,21 +80,41 @@ async function tryCase(
     // The case itself went wrong, such as a moment that never came: no proof of anything, so not one that held.
     const problems = [`the case was not played: ${error instanceof Error ? error.message : String(error)}`];
     const seconds = (Date.now() - began) / 1000;
-    const nothing = { detectedIn: undefined, resumedIn: undefined, iterationsLost: 0, generations: 0 };
+    const nothing = { detectedIn: undefined, resumedIn: undefined, pace: {}, iterationsLost: 0, generations: 0 };
     return { row: { name: case_.name, ...nothing, seconds, problems }, losses: new Map() };
   }
 }
 
-const COLUMNS = ['case', 'detected in', 'resumed in', 'iterations lost', 'generations', 'took', 'verdict'];
-const WIDTHS = [36, 12, 11, 16, 12, 7];
+const COLUMNS = [
+  'case',
+  'seen in',
+  'decided in',
+  'resumed in',
+  'of that after it',
+  'starts in',
+  'lost',
+  'gens',
+  'took',
+];
+const WIDTHS = [36, 9, 18, 11, 18, 10, 5, 5, 9];
 const columns = (texts: string[]): string => texts.map((text, index) => text.padEnd(WIDTHS[index] ?? 0)).join(' ');
-const HEAD = columns(COLUMNS);
+const HEAD = columns([...COLUMNS, 'verdict']);
 
-function lineOf({ name, detectedIn, resumedIn, iterationsLost, generations, seconds, problems }: Row): string {
-  const figure = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(1)} s`);
-  const cells = [name, figure(detectedIn), figure(resumedIn), String(iterationsLost), String(generations)];
+function lineOf({ name, detectedIn, resumedIn, pace, iterationsLost, generations, seconds, problems }: Row): string {
+  const took = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(1)} s`);
+  const withBar = (figure?: Figure): string =>
+    figure?.atMost === undefined ? took(figure?.took) : `${took(figure.took)} (<= ${figure.atMost.toFixed(1)})`;
+  const { decided, resumed, startUp } = pace;
+  const times = [took(detectedIn), withBar(decided), took(resumedIn), withBar(resumed), took(startUp)];
   return [
-    columns([...cells, figure(seconds), problems.length ? 'FAILED' : 'held']),
+    columns([
+      name,
+      ...times,
+      String(iterationsLost),
+      String(generations),
+      took(seconds),
+      problems.length ? 'FAILED' : 'held',
+    ]),
     ...problems.map((problem) => `    ${problem}`),
   ].join('\n');
 }

@@ -44,7 +44,8 @@ it('writes a packet filter for a share of all packets, for addresses, for both a
 
 it('goes on with a matrix that was broken off, and starts anew for another build or when it was through', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'chaos-results-'));
-  const row = { name: 'a', detectedIn: 1, resumedIn: 2, iterationsLost: 3, generations: 2, seconds: 4, problems: [] };
+  const figures = { detectedIn: 1, resumedIn: 2, pace: { startUp: 1 }, iterationsLost: 3, generations: 2, seconds: 4 };
+  const row = { name: 'a', ...figures, problems: [] };
   const of = { build: 'x', cases: ['a', 'b'] };
   try {
     const first = await openResults(dir, of);

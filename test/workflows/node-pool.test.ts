@@ -99,6 +99,23 @@ it.concurrent('passes over a node that does not answer, and finds it again when 
   expect(await run.result()).toMatchObject({ iteration: 20 });
 });
 
+it.concurrent('gives a node that is there before it asks whether one that was lost is back', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const { nodes, end } = await patientNodes(cluster, 'lost', 'free');
+  const [lost] = nodes.map(({ info }) => info.name);
+  end();
+  await nodes[0]!.switchOff();
+  const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+  await pool.signal('reportLost', { node: lost, reason: 'did not answer' });
+  // It is time to ask after nodes that are away, as soon as somebody waits.
+  await pause(15_500);
+  await (await start(cluster, 'run', 1)).result();
+  const asked = ((await pool.fetchHistory()).events ?? []).flatMap(
+    ({ activityTaskScheduledEventAttributes: scheduled }) => scheduled?.taskQueue?.name ?? [],
+  );
+  expect(asked).not.toContain(`node-${lost}`);
+});
+
 it.concurrent('says what a node fails of that answers, and takes it when that is put right', async (test) => {
   const cluster = await startFakeCluster(test);
   let damaged = true;

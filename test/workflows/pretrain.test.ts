@@ -31,7 +31,10 @@ const crash = (node: string, firstError: string) => ({
 const recovery = { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '6s', stopGrace: '1s' };
 
 /** Watches until it is told to stop, as one whose ranks train for ever. */
-const endless = { watchTraining: () => sleep('1 hour').then(() => Promise.reject(new Error('never'))) };
+async function watchForEver(seen?: WatchHeartbeat): Promise<never> {
+  for (; ; await sleep(50)) heartbeat(seen);
+}
+const endless = { watchTraining: () => watchForEver() };
 
 describe.concurrent('a bad start', () => {
   it.for<[what: string, type: string, file: unknown, message: string]>([
@@ -336,10 +339,7 @@ describe.concurrent('when a generation fails', () => {
     };
     const a = await cluster.node('a', first);
     const b = await cluster.node('b', {
-      watchTraining: () => {
-        heartbeat({ iteration: 7, at: Date.now() } satisfies WatchHeartbeat);
-        return endless.watchTraining();
-      },
+      watchTraining: () => watchForEver({ iteration: 7, at: Date.now() }),
     });
     const c = await cluster.node('c');
     const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 } }));

@@ -128,7 +128,7 @@ it.concurrent.for<[string, object, number[]]>([
 });
 
 it.concurrent(
-  'asks again for a stop that was taken and never answered, as by a host that was cut off',
+  'asks again for a stop that was taken and never answered, as by a host that was cut off from the server alone',
   async (test) => {
     const cluster = await startFakeCluster(test);
     let asked = 0;
@@ -136,8 +136,9 @@ it.concurrent(
       if (++asked === 1) await new Promise((resolve) => setTimeout(resolve, 12_000));
       return { node: 'a', confirmed: true, logPath: '/log' };
     };
-    const a = await cluster.node('a', { stopTraining, watchTraining: () => Promise.reject(ended({ exitCode: 1 })) });
-    const b = await cluster.node('b', { watchTraining: () => Promise.reject(ended({ exitCode: 1 })) });
+    const watchTraining = () => Promise.reject(ended({ exitCode: 1 }));
+    const a = await cluster.node('a', { stopTraining, watchTraining });
+    const b = await cluster.node('b', { watchTraining, probePeer: () => Promise.resolve({ reachable: true }) });
     await result(await start(cluster, infos([a, b])));
     expect(asked).toBe(2);
   },
@@ -160,3 +161,33 @@ it.concurrent('does not wait for the stop of a member that is silent, and that n
     [b.info.name, 'lost', `${b.info.name} did not answer: no other node reaches it`],
   ]);
 });
+
+/** As of a host that is gone: tasks go to what it has left at the server, and nothing comes back. */
+const swallowed = async () => {
+  heartbeat();
+  await new Promise((resolve) => setTimeout(resolve, 7_000));
+  throw ended({});
+};
+
+it.concurrent(
+  'takes two hosts for lost that went at once after one heartbeat of each, and asks neither twice',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const { activities, end } = longTraining();
+    const gone = { ...activities, watchTraining: swallowed, stopTraining: swallowed };
+    const nodes = [await cluster.node('a', activities), await cluster.node('b', gone), await cluster.node('c', gone)];
+    const handle = await start(cluster, infos(nodes).slice(0, 2), {
+      nodes: infos(nodes),
+      writes: [[], [], []],
+      copies: {},
+    });
+    const { outcome, members } = await result(handle);
+    end();
+    expect(outcome).toBe('failed');
+    expect(members.map(({ node, kind }) => `${node[0]} ${kind}`).sort()).toEqual(['a stopped', 'b lost', 'c lost']);
+    const asked = (what: string) => nodes.map(({ calls }) => calls.filter((call) => call === what).length);
+    expect(asked('watchTraining')).toEqual([1, 1, 1]);
+    const [a, ...others] = asked('stopTraining');
+    expect([a, ...others.sort()]).toEqual([1, 0, 1]);
+  },
+);

@@ -11,9 +11,10 @@ import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import type { CommandFile } from '../../../activities/generation-files.js';
 import type { RunState } from '../../../workflows/status.js';
-import { cases, type Case } from '../../chaos/cases.js';
+import { HOST_DECIDED_WITHIN, RANK_DECIDED_WITHIN, RESUMED_WITHIN } from '../../chaos/bars.js';
+import { cases, GROUP_TIMEOUT_SECONDS, type Case } from '../../chaos/cases.js';
 import { gather } from '../../chaos/check.js';
-import { GROUP_TIMEOUT_SECONDS, openHardware, startCluster, type Cluster, type Hardware } from '../../chaos/cluster.js';
+import { openHardware, startCluster, type Cluster, type Hardware } from '../../chaos/cluster.js';
 import { rowOf } from '../../chaos/invariants.js';
 import { program } from '../../../workers/program.js';
 import { onHosts } from '../../chaos/on-hosts.js';
@@ -42,11 +43,9 @@ const readOptions = () =>
   }).values;
 
 const FAULTS: { fault: Fault; case: string; decideWithin: number }[] = [
-  { fault: 'rank killed', case: 'rank-killed', decideWithin: 3 },
-  { fault: 'host lost', case: 'host-lost', decideWithin: Math.max(20, GROUP_TIMEOUT_SECONDS + 5) },
+  { fault: 'rank killed', case: 'rank-killed', decideWithin: RANK_DECIDED_WITHIN },
+  { fault: 'host lost', case: 'host-lost', decideWithin: HOST_DECIDED_WITHIN },
 ];
-/** From the decision, above what the trainer itself takes to start. */
-const RESUME_WITHIN = 20;
 /** The iteration at which faults of the matrix strike. */
 const STRIKES_AT = 30;
 
@@ -90,12 +89,12 @@ async function inside(prefix: string, dir: string): Promise<number> {
   const held = FAULTS.map(({ decideWithin }, index) => {
     const { ours } = rows[index]!;
     const resumed = ours.every(
-      ({ decided = Infinity, next = Infinity }) => next - decided - undisturbed.startUp <= RESUME_WITHIN,
+      ({ decided = Infinity, next = Infinity }) => next - decided - undisturbed.startUp <= RESUMED_WITHIN,
     );
     return ours.every(({ decided = Infinity }) => decided <= decideWithin) && resumed;
   });
   say(
-    `\nbars: ${FAULTS.map(({ fault, decideWithin }, index) => `${fault} decided within ${decideWithin} s and training ${RESUME_WITHIN} s above the start-up after that: ${held[index] ? 'held' : 'NOT held'}`).join('; ')}`,
+    `\nbars: ${FAULTS.map(({ fault, decideWithin }, index) => `${fault} decided within ${decideWithin} s and training ${RESUMED_WITHIN} s above the start-up after that: ${held[index] ? 'held' : 'NOT held'}`).join('; ')}`,
   );
   if (json) say(JSON.stringify({ startUp: undisturbed.startUp, rows, held }));
   return held.every(Boolean) ? 0 : 1;

@@ -49,7 +49,7 @@ export function createJudge(cluster: Cluster, { played, failed }: Runs, samples:
 function evidenceOf(
   played: Played,
   remains: string[],
-  histories: Pick<Evidence, 'generations' | 'restores' | 'taskFailures'>,
+  histories: Pick<Evidence, 'generations' | 'restores' | 'preparationsFailed' | 'taskFailures'>,
 ): Evidence {
   const of = <T extends object>(list: (recorder: Played['recorders'][number]) => T[]) =>
     played.recorders.flatMap((recorder, index) =>
