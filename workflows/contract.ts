@@ -106,7 +106,7 @@ export interface NodeReport {
   sees?: Sees;
   /** Directories of the artifacts that were asked after and are not here, or not as they were. */
   lacks: string[];
-  /** IPv4 of each device's own network card, by index; absent where there is none. */
+  /** Address of each device's own network card, by its number on the machine; absent where there is none. */
   deviceAddresses?: (string | null)[];
   /** Collectives with another node went well within the hour. */
   collectivesProven?: boolean;
