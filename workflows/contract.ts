@@ -275,6 +275,8 @@ export interface WeightsWanted {
   parallel: Parallel;
   /** False for the first converter, whose names are not on record: only the number of weights is looked at. */
   named: boolean;
+  /** What the weights' `config.json` must not say otherwise; absent where a control worker of an earlier version asks. */
+  said?: Record<string, string | number | boolean>;
 }
 
 /** One checkpoint shard that is complete on a node. */
