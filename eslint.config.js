@@ -25,6 +25,7 @@ const pure = [
   'fault-rules',
   'fewer-nodes',
   'flag-complaints',
+  'flag-rules',
   'fsdp2',
   'fsdp2-flag-list',
   'fsdp2-plan',

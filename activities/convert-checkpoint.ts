@@ -1,9 +1,10 @@
 /** Runs the MindSpeed-LLM converter aside, proves that every shard is there, and only then gives the result its name. */
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { NodeActivities, ShardHeld } from '../workflows/contract.js';
+import type { NodeActivities, ShardHeld, WeightsWanted } from '../workflows/contract.js';
+import { saidOtherwise } from '../workflows/hugging-face.js';
 import { confined } from './artifact.js';
-import { syncPath } from './atomic.js';
+import { readJson, syncPath } from './atomic.js';
 import { heldShard, sealShard, shardDir, shardsIn } from './checkpoint-files.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
@@ -31,6 +32,7 @@ export const createConvertCheckpoint =
         await rm(aside, { recursive: true, force: true });
         const there = await heldShards(dataDir, input.to, input.shards);
         if (there) return there;
+        await requireSame(node, confined(dataDir, input.paths['--load-dir'] ?? input.to), input.holds?.said);
         const target = confined(dataDir, input.to);
         await mkdir(dirname(aside), { recursive: true });
         // The converter reads its configuration from the checkout, so paths of the data directory are absolute.
@@ -78,6 +80,18 @@ export const createConvertCheckpoint =
       }),
     );
   };
+
+/** @throws CommandFailed where training would take these weights for another model than their configuration does */
+async function requireSame(node: string, from: string, said: WeightsWanted['said'] = {}): Promise<void> {
+  const config = await readJson<Record<string, unknown>>(join(from, 'config.json'));
+  const other = config ? saidOtherwise(config, said) : [];
+  if (other.length === 0) return;
+  throw failure(
+    'CommandFailed',
+    `${node}: the weights' config.json is not that of the run file's model: ${other.join('; ')}. Nothing would fail, and another model be trained: choose the weights of model.preset, or say it in model.sizes or train.extraArgs ("--rotary-base")`,
+    { nonRetryable: true, details: { node, other } },
+  );
+}
 
 async function heldShards(dataDir: string, dir: string, shards: string[]): Promise<ShardHeld[] | undefined> {
   const held: ShardHeld[] = [];

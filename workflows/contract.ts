@@ -106,7 +106,7 @@ export interface NodeReport {
   sees?: Sees;
   /** Directories of the artifacts that were asked after and are not here, or not as they were. */
   lacks: string[];
-  /** IPv4 of each device's own network card, by index; absent where there is none. */
+  /** Address of each device's own network card, by its number on the machine; absent where there is none. */
   deviceAddresses?: (string | null)[];
   /** Collectives with another node went well within the hour. */
   collectivesProven?: boolean;
@@ -275,6 +275,8 @@ export interface WeightsWanted {
   parallel: Parallel;
   /** False for the first converter, whose names are not on record: only the number of weights is looked at. */
   named: boolean;
+  /** What the weights' `config.json` must not say otherwise; absent where a control worker of an earlier version asks. */
+  said?: Record<string, string | number | boolean>;
 }
 
 /** One checkpoint shard that is complete on a node. */

@@ -1,17 +1,22 @@
 /** The weight converter's commands, both ways, for the very layout that trains: the run file knows no other. */
+import { ropeBaseOf } from './hugging-face.js';
 import type { Flags } from './recipes.js';
 import { isAtLeast, releases } from './releases.js';
 import type { RunSpec } from './spec.js';
 import { render } from './training-flags.js';
 
 /** All that makes converted weights of one layout different from another's, and the first converter's from the second's. */
-export function convertedDir(weightsKey: string, { parallel, mindspeed }: RunSpec): string {
+export function convertedDir(weightsKey: string, spec: RunSpec): string {
+  const { parallel, mindspeed } = spec;
   const { tp, pp, ep, etp, layersPerVirtualStage: chunk, noopLayers } = parallel;
+  const rope = ropeBaseOf(spec);
   const more = [
     ...(etp === undefined || etp === tp ? [] : [`-etp${etp}`]),
     ...(chunk === undefined ? [] : [`-vpp${chunk}`]),
     ...(noopLayers ? [`-noop${noopLayers.join('_')}`] : []),
     ...(releases[mindspeed.release].converter.version === 1 ? ['-v1'] : []),
+    // Nothing of it is in the weights; but what was proven for one base is not for another.
+    ...(rope === 1_000_000 ? [] : [`-rope${rope}`]),
   ];
   return `models/${weightsKey}/mcore-tp${tp}-pp${pp}-ep${ep}${more.join('')}`;
 }

@@ -5,7 +5,7 @@
  */
 import type { DevicePing, FailedPing } from './contract.js';
 
-/** A node's devices by index; `null` where one has no IPv4 address of its own. */
+/** A node's devices by their number on the machine; `null` where one has no address of its own. */
 export interface DevicesOfNode {
   node: string;
   addresses: (string | null)[];

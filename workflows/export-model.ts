@@ -5,7 +5,7 @@ import { newestComplete, type CompleteCheckpoint, type NodeListing, type ShardSo
 import { onNode, type ExportedModel, type NodeInfo } from './contract.js';
 import { toHuggingFace } from './convert-command.js';
 import { lostNode } from './failure-chain.js';
-import { configOf, tensorsOf } from './hugging-face.js';
+import { configOf, ropeBaseOf, tensorsOf } from './hugging-face.js';
 import { parametersOf } from './memory.js';
 import { onFirst } from './place.js';
 import { checkpointsDir } from './plan.js';
@@ -114,7 +114,13 @@ async function exportOn(run: Run, node: NodeInfo, checkpoint: CompleteCheckpoint
   return onNode(node.name, spec.recovery).exportCheckpoint({
     ...toHuggingFace(spec, `${dir}.gathered`, tokenizer),
     ...{ series: spec.series, iteration: checkpoint.iteration, shards: Object.values(checkpoint.shards) },
-    ...{ dir, tokenizer, config: configOf(spec.sizes), tensors: tensorsOf(spec.sizes), sizes: spec.sizes },
+    ...{
+      dir,
+      tokenizer,
+      config: configOf({ ...spec.sizes, ropeBase: ropeBaseOf(spec) }),
+      tensors: tensorsOf(spec.sizes),
+      sizes: spec.sizes,
+    },
     modelBytes: parametersOf(spec.sizes).total * BYTES_A_PARAMETER,
     ...(spec.export?.to !== undefined && { to: spec.export.to }),
   });

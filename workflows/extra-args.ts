@@ -91,6 +91,7 @@ const OWNED: Record<string, string> = {
   '--num-query-groups': 'model.sizes.groups',
   '--kv-channels': 'model.sizes.headDim',
   '--padded-vocab-size': 'model.sizes.vocab',
+  '--make-vocab-size-divisible-by': 'model.sizes.vocab',
   '--max-position-embeddings': 'model.sizes.maxPositions',
   '--untie-embeddings-and-output-weights': 'model.sizes.tied',
   '--num-experts': 'model.sizes.moe.experts',

@@ -1,5 +1,48 @@
 /** What a model of these sizes is in Hugging Face format: its configuration and how many tensors it has. Pure. */
 import type { ModelSizes } from './presets.js';
+import type { RunSpec } from './spec.js';
+
+type Trained = Pick<RunSpec, 'sizes'> & { train: Pick<RunSpec['train'], 'extraArgs'> };
+
+/** The base of the rotary embedding that training is started with; Megatron's own where the flag is taken away. */
+export const ropeBaseOf = ({ sizes, train }: Trained): number => {
+  const { '--rotary-base': base = sizes.ropeBase } = train.extraArgs;
+  return base === false ? 10_000 : Number(base);
+};
+
+/** In an object with the rest of it since transformers 5. */
+const ropeThetaIn = (config: Record<string, unknown>): unknown =>
+  config['rope_theta'] ?? (config['rope_parameters'] as Record<string, unknown> | undefined)?.['rope_theta'];
+
+/**
+ * What `config.json` says of a model and no tensor's shape does, as training is started: the same weights with another
+ * of these are another model, and nothing fails.
+ */
+export function saidOf(spec: Trained): Record<string, string | number | boolean> {
+  const { sizes, train } = spec;
+  const { '--norm-epsilon': epsilon = 1e-6, '--norm-topk-prob': normalized = true } = train.extraArgs;
+  const scales = Object.keys(train.extraArgs).some((flag) => /^--(use-)?rope-scaling|^--longrope|^--yarn/.test(flag));
+  return {
+    rope_theta: ropeBaseOf(spec),
+    ...(!scales && { rope_type: 'default' }),
+    rms_norm_eps: Number(epsilon),
+    ...(sizes.moe && { num_experts_per_tok: sizes.moe.topk, norm_topk_prob: normalized === true }),
+  };
+}
+
+/** Where a configuration says otherwise: `name: what it says, and what training would have`. */
+export function saidOtherwise(config: Record<string, unknown>, wanted: Record<string, unknown>): string[] {
+  const scaling = (config['rope_scaling'] ?? config['rope_parameters']) as Record<string, unknown> | null | undefined;
+  const found: Record<string, unknown> = {
+    ...{ ...config, rope_theta: ropeThetaIn(config) },
+    rope_type: scaling?.['rope_type'] ?? scaling?.['type'] ?? 'default',
+  };
+  return Object.entries(wanted).flatMap(([name, value]) =>
+    found[name] === undefined || found[name] === value
+      ? []
+      : [`${name} is ${JSON.stringify(found[name])} there, and training would have ${JSON.stringify(value)}`],
+  );
+}
 
 /** Fields of `config.json` that follow from the sizes, by the names that `transformers` reads. */
 export function configOf({ moe, ...sizes }: ModelSizes): Record<string, unknown> {
@@ -25,7 +68,8 @@ const TELLING = [
 ];
 
 export function isOfModel(found: Record<string, unknown>, wanted: Record<string, unknown>): boolean {
-  return TELLING.every((field) => wanted[field] === undefined || found[field] === wanted[field]);
+  const hasBase = wanted['rope_theta'] === undefined || ropeThetaIn(found) === wanted['rope_theta'];
+  return hasBase && TELLING.every((field) => wanted[field] === undefined || found[field] === wanted[field]);
 }
 
 /** Attention has four projections and two norms for heads; a layer two more norms, and its MLP three matrices an expert. */

@@ -58,8 +58,12 @@ export function expertGridRule(fit: Fit): Complaint {
       path: 'parallel.ep',
       expected: `ep·etp = ${ep}·${etp} = ${ep * etp} that divides dp·cp·tp = ${dp}·${cp}·${tp} = ${dp * cp * tp}`,
     };
-  if (!isAtLeast(fit.release, '2.2.0') && dp % ep !== 0)
+  if (isAtLeast(fit.release, '2.2.0')) return undefined;
+  if (dp % ep !== 0)
     return { path: 'parallel.ep', expected: `a divisor of dp = ${dp}, since Megatron 0.8 cuts experts along it` };
+  // It counts experts past the parts of a sequence; checkpoints are copied by the newer count.
+  if (ep > 1 && cp > 1)
+    return { path: 'parallel.ep', expected: `1 with parallel.cp = ${cp} and MindSpeed-LLM ${fit.release}` };
   return undefined;
 }
 

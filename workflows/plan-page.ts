@@ -136,7 +136,13 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
     ...Object.entries({ DATA: "the node's data directory", ...VARIABLES, ...(plan.convert && WEIGHTS) }).map(
       ([name, what]) => `export ${name}=…  # ${what}`,
     ),
+    '# with NPUs also: source set_env.sh of CANN (/usr/local/Ascend/cann), then of nnal (/usr/local/Ascend/nnal/atb)',
     ...(plan.convert ? ['', 'on the first node, once for this layout:', convertLine(plan.convert)] : []),
+    ...(plan.convert && spec.cluster.nodes > 1 && spec.cluster.sharedStorage !== true
+      ? [
+          `then to every other node, from ${plan.convert.at(-1)!}: latest_checkpointed_iteration.txt, and of iter_0000001 the shards that it loads. Where they are missing all nodes wait for their time-out`,
+        ]
+      : []),
     ...plan.nodes.flatMap((node) => describeNode(node, plan.env)),
     '',
     `afterwards, where all shards are, back to Hugging Face format${plan.exportWithin ? ` ($DATA/export has the model's config.json before, and the model in ${plan.exportWithin} after)` : ''}:`,

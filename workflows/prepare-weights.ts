@@ -6,6 +6,7 @@ import { listCheckpoints } from './restore.js';
 import { onFirst } from './place.js';
 import { convertedDir, toMegatron } from './convert-command.js';
 import { fetchOnFirst, listFiles } from './prepare-data.js';
+import { saidOf } from './hugging-face.js';
 import { releases } from './releases.js';
 import type { RunSpec } from './spec.js';
 
@@ -31,7 +32,7 @@ export async function prepareWeights(
   const held = await onFirst([at], (node) =>
     onNode(node.name, timing).convertCheckpoint({
       ...{ ...toMegatron(spec, artifact.dir), to: dir, shards },
-      holds: { sizes: spec.sizes, parallel: spec.parallel, named: !legacy },
+      holds: { sizes: spec.sizes, parallel: spec.parallel, named: !legacy, said: saidOf(spec) },
     }),
   );
   const from = [peerOf(at)];

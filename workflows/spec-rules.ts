@@ -4,6 +4,7 @@ import { fewerThan, whyNotFewer } from './fewer-nodes.js';
 import { flagComplaints } from './flag-complaints.js';
 import { fsdp2RecipeOf } from './fsdp2-recipes.js';
 import { FSDP2_RULES, refuseFsdp2Run } from './fsdp2-rules.js';
+import { convertedFlagRule, dispatcherRule, sequenceParallelRule } from './flag-rules.js';
 import { highAvailabilityRule } from './high-availability.js';
 import {
   LAYOUT_RULES,
@@ -108,6 +109,14 @@ const MCORE_RULES: Rule[] = [
   ),
   (file) =>
     unlessUneven(file, (fit) => highAvailabilityRule(fit, { ...recipeFor(file)?.flags, ...file.train.extraArgs })),
+  (file) => dispatcherRule(fitOf(file), { ...recipeFor(file)?.flags, ...file.train.extraArgs }),
+  (file) =>
+    sequenceParallelRule(fitOf(file), {
+      ...{ '--num-experts': sizesOf(file.model)?.moe !== undefined, ...recipeFor(file)?.flags },
+      ...file.train.extraArgs,
+    }),
+  ({ model: { init }, export: exported, train: { extraArgs } }) =>
+    init === 'pretrained' || exported ? convertedFlagRule(extraArgs) : undefined,
   ...MODEL_RULES.map((rule): Rule => (file) => {
     const sizes = sizesOf(file.model);
     return sizes && rule(fitOf(file), sizes);

@@ -86,10 +86,13 @@ const layoutFlags = ({ parallel, sizes, mindspeed }: RunSpec): Flags => ({
   ...(sizes.moe && parallel.tp > 1 && { '--sequence-parallel': true }),
 });
 
-/** The guide names it even where nothing is split; later releases have other algorithms, so only where it matters. */
+/**
+ * The ring. The guide names the other one of 2.1.0 where nothing is split, and so do we; where something is, that one
+ * would cut heads and groups as well, and does not know where documents end.
+ */
 function contextAlgorithm(cp: number, release: Release): Flags {
-  if (!isAtLeast(release, '2.2.0')) return { '--context-parallel-algo': 'ulysses_cp_algo' };
-  return cp > 1 ? { '--context-parallel-algo': 'megatron_cp_algo' } : {};
+  if (cp > 1) return { '--context-parallel-algo': 'megatron_cp_algo' };
+  return isAtLeast(release, '2.2.0') ? {} : { '--context-parallel-algo': 'ulysses_cp_algo' };
 }
 
 const recipeFlags = ({ train }: RunSpec): Flags => ({

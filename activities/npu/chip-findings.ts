@@ -1,13 +1,19 @@
 /** What the driver's answers mean for training. Pure. */
 import { deviceFault } from '../../workflows/device-faults.js';
 import { error, warning, type Finding } from './finding.js';
-import type { Board, Chip, ChipEcc, ChipHealth, NpuTable } from './npu-smi.js';
+import { chipOptions, type Board, type Chip, type ChipEcc, type ChipHealth, type ChipProcess } from './npu-smi.js';
 
 export interface ChipFacts {
-  table: NpuTable;
+  /** How many the driver lists. */
+  listed: number;
   /** Devices that the run wants here. */
   wanted: number;
-  /** By place in the table. */
+  /** Those it gets. */
+  chips: Chip[];
+  processes: ChipProcess[];
+  /** `ASCEND_RT_VISIBLE_DEVICES` where it is set. */
+  visible?: string | undefined;
+  /** By place in `chips`. */
   health: (ChipHealth | undefined)[];
   ecc: (ChipEcc | undefined)[];
   board: Board;
@@ -15,19 +21,19 @@ export interface ChipFacts {
 
 /** MindSpeed-LLM supports devices of 64 GB; the driver tells a little less. */
 const LEAST_HBM_MB = 60_000;
-/** An idle device holds about 3 GB for itself. */
-const IDLE_HBM_MB = 6_000;
+/** An idle device holds about a twentieth for itself: 3 GB of 64, 5 of 128. */
+const idleMb = ({ hbmTotalMb }: Chip): number => Math.max(6_000, hbmTotalMb / 16);
 /** At 64 isolated pages a device is due for replacement. */
 const ISOLATED_PAGES = { error: 64, warning: 48 };
 
 export function chipFindings(facts: ChipFacts): Finding[] {
-  const { table, wanted, board } = facts;
+  const { listed, wanted, chips, visible, board } = facts;
   return [
-    ...(table.chips.length < wanted
+    ...(chips.length < wanted
       ? [
           error({
             check: 'devices',
-            what: `npu-smi lists ${table.chips.length} devices, ${wanted} wanted`,
+            what: `npu-smi lists ${listed} devices${visible === undefined ? '' : `, ${chips.length} of them visible (ASCEND_RT_VISIBLE_DEVICES=${visible})`}, ${wanted} wanted`,
             why: 'a rank without a device fails with "Invalid device ID"',
             remedy:
               'look for lost ones with npu-smi info -m and in dmesg, reboot the machine, or correct cluster.devicesPerNode',
@@ -44,11 +50,11 @@ export function chipFindings(facts: ChipFacts): Finding[] {
           }),
         ]
       : []),
-    ...table.chips.flatMap((chip, index) => [
+    ...chips.flatMap((chip, index) => [
       ...sizeOf(chip, index),
       ...healthOf(chip, index, facts.health[index]),
       ...eccOf(index, facts.ecc[index]),
-      ...useOf(chip, index, table),
+      ...useOf(chip, index, facts.processes),
     ]),
   ];
 }
@@ -65,15 +71,15 @@ function sizeOf({ name, hbmTotalMb }: Chip, device: number): Finding[] {
   ];
 }
 
-function healthOf({ npu, chip, health }: Chip, device: number, said: ChipHealth | undefined): Finding[] {
-  const about = `device ${device}`;
-  const codes = (said?.codes ?? []).map((code) => codeFinding(code, about, `-i ${npu} -c ${chip}`));
+function healthOf(chip: Chip, device: number, said: ChipHealth | undefined): Finding[] {
+  const [about, where, { health }] = [`device ${device}`, chipOptions(chip).join(' '), chip];
+  const codes = (said?.codes ?? []).map((code) => codeFinding(code, about, where));
   if (codes.length || /^OK$/i.test(health)) return codes;
   const parts = {
     check: 'health',
     what: `${about} is in state ${health}${said?.information ? ` (${said.information})` : ''}`,
     why: 'a device that is not well fails in training',
-    remedy: `look at npu-smi info -i ${npu} -c ${chip} -t health, reset the device or reboot`,
+    remedy: `look at npu-smi info ${where} -t health, reset the device or reboot`,
   };
   return [/^Warning$/i.test(health) ? warning(parts) : error(parts)];
 }
@@ -133,8 +139,9 @@ function eccOf(device: number, ecc: ChipEcc | undefined): Finding[] {
   ];
 }
 
-function useOf({ npu, chip, hbmUsedMb }: Chip, device: number, { processes }: NpuTable): Finding[] {
-  const mine = processes.filter((process) => process.npu === npu && process.chip === chip);
+function useOf(chip: Chip, device: number, processes: ChipProcess[]): Finding[] {
+  const { hbmUsedMb } = chip;
+  const mine = processes.filter((process) => process.npu === chip.npu && process.chip === chip.chip);
   if (mine.length)
     return mine.map(({ pid, name, memoryMb }) =>
       error({
@@ -144,7 +151,7 @@ function useOf({ npu, chip, hbmUsedMb }: Chip, device: number, { processes }: Np
         remedy: name ? `end it (kill ${pid}), or cordon the node` : 'stop the container that has the device',
       }),
     );
-  if (hbmUsedMb <= IDLE_HBM_MB) return [];
+  if (hbmUsedMb <= idleMb(chip)) return [];
   return [
     error({
       check: 'memory-in-use',

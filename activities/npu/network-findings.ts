@@ -5,9 +5,9 @@ import { BAD_NETWORK_HEALTH, type DeviceNetwork } from './hccn-tool.js';
 /** `nodes` is the size of the gang: alone, a node uses its inner links only. */
 export function networkFindings(devices: (DeviceNetwork | undefined)[], nodes: number): Finding[] {
   const grave = nodes > 1 ? error : warning;
-  const found = devices.flatMap((device, index): Finding[] => {
+  const found = devices.flatMap((device): Finding[] => {
     if (!device) return [];
-    const about = `device ${index}`;
+    const about = `device ${device.device}`;
     const findings: Finding[] = [];
     if (device.link !== undefined && device.link !== 'UP')
       findings.push(
@@ -15,7 +15,7 @@ export function networkFindings(devices: (DeviceNetwork | undefined)[], nodes: n
           check: 'link',
           what: `${about}: its network link is ${device.link}`,
           why: 'HCCL between nodes fails with EI0006 or waits for its time-out',
-          remedy: `look at the cable, the optical module (hccn_tool -i ${index} -optical -g) and the switch port`,
+          remedy: `look at the cable, the optical module (hccn_tool -i ${device.device} -optical -g) and the switch port`,
         }),
       );
     else if (device.health !== undefined && BAD_NETWORK_HEALTH.test(device.health))
@@ -24,7 +24,7 @@ export function networkFindings(devices: (DeviceNetwork | undefined)[], nodes: n
           check: 'network-health',
           what: `${about}: network health is "${device.health}"`,
           why: 'the address that the device probes does not answer',
-          remedy: `look at routes, VLAN and the detect address (hccn_tool -i ${index} -netdetect -g)`,
+          remedy: `look at routes, VLAN and the detect address (hccn_tool -i ${device.device} -netdetect -g)`,
         }),
       );
     if (device.ip === undefined)
@@ -33,7 +33,7 @@ export function networkFindings(devices: (DeviceNetwork | undefined)[], nodes: n
           check: 'device-ip',
           what: `${about} has no IP address`,
           why: 'HCCL reaches other nodes by it',
-          remedy: `set one (hccn_tool -i ${index} -ip -s address … netmask …) and keep it in /etc/hccn.conf`,
+          remedy: `set one (hccn_tool -i ${device.device} -ip -s address … netmask …) and keep it in /etc/hccn.conf`,
         }),
       );
     return findings;
@@ -42,8 +42,8 @@ export function networkFindings(devices: (DeviceNetwork | undefined)[], nodes: n
 }
 
 function mixedTls(devices: (DeviceNetwork | undefined)[]): Finding[] {
-  const on = devices.flatMap((device, index) => (device?.tls === true ? [index] : []));
-  const off = devices.flatMap((device, index) => (device?.tls === false ? [index] : []));
+  const on = devices.flatMap((device) => (device?.tls === true ? [device.device] : []));
+  const off = devices.flatMap((device) => (device?.tls === false ? [device.device] : []));
   if (!on.length || !off.length) return [];
   return [
     error({

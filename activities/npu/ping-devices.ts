@@ -5,7 +5,7 @@ import type { NodeDeps } from '../node-deps.js';
 import { pause } from '../process.js';
 import { run } from '../shell.js';
 import { step } from '../step.js';
-import { lastLine, reachesAll, TOOL_BUSY } from './hccn-tool.js';
+import { lastLine, pingOf, reachesAll, TOOL_BUSY } from './hccn-tool.js';
 
 /** Three packets, each of which may be waited for. */
 const TIMEOUT_MS = 20_000;
@@ -23,7 +23,7 @@ export function createPingDevices(deps: NodeDeps): NodeActivities['pingDevices']
   /** What the tool answers, but for that somebody else uses it; nothing where it is never free. */
   const answerTo = async ({ device, address }: DevicePing, signal: AbortSignal): Promise<string | undefined> => {
     for (const pauseMs of [...BUSY_PAUSES_MS, 0]) {
-      const said = await run(['hccn_tool', '-i', `${device}`, '-ping', '-g', 'address', address], {
+      const said = await run(['hccn_tool', '-i', `${device}`, ...pingOf(address)], {
         ...{ env: deps.env, cwd: deps.dataDir, timeout: TIMEOUT_MS, signal, what: 'hccn_tool' },
       }).catch(reasonOf);
       signal.throwIfAborted();

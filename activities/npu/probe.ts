@@ -1,13 +1,22 @@
 /** Asks the driver's tools about every device: always with a time limit, since with a sick driver they hang. */
-import { isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
 import { reasonOf } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { run } from '../shell.js';
 import { chipFindings } from './chip-findings.js';
 import { error, warning, type Finding } from './finding.js';
-import { parseNetwork, type DeviceNetwork } from './hccn-tool.js';
+import { addressIn, parseNetwork, type DeviceNetwork } from './hccn-tool.js';
 import { networkFindings } from './network-findings.js';
-import { parseBoard, parseEcc, parseHealth, parseTable, type Board, type Chip } from './npu-smi.js';
+import {
+  chipOptions,
+  chipsUsed,
+  parseBoard,
+  parseEcc,
+  parseHealth,
+  parseTable,
+  type Board,
+  type Chip,
+} from './npu-smi.js';
 
 const TOOL_TIMEOUT_MS = 10_000;
 /** Of the tools that may run at a time: the driver answers them one by one. */
@@ -16,7 +25,7 @@ const AT_ONCE = 4;
 export interface DeviceReport {
   findings: Finding[];
   versions: Record<string, string>;
-  /** IPv4, by device; absent where the tool tells of none. */
+  /** By what `hccn_tool` calls the device; absent where it tells of none. */
   addresses?: (string | null)[];
 }
 
@@ -31,23 +40,27 @@ export async function probeDevices(deps: NodeDeps, wanted: number, nodes: number
   } catch (failed) {
     return { findings: [noDriver(reasonOf(failed))], versions: {} };
   }
-  const { chips } = table;
-  const health = await each(chips, async ({ npu, chip, health: state }) =>
-    state === 'OK'
-      ? undefined
-      : parseHealth(await ask('npu-smi', 'info', '-i', `${npu}`, '-c', `${chip}`, '-t', 'health')),
+  const visible = deps.env['ASCEND_RT_VISIBLE_DEVICES'] || undefined;
+  const chips = chipsUsed(table.chips, wanted, visible);
+  const about = (chip: Chip, query: string) => ask('npu-smi', 'info', ...chipOptions(chip), '-t', query);
+  const health = await each(chips, async (chip) =>
+    chip.health === 'OK' ? undefined : parseHealth(await about(chip, 'health')),
   );
-  const ecc = await each(chips, async ({ npu, chip }) =>
-    parseEcc(await ask('npu-smi', 'info', '-i', `${npu}`, '-c', `${chip}`, '-t', 'ecc')),
-  );
-  const board: Board = await ask('npu-smi', 'info', '-i', '0', '-t', 'board').then(parseBoard, () => ({}));
-  const network = await askNetwork(ask, chips);
+  const ecc = await each(chips, async (chip) => parseEcc(await about(chip, 'ecc')));
+  const first = String(chips[0]?.npu ?? 0);
+  const board: Board = await ask('npu-smi', 'info', '-i', first, '-t', 'board').then(parseBoard, () => ({}));
+  const network = await askNetwork(ask, chips, nodes);
   const tls = network.devices.find((device) => device?.tls !== undefined)?.tls;
-  const addresses = network.devices.map((device) => (device?.ip !== undefined && isIPv4(device.ip) ? device.ip : null));
+  const addresses: (string | null)[] = [];
+  for (const { physical } of chips) {
+    const ip = network.devices.find((device) => device?.device === physical)?.ip;
+    while (addresses.length <= physical) addresses.push(null);
+    if (ip !== undefined && isIP(ip)) addresses[physical] = ip;
+  }
   return {
     ...(addresses.some((address) => address !== null) && { addresses }),
     findings: [
-      ...chipFindings({ table, wanted, health, ecc, board }),
+      ...chipFindings({ ...table, listed: table.chips.length, wanted, chips, visible, health, ecc, board }),
       ...networkFindings(network.devices, nodes),
       ...network.findings,
     ],
@@ -61,29 +74,40 @@ export async function probeDevices(deps: NodeDeps, wanted: number, nodes: number
 }
 
 /** The tool belongs to root: where it may not be run, the network is not judged. */
-async function askNetwork(ask: Ask, chips: Chip[]) {
-  const about = (device: number, option: string) => ask('hccn_tool', '-i', `${device}`, option, '-g');
+async function askNetwork(ask: Ask, chips: Chip[], nodes: number) {
+  const [first] = chips;
+  const unjudged = (what: string, why: string, remedy: string): { devices: DeviceNetwork[]; findings: Finding[] } => ({
+    devices: [],
+    findings: [warning({ check: 'hccn-tool', what, why: `the devices' network is not checked: ${why}`, remedy })],
+  });
+  if (!first) return { devices: [], findings: [] };
+  if (first.chip === undefined)
+    return nodes === 1
+      ? { devices: [], findings: [] }
+      : unjudged(
+          `${first.name} has ports that hccn_tool asks for one by one`,
+          'which of them this cluster uses is not known here',
+          'look at them once (hccn_tool -g -dev_info -i N)',
+        );
+  const about = (device: number, ...options: string[]) => ask('hccn_tool', '-i', `${device}`, ...options, '-g');
   const unset = () => '';
   try {
-    await about(0, '-link');
+    await about(first.physical, '-link');
   } catch (failed) {
-    const parts = {
-      check: 'hccn-tool',
-      what: 'hccn_tool does not answer',
-      why: `the devices' network is not checked: ${reasonOf(failed)}`,
-    };
     const remedy = "run the node worker as root, and with the driver's tools on PATH";
-    return { devices: [], findings: chips.length ? [warning({ ...parts, remedy })] : [] };
+    return unjudged('hccn_tool does not answer', reasonOf(failed), remedy);
   }
-  const devices = await each(chips, async (_, device): Promise<DeviceNetwork> => {
+  const devices = await each(chips, async ({ physical }): Promise<DeviceNetwork> => {
     const [link, health, ip, tls] = [
-      await about(device, '-link'),
-      await about(device, '-net_health').catch(unset),
+      await about(physical, '-link'),
+      await about(physical, '-net_health').catch(unset),
       // It fails where no address is set, which is an answer.
-      await about(device, '-ip').catch(unset),
-      await about(device, '-tls').catch(unset),
+      await about(physical, '-ip').catch(unset),
+      await about(physical, '-tls').catch(unset),
     ];
-    return parseNetwork({ link, health, ip, tls });
+    // HCCL takes IPv6 where there is no other.
+    const ip6 = addressIn(ip) === undefined ? await about(physical, '-ip', '-inet6').catch(unset) : '';
+    return parseNetwork(physical, { link, health, ip: ip6 || ip, tls });
   });
   return { devices, findings: [] };
 }

@@ -7,7 +7,9 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
 import { modelsIn } from '../../activities/torch-file.js';
 import type { WeightsWanted } from '../../workflows/contract.js';
+import { saidOf } from '../../workflows/hugging-face.js';
 import { root } from '../../workers/config.js';
+import { recommended } from '../support/run-files.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
 
@@ -46,6 +48,21 @@ describe('a conversion', () => {
     const calls = (await readFile(join(deps.mindspeedDir, 'calls'), 'utf8')).trim().split('\n');
     expect(calls).toHaveLength(1);
     expect(calls[0]).toContain(`--target-pipeline-parallel-size 2 --load-dir ${join(deps.dataDir, FROM)}`);
+  });
+
+  it('of weights that their configuration takes for another model is refused before it begins', async () => {
+    const deps = await converting(all);
+    const spec = recommended('qwen3-30b-a3b', 'A2', '26.0.0');
+    const holds = { sizes: spec.sizes, parallel: spec.parallel, named: false, said: saidOf(spec) };
+    // Qwen3-30B-A3B-Instruct-2507 has the very shapes of Qwen3-30B-A3B.
+    const config = { rope_theta: 10_000_000, rms_norm_eps: 1e-6, num_experts_per_tok: 8, norm_topk_prob: true };
+    await writeFile(join(deps.dataDir, FROM, 'config.json'), JSON.stringify(config));
+    await expect(convert(deps, SHARDS, holds)).rejects.toMatchObject({
+      type: 'CommandFailed',
+      nonRetryable: true,
+      message: expect.stringContaining('rope_theta is 10000000 there, and training would have 1000000. ') as string,
+    });
+    expect(await readdir(deps.mindspeedDir)).not.toContain('calls');
   });
 
   it('that exits 0 without a shard is a failure, and leaves nothing under the name', async () => {

@@ -107,6 +107,18 @@ describe.each(RECOMMENDED)('of $preset on $machine in $release', ({ preset, mach
     }
   });
 
+  it('a sequence is split as a ring, which knows where documents end', () => {
+    const { parallel } = spec;
+    if (parallel.ep > 1 || spec.cluster.devicesPerNode % (parallel.tp * parallel.pp * 2) !== 0) return;
+    const split = recommended(preset, machine, release, {
+      parallel: { ...parallel, cp: 2 },
+      dataset: { appendEod: true },
+    });
+    expect(of(STARTS['random start'], split)).toMatchObject({
+      ...{ '--context-parallel-algo': 'megatron_cp_algo', '--reset-attention-mask': '' },
+    });
+  });
+
   it('pack mode is one flag more, and only with end-of-document tokens in the data', () => {
     const pack = recommended(preset, machine, release, { dataset: { appendEod: true } });
     expect(of(STARTS['random start'], pack)).toEqual({ ...random, '--reset-attention-mask': '' });
@@ -165,6 +177,40 @@ describe('a run file that trains with another layout than it converts for', () =
     });
     expect(accepted).toEqual([]);
     expect(parseRunSpec(file('--log-interval'), 'run')).not.toHaveProperty('problems');
+  });
+
+  it('is refused where it trains other tensors than the converter makes', () => {
+    const all = RELEASES.map((release) => {
+      const of = (script: string) => Object.keys(readFixture(`golden/flags/${release}/${script}.json`) as object);
+      const trainers = new Set(of('pretrain_gpt'));
+      return of(isFirst(release) ? 'convert_ckpt' : 'convert_ckpt_v2').filter((flag) => trainers.has(flag));
+    });
+    const shared = [...new Set(all.flat())].filter(
+      // Of LoRA, Mamba and files; and what a run file has no other value of.
+      (flag) =>
+        !/^--(help|lora|mamba|hf-cfg|save-|load-|model-type|spec$|params-dtype|use-mcore|tokenizer|vocab)/.test(flag),
+    );
+    const OTHER: Record<string, unknown> = { '--transformer-impl': 'transformer_engine', '--moe-grouped-gemm': false };
+    const answer = (flag: string, model: object) => {
+      const parsed = parseRunSpec(
+        {
+          model: { preset: 'qwen3-30b-a3b', weights: 'hf://Qwen/weights@main', ...model },
+          dataset: { source: 'hf://lsb/enwiki20230101@main/data/*.parquet' },
+          cluster: { nodes: 2, devicesPerNode: 8, machine: 'A2' },
+          train: {
+            ...{ iterations: 2, globalBatch: 256, seqLength: 4096, saveInterval: 2 },
+            extraArgs: { [flag]: OTHER[flag] ?? 2 },
+          },
+          mindspeed: { release: '26.0.0' },
+        },
+        'run',
+      );
+      return 'problems' in parsed ? parsed.problems.map(({ path }) => path) : [];
+    };
+    const accepted = shared.filter((flag) => answer(flag, { init: 'pretrained' }).length === 0);
+    expect(accepted).toEqual([]);
+    expect(shared).toEqual(expect.arrayContaining(['--transformer-impl', '--moe-grouped-gemm', '--mtp-num-layers']));
+    expect(answer('--mtp-num-layers', { init: 'random' })).toEqual([]);
   });
 });
 

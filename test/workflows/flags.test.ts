@@ -21,7 +21,7 @@ const everything = (release: string) => ({
   ...tiny,
   model: { sizes: moeOf(release) },
   cluster: { nodes: 4, devicesPerNode: 4 },
-  parallel: { tp: 2, pp: 2, cp: 2, ep: 2, ...(release === '2.1.0' ? {} : { etp: 1 }), layersPerVirtualStage: 1 },
+  parallel: { tp: 2, pp: 2, ep: 2, ...(release === '2.1.0' ? {} : { cp: 2, etp: 1 }), layersPerVirtualStage: 1 },
   train: { ...tiny.train, globalBatch: 16, extraArgs: { '--recompute-granularity': 'full', '--bf16': false } },
 });
 const files: [string, RunSpec][] = [

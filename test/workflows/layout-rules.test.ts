@@ -1,5 +1,6 @@
 /** Whether model, layout, batch and cluster fit together: each mistake with its arithmetic, all in one answer. */
 import { describe, expect, it } from 'vitest';
+import type { Release } from '../../workflows/releases.js';
 import { parseRunSpec, describeProblems } from '../../workflows/spec.js';
 import { warningsAbout } from '../../workflows/warnings.js';
 import { RECOMMENDED, recommended, specOf } from '../support/run-files.js';
@@ -90,9 +91,14 @@ describe('a layout that does not fit is refused with the arithmetic', () => {
       'fits',
     ],
     [
-      'experts beyond the replicas in Megatron 0.8',
+      'experts beside a split sequence in Megatron 0.8',
       { parallel: { tp: 4, cp: 2, ep: 8 }, release: '2.1.0', cluster: { nodes: 8 }, train: { seqLength: 128 } },
-      'fits',
+      'parallel.ep: expected 1 with parallel.cp = 2 and MindSpeed-LLM 2.1.0, got 8',
+    ],
+    [
+      'a sequence that is split over tp as well',
+      { parallel: { tp: 4, cp: 2 }, train: { seqLength: 124 } },
+      'train.seqLength: expected a multiple of tp·cp = 4·2 = 8, since sequences are split (--sequence-parallel), got 124',
     ],
     [
       'experts beyond the replicas in Megatron 0.8',
@@ -128,6 +134,55 @@ describe('a layout that does not fit is refused with the arithmetic', () => {
     expect(parsed).toMatchObject({
       problems: [{ path: 'parallel.ep', expected: '1, since the model has no experts', value: '2' }],
     });
+  });
+});
+
+describe('what the flags of a preset do not go with is refused as well', () => {
+  const large = (release: Release, parallel: object, extraArgs = {}, more = {}) => {
+    const file = {
+      model: { preset: 'qwen3-235b-a22b', ...more },
+      tokenizer: { source: 'hf://a/b' },
+      dataset: { source: 'hf://c/d/*.parquet' },
+      cluster: { nodes: 16, devicesPerNode: 16, machine: 'A3' },
+      parallel: { pp: 4, ep: 32, noopLayers: [94, 95], ...parallel },
+      train: { iterations: 20, globalBatch: 1024, seqLength: 4096, saveInterval: 10, extraArgs },
+      mindspeed: { release },
+    };
+    const parsed = parseRunSpec(file, 'run');
+    return 'problems' in parsed ? describeProblems(parsed.problems) : 'fits';
+  };
+  const OVERLAP = '--moe-alltoall-overlap-comm';
+
+  it.each<[Release, object, object, string]>([
+    ['26.0.0', {}, {}, 'fits'],
+    ['26.0.0', { tp: 2 }, {}, `parallel.tp: expected 1 with ${OVERLAP} (false in train.extraArgs takes it away)`],
+    ['2.1.0', { tp: 2 }, {}, `parallel.tp: expected 1 with ${OVERLAP}`],
+    ['26.0.0', { tp: 2 }, { [OVERLAP]: false }, 'fits'],
+    [
+      '26.0.0',
+      { tp: 2, etp: 1 },
+      {},
+      'parallel.etp: expected none, or tp = 2: --moe-token-dispatcher-type alltoall_seq',
+    ],
+    ['26.0.0', { tp: 2, etp: 1 }, { '--moe-token-dispatcher-type': 'alltoall' }, 'fits'],
+    ['26.0.0', { ep: 1 }, {}, 'fits'],
+    ['26.1.0', { ep: 1 }, {}, `parallel.ep: expected more than 1 with ${OVERLAP}`],
+  ])('in %s %j with %j', (release, parallel, extraArgs, expected) =>
+    expect(large(release, parallel, extraArgs)).toContain(expected),
+  );
+
+  it('sequences of any length are taken where they are not split', () => {
+    const dense = file({ parallel: { tp: 4 }, train: { seqLength: 127 } }) as { model: { sizes: object } };
+    const { moe: _, ...sizes } = MOE;
+    const answerTo = (extraArgs: object) => {
+      const parsed = parseRunSpec(
+        { ...dense, model: { sizes }, train: { ...(dense as { train?: object }).train, extraArgs } },
+        'run',
+      );
+      return 'problems' in parsed ? describeProblems(parsed.problems) : 'fits';
+    };
+    expect(answerTo({})).toBe('fits');
+    expect(answerTo({ '--sequence-parallel': true })).toContain('a multiple of tp·cp = 4·1 = 4');
   });
 });
 

@@ -75,6 +75,19 @@ describe('the plan', () => {
     }
   });
 
+  it('says what is to be sourced first, and that converted weights go to every node where storage is not shared', async () => {
+    const spec = await read('qwen3-8b.json');
+    const page = (sharedStorage: boolean) => {
+      const one = { ...spec, cluster: { ...spec.cluster, sharedStorage } };
+      return describePlan(planRun(one), one);
+    };
+    expect(page(false)).toMatch(/^# with NPUs also: source set_env\.sh of CANN .*, then of nnal/m);
+    expect(page(false)).toContain(
+      'then to every other node, from $DATA/models/$WEIGHTS/mcore-tp1-pp4-ep1: latest_checkpointed_iteration.txt,',
+    );
+    expect(page(true)).not.toContain('then to every other node');
+  });
+
   it('prints lines that a shell reads back as the same arguments', () => {
     expect(shellLine(['a', '--x=1', 'two words', "it's", '<port>'])).toBe(`a --x=1 'two words' 'it'\\''s' '<port>'`);
   });

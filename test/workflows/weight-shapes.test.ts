@@ -1,6 +1,6 @@
 /** Which tensors a model has in either format, against what the real converter wrote. */
 import { describe, expect, it } from 'vitest';
-import { tensorsOf } from '../../workflows/hugging-face.js';
+import { configOf, isOfModel, ropeBaseOf, saidOf, saidOtherwise, tensorsOf } from '../../workflows/hugging-face.js';
 import { parametersOf } from '../../workflows/memory.js';
 import { presets, type ModelSizes } from '../../workflows/presets.js';
 import { allShards, stageOf, type Parallel } from '../../workflows/topology.js';
@@ -123,4 +123,37 @@ describe('what differs', () => {
 it('presets without experts have none in any shard', () => {
   const shapes = stageShapes(presets['qwen3-8b'], { tp: 1, pp: 2, cp: 1, ep: 1 }, 0);
   expect(Object.keys(shapes['model']!).filter((name) => name.includes('experts'))).toEqual([]);
+});
+
+describe('what shapes do not tell', () => {
+  const spec = (extraArgs = {}) => recommended('qwen3-8b', 'A2', '26.1.0', { train: { extraArgs } });
+  const config = { rope_theta: 1_000_000, rms_norm_eps: 1e-6, rope_scaling: null };
+  const newer = { rms_norm_eps: 1e-6, rope_parameters: { rope_theta: 1_000_000, rope_type: 'default' } };
+
+  it('is what the configuration says, before and since transformers 5, or is named', () => {
+    for (const same of [config, newer, {}]) expect(saidOtherwise(same, saidOf(spec()))).toEqual([]);
+    const long = { rope_theta: 5_000_000, rope_type: 'yarn', factor: 4 };
+    for (const other of [
+      { ...config, rope_theta: 5_000_000, rope_scaling: { rope_type: 'yarn', factor: 4 } },
+      { ...newer, rope_parameters: long },
+    ])
+      expect(saidOtherwise(other, saidOf(spec()))).toEqual([
+        'rope_theta is 5000000 there, and training would have 1000000',
+        'rope_type is "yarn" there, and training would have "default"',
+      ]);
+  });
+
+  it('may be said in the run file', () => {
+    const said = saidOf(spec({ '--rotary-base': 5_000_000, '--norm-epsilon': 1e-5, '--rope-scaling-type': 'yarn' }));
+    expect(said).toEqual({ rope_theta: 5_000_000, rms_norm_eps: 1e-5 });
+    expect(ropeBaseOf(spec({ '--rotary-base': false }))).toBe(10_000);
+  });
+
+  it("makes the configuration beside a tokenizer another model's, which an export then does not take", () => {
+    const wanted = configOf(spec().sizes);
+    const { rope_theta: base, ...rest } = wanted;
+    for (const same of [wanted, { ...rest, rope_parameters: { rope_theta: base } }])
+      expect(isOfModel(same, wanted)).toBe(true);
+    expect(isOfModel({ ...wanted, rope_theta: 5_000_000 }, wanted)).toBe(false);
+  });
 });

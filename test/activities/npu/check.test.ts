@@ -25,6 +25,7 @@ describe('a machine that is well', () => {
   it.each([
     ['a2', 8, '24.1.1', '910B3'],
     ['a3', 16, '25.3.0', 'Ascend910'],
+    ['ipv6', 8, '24.1.1', '910B3'],
   ])('%s with %d devices is fit, without a warning, and tells its stack', async (machine, devices, driver, device) => {
     const report = await check(await npuNode(machine, devices));
     expect(report.warnings).toEqual([]);
@@ -32,6 +33,35 @@ describe('a machine that is well', () => {
       ...{ driver, device, cann: '9.0.0', torch: '2.7.1+cpu', torch_npu: '2.7.1.post4', transformers: '4.57.1' },
       'device TLS': 'off',
     });
+  });
+
+  it('of Ascend 950 is fit, with a warning that nobody looked at its network, which one node alone does without', async () => {
+    const deps = await npuNode('a950', 8);
+    const { warnings, versions, deviceAddresses } = await check(deps);
+    expect(versions).toMatchObject({ device: 'Ascend950PR' });
+    expect(deviceAddresses).toBeUndefined();
+    expect(warnings).toMatchObject([{ check: 'hccn-tool', remedy: expect.stringContaining('-dev_info') as string }]);
+    expect((await check(deps, { nodes: 1 })).warnings).toEqual([]);
+  });
+});
+
+describe('a part of the devices', () => {
+  it('is asked about by its numbers on the machine, where a container has only those', async () => {
+    const { message } = (await check(await npuNode('upper-half', 4)).catch((error: unknown) => error)) as Error;
+    expect(message).toMatch(/not fit to train: device 6: its network link is DOWN.*hccn_tool -i 6 -optical -g/);
+    expect(message).not.toContain('device 2');
+  });
+
+  it('is all that is looked at: another job may have the rest', async () => {
+    const busy = await npuNode('leftover-ranks', 8);
+    const half = { ...busy, env: { ...busy.env, ASCEND_RT_VISIBLE_DEVICES: '4,5,6,7' } };
+    const { warnings, deviceAddresses } = await check(half, { devices: 4 });
+    expect(warnings).toEqual([]);
+    expect(deviceAddresses).toEqual([null, null, null, null, ...[4, 5, 6, 7].map((device) => `10.20.0.1${device}`)]);
+    await expect(check(busy, { devices: 1 })).rejects.toThrow(/31337/);
+    await expect(check(half, { devices: 8 })).rejects.toThrow(
+      /lists 8 devices, 4 of them visible \(ASCEND_RT_VISIBLE_DEVICES=4,5,6,7\), 8 wanted/,
+    );
   });
 });
 
@@ -61,6 +91,7 @@ const STOPS: Sick[] = [
   ['pages-isolated', 16, /device 7 has isolated 64 pages/, /have the device replaced/],
   ['leftover-ranks', 8, /device 0 is in use by process 31337 \(python3\.10\) with 41873 MB/, /kill 31337/],
   ['other-container', 8, /device 2 is in use by process 4711, of another container/, /stop the container/],
+  ['a950-sick', 8, /device 3 reports 80E18402 .*: level SeparateNPU/, /replace the device/],
   ['memory-held', 8, /device 6 has 38211 MB of HBM in use, and no process/, /reset the device/],
   ['link-down', 8, /device 1: its network link is DOWN/, /hccn_tool -i 1 -optical -g/],
   ['network-unreachable', 16, /device 12: network health is "Unreachable"/, /detect address/],
@@ -136,8 +167,29 @@ describe('the table of npu-smi', () => {
   it('counts chips, not cards, and does not take processes for devices', () => {
     const { chips, processes } = parseTable(machineText('a3', 'info'));
     expect([chips.length, processes]).toEqual([16, []]);
-    expect(chips[5]).toEqual({ npu: 2, chip: 1, name: 'Ascend910', health: 'OK', hbmUsedMb: 3117, hbmTotalMb: 65_536 });
+    expect(chips[5]).toEqual({
+      ...{ npu: 2, chip: 1, physical: 5, name: 'Ascend910', health: 'OK' },
+      ...{ hbmUsedMb: 3117, hbmTotalMb: 65_536 },
+    });
     expect(parseTable(machineText('leftover-ranks', 'info')).chips).toHaveLength(8);
+  });
+
+  it('of Ascend 950 has number and name apart, and no chips', () => {
+    const row = '| 1                         | 1530715       | VLLM::Worker TP1         | 4724                    |';
+    const text = machineText('a950-sick', 'info').replace(/^.*No running processes found in NPU 1 .*$/m, row);
+    const { chips, processes } = parseTable(text);
+    expect(chips).toHaveLength(8);
+    expect(chips[3]).toEqual({
+      ...{ npu: 3, physical: 3, name: 'Ascend950PR', health: 'Alarm', hbmUsedMb: 5252, hbmTotalMb: 131_072 },
+    });
+    expect(processes).toEqual([{ npu: 1, pid: 1_530_715, name: 'VLLM::Worker TP1', memoryMb: 4724 }]);
+  });
+
+  it('reads processes where another column says what they are in their container', () => {
+    const row =
+      '| 0       0                 | 485946        | pytest             | 5175                  | NA                      |';
+    const text = `${machineText('a2', 'info').split('| NPU     Chip ')[0]}| NPU     Chip | Process id |\n${row}\n`;
+    expect(parseTable(text).processes).toEqual([{ npu: 0, chip: 0, pid: 485_946, name: 'pytest', memoryMb: 5175 }]);
   });
 
   it('reads numbers that touch the slash', () => {

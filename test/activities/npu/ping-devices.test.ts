@@ -23,6 +23,15 @@ it('the check of a node tells the addresses of its devices, by which others try 
   expect(report.deviceAddresses).toEqual(Array.from({ length: 8 }, (_, device) => `10.20.0.1${device}`));
 });
 
+it('devices that have IPv6 only are told and tried by it', async () => {
+  const { deps, ping, lines } = await machine('ipv6');
+  const input = { run: 'r', diskBytes: 1, nodes: 2, release: '26.0.0' as const, hcclPort: 60_000, first: 'n1' };
+  const { deviceAddresses } = await run(createCheckNode(deps), { ...input, devices: 8, artifacts: [] });
+  expect(deviceAddresses?.[3]).toBe('fd00:10:20::13');
+  expect(await ping([{ peer: 'n2', device: 3, address: 'fd00:10:20::23' }])).toEqual({ failed: [] });
+  expect(await lines()).toEqual(['-i 3 -ping -inet6 -g ipv6_address fd00:10:20::23']);
+});
+
 it('devices that answer are asked once within the hour, by address', async () => {
   const { ping, lines } = await machine('a2');
   expect(await ping([of(0), of(1)])).toEqual({ failed: [] });

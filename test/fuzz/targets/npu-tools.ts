@@ -18,7 +18,7 @@ const parsers: Record<string, (text: string) => unknown> = {
   health: parseHealth,
   ecc: parseEcc,
   board: parseBoard,
-  'hccn-link': (link) => parseNetwork({ link, health: link, ip: link, tls: link }),
+  'hccn-link': (link) => parseNetwork(0, { link, health: link, ip: link, tls: link }),
 };
 
 /** What the NPU's tools print, damaged: read to facts of the right types, or to none. */
