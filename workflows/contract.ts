@@ -734,7 +734,6 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     testPair: once.testPair,
     pingDevices: step.pingDevices,
     admitRun: quick.admitRun,
-    listSource: quick.listSource,
     launchTraining: quick.launchTraining,
     findLeft: quick.findLeft,
     stopTraining: stop.stopTraining,
@@ -745,6 +744,8 @@ export function onNode(name: string, timing: Timing): NodeActivities {
     fetchFiles: step.fetchFiles,
     preprocessShard: step.preprocessShard,
     mergeShards: step.mergeShards,
+    // Servers ask for patience: what takes longer than quick steps may is not the node's fault.
+    listSource: step.listSource,
     syncFiles: step.syncFiles,
     removeParts: step.removeParts,
     convertCheckpoint: step.convertCheckpoint,
