@@ -336,6 +336,8 @@ export interface RestoreCheckpointInput {
   dir: string;
   iteration: number;
   shards: (ShardHeld & { from: Peer[] })[];
+  /** Nodes that are told to bring the same shards at the same time: each passes on what it has. */
+  beside?: Peer[];
   /** Set newer iterations aside, so that the launch cannot mix them in. */
   setAsideNewer: boolean;
   /** Nothing is to be loaded here yet, and ranks may train whose tracker it is. */
