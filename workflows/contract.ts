@@ -531,6 +531,8 @@ export interface ReplicateCheckpointInput {
   copies: { shard: string; from: Peer }[];
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
+  /** Iterations from one save to the next; absent where a control worker of an earlier version asks. */
+  saveInterval?: number;
   /** Every so many-th iteration is kept for ever: it is copied too when a newer one has overtaken it. */
   keepEvery?: number;
   /** All ranks of the generation have ended: what is not there now does not come. */

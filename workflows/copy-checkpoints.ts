@@ -126,6 +126,7 @@ const replicate = (
     ...{ run, series, generation, token, task: name, seals, copies, until },
     after: progress.state.replicated,
     ...(over && { over }),
+    ...(input.saveInterval !== undefined && { saveInterval: input.saveInterval }),
     ...(input.keepEvery !== undefined && { keepEvery: input.keepEvery }),
     master: present(peerOf(input.nodes[0]!)),
     patienceSeconds: milliseconds(timing.heartbeat) / 1000,
