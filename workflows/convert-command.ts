@@ -4,14 +4,14 @@ import { isAtLeast, releases } from './releases.js';
 import type { RunSpec } from './spec.js';
 import { render } from './training-flags.js';
 
-/** All that makes converted weights of one layout different from another's, and the first converter's from the second's. */
+/** All that makes converted weights of one layout different from another's, and one converter's from another's. */
 export function convertedDir(weightsKey: string, { parallel, mindspeed }: RunSpec): string {
   const { tp, pp, ep, etp, layersPerVirtualStage: chunk, noopLayers } = parallel;
   const more = [
     ...(etp === undefined || etp === tp ? [] : [`-etp${etp}`]),
     ...(chunk === undefined ? [] : [`-vpp${chunk}`]),
     ...(noopLayers ? [`-noop${noopLayers.join('_')}`] : []),
-    ...(releases[mindspeed.release].converter.version === 1 ? ['-v1'] : []),
+    `-${mindspeed.release}`,
   ];
   return `models/${weightsKey}/mcore-tp${tp}-pp${pp}-ep${ep}${more.join('')}`;
 }
