@@ -1,4 +1,4 @@
-/** One question to a hub's interface, which answers at once or not at all, and what of an answer may be believed. */
+/** One question to a hub's interface, or to a server about a file, which answers at once or not at all, and what of an answer may be believed. */
 import { z } from 'zod';
 import { DownloadError, refusal } from './download.js';
 import { timeLimit } from './time-limit.js';
@@ -11,10 +11,15 @@ export const fileSize = z.number().int().nonnegative();
 export const fileDigest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** @throws DownloadError where it cannot be reached, or refuses */
-export async function askHub(url: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
+export async function askHub(
+  url: string,
+  headers: Record<string, string>,
+  signal?: AbortSignal,
+  method: 'GET' | 'HEAD' = 'GET',
+): Promise<Response> {
   // For the body as well, which is read after this.
   const limit = timeLimit(WITHIN_MS, signal);
-  const response = await fetch(url, { headers, signal: limit.signal }).catch((error: unknown) => {
+  const response = await fetch(url, { method, headers, signal: limit.signal }).catch((error: unknown) => {
     const { cause = error } = error as Error;
     throw new DownloadError('cut', `${url} cannot be reached: ${(cause as Error).message}`);
   });

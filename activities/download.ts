@@ -12,6 +12,8 @@ import { timeLimit } from './time-limit.js';
 
 export interface DownloadOptions {
   url: string;
+  /** In messages, where the address itself is a secret: one that is signed opens the file to whoever reads it. */
+  called?: string | undefined;
   to: string;
   /** Where it is put together. */
   part: string;
@@ -52,7 +54,7 @@ export class DownloadError extends Error {
 
 /** Returns the SHA-256 of the whole file. What has arrived stays in `part` for the next attempt, unless it is wrong. */
 export async function download(options: DownloadOptions): Promise<string> {
-  const { url, to, part, size, sha256, blob } = options;
+  const { url, called = url, to, part, size, sha256, blob } = options;
   await mkdir(dirname(to), { recursive: true });
   if (!isProven(options) && !(isStrong(options.etag) && (await isOnDisk(part)))) await rm(part, { force: true });
 
@@ -71,7 +73,7 @@ export async function download(options: DownloadOptions): Promise<string> {
   if (sha256 ? found.sha256 !== sha256 : found.blob !== blob) {
     await rm(part, { force: true });
     const [kind, got, wanted] = sha256 ? ['sha256', found.sha256, sha256] : ['git blob', found.blob, blob];
-    throw new DownloadError('wrong', `${url} has ${kind} ${got}, not ${wanted}`);
+    throw new DownloadError('wrong', `${called} has ${kind} ${got}, not ${wanted}`);
   }
   await commitFile(part, to);
   return found.sha256;
@@ -80,7 +82,7 @@ export async function download(options: DownloadOptions): Promise<string> {
 const isProven = ({ sha256, blob }: DownloadOptions): boolean => sha256 !== undefined || blob !== undefined;
 
 /** A weak one may stay the same while bytes change. */
-const isStrong = (etag: string | undefined): etag is string => etag !== undefined && !etag.startsWith('W/');
+export const isStrong = (etag: string | undefined): etag is string => etag !== undefined && !etag.startsWith('W/');
 
 /** What was written before the machine last started may have been lost on its way to the disk, and no digest would tell. */
 async function isOnDisk(part: string): Promise<boolean> {
@@ -89,7 +91,7 @@ async function isOnDisk(part: string): Promise<boolean> {
 }
 
 async function receive(options: DownloadOptions, part: string, have: number, proofs: Proofs): Promise<void> {
-  const { url, size, onBytes } = options;
+  const { url, called = url, size, onBytes } = options;
   const idle = timeLimit(options.idleMs ?? 60_000, options.signal);
   let received = have;
   let answered = false;
@@ -114,7 +116,8 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
       for await (const chunk of source) {
         idle.touch();
         received += chunk.length;
-        if (received > size) throw new DownloadError('wrong', `${url} is longer than the ${size} bytes it should have`);
+        if (received > size)
+          throw new DownloadError('wrong', `${called} is longer than the ${size} bytes it should have`);
         proofs.add(chunk);
         onBytes?.(chunk.length);
         yield chunk;
@@ -132,22 +135,25 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
     if (isDiskError(error)) throw error;
     const why = idle.signal.aborted ? `nothing came for ${options.idleMs ?? 60_000} ms` : causeOf(error);
     const where = answered ? `broke off after ${received} of ${size} bytes` : 'cannot be reached';
-    throw new DownloadError('cut', `${url} ${where}: ${why}`);
+    throw new DownloadError('cut', `${called} ${where}: ${why}`);
   } finally {
     idle.lift();
   }
-  if (received < size) throw new DownloadError('cut', `${url} ended after ${received} of ${size} bytes`);
+  if (received < size) throw new DownloadError('cut', `${called} ended after ${received} of ${size} bytes`);
 }
 
-function requireBody(response: Response, { url, etag, modified }: DownloadOptions, have: number): void {
+function requireBody(response: Response, { url, called = url, etag, modified }: DownloadOptions, have: number): void {
   const { status, headers } = response;
-  if (status !== 200 && status !== 206) throw refusal(url, response);
+  if (status !== 200 && status !== 206) throw refusal(called, response);
   if (status === 206 && !headers.get('content-range')?.startsWith(`bytes ${have}-`))
-    throw new DownloadError('wrong', `${url} answered range ${headers.get('content-range')} to bytes ${have}-`);
+    throw new DownloadError('wrong', `${called} answered range ${headers.get('content-range')} to bytes ${have}-`);
   if (etag && headers.get('etag') !== etag)
-    throw new DownloadError('wrong', `${url} changed: its entity tag was ${etag} and is ${headers.get('etag')}`);
+    throw new DownloadError('wrong', `${called} changed: its entity tag was ${etag} and is ${headers.get('etag')}`);
   if (modified && headers.get('last-modified') !== modified)
-    throw new DownloadError('wrong', `${url} changed: it was of ${modified} and is of ${headers.get('last-modified')}`);
+    throw new DownloadError(
+      'wrong',
+      `${called} changed: it was of ${modified} and is of ${headers.get('last-modified')}`,
+    );
 }
 
 /** What a server's answer other than success means for the one who asked. */

@@ -1,8 +1,10 @@
 /** One file of a source: from where it is, in place and proven. */
+import { join } from 'node:path';
 import type { SourceFile } from '../workflows/contract.js';
-import { confined, isFile } from './artifact.js';
+import { confined, isFile, sha256 as digestOf } from './artifact.js';
+import { readIfThere, writeFileAtomic } from './atomic.js';
 import { copyLocal } from './copy-local.js';
-import { download, DownloadError, fetchedPart } from './download.js';
+import { download, DownloadError, fetchedPart, isStrong } from './download.js';
 import { failure } from './failures.js';
 import { hubHeaders, repoFileUrl } from './hub.js';
 import { modelscopeFileUrl, modelscopeHeaders } from './modelscope.js';
@@ -11,6 +13,23 @@ import { retrying } from './retrying.js';
 import { signedUrl } from './s3.js';
 import type { Source } from './source.js';
 import { keepInStore, placeFromStore } from './store.js';
+
+/**
+ * Where it is noted what a file was found to be that only its entity tag pins: when it is asked for again, as after a
+ * crash, that proves what lies here already.
+ */
+const noteOf = ({ dataDir }: NodeDeps, source: Source, path: string, etag: string): string => {
+  const at = source.kind === 'http' ? source.url : source.kind === 's3' ? `s3://${source.bucket}` : source.kind;
+  return join(dataDir, 'files', 'etags', digestOf(JSON.stringify([at, path, etag])));
+};
+
+/** The SHA-256 of a file, where its listing tells it, or a fetch has found it out. */
+export async function digestKnown(deps: NodeDeps, source: Source, file: SourceFile): Promise<string | undefined> {
+  const etag = etagOf(source, file);
+  if (!isStrong(etag)) return file.sha256;
+  const noted = (await readIfThere(noteOf(deps, source, file.path, etag)))?.toString('utf8');
+  return noted !== undefined && /^[0-9a-f]{64}$/.test(noted) ? noted : undefined;
+}
 
 /** Returns the file's SHA-256. */
 export async function fetchFile(
@@ -25,11 +44,12 @@ export async function fetchFile(
   const { dataDir, name: node } = deps;
   const to = confined(root, path);
   const onBytes = (bytes: number) => void (progress.bytes += bytes);
-  if (sha256) {
-    const wanted = { path, size, sha256 };
+  const known = await digestKnown(deps, source, file);
+  if (known !== undefined) {
+    const wanted = { path, size, sha256: known };
     if ((await isFile(to, wanted, { signal })) || (await placeFromStore(dataDir, wanted, to, { signal }))) {
       onBytes(size);
-      return sha256;
+      return known;
     }
   }
   if (source.kind === 'file') return copyLocal(deps, source.path, file, to, signal, onBytes);
@@ -47,6 +67,7 @@ export async function fetchFile(
         counted = 0;
         return download({
           url,
+          called: source.kind === 's3' ? `s3://${source.bucket}/${path}` : undefined,
           to,
           part: fetchedPart(node, to, etag),
           headers,
@@ -62,6 +83,7 @@ export async function fetchFile(
       { signal, progress: () => counted },
     );
     await keepInStore(dataDir, digest, to);
+    if (isStrong(etag)) await writeFileAtomic(noteOf(deps, source, path, etag), digest);
     return digest;
   } catch (error) {
     throw error instanceof DownloadError ? explain(deps, source, file, error) : error;

@@ -5,7 +5,7 @@ import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/c
 import { bytewise, confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
-import { etagOf, fetchFile } from './fetch-file.js';
+import { digestKnown, etagOf, fetchFile } from './fetch-file.js';
 import { withTokenFor } from './hub-tokens.js';
 import type { NodeDeps } from './node-deps.js';
 import { withSpace } from './promised-space.js';
@@ -46,7 +46,7 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
 
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
-  const bytes = progress.of - (await bytesHeld(node, root, source, files));
+  const bytes = progress.of - (await bytesHeld(deps, root, source, files));
   const left = () => progress.of - progress.bytes;
   const step = { node, name: `fetch ${input.source}` };
   return withSpace({ path: root, bytes, left }, step, () => fetchEach(readable, input, source, signal, progress));
@@ -113,11 +113,14 @@ function sameFiles({ files }: Manifest, wanted: SourceFile[]): boolean {
   );
 }
 
-async function bytesHeld(node: string, root: string, source: Source, files: SourceFile[]): Promise<number> {
+async function bytesHeld(deps: NodeDeps, root: string, source: Source, files: SourceFile[]): Promise<number> {
   let bytes = 0;
   for (const file of files) {
     const to = join(root, file.path);
-    const held = (await sizeOf(to)) ?? (await sizeOf(fetchedPart(node, to, etagOf(source, file)))) ?? 0;
+    const isKnown = (await digestKnown(deps, source, file)) !== undefined;
+    // What nothing proves stays until it has been fetched again beside it.
+    const whole = isKnown ? await sizeOf(to) : undefined;
+    const held = whole ?? (await sizeOf(fetchedPart(deps.name, to, etagOf(source, file)))) ?? 0;
     bytes += Math.min(file.size, held);
   }
   return bytes;

@@ -31,6 +31,8 @@ export interface FileServiceOptions {
   now?: () => number;
   /** Hears of bytes of blocks that went to other nodes. */
   onSent?: ((bytes: number) => void) | undefined;
+  /** A receiver that takes nothing of a block for this long gives up its place. */
+  takesWithinMs?: number;
 }
 
 export interface FileService {
@@ -42,6 +44,11 @@ export interface FileService {
 const AT_ONCE = 2;
 /** Whoever waits in line is told that it is not forgotten. */
 const PATIENCE_EVERY_MS = 5000;
+/**
+ * Of a machine that is gone, or frozen, nothing tells: its system, or nobody, goes on to hold the connection for a quarter
+ * of an hour and more. Long enough for a receiver that keeps a low rate over several connections.
+ */
+const TAKES_WITHIN_MS = 120_000;
 /** How long a question for news of a copy is held back while there are none. */
 const NEWS_WITHIN_MS = 5000;
 
@@ -153,7 +160,7 @@ const isDirectory = (path: string): Promise<boolean> =>
   );
 
 async function sendBlock(
-  { dataDir, slots, onSent }: Service,
+  { dataDir, slots, onSent, takesWithinMs = TAKES_WITHIN_MS }: Service,
   shown: Shown,
   index: number,
   request: IncomingMessage,
@@ -176,8 +183,12 @@ async function sendBlock(
     response.writeHead(status, { 'content-type': 'application/octet-stream', 'content-length': length });
     if (request.method === 'HEAD' || length === 0) return void response.end();
     const place = { start: block.offset + start, end: block.offset + last, highWaterMark: 2 ** 20, autoClose: false };
-    const bytes = file.createReadStream(place);
-    await pipeline(bytes, response).finally(() => onSent?.(bytes.bytesRead));
+    const idle = timeLimit(takesWithinMs);
+    const bytes = file.createReadStream(place).on('data', idle.touch);
+    await pipeline(bytes, response, { signal: idle.signal }).finally(() => {
+      idle.lift();
+      onSent?.(bytes.bytesRead);
+    });
   } finally {
     await file.close();
   }

@@ -51,7 +51,9 @@ export async function grantOf(
   const path = grantFile(dataDir, token);
   const grant: unknown = await readJson(path).catch(() => undefined);
   if (!isGrant(grant) || grant.expires <= now) return undefined;
-  if (grant.expires < now + LASTS_MS - NOTED_EVERY_MS) await writeJson(path, { ...grant, expires: now + LASTS_MS });
+  if (grant.expires < now + LASTS_MS - NOTED_EVERY_MS)
+    // A node whose disk is full is the one whose files others need: it is noted by the next use that can be.
+    await writeJson(path, { ...grant, expires: now + LASTS_MS }).catch(() => undefined);
   return grant;
 }
 

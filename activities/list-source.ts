@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { NodeActivities, SourceFile, SourceListing } from '../workflows/contract.js';
 import { bytewise, hashFile, sha256 as digestOf } from './artifact.js';
-import { refusal } from './download.js';
+import { askHub } from './ask-hub.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
 import { withTokenFor } from './hub-tokens.js';
@@ -17,6 +17,8 @@ import { step } from './step.js';
 
 /** More than this is not hashed just to be listed; sizes and times of all files then stand for the content. */
 const HASH_AT_MOST = 4 * 2 ** 30;
+/** What the server takes as one answer is 2 MiB, sealed or not: above that it would say nothing of the source. */
+const LARGEST_LISTING = 1_900_000;
 
 export const createListSource =
   (deps: NodeDeps): NodeActivities['listSource'] =>
@@ -35,19 +37,19 @@ export const createListSource =
                 ? await listBucket(deps.name, parsed, signal)
                 : await listPath(deps, parsed.path, signal);
       if (listing.files.length === 0) throw invalid(source, `nothing there has that name (${deps.name} looked)`);
+      const told = Buffer.byteLength(JSON.stringify(listing));
+      if (told > LARGEST_LISTING)
+        throw invalid(
+          source,
+          `its list of ${listing.files.length} files takes ${told} bytes, and a run takes in ${LARGEST_LISTING} at most. Name fewer by a pattern, or put them into larger files`,
+        );
       return { ...listing, files: listing.files.sort((a, b) => bytewise(a.path, b.path)) };
     });
 
 async function listUrl(source: Source & { kind: 'http' }, signal: AbortSignal): Promise<SourceListing> {
   const { url, sha256 } = source;
-  const response = await retrying(
-    async () => {
-      const answer = await fetch(url, { method: 'HEAD', headers: { 'accept-encoding': 'identity' }, signal });
-      if (!answer.ok) throw refusal(url, answer);
-      return answer;
-    },
-    { signal },
-  );
+  const headers = { 'accept-encoding': 'identity' };
+  const response = await retrying(() => askHub(url, headers, signal, 'HEAD'), { signal });
   const length = response.headers.get('content-length');
   if (length === null) throw invalid(url, 'the server does not say how long the file is');
   const path = decoded(url, basename(new URL(url).pathname));

@@ -8,10 +8,6 @@ import { isMissing } from './atomic.js';
 import { iterationsIn, sealShard, shardDir } from './checkpoint-files.js';
 import { reasonOf } from './failures.js';
 
-/** The save to see to, of those newer than `after` up to the one that the tracker names: every `every`-th, or that one. */
-export const nextSave = (after: number, tracked: number, every = Infinity): number | undefined =>
-  tracked > after ? Math.min(tracked, (Math.floor(after / every) + 1) * every) : undefined;
-
 export interface Overtaken {
   dataDir: string;
   dir: string;

@@ -76,6 +76,8 @@ export const askBytes = (asker: Asker, peer: Peer, path: string, options: AskOpt
     return Buffer.concat(chunks);
   });
 
+const TOUCH_EVERY_MS = 100;
+
 /** Chunks come in small: a call to the system for each would cost more than their bytes. */
 const WRITTEN_AT_ONCE = 2 ** 20;
 
@@ -97,7 +99,7 @@ export const fetchBlock = (
       const at = block.offset + written;
       asker.onReceived?.(received - written);
       [written, waiting] = [received, []];
-      if (chunks.length > 0) await to.writev(chunks, at);
+      if (chunks.length > 0) await meanwhile(touch, to.writev(chunks, at));
     };
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -120,6 +122,12 @@ export const fetchBlock = (
       throw error;
     }
   });
+
+/** A disk that holds this node up is not a peer's silence. */
+async function meanwhile(touch: () => void, work: Promise<unknown>): Promise<void> {
+  const touching = setInterval(touch, TOUCH_EVERY_MS);
+  await work.finally(() => clearInterval(touching));
+}
 
 const wrong = (peer: Peer, { index }: Block, what: string) =>
   new DownloadError('wrong', `block ${index} from ${peer.url} ${what}`);

@@ -17,9 +17,10 @@ import { reasonOf } from './failures.js';
 import { FenceDamaged, newestToken } from './fence.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
-import { createSealOvertaken, nextSave } from './overtaken-saves.js';
+import { createSealOvertaken } from './overtaken-saves.js';
 import { removeOld } from './remove-checkpoints.js';
 import { step, toFailure } from './step.js';
+import { createWhichSave } from './which-save.js';
 
 const LOOK_EVERY_MS = 500;
 /** Between looks at a peer that is still writing or hashing its part: seconds here are iterations lost later. */
@@ -46,6 +47,7 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
         ...{ dataDir: deps.dataDir, dir, seals: input.seals, after: input.after },
         options: { signal, token: input.token, seal: beside.seal },
       });
+      const which = createWhichSave({ interval: input.saveInterval, every: input.keepEvery });
       let unremoved: string | undefined;
       // Up to which saves have been seen to, done or not.
       let seen = input.after;
@@ -53,17 +55,20 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
         const newer = await newerLaunch(deps, input);
         if (newer !== undefined) return { iteration: done, unfinished: newer };
         const tracked = await trackerOf(deps, ask, input);
-        const next = tracked === undefined ? undefined : nextSave(seen, tracked, input.keepEvery);
+        const over = tracked !== undefined && (await isOver(deps, input));
+        const isLast = over || (tracked ?? 0) >= input.until;
+        const next = tracked === undefined ? undefined : which.next(seen, tracked, isLast);
         const overtakenBy = next === tracked ? undefined : tracked;
         const followed = next === undefined ? undefined : await follow(how, { ...input, unremoved, overtakenBy }, next);
         if (followed === 'later') {
+          which.isWaiting();
           await sleep(NOT_READY_MS);
           continue;
         }
         if (followed === 'done') {
           done = seen = next!;
           trouble = undefined;
-          if (overtakenBy !== undefined) continue;
+          which.isDone();
           // Only what the generation knows to be whole on all nodes makes older ones superfluous.
           const retention = await deps.retention(input.reportTo);
           unremoved = retention && (await removeOld(deps.dataDir, dir, retention, tracked)).failed?.join('; ');
@@ -71,8 +76,8 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
           while (await sealOvertaken(done));
           return { iteration: done };
         }
-        const over = tracked !== undefined && (await isOver(deps, input));
         if (followed && 'failed' in followed) {
+          which.hasFailed();
           const now = performance.now();
           trouble = troubled(trouble, next!, followed.failed, now);
           if (overtakenBy !== undefined && isGivenUp(trouble)) {
@@ -85,6 +90,7 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
           await sleep(waitOf(trouble));
           continue;
         }
+        if (followed) which.hasFailed();
         if (followed && overtakenBy !== undefined) {
           seen = next!;
           continue;

@@ -7,6 +7,7 @@ import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/
 import { confined, readManifest, verifyArtifact } from './artifact.js';
 import { besides, errorCode, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
 import { iterationDir, iterationsIn, parseTracker, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
+import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { dumpDir, dumpsIn } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
@@ -24,7 +25,7 @@ export const createRestoreCheckpoint =
       name: `restore ${input.dir} at iteration ${input.iteration}`,
       details: () => progress,
     };
-    return step(options, async (signal) => {
+    const restore = async (signal: AbortSignal) => {
       const root = confined(deps.dataDir, input.dir);
       await mkdir(root, { recursive: true });
       if (input.setAsideNewer) await forgetLaunch(deps.dataDir, input.dir);
@@ -35,10 +36,14 @@ export const createRestoreCheckpoint =
       if (input.setAsideNewer) await setAside(deps, input);
       for (const shard of input.shards)
         await bringShard(deps, input, shard, signal, (done) => (progress = { shard: shard.shard, ...done }));
+      // Whose workflow has turned to another iteration says nothing of this one any more.
+      signal.throwIfAborted();
       if (tracks && !input.leavesTracker) await writeFileAtomic(join(root, TRACKER), String(input.iteration));
       const aside = await asideIn(deps.dataDir, input.dir);
       return aside ? { aside } : {};
-    });
+    };
+    // One that nobody waits for any more may still be at work, and would write its tracker over a later one's.
+    return step(options, (signal) => exclusive(join(deps.dataDir, input.dir, TRACKER), () => restore(signal)));
   };
 
 /** One that names this iteration stays: a node that shares the storage and loads it may have written it just now. */
@@ -62,7 +67,7 @@ type Shard = RestoreCheckpointInput['shards'][number];
 
 async function bringShard(
   deps: NodeDeps,
-  { dir: tree, iteration }: RestoreCheckpointInput,
+  { dir: tree, iteration, beside }: RestoreCheckpointInput,
   { shard, digest, bytes, from }: Shard,
   signal: AbortSignal,
   onProgress: (done: object) => void,
@@ -80,7 +85,7 @@ async function bringShard(
   if (peers.length === 0) throw damaged('no other node has a copy');
   try {
     // Never shared with the content store: the trainer writes these files in place.
-    await pullArtifact(deps, { artifact: { dir, digest, bytes, files: 0 }, from: peers, signal, onProgress });
+    await pullArtifact(deps, { artifact: { dir, digest, bytes, files: 0 }, from: peers, beside, signal, onProgress });
   } catch (error) {
     if (error instanceof ApplicationFailure && error.type === 'DataCorrupt') throw damaged(error.message);
     throw error;

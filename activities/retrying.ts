@@ -17,13 +17,15 @@ const LONGEST_PAUSE = 120_000;
 
 export async function retrying<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
   const { signal, attempts = 5, firstPauseMs = 500, progress = () => 0 } = options;
+  let wrongs = 0;
   for (let failures = 0; ; failures++) {
     const before = progress();
     try {
       return await work();
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (!(error instanceof DownloadError && mayPass(error, failures))) throw error;
+      if (!(error instanceof DownloadError && mayPass(error, wrongs))) throw error;
+      if (error.kind === 'wrong') wrongs++;
       if (progress() > before) failures = 0;
       if (failures >= attempts - 1) throw error;
       const pause = error.retryAfterMs ?? firstPauseMs * 2 ** failures * (0.5 + Math.random());
@@ -40,7 +42,7 @@ export async function retrying<T>(work: () => Promise<T>, options: RetryOptions 
 }
 
 /** Wrong bytes get one more chance, from the first byte: the start may have been a leftover of something else. */
-function mayPass({ kind, status = 0 }: DownloadError, failures: number): boolean {
-  if (kind === 'wrong') return failures === 0;
+function mayPass({ kind, status = 0 }: DownloadError, wrongs: number): boolean {
+  if (kind === 'wrong') return wrongs === 0;
   return kind === 'cut' || status === 408 || status === 429 || status >= 500;
 }

@@ -16,8 +16,11 @@ type S3Source = Source & { kind: 's3' };
 /** One attempt is over long before; the next one signs anew. */
 const SIGNED_FOR_SECONDS = 24 * 3600;
 
+/** The SDK itself waits for ever for a server that takes a question and does not answer. */
+const LIMITS = { connectionTimeout: 30_000, socketTimeout: 60_000 };
+
 let client: S3Client | undefined;
-export const s3 = (): S3Client => (client ??= new S3Client({ forcePathStyle: true }));
+export const s3 = (): S3Client => (client ??= new S3Client({ forcePathStyle: true, requestHandler: LIMITS }));
 
 /** Lists by the part of the name before any pattern. A prefix without one is a file or a directory. */
 export async function listBucket(

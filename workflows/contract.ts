@@ -338,6 +338,8 @@ export interface RestoreCheckpointInput {
   dir: string;
   iteration: number;
   shards: (ShardHeld & { from: Peer[] })[];
+  /** Nodes that are told to bring the same shards at the same time: each passes on what it has. */
+  beside?: Peer[];
   /** Set newer iterations aside, so that the launch cannot mix them in. */
   setAsideNewer: boolean;
   /** Nothing is to be loaded here yet, and ranks may train whose tracker it is. */
@@ -531,6 +533,8 @@ export interface ReplicateCheckpointInput {
   copies: { shard: string; from: Peer }[];
   /** The generation's last iteration: when it is sealed and copied here, there is nothing more to follow. */
   until: number;
+  /** Iterations from one save to the next; absent where a control worker of an earlier version asks. */
+  saveInterval?: number;
   /** Every so many-th iteration is kept for ever: it is copied too when a newer one has overtaken it. */
   keepEvery?: number;
   /** All ranks of the generation have ended: what is not there now does not come. */
@@ -746,7 +750,6 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
     testPair: once.testPair,
     pingDevices: step.pingDevices,
     admitRun: quick.admitRun,
-    listSource: quick.listSource,
     launchTraining: quick.launchTraining,
     findLeft: quick.findLeft,
     stopTraining: stop.stopTraining,
@@ -757,6 +760,8 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
     fetchFiles: step.fetchFiles,
     preprocessShard: step.preprocessShard,
     mergeShards: step.mergeShards,
+    // Servers ask for patience: what takes longer than quick steps may is not the node's fault.
+    listSource: step.listSource,
     syncFiles: step.syncFiles,
     removeParts: step.removeParts,
     convertCheckpoint: step.convertCheckpoint,

@@ -5,7 +5,7 @@ import { isAtLeast, releases } from './releases.js';
 import type { RunSpec } from './spec.js';
 import { render } from './training-flags.js';
 
-/** All that makes converted weights of one layout different from another's, and the first converter's from the second's. */
+/** All that makes converted weights of one layout different from another's, and one converter's from another's. */
 export function convertedDir(weightsKey: string, spec: RunSpec): string {
   const { parallel, mindspeed } = spec;
   const { tp, pp, ep, etp, layersPerVirtualStage: chunk, noopLayers } = parallel;
@@ -14,9 +14,9 @@ export function convertedDir(weightsKey: string, spec: RunSpec): string {
     ...(etp === undefined || etp === tp ? [] : [`-etp${etp}`]),
     ...(chunk === undefined ? [] : [`-vpp${chunk}`]),
     ...(noopLayers ? [`-noop${noopLayers.join('_')}`] : []),
-    ...(releases[mindspeed.release].converter.version === 1 ? ['-v1'] : []),
     // Nothing of it is in the weights; but what was proven for one base is not for another.
     ...(rope === 1_000_000 ? [] : [`-rope${rope}`]),
+    `-${mindspeed.release}`,
   ];
   return `models/${weightsKey}/mcore-tp${tp}-pp${pp}-ep${ep}${more.join('')}`;
 }

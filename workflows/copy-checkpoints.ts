@@ -15,6 +15,8 @@ export const LAST_COPIES = '30 minutes';
 const SILENT_IS_ASKED = 'a silent copier is asked';
 /** Generations that began before go on asking a copier that fails, until the time for the last copies is over. */
 const FAILING_IS_LEFT = 'a failing copier is left in the end';
+/** Generations that began before wait for the others as long as for any. */
+const NOBODY_WAITS = 'no copier waits for a save that cannot be whole';
 /** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
@@ -36,6 +38,15 @@ export function copyAll(
   const plan: CopyPlan = { ...input.copies };
   const all = [...input.nodes, ...input.spares];
   const away = new Set<string>();
+  let isInVain = false;
+  let giveUp = (): void => undefined;
+  /** Resolves when a part of the last save is never to be there: the others have nothing to wait for. */
+  const inVain = new Promise<void>((resolve) => {
+    giveUp = () => {
+      isInVain = true;
+      resolve();
+    };
+  });
   // Also one that waits for its next attempt ends quietly: where a watcher has failed nobody asks for it any more.
   return copyingNodes(input).map((task) =>
     follow(task).catch((error: unknown) => {
@@ -50,12 +61,14 @@ export function copyAll(
     let silentSince: number | undefined;
     let failingSince: number | undefined;
     const isTooLong = (since = Infinity) => Date.now() - since > milliseconds(input.timing.agentGrace);
-    for (let isFresh = !askFirst; ; isFresh = false) {
+    for (let isFresh = !askFirst; !isInVain; isFresh = false) {
       if (!isFresh) await addresses.refresh(asked.filter((peer) => peer !== node.name));
       const began = Date.now();
       try {
-        const { unfinished } = await replicate(input, progress, until, task, { present: addresses.of, over: isLast() });
-        return progress.copies(name, unfinished);
+        const how = { present: addresses.of, over: isLast() };
+        const ended = await Promise.race([replicate(input, progress, until, task, how), inVain]);
+        if (!ended) return;
+        return progress.copies(name, ended.unfinished);
       } catch (error) {
         if (isCancellation(error)) return;
         log.warn('a copier of checkpoints ended', { node: node.name, error: String(error) });
@@ -72,7 +85,8 @@ export function copyAll(
         if (seals.length === 0 && !isPeers && (!isLost || isGone)) return handOver(task);
         // It has tried several times since the ranks ended.
         if (isLast() && !isLost && patched(FAILING_IS_LEFT)) failingSince ??= Date.now();
-        if (isLast() && (isGone || isTooLong(silentSince) || isTooLong(failingSince))) return;
+        if (isLast() && (isGone || isTooLong(silentSince) || isTooLong(failingSince)))
+          return patched(NOBODY_WAITS) ? giveUp() : undefined;
       }
       await sleep(AGAIN);
     }
@@ -126,6 +140,7 @@ const replicate = (
     ...{ run, series, generation, token, task: name, seals, copies, until },
     after: progress.state.replicated,
     ...(over && { over }),
+    ...(input.saveInterval !== undefined && { saveInterval: input.saveInterval }),
     ...(input.keepEvery !== undefined && { keepEvery: input.keepEvery }),
     master: present(peerOf(input.nodes[0]!)),
     patienceSeconds: milliseconds(timing.heartbeat) / 1000,

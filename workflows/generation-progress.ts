@@ -49,6 +49,8 @@ export interface GenerationInput {
   target: number;
   /** When training counts as hung; absent where nobody looks for that. */
   hang?: HangLimits;
+  /** Absent in generations that were started before nodes went by it. */
+  saveInterval?: number;
   keepCheckpoints: number;
   keepEvery?: number;
   /** Checkpoints that were complete before it began; absent in generations that were started before anybody counted them. */

@@ -1,5 +1,5 @@
 /** Getting a file set to where it is needed: made once, found where it is, copied from whoever has it. */
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, patched, sleep } from '@temporalio/workflow';
 import {
   onNode,
   peerOf,
@@ -61,10 +61,32 @@ export async function placeEverywhere(
   const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
   // Whoever shares a storage waits for the first there and then fetches nothing: no block would come by way of it.
   const beside = oneOfEach(others, groups).map(peerOf);
-  await oncePerStorage(others, groups, (node) => onNode(node.name, timing).syncFiles({ artifact, from, beside }));
+  const atATime = toldAtATime(from.length + beside.length);
+  const rounds = others.length > atATime && patched(IN_ROUNDS) ? { atATime, between: nextTask } : undefined;
+  await oncePerStorage(
+    others,
+    groups,
+    (node) => onNode(node.name, timing).syncFiles({ artifact, from, beside }),
+    rounds,
+  );
   const withParts = there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes;
   return { artifact, withParts, ...(pairs && { pairs }) };
 }
+
+/** All commands of a workflow task fit in 4 MB, or the server ends the workflow. */
+const TASK_BYTES = 1_500_000;
+/** Of a command by itself, and of each node's name, address and token in it. */
+const COMMAND_BYTES = 1000;
+const PEER_BYTES = 200;
+/** Before, each of some two hundred nodes was told of all others in one task. */
+const IN_ROUNDS = 'copies to many nodes are asked for in rounds';
+
+/** How many nodes may be told of so many others in one workflow task. */
+export const toldAtATime = (peers: number): number =>
+  Math.max(1, Math.floor(TASK_BYTES / (COMMAND_BYTES + PEER_BYTES * peers)));
+
+/** So short that who fetches the same still counts as beginning together. */
+const nextTask = (): Promise<void> => sleep('10 ms');
 
 /** One that found its bytes damaged has unsealed them for all that share them, whatever those had said. */
 function agreed<T extends { node: NodeInfo; artifact?: Artifact | undefined }>(answers: T[], groups: Groups): T[] {
@@ -84,11 +106,14 @@ function agreed<T extends { node: NodeInfo; artifact?: Artifact | undefined }>(a
 /**
  * Runs a step that writes the same files on one node of each storage, and then on the others that share it: they find
  * there what the first one brought, and prove it. Two at a time would each bring all of it.
+ *
+ * @param rounds so many storages begin at once, and the next ones a moment later
  */
 export async function oncePerStorage(
   nodes: NodeInfo[],
   groups: Groups | undefined,
   step: (node: NodeInfo) => Promise<unknown>,
+  rounds: { atATime: number; between(): Promise<void> } = { atATime: Infinity, between: () => Promise.resolve() },
 ): Promise<void> {
   const storage = storageOf(groups);
   const sharing = new Map<string, NodeInfo[]>();
@@ -100,7 +125,15 @@ export async function oncePerStorage(
     await step(first!);
     await Promise.all(others.map(step));
   };
-  await Promise.all([...sharing.values()].map(inTurn));
+  const under: Promise<void>[] = [];
+  for (const nodes of sharing.values()) {
+    if (under.length > 0 && under.length % rounds.atATime === 0) await rounds.between();
+    const work = inTurn(nodes);
+    // Thrown below; until then nobody waits for it.
+    work.catch(() => undefined);
+    under.push(work);
+  }
+  await Promise.all(under);
 }
 
 /** One of these nodes for each storage. */

@@ -162,6 +162,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     identity,
     target: state.target,
     ...(hang && { hang }),
+    saveInterval: spec.train.saveInterval,
     keepCheckpoints: spec.train.keepCheckpoints,
     ...(spec.train.keepEvery !== undefined && { keepEvery: spec.train.keepEvery }),
     complete: run.complete,

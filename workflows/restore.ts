@@ -1,7 +1,7 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, patched } from '@temporalio/workflow';
 import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
-import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Timing } from './contract.js';
+import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type Timing } from './contract.js';
 import { failureIn, lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import type { NodePlace } from './topology.js';
@@ -49,22 +49,72 @@ export interface RestoreTarget {
   onAside?: (node: string, aside: CheckpointsRemoved['aside']) => void;
 }
 
+/** Runs that began before turn to an older checkpoint while other nodes may still bring the damaged one. */
+const ENDED_FIRST = 'a damaged checkpoint is left on all nodes';
+
 export async function restore(target: RestoreTarget, checkpoint: CompleteCheckpoint): Promise<void> {
+  const under: Promise<void>[] = [];
+  const scope = new CancellationScope({ cancellable: true });
+  try {
+    await scope.run(() => restoreOn(target, checkpoint, under));
+  } catch (error) {
+    if (damagedShard(error) && patched(ENDED_FIRST)) {
+      scope.cancel();
+      await Promise.allSettled(under);
+    }
+    throw error;
+  }
+}
+
+/** @param under is filled with what runs on nodes, which one that fails does not end */
+async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, under: Promise<void>[]): Promise<void> {
   const { dir, members, spares, places, timing, setAsideNewer, groups, onAside } = target;
   const { iteration } = checkpoint;
-  const on = async (node: NodeInfo, names: string[]) => {
+  const bring = async (node: NodeInfo, names: string[], beside: Peer[]) => {
     const shards = names.map((shard) => checkpoint.shards[shard]!);
-    const { aside } = await onNode(node.name, timing).restoreCheckpoint({ dir, iteration, shards, setAsideNewer });
+    const { aside } = await onNode(node.name, timing).restoreCheckpoint({
+      ...{ dir, iteration, shards, setAsideNewer },
+      ...(beside.length > 0 && { beside }),
+    });
     if (setAsideNewer) onAside?.(node.name, aside);
+  };
+  const on = (node: NodeInfo, names: string[], beside: Peer[] = []) => {
+    const work = bring(node, names, beside);
+    under.push(work);
+    return work;
   };
   const loads = members.map(({ name }, rank) => ({ node: name, shards: places[rank]!.loads }));
   const { first, then } = oneBringsEach(loads, groups);
+  const swarms = swarmsOf(first);
+  const besides = (rank: number) => swarms[rank]!.map((other) => peerOf(members[other]!));
   await Promise.all([
-    ...members.map((node, rank) => on(node, first[rank]!)),
+    ...members.map((node, rank) => on(node, first[rank]!, besides(rank))),
     ...(setAsideNewer ? spares.map((node) => on(node, [])) : []),
   ]);
   const others = members.filter((_, rank) => then[rank]!.length > 0);
   await Promise.all(others.map((node) => on(node, then[members.indexOf(node)]!)));
+}
+
+/** Each is told of all others, and that is to stay little. */
+const LARGEST_SWARM = 64;
+
+/**
+ * By rank of the node, the ranks of those that bring the very same shards, itself among them; none where nobody does.
+ * Replicas of one stage all load what only one of them wrote, so that its copies would send it to each of them.
+ */
+export function swarmsOf(brings: string[][]): number[][] {
+  const groups = new Map<string, number[][]>();
+  return brings
+    .map((shards, rank) => {
+      if (shards.length === 0) return [];
+      const key = shards.join();
+      const known = groups.get(key) ?? [];
+      groups.set(key, known);
+      if ((known.at(-1)?.length ?? LARGEST_SWARM) === LARGEST_SWARM) known.push([]);
+      known.at(-1)!.push(rank);
+      return known.at(-1)!;
+    })
+    .map((swarm) => (swarm.length > 1 ? swarm : []));
 }
 
 /**

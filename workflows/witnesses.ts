@@ -11,7 +11,7 @@ const LOOKED_AT = 200;
 type Seen = 'up' | 'gone' | 'unknown';
 
 /** Looks that began before wait for every witness, also for those that are lost themselves. */
-const SEEN_BY_HALF = 'a look ends when half have not reached the node';
+const SEEN_BY_MOST = 'a look ends when most have not reached the node';
 
 /**
  * What others see of a node. `unknown` when they do not answer themselves: then it is the server, or the way to it,
@@ -25,19 +25,19 @@ export async function lookAt(node: NodeInfo, all: NodeInfo[]): Promise<Seen> {
       .then(({ reachable }) => reachable)
       .catch(() => undefined),
   );
-  return patched(SEEN_BY_HALF) ? firstVerdict(answers) : verdictOf(await Promise.all(answers));
+  return patched(SEEN_BY_MOST) ? firstVerdict(answers) : verdictOf(await Promise.all(answers));
 }
 
 /**
- * As soon as it is clear: one that reaches it is enough. Half of all that do not are, too: who reaches a machine does so
- * at once, and the others may be lost themselves, which takes longer to tell.
+ * As soon as it is clear: one that reaches it is enough. Most of all who do not are, too: the others may be lost themselves,
+ * which takes longer to tell. Not half of them: of two, one may be cut off itself.
  */
 export function firstVerdict(answers: Promise<boolean | undefined>[]): Promise<Seen> {
   const seen: (boolean | undefined)[] = [];
   const inVain = () => seen.filter((reached) => reached === false).length;
   return new Promise((resolve) => {
     const look = (): void => {
-      const isClear = seen.includes(true) || (inVain() > 0 && inVain() >= answers.length / 2);
+      const isClear = seen.includes(true) || inVain() > answers.length / 2;
       if (isClear || seen.length === answers.length) resolve(verdictOf(seen));
     };
     look();

@@ -1,6 +1,6 @@
 /** Checkpoint trees: listed, restored from peers, copied as they are saved. Real files, real HTTP. */
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { mkdir, open, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,6 +22,7 @@ import type { Peer, ReplicateCheckpointInput, ShardHeld } from '../../workflows/
 import { trainedWith } from '../../workflows/checkpoints.js';
 import type { CheckpointReplicated, CopiesBehind } from '../../workflows/messages.js';
 import { identityOf } from '../../workflows/series-identity.js';
+import { faultyProxy } from '../support/faulty-proxy.js';
 import { recommended } from '../support/run-files.js';
 import { launchInput } from '../support/fake-training.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -216,6 +217,35 @@ describe('a restore', () => {
       type: 'CommandFailed',
       nonRetryable: false,
     });
+  });
+
+  it('has a shard also from nodes that bring it at the same time', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const held = await saveAndSeal(n2, 10, FIRST);
+    const shards = [{ ...held, from: [{ name: 'n3', url: 'http://127.0.0.1:9' }] }];
+    const beside = [{ name: 'n1', url: 'http://127.0.0.1:9' }, await serving(n2)];
+    await run(createRestoreCheckpoint(n1), { dir: DIR, iteration: 10, shards, beside, setAsideNewer: true });
+    expect(await list(n1)).toEqual([{ iteration: 10, shards: [held] }]);
+  });
+
+  it('waits for one that is under way, whose workflow may have left it, so that the last tracker is its own', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const older = await saveAndSeal(n1, 10, FIRST);
+    const newer = await saveAndSeal(n2, 20, FIRST);
+    const peer = await serving(n2);
+    let held: ServerResponse | undefined;
+    const { url } = await faultyProxy(peer.url, (asked, response) => {
+      if (held || !asked.url?.includes('/blocks/')) return {};
+      held = response;
+      return 'handled';
+    });
+    const first = restore(n1, 20, [{ ...newer, from: [{ ...peer, url }] }]);
+    await expect.poll(() => held, { timeout: 30_000 }).toBeDefined();
+    const second = restore(n1, 10, [{ ...older, from: [] }]);
+    held!.destroy();
+    await Promise.all([first, second]);
+    expect(await tracker(n1)).toBe('10');
+    expect(await tree(n1)).toEqual([iterationDir(10), TRACKER, 'set-aside']);
   });
 
   it('sets newer iterations aside, sealed or not, and without an iteration everything', async () => {

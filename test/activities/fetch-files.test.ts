@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFil
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { readArtifact } from '../../activities/artifact.js';
 import { fetchedPart, retryAfterMs } from '../../activities/download.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
@@ -61,6 +61,56 @@ async function ill(fault: Fault, more: Partial<NodeDeps> = {}) {
   const proxy = await faultyProxy(await hub(), fault);
   return { node: await nodeAt(proxy.url, more), seen: proxy.seen };
 }
+
+test('a source of more files than a run can be told of is refused, with what to do', async () => {
+  const entry = (_: unknown, index: number) => ({
+    ...{ type: 'file', path: `data/CC-MAIN-2013-20/000_${index}.parquet`, size: 2_147_509_487, oid: 'a'.repeat(40) },
+    lfs: { oid: sha256, size: 2_147_509_487 },
+  });
+  const url = await server(({ url: asked = '' }, response) => {
+    const files = asked.includes('/tree/') ? Array.from({ length: 15_000 }, entry) : { sha: 'c'.repeat(40) };
+    response.end(JSON.stringify(files));
+  });
+  await expect(list(await nodeAt(url), 'hf://demo/text/data/**/*.parquet')).rejects.toMatchObject({
+    type: 'InvalidInput',
+    message: expect.stringMatching(/its list of 15000 files takes 2\d{6} bytes.*Name fewer by a pattern/) as string,
+  });
+});
+
+test('a server that takes a question about a file and does not answer is asked again', async () => {
+  let asked = 0;
+  const url = await server((_, response) => {
+    if (++asked > 1) response.writeHead(200, { etag: '"one"', 'content-length': 7 }).end();
+  });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const listed = list(await nodeAt(url), `${url}/a.jsonl`);
+  await vi.waitFor(() => expect(asked).toBe(1));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect((await listed).files).toEqual([{ path: 'a.jsonl', size: 7 }]);
+});
+
+test('a leftover that is wrong is left for the whole file, also where the connection to it was cut before that', async () => {
+  let asked = 0;
+  const url = await server(({ headers: { range } }, response) => {
+    const from = range ? Number(/\d+/.exec(range)![0]) : 0;
+    response.writeHead(range ? 206 : 200, {
+      'content-length': table.length - from,
+      ...(range && { 'content-range': `bytes ${from}-${table.length - 1}/${table.length}` }),
+    });
+    if (++asked > 1) return void response.end(table.subarray(from));
+    response.write(table.subarray(from, from + 1000), () => response.socket?.end());
+  });
+  const node = await nodeAt(url);
+  const to = join(node.dataDir, dir, 'a');
+  await mkdir(dirname(to), { recursive: true });
+  // As a power cut leaves it.
+  await writeFile(fetchedPart('n01', to), Buffer.alloc(1_000_000));
+  const files = [{ path: 'a', size: table.length, sha256 }];
+  await run(createFetchFiles(node), { source: `${url}/a#sha256=${sha256}`, files, dir });
+  expect((await read(node, 'a')).equals(table)).toBe(true);
+  expect(asked).toBe(3);
+});
 
 test('a dataset is listed by glob at a pinned commit, with what proves each file', async () => {
   const node = await nodeAt(await hub());

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, realpath, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, realpath, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -212,6 +212,31 @@ test('with a certificate it speaks TLS, to peers that know the authority', async
   );
   const plain = [peerOf({ ...about, port, access })];
   await expect(pullArtifact(await testNode('n04'), { artifact, from: plain })).rejects.toThrow(/no peer gave/);
+});
+
+test('receivers that take nothing, as frozen or vanished ones, give up their places to one that does', async () => {
+  const { dataDir } = await testNode('n01');
+  await mkdir(join(dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(dataDir, 'datasets/k/prefix.bin'), '');
+  // More than the system takes off a sender's hands for a connection that nobody reads.
+  await truncate(join(dataDir, 'datasets/k/prefix.bin'), 24 * 2 ** 20);
+  const { digest } = await sealArtifact(dataDir, 'datasets/k');
+  const options = { dataDir, host: '127.0.0.1', port: 0, name: 'n01', takesWithinMs: 300 };
+  const { port, close } = await startFileService(options);
+  onTestFinished(close);
+  const headers = { authorization: `Bearer ${await grantAccess(dataDir, { run: 'r', series: 's' })}` };
+  const asking = (localAddress: string) => {
+    const asked = request({ host: '127.0.0.1', port, path: `/artifacts/${digest}/blocks/0`, headers, localAddress });
+    asked.on('error', () => undefined).end();
+    onTestFinished(() => void asked.destroy());
+    return once(asked, 'response') as Promise<[IncomingMessage]>;
+  };
+  // Nobody reads their answers.
+  await Promise.all(['127.0.0.2', '127.0.0.3'].map(asking));
+  const [answer] = await asking('127.0.0.4');
+  let taken = 0;
+  for await (const chunk of answer) taken += (chunk as Buffer).length;
+  expect(taken).toBe(24 * 2 ** 20);
 });
 
 test('a peer that goes before it is its turn, or before its token was looked up, takes nobody’s turn', async () => {

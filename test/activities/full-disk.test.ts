@@ -6,6 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact, sealArtifact } from '../../activities/artifact.js';
 import { createCheckNode } from '../../activities/check-node.js';
 import { createDataActivities } from '../../activities/data-activities.js';
+import { grantAccess, grantOf } from '../../activities/grants.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { makeCorpus } from '../../infra/demo/corpus.js';
 import { startHub } from '../../infra/demo/hub.js';
@@ -41,6 +42,14 @@ const fullDisk = {
     /^n01: .*: the disk is full, of bytes or of files \(df, df -i\)\. Make room there, then start the run again$/,
   ) as string,
 };
+
+test.runIf(canMount)('a node whose disk is full still serves who may read its files', async () => {
+  const dataDir = await smallDisk(1);
+  const access = await grantAccess(dataDir, { run: 'r', series: 's' });
+  execFileSync('sh', ['-c', `dd if=/dev/zero of=${dataDir}/filler bs=4k 2>/dev/null || true`]);
+  const later = Date.now() + 2 * 3_600_000;
+  expect(await grantOf(dataDir, `Bearer ${access}`, later)).toMatchObject({ run: 'r', series: 's' });
+});
 
 test.runIf(canMount)(
   'a disk that fills up during a download ends it with a clear error, and the next attempt goes on',

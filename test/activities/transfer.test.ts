@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { CancelledFailure } from '@temporalio/common';
 import { expect, test } from 'vitest';
-import { readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { readArtifact, readManifest, sealArtifact } from '../../activities/artifact.js';
+import { blocksOf } from '../../activities/blocks.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { fetchBlock } from '../../activities/peer-client.js';
+import { pause } from '../../activities/process.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import type { Peer } from '../../workflows/contract.js';
@@ -51,6 +54,23 @@ test('what a trainer will write in place shares nothing with the content store',
   const node = await testNode('n02');
   await pullArtifact(node, { artifact, from: [peer] });
   expect((await stat(join(node.dataDir, DIR, 'prefix.bin'))).nlink).toBe(1);
+});
+
+test('a disk here that is slow to take what comes is not taken for a peer that sends nothing', async () => {
+  const { node, peer } = await origin();
+  // In one block, which is written in several pieces.
+  const { digest } = await sealArtifact(node.dataDir, DIR, ['prefix.bin']);
+  const [block] = blocksOf((await readManifest(node.dataDir, DIR))!.manifest);
+  let taken = 0;
+  const slow = {
+    async writev(chunks: Buffer[]) {
+      if (taken === 0) await pause(1600);
+      for (const { length } of chunks) taken += length;
+    },
+  } as unknown as FileHandle;
+  const options = { idleMs: 1000, onBytes: () => undefined };
+  await fetchBlock(await testNode('n02'), peer, digest, block!, slow, options);
+  expect(taken).toBe(big.length);
 });
 
 test('blocks come from several peers, and those of one that breaks off from the others', async () => {

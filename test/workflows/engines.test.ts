@@ -1,5 +1,6 @@
 /** What a dataset that is there already must have been made with, to be taken for the one that is wanted. */
 import { expect, it } from 'vitest';
+import { convertedDir } from '../../workflows/convert-command.js';
 import { ENGINES, madeWith } from '../../workflows/engines.js';
 import { presets } from '../../workflows/presets.js';
 import { specOf } from '../support/run-files.js';
@@ -34,4 +35,9 @@ it("is made anew by the checkout's own preprocessor where release or programs di
   expect(madeWith(spec(own), 't', 'two')).not.toEqual(first);
   expect(madeWith(spec({ ...own, release: '26.1.0' }), 't', 'one')).not.toEqual(first);
   expect(madeWith(spec({ release: '26.1.0' }), 't', 'two')).toEqual(madeWith(spec(), 't', 'one'));
+});
+
+it('of weights is the converter of one release', () => {
+  const dirs = ['2.1.0', '26.0.0', '26.1.0'].map((release) => convertedDir('k', spec({ release })));
+  expect(new Set(dirs).size).toBe(3);
 });

@@ -1,8 +1,8 @@
 /** Which node a step runs on, in which order, and what a lost one costs the steps after it. */
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
-import { createTurns, oncePerStorage, oneOfEach, onFirst } from '../../workflows/place.js';
-import { oneBringsEach } from '../../workflows/restore.js';
+import { createTurns, oncePerStorage, oneOfEach, onFirst, toldAtATime } from '../../workflows/place.js';
+import { oneBringsEach, swarmsOf } from '../../workflows/restore.js';
 import type { NodeInfo } from '../../workflows/contract.js';
 
 const nodes = ['n1', 'n2', 'n3'].map((name) => ({ name }) as NodeInfo);
@@ -56,6 +56,29 @@ function held() {
   };
   return { begun, step, end };
 }
+
+it('tells many nodes of each other in several tasks: the commands of one fit in 4 MB', async () => {
+  const begun: string[] = [];
+  const all = Array.from({ length: 7 }, (_, index) => ({ name: `n${index}` }) as NodeInfo);
+  const step = ({ name }: NodeInfo) => Promise.resolve(void begun.push(name));
+  const rounds: number[] = [];
+  const between = () => Promise.resolve(void rounds.push(begun.length));
+  await oncePerStorage(all, undefined, step, { atATime: 3, between });
+  expect([rounds, begun.length]).toEqual([[3, 6], 7]);
+  for (const peers of [2, 64, 256, 1000]) {
+    const peer = { name: 'node-with-a-long-name-0001', url: 'https://10.100.100.101:65535', token: 'x'.repeat(43) };
+    const told = JSON.stringify({ from: [], beside: Array.from({ length: peers }, () => peer) }).length + 1000;
+    expect(told * toldAtATime(peers)).toBeLessThan(2 ** 21);
+  }
+});
+
+it('lets nodes that load the same shards pass them on to each other, and no others', () => {
+  const loads = [['a', 'b'], ['a', 'b'], ['c'], [], ['a', 'b'], []];
+  expect(swarmsOf(loads)).toEqual([[0, 1, 4], [0, 1, 4], [], [], [0, 1, 4], []]);
+  const large = swarmsOf(Array.from({ length: 130 }, () => ['a']));
+  expect(large.map(({ length }) => length).filter((length) => length !== 64)).toEqual([2, 2]);
+  expect(large[129]).toEqual([128, 129]);
+});
 
 it('brings to each storage once: the others that share it are asked when it is there', async () => {
   const { begun, step, end } = held();

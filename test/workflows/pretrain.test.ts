@@ -244,9 +244,20 @@ describe.concurrent('a run', () => {
         return Promise.reject(ApplicationFailure.create({ type: 'DataCorrupt', nonRetryable: true, details }));
       },
     });
-    await cluster.node('b', listing('mp_rank_00_001'));
+    const onOther: string[] = [];
+    await cluster.node('b', {
+      ...listing('mp_rank_00_001'),
+      async restoreCheckpoint({ iteration }) {
+        onOther.push(`begins ${iteration}`);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        onOther.push(`ends ${iteration}`);
+        return {};
+      },
+    });
     expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
     expect(restored).toEqual([10, 5]);
+    // Else it might write its tracker last.
+    expect(onOther).toEqual(['begins 10', 'ends 10', 'begins 5', 'ends 5']);
   });
 
   it('is not a success because every exit code is 0', async (test) => {
