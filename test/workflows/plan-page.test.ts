@@ -83,7 +83,7 @@ describe('the plan', () => {
     };
     expect(page(false)).toMatch(/^# with NPUs also: source set_env\.sh of CANN .*, then of nnal/m);
     expect(page(false)).toContain(
-      'then to every other node, from $DATA/models/$WEIGHTS/mcore-tp1-pp4-ep1: latest_checkpointed_iteration.txt,',
+      'then to every other node, from $DATA/models/$WEIGHTS/mcore-tp1-pp4-ep1-26.0.0: latest_checkpointed_iteration.txt,',
     );
     expect(page(true)).not.toContain('then to every other node');
   });
