@@ -499,6 +499,26 @@ test.each([
   expect(await readdir(dir)).toEqual(['a.jsonl']);
 });
 
+describe('a .gz file', () => {
+  const member = (text: string) => gzipSync(`{"text":"${text}"}\n`);
+  const read = async (...parts: Buffer[]) =>
+    (await rowsOf('a.jsonl.gz', Buffer.concat(parts), ['text'])).map(([, text]) => text);
+
+  test.each([100, 2_500_000])(
+    'may end with %i zeros, as files do that were made before they were filled',
+    async (n) => {
+      expect(await read(member('a'), member('b'), Buffer.alloc(n))).toEqual(['a', 'b']);
+    },
+  );
+
+  test.each([100, 2_500_000])(
+    'is refused where something follows %i zeros, of which nothing would be read',
+    async (n) => {
+      await expect(read(member('a'), Buffer.alloc(n), member('b'))).rejects.toThrow(/a\.jsonl\.gz: after the end/);
+    },
+  );
+});
+
 describe('a .zst file', () => {
   const LINE = Buffer.from('{"text":"a"}\n');
   /** Descriptor, window or size, and one block of a line as it is. */
