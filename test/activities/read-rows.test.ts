@@ -394,6 +394,19 @@ test('a first line above 4 MiB may begin with a byte order mark', async () => {
   ]);
 });
 
+test('an array of texts is read as MindSpeed-LLM does, however long they are, and one that is not UTF-8 is a bad row', async () => {
+  const long = 'word '.repeat(LONG / 4);
+  const [before, after] = [`["a","${long}","`, '","z"]'].map((text) => Buffer.from(text));
+  const content = Buffer.concat([before!, Buffer.from('t\xe9xt', 'latin1'), after!]);
+  const { rows } = await readDirectory('a.json', content, ['text'], { compat: true });
+  expect(rows).toEqual([
+    [0, 'a'],
+    [1, `${long.length} bytes`],
+    [2, new Error('not UTF-8')],
+    [3, 'z'],
+  ]);
+});
+
 describe('Arrow that pyarrow wrote', () => {
   const read = async (name: string) =>
     rowsOf('a.arrow', await readFile(join(import.meta.dirname, '../fixtures/preprocess/arrow', name)), ['text']);
