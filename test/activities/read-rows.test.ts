@@ -1,10 +1,11 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openBuffer } from '../../activities/preprocess/arrow-buffers.js';
 import { LONG, LongText } from '../../activities/preprocess/long-text.js';
 import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
 import { unlz4 } from '../../activities/preprocess/unlz4.js';
@@ -417,12 +418,40 @@ describe('Arrow that pyarrow wrote', () => {
     expect(await read('before-0.15.arrow')).toEqual(rows('one', 'two', 'three'));
   });
 
-  test.each([
-    ['dictionary.arrow', /in the column text, found Dictionary.*: cast it to string/],
-    ['compressed.arrow', /the column text are compressed, which is not read: write parquet/],
-  ])('%s is refused, saying what to do', async (name, message) => {
-    await expect(read(name)).rejects.toThrow(message);
+  test.each(['lz4.arrow', 'zstd.arrow'])('is read where its batches are compressed: %s', async (name) => {
+    const rows = (await read(name)).map(([, text]) => text as string | null);
+    expect(rows.slice(0, 4)).toEqual(['one', 'two', null, 'four']);
+    expect(rows[4]).toMatch(/^[\w+/]{600}$/);
+    expect(rows.slice(5)).toEqual(['a line of words '.repeat(15_000), 'five', '']);
   });
+
+  test('may have buffers as they are in a compressed batch', async () => {
+    const path = join(await tempDir(), 'body');
+    await writeFile(path, Buffer.from('before\xff\xff\xff\xff\xff\xff\xff\xfftexts', 'latin1'));
+    const file = await open(path, 'r');
+    onTestFinished(() => file.close());
+    const options = { file, body: 2, compression: { type: 1 }, scratch: () => path };
+    const buffer = await openBuffer({ offset: 4, length: 13 }, options);
+    expect([buffer.length, String(await buffer.read(1, 4))]).toEqual([5, 'exts']);
+  });
+
+  test('is read through files where a buffer or a text is too long for memory', async () => {
+    const content = await readFile(join(import.meta.dirname, '../fixtures/preprocess/arrow/long.arrow'));
+    const { rows, left } = await readDirectory('a.arrow', content, ['text']);
+    expect(rows).toEqual([
+      [0, 'before'],
+      [1, `${'word '.repeat(2_000_000).length} bytes`],
+      [2, 'after'],
+    ]);
+    expect(left).toEqual([]);
+  });
+
+  test.each([['dictionary.arrow', /in the column text, found Dictionary.*: cast it to string/]])(
+    '%s is refused, saying what to do',
+    async (name, message) => {
+      await expect(read(name)).rejects.toThrow(message);
+    },
+  );
 });
 
 test('the name of a field may lie across two portions of a file', async () => {
