@@ -308,6 +308,27 @@ test.each([1, 7, 2 ** 16])('an LZ4 block is decoded the same when it comes in po
   expect(text === expected).toBe(true);
 });
 
+test.each([
+  [1, 0],
+  [8, 8],
+])('dictionaries of %i columns of parquet, of 2.4 MB each, are in memory or in files: %i', async (columns, inFiles) => {
+  const path = join(await tempDir(), 'a.parquet');
+  const data = ['a', 'b', 'a'].map((text) => text.repeat(1_200_000));
+  const columnData = Array.from({ length: columns }, (_, n) => {
+    return { name: `k${n}`, data, type: 'STRING' as const, encoding: 'RLE_DICTIONARY' as const };
+  });
+  await writeFile(path, Buffer.from(parquetWriteBuffer({ columnData, dictionarySize: 2 ** 22, statistics: false })));
+  const files: string[] = [];
+  const scratch = (name: string) => `${path}.${files.push(name)}`;
+  const options = { path, columns: columnData.map(({ name }) => name), range: WHOLE, compat: false, scratch };
+  const rows: Row[] = [];
+  for await (const batch of batchesOf(options)) rows.push(...batch.rows);
+  expect(files).toEqual(Array.from({ length: inFiles }, () => 'dictionary'));
+  expect(rows).toHaveLength(3);
+  for (const [index, { values }] of rows.entries())
+    expect(values.every((value) => isText(value) && stringOf(value) === data[index])).toBe(true);
+});
+
 describe('what is longer than memory', () => {
   /** 40 MB with line ends, quotes and characters of several bytes, so that every reader has something to get wrong. */
   const long = 'a long "text", of many\\ wörds; 漢字 😀\n'.repeat(900_000);
