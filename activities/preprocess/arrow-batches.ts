@@ -12,7 +12,8 @@ export interface BatchHeader {
   length: number;
   nodes: { length: number; nullCount: number }[];
   buffers: { offset: number; length: number }[];
-  compression: unknown;
+  /** Of its body; `type` is the codec. */
+  compression: { type: number } | null | undefined;
   /** Of each column of views, in the order of the columns, how many buffers of bytes it has. */
   variadicBufferCounts: number[];
 }

@@ -5,18 +5,25 @@ import type { PageHeader } from 'hyparquet/src/types.js';
 import { createGrowing, LONG } from './long-text.js';
 import { bytesOfPage, isStreamed, queueOf } from './page-bytes.js';
 
-/** Up to this a page is decompressed in memory, which is quicker. */
+/** Up to this a page is decompressed in memory, which is quicker; and up to that the pages of all columns together. */
 const BIG = 8 * 2 ** 20;
+const ALL = 16 * 2 ** 20;
 /** Up to this what cannot be decompressed or decoded in parts is decompressed in memory. */
 export const LARGEST_WHOLE = 16 * 2 ** 20;
 
-export function isBigPage(header: PageHeader, codec: CompressionCodec): boolean {
+/** @param columns that are read at a time */
+export const bigPage = (columns: number): number => Math.min(BIG, ALL / columns);
+
+export function isBigPage(header: PageHeader, codec: CompressionCodec, big: number): boolean {
   const { encoding } = header.data_page_header ?? header.data_page_header_v2 ?? {};
-  return header.uncompressed_page_size > BIG && encoding === 'PLAIN' && isStreamed(codec);
+  return header.uncompressed_page_size > big && encoding === 'PLAIN' && isStreamed(codec);
 }
 
-export const isBigDictionary = ({ type, uncompressed_page_size }: PageHeader, codec: CompressionCodec): boolean =>
-  type === 'DICTIONARY_PAGE' && uncompressed_page_size > BIG && isStreamed(codec);
+export const isBigDictionary = (
+  { type, uncompressed_page_size }: PageHeader,
+  codec: CompressionCodec,
+  big: number,
+): boolean => type === 'DICTIONARY_PAGE' && uncompressed_page_size > big && isStreamed(codec);
 
 export interface BigPage {
   path: string;

@@ -5,6 +5,8 @@ import type { Row } from './rows.js';
 /** NaN and the infinities, which Python writes where JSON has no word, outside of strings. */
 const PYTHON_NUMBERS = /"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g;
 
+export type RowOfJson = (bytes: Buffer, row: number, columns: string[]) => Row;
+
 export function rowOfJson(bytes: Buffer, row: number, columns: string[]): Row {
   if (!isUtf8(bytes)) return badRow(row, 'not UTF-8');
   return rowOfText(bytes.toString('utf8'), row, columns);
@@ -22,6 +24,17 @@ export function rowOfText(text: string, row: number, columns: string[]): Row {
   const twice = columns.find((column) => mayBeTwice(text, column) && keysOf(text).filter((k) => k === column)[1]);
   if (twice !== undefined) return badRow(row, `the field ${twice} is there twice`);
   return { row, values: columns.map((column) => own(value, column)) };
+}
+
+/** An element that is a text by itself: Hugging Face datasets makes an array of those a column `text`. */
+export function rowOfPlainText(bytes: Buffer, row: number, columns: string[]): Row {
+  if (!isUtf8(bytes)) return badRow(row, 'not UTF-8');
+  try {
+    const text: unknown = JSON.parse(bytes.toString('utf8'));
+    return { row, values: columns.map(() => text) };
+  } catch (error) {
+    return badRow(row, `not JSON: ${(error as Error).message}`);
+  }
 }
 
 export const badRow = (row: number, problem: string): Row => ({ row, values: [], problem });

@@ -3,7 +3,7 @@
  * as any other row, with a sign in the place of each.
  */
 import { reasonOf } from '../failures.js';
-import { badRow, rowOfJson } from './json-rows.js';
+import { badRow, rowOfJson, type RowOfJson } from './json-rows.js';
 import { createGrowing, LongText } from './long-text.js';
 import type { Row } from './rows.js';
 import { unescaped } from './unescape.js';
@@ -11,26 +11,23 @@ import { unescaped } from './unescape.js';
 type Scratch = (name: string) => string;
 
 const [QUOTE, BACKSLASH] = Buffer.from('"\\');
-const MARK = Buffer.from('\ufeff');
 /** An object with more than this beside its long texts is no document. */
 const MOST = 32 * 2 ** 20;
 
-/** @param isFirst of its file, so that a byte order mark may be before it */
+/** @param toRow makes the row of what is left, with signs for the long texts */
 export async function rowOfLongJson(
   record: LongText,
   row: number,
   columns: string[],
   scratch: Scratch,
-  isFirst = false,
+  toRow: RowOfJson = rowOfJson,
 ): Promise<Row> {
   const texts = new Map<string, LongText>();
   const discardAll = async (kept: unknown[]) => {
     for (const text of texts.values()) if (!kept.includes(text)) await text.discard();
   };
   try {
-    const short = await withoutLongTexts(record, texts, scratch);
-    const hasMark = isFirst && short.subarray(0, MARK.length).equals(MARK);
-    const found = rowOfJson(hasMark ? short.subarray(MARK.length) : short, row, columns);
+    const found = toRow(await withoutLongTexts(record, texts, scratch), row, columns);
     const values = found.values.map((value) => texts.get(value as string) ?? value);
     await discardAll(values);
     return { ...found, values };

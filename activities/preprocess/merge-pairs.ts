@@ -30,7 +30,9 @@ export interface MergeOptions {
 
 export async function mergePairs(prefixes: string[], to: string, options: MergeOptions = {}): Promise<Pair> {
   const { signal, onBytes } = options;
-  const parts = await Promise.all(prefixes.map(openPart));
+  // One after the other: each is read with a buffer, and there may be thousands.
+  const parts: Part[] = [];
+  for (const prefix of prefixes) parts.push(await openPart(prefix));
   const temporary = temporaryNames(to);
   try {
     const bin = await openDigested(temporary.bin);

@@ -1,8 +1,7 @@
 /** The bytes of a file as they come, decompressed where its name says so, in portions of bounded size. */
 import { createReadStream } from 'node:fs';
 import { extname } from 'node:path';
-import type { Transform } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { createGunzip, type BrotliDecompress, type Gunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 import xxhash from 'xxhash-wasm';
 import { createFrames } from './zstd-frames.js';
@@ -36,22 +35,47 @@ export function openBytes(path: string, from = 0): Bytes {
   return { portions, read: () => read };
 }
 
+type Decompressor = Gunzip | BrotliDecompress;
+
 export const gunzipped = (source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> =>
   decompressed(source, createGunzip({ chunkSize: PORTION }));
 
-export async function* decompressed(source: AsyncGenerator<Buffer>, through: Transform): AsyncGenerator<Buffer> {
+/**
+ * What is compressed may be followed by zeros, which blocks of a disk are filled up with.
+ *
+ * @throws Error where anything else follows: what it is nobody would read
+ */
+export async function* decompressed(source: AsyncGenerator<Buffer>, through: Decompressor): AsyncGenerator<Buffer> {
+  /** What it was given and need not have read, and how many bytes before that. */
+  let [given, before]: [Buffer[], number] = [[], 0];
+  let goOn = () => {};
+  for (const event of ['drain', 'end', 'close']) through.on(event, () => goOn());
   const feeding = (async () => {
-    for await (const chunk of source)
-      if (!through.write(chunk)) await new Promise<void>((resolve) => void through.once('drain', resolve));
+    for (let next = await source.next(); !next.done; next = await source.next()) {
+      given.push(next.value);
+      // At the end of its data it takes no more, and does not say so to whoever writes.
+      if (through.readableEnded || through.destroyed) return;
+      if (through.write(next.value)) continue;
+      await new Promise<void>((resolve) => (goOn = resolve));
+      if (through.readableEnded || through.destroyed) return;
+      [given, before] = [[], before + given.reduce((sum, { length }) => sum + length, 0)];
+    }
     through.end();
   })().catch((error: unknown) => void through.destroy(error as Error));
   try {
     for await (const chunk of through) yield chunk as Buffer;
     await feeding;
+    requireZeros(Buffer.concat(given).subarray(through.bytesWritten - before));
+    for await (const chunk of source) requireZeros(chunk);
   } finally {
     through.destroy();
     await source.return(undefined);
   }
+}
+
+function requireZeros(rest: Buffer): void {
+  if (rest.some((byte) => byte !== 0))
+    throw new Error('after the end of the compressed data there is something else: the file is damaged');
 }
 
 /** What `zstd` asks for up to `--ultra -20`; with more a process would take more than it may. */

@@ -34,12 +34,14 @@ export interface ColumnChunk {
   /** Rows of the row group to leave out, and where to stop. */
   from: number;
   to: number;
+  /** A page of more bytes is not decompressed in memory where that can be helped. */
+  big: number;
   scratch(name: string): string;
 }
 
 /** A flat column's values from row `from` to row `to` of its row group, texts as their bytes. */
 export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unknown>> {
-  const { path, file, schemaPath, metadata, from, to, scratch } = chunk;
+  const { path, file, schemaPath, metadata, from, to, scratch, big } = chunk;
   const { codec } = metadata;
   const isOptional = schemaPath.at(-1)!.element.repetition_type === 'OPTIONAL';
   const decoder: ColumnDecoder = {
@@ -67,7 +69,7 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unk
         row += rows;
         continue;
       }
-      if (isBigDictionary(header, codec)) {
+      if (isBigDictionary(header, codec, big)) {
         const texts = header.dictionary_page_header?.num_values ?? 0;
         const content = bytesOfPage(path, start, at, codec);
         inFile = await openBigDictionary({ bytes: content, texts, scratch });
@@ -75,7 +77,7 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unk
         continue;
       }
       const [first, last] = [Math.max(0, from - row), Math.min(rows, to - row)];
-      if (isBigPage(header, codec)) {
+      if (isBigPage(header, codec, big)) {
         const big = { path, at: start, header, codec, isOptional, scratch };
         for await (const value of valuesOfBigPage(big, first, last)) yield [value];
         row += rows;

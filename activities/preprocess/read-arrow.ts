@@ -1,7 +1,8 @@
 /** Arrow, as a file or as the stream that Hugging Face datasets caches: a few rows at a time, however large a batch is. */
 import { isUtf8 } from 'node:buffer';
 import { open, type FileHandle } from 'node:fs/promises';
-import { readExactly, readLayout, textColumn, type Batch, type TextColumn } from './arrow-batches.js';
+import { type BodyBuffer, openBuffer } from './arrow-buffers.js';
+import { readLayout, textColumn, type Batch, type TextColumn } from './arrow-batches.js';
 import { badRow } from './json-rows.js';
 import type { LongText } from './long-text.js';
 import { createGrowing, LONG } from './long-text.js';
@@ -32,28 +33,15 @@ export const arrowReader: Reader = {
       const { from, to } = rowsOfRange(total, size, range);
       let start = 0;
       for (const batch of batches) {
-        if (batch.header.compression)
-          throw corrupt(
-            path,
-            undefined,
-            `the record batches of the column ${columns[0]} are compressed, which is not read: write parquet, or without compression`,
-          );
-        const places = placesIn(batch.header.variadicBufferCounts);
         const end = start + batch.header.length;
-        const last = Math.min(to, end) - start;
-        for (let row = Math.max(from, start) - start; row < last;) {
-          const parts = await Promise.all(places.map((place) => textsFrom(file, batch, place, row, last, scratch)));
-          const count = Math.min(...parts.map(({ length }) => length));
-          yield {
-            rows: Array.from({ length: count }, (_, i) =>
-              rowOf(
-                parts.map((part) => part[i]!),
-                start + row + i - from,
-              ),
-            ),
-            bytes: endOfRows(start + row + count, total, size),
-          };
-          row += count;
+        const [first, last] = [Math.max(from, start) - start, Math.min(to, end) - start];
+        if (first < last) {
+          const places = placesIn(batch.header.variadicBufferCounts);
+          for await (const { rows, row } of rowsOfBatch({ file, batch, places, first, last, scratch }))
+            yield {
+              rows: rows.map((cells, i) => rowOf(cells, start + row + i - from)),
+              bytes: endOfRows(start + row + rows.length, total, size),
+            };
         }
         start = end;
       }
@@ -82,52 +70,88 @@ function rowOf(cells: Cell[], row: number): Row {
   return { row, values };
 }
 
-/** Texts from one row of a batch on: as many as are a megabyte together, one at least. */
+interface Part {
+  file: FileHandle;
+  batch: Batch;
+  places: TextColumn[];
+  /** Rows of the batch, and where to stop. */
+  first: number;
+  last: number;
+  scratch(name: string): string;
+}
+
+/** As many rows at a time as all columns have texts for. */
+async function* rowsOfBatch(part: Part): AsyncGenerator<{ rows: Cell[][]; row: number }> {
+  const { places, first, last, scratch } = part;
+  const columns: Texts[] = [];
+  try {
+    for (const place of places) columns.push(await openTexts(part, place));
+    for (let row = first; row < last;) {
+      const cells = await Promise.all(columns.map((texts) => textsFrom(texts, row, last, scratch)));
+      const count = Math.min(...cells.map(({ length }) => length));
+      yield { rows: Array.from({ length: count }, (_, i) => cells.map((column) => column[i]!)), row };
+      row += count;
+    }
+  } finally {
+    for (const { buffers } of columns) for (const buffer of buffers) await buffer.close();
+  }
+}
+
+/** A column of a batch: which are there, where they end, the bytes. */
+interface Texts {
+  buffers: [BodyBuffer, BodyBuffer, BodyBuffer];
+  hasNulls: boolean;
+  offsetSize: 4 | 8;
+}
+
+async function openTexts({ file, batch, scratch }: Part, { node, buffer, offsetSize }: TextColumn): Promise<Texts> {
+  const { header, body } = batch;
+  const opened: BodyBuffer[] = [];
+  try {
+    for (const region of header.buffers.slice(buffer, buffer + 3))
+      opened.push(await openBuffer(region, { file, body, compression: header.compression, scratch }));
+  } catch (error) {
+    for (const buffer of opened) await buffer.close();
+    throw error;
+  }
+  const buffers = opened as Texts['buffers'];
+  return { buffers, hasNulls: (header.nodes[node]?.nullCount ?? 0) > 0 && buffers[0].length > 0, offsetSize };
+}
+
+/** Texts from one row on: as many as are a megabyte together, one at least. */
 async function textsFrom(
-  file: FileHandle,
-  { header, body }: Batch,
-  { node, buffer, offsetSize }: TextColumn,
+  { buffers: [present, ends, data], hasNulls, offsetSize }: Texts,
   row: number,
   last: number,
   scratch: (name: string) => string,
 ): Promise<Cell[]> {
   const count = Math.min(ROWS, last - row);
-  const [present, ends, data] = [0, 1, 2].map((i) => header.buffers[buffer + i]!) as [Region, Region, Region];
-  const hasNulls = (header.nodes[node]?.nullCount ?? 0) > 0 && present.length > 0;
   const firstByte = Math.floor(row / 8);
-  const bits = hasNulls
-    ? await readExactly(file, body + present.offset + firstByte, Math.ceil((row + count) / 8) - firstByte)
-    : undefined;
-  const raw = await readExactly(file, body + ends.offset + row * offsetSize, (count + 1) * offsetSize);
+  const bits = hasNulls ? await present.read(firstByte, Math.ceil((row + count) / 8) - firstByte) : undefined;
+  const raw = await ends.read(row * offsetSize, (count + 1) * offsetSize);
   const end = (i: number) => (offsetSize === 4 ? raw.readInt32LE(4 * i) : Number(raw.readBigInt64LE(8 * i)));
   const first = end(0);
   let taken = 1;
   while (taken < count && end(taken + 1) - first <= PORTION) taken += 1;
   if (first < 0 || end(taken) < first || end(taken) > data.length)
     throw new Error('texts of a record batch end outside of it');
-  const at = body + data.offset;
   const isNull = (i: number) => bits && !((bits[Math.floor((row + i) / 8) - firstByte]! >> ((row + i) % 8)) & 1);
   if (end(taken) - first > LONG)
-    return [isNull(0) ? { none: true } : { long: await copyLong(file, at + first, end(1) - first, scratch) }];
-  const bytes = await readExactly(file, at + first, end(taken) - first);
+    return [isNull(0) ? { none: true } : { long: await copyLong(data, first, end(1) - first, scratch) }];
+  const bytes = await data.read(first, end(taken) - first);
   return Array.from({ length: taken }, (_, i): Cell =>
     isNull(i) ? { none: true } : { bytes: bytes.subarray(end(i) - first, end(i + 1) - first) },
   );
 }
 
-interface Region {
-  offset: number;
-  length: number;
-}
-
 async function copyLong(
-  file: FileHandle,
+  data: BodyBuffer,
   at: number,
   length: number,
   scratch: (name: string) => string,
 ): Promise<LongText> {
   const growing = createGrowing(() => scratch('text'));
   for (let done = 0; done < length; done += PORTION)
-    await growing.append(await readExactly(file, at + done, Math.min(PORTION, length - done)));
+    await growing.append(await data.read(at + done, Math.min(PORTION, length - done)));
   return (await growing.take()) as LongText;
 }

@@ -1,6 +1,6 @@
 /** `.json` and `.jsonl`: lines of objects, or one array of them. */
 import { elementsOfArray } from './json-elements.js';
-import { badRow, rowOfJson } from './json-rows.js';
+import { type RowOfJson, rowOfJson, rowOfPlainText } from './json-rows.js';
 import { rowOfLongJson } from './long-record.js';
 import { LongText } from './long-text.js';
 import { openBytes } from './open-bytes.js';
@@ -37,19 +37,16 @@ const unused = (): string => {
   throw new Error('nothing is kept of what is only counted');
 };
 
+const [QUOTE] = Buffer.from('"');
+
 async function rowOfElement(content: Buffer | LongText, row: number, options: ReadOptions): Promise<Row> {
   const { columns, scratch, compat } = options;
-  if (content instanceof LongText) return rowOfLongJson(content, row, columns, scratch);
-  // Hugging Face datasets makes an array of texts a column of that name.
-  if (compat && content[0] === 0x22 && columns.every((column) => column === 'text')) {
-    try {
-      const text: unknown = JSON.parse(content.toString('utf8'));
-      return { row, values: columns.map(() => text) };
-    } catch (error) {
-      return badRow(row, `not JSON: ${(error as Error).message}`);
-    }
-  }
-  return rowOfJson(content, row, columns);
+  const mayBeText = compat && columns.every((column) => column === 'text');
+  const toRow: RowOfJson = (bytes, ...of) =>
+    (mayBeText && bytes[0] === QUOTE ? rowOfPlainText : rowOfJson)(bytes, ...of);
+  return content instanceof LongText
+    ? rowOfLongJson(content, row, columns, scratch, toRow)
+    : toRow(content, row, columns);
 }
 
 async function isArray(path: string): Promise<boolean> {

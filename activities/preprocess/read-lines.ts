@@ -1,7 +1,7 @@
 /** Files of lines: JSON objects, or plain text. A row is a line, so that its number is what an editor shows. */
 import { isUtf8 } from 'node:buffer';
 import { failure } from '../failures.js';
-import { badRow, isBlankJson, rowOfText } from './json-rows.js';
+import { badRow, isBlankJson, rowOfJson, type RowOfJson, rowOfText } from './json-rows.js';
 import { rowOfLongJson } from './long-record.js';
 import { LongText } from './long-text.js';
 import type { Reader, ReadOptions, Row } from './rows.js';
@@ -14,7 +14,8 @@ export const jsonLinesReader: Reader = {
     let next = 0;
     for await (const { content, bytes } of wholeLines({ path, range, scratch, carriageReturns: false })) {
       if (content instanceof LongText) {
-        const row = await rowOfLongJson(content, next, columns, scratch, next === 0 && range.from === 0);
+        const isFirst = next === 0 && range.from === 0;
+        const row = await rowOfLongJson(content, next, columns, scratch, isFirst ? rowAfterMark : rowOfJson);
         yield { rows: [row], bytes, numbers: next + 1 };
         next += 1;
         continue;
@@ -33,6 +34,11 @@ export const jsonLinesReader: Reader = {
     }
   },
   rowsBefore: (path, from) => countLines(path, from, false),
+};
+
+const rowAfterMark: RowOfJson = (bytes, ...of) => {
+  const mark = Buffer.from(BYTE_ORDER_MARK);
+  return rowOfJson(bytes.subarray(0, mark.length).equals(mark) ? bytes.subarray(mark.length) : bytes, ...of);
 };
 
 export const textReader: Reader = {

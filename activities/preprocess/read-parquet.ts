@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetSchema, type SchemaTree } from 'hyparquet';
+import { bigPage } from './big-page.js';
 import { badRow } from './json-rows.js';
 import { pagesOf } from './parquet-pages.js';
 import { corrupt, endOfRows, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
@@ -14,6 +15,7 @@ export const parquetReader: Reader = {
   async *read({ path, columns, range, compat, scratch }) {
     const { metadata, size } = await footerOf(path);
     const schemas = columns.map((column) => textColumn(path, parquetSchema(metadata), column, compat));
+    const big = bigPage(columns.length);
     const total = Number(metadata.num_rows);
     const { from, to } = rowsOfRange(total, size, range);
     const file = await open(path, 'r');
@@ -29,7 +31,7 @@ export const parquetReader: Reader = {
           const name = schemaPath.map(({ element }) => element.name).slice(1);
           const chunk = chunks.find(({ meta_data }) => meta_data?.path_in_schema.join('\0') === name.join('\0'));
           if (!chunk?.meta_data) throw corrupt(path, undefined, `a row group has no column ${name.join('.')}`);
-          return pagesOf({ path, file, scratch, schemaPath, metadata: chunk.meta_data, ...part });
+          return pagesOf({ path, file, scratch, schemaPath, metadata: chunk.meta_data, big, ...part });
         });
         let next = first + part.from;
         for await (const values of together(sources, part.to - part.from)) {

@@ -4,6 +4,9 @@
 const WINDOW = 2 ** 16;
 const OUTPUT = 2 ** 20;
 
+/** Between blocks that may copy from one another. */
+export const BLOCK_END = Buffer.alloc(0);
+
 type State = 'token' | 'literals' | 'literal' | 'offset' | 'matches' | 'match';
 
 /** What it gives is gone with the next. */
@@ -69,6 +72,13 @@ export async function* unlz4(source: AsyncIterable<Buffer>): AsyncGenerator<Buff
     }
   }
 
+  /** The last sequence has no match. */
+  function endBlock(): void {
+    if (state !== 'offset' || offsetBytes > 0) throw new Error('LZ4: the data end too early');
+    state = 'token';
+  }
+
+  let isBetween = false;
   for (;;) {
     decode();
     if (to === output.length) {
@@ -79,9 +89,10 @@ export async function* unlz4(source: AsyncIterable<Buffer>): AsyncGenerator<Buff
     }
     const next = await portions.next();
     if (next.done) break;
-    [input, at] = [next.value, 0];
+    isBetween = next.value === BLOCK_END;
+    if (isBetween) endBlock();
+    else [input, at] = [next.value, 0];
   }
-  // The last sequence has no match.
-  if (state !== 'offset' || offsetBytes > 0) throw new Error('LZ4: the data end too early');
+  if (!isBetween) endBlock();
   if (to > from) yield output.subarray(from, to);
 }

@@ -1,10 +1,11 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openBuffer } from '../../activities/preprocess/arrow-buffers.js';
 import { LONG, LongText } from '../../activities/preprocess/long-text.js';
 import { batchesOf, readerOf } from '../../activities/preprocess/read-rows.js';
 import { unlz4 } from '../../activities/preprocess/unlz4.js';
@@ -307,6 +308,27 @@ test.each([1, 7, 2 ** 16])('an LZ4 block is decoded the same when it comes in po
   expect(text === expected).toBe(true);
 });
 
+test.each([
+  [1, 0],
+  [8, 8],
+])('dictionaries of %i columns of parquet, of 2.4 MB each, are in memory or in files: %i', async (columns, inFiles) => {
+  const path = join(await tempDir(), 'a.parquet');
+  const data = ['a', 'b', 'a'].map((text) => text.repeat(1_200_000));
+  const columnData = Array.from({ length: columns }, (_, n) => {
+    return { name: `k${n}`, data, type: 'STRING' as const, encoding: 'RLE_DICTIONARY' as const };
+  });
+  await writeFile(path, Buffer.from(parquetWriteBuffer({ columnData, dictionarySize: 2 ** 22, statistics: false })));
+  const files: string[] = [];
+  const scratch = (name: string) => `${path}.${files.push(name)}`;
+  const options = { path, columns: columnData.map(({ name }) => name), range: WHOLE, compat: false, scratch };
+  const rows: Row[] = [];
+  for await (const batch of batchesOf(options)) rows.push(...batch.rows);
+  expect(files).toEqual(Array.from({ length: inFiles }, () => 'dictionary'));
+  expect(rows).toHaveLength(3);
+  for (const [index, { values }] of rows.entries())
+    expect(values.every((value) => isText(value) && stringOf(value) === data[index])).toBe(true);
+});
+
 describe('what is longer than memory', () => {
   /** 40 MB with line ends, quotes and characters of several bytes, so that every reader has something to get wrong. */
   const long = 'a long "text", of many\\ wörds; 漢字 😀\n'.repeat(900_000);
@@ -394,6 +416,19 @@ test('a first line above 4 MiB may begin with a byte order mark', async () => {
   ]);
 });
 
+test('an array of texts is read as MindSpeed-LLM does, however long they are, and one that is not UTF-8 is a bad row', async () => {
+  const long = 'word '.repeat(LONG / 4);
+  const [before, after] = [`["a","${long}","`, '","z"]'].map((text) => Buffer.from(text));
+  const content = Buffer.concat([before!, Buffer.from('t\xe9xt', 'latin1'), after!]);
+  const { rows } = await readDirectory('a.json', content, ['text'], { compat: true });
+  expect(rows).toEqual([
+    [0, 'a'],
+    [1, `${long.length} bytes`],
+    [2, new Error('not UTF-8')],
+    [3, 'z'],
+  ]);
+});
+
 describe('Arrow that pyarrow wrote', () => {
   const read = async (name: string) =>
     rowsOf('a.arrow', await readFile(join(import.meta.dirname, '../fixtures/preprocess/arrow', name)), ['text']);
@@ -404,12 +439,40 @@ describe('Arrow that pyarrow wrote', () => {
     expect(await read('before-0.15.arrow')).toEqual(rows('one', 'two', 'three'));
   });
 
-  test.each([
-    ['dictionary.arrow', /in the column text, found Dictionary.*: cast it to string/],
-    ['compressed.arrow', /the column text are compressed, which is not read: write parquet/],
-  ])('%s is refused, saying what to do', async (name, message) => {
-    await expect(read(name)).rejects.toThrow(message);
+  test.each(['lz4.arrow', 'zstd.arrow'])('is read where its batches are compressed: %s', async (name) => {
+    const rows = (await read(name)).map(([, text]) => text as string | null);
+    expect(rows.slice(0, 4)).toEqual(['one', 'two', null, 'four']);
+    expect(rows[4]).toMatch(/^[\w+/]{600}$/);
+    expect(rows.slice(5)).toEqual(['a line of words '.repeat(15_000), 'five', '']);
   });
+
+  test('may have buffers as they are in a compressed batch', async () => {
+    const path = join(await tempDir(), 'body');
+    await writeFile(path, Buffer.from('before\xff\xff\xff\xff\xff\xff\xff\xfftexts', 'latin1'));
+    const file = await open(path, 'r');
+    onTestFinished(() => file.close());
+    const options = { file, body: 2, compression: { type: 1 }, scratch: () => path };
+    const buffer = await openBuffer({ offset: 4, length: 13 }, options);
+    expect([buffer.length, String(await buffer.read(1, 4))]).toEqual([5, 'exts']);
+  });
+
+  test('is read through files where a buffer or a text is too long for memory', async () => {
+    const content = await readFile(join(import.meta.dirname, '../fixtures/preprocess/arrow/long.arrow'));
+    const { rows, left } = await readDirectory('a.arrow', content, ['text']);
+    expect(rows).toEqual([
+      [0, 'before'],
+      [1, `${'word '.repeat(2_000_000).length} bytes`],
+      [2, 'after'],
+    ]);
+    expect(left).toEqual([]);
+  });
+
+  test.each([['dictionary.arrow', /in the column text, found Dictionary.*: cast it to string/]])(
+    '%s is refused, saying what to do',
+    async (name, message) => {
+      await expect(read(name)).rejects.toThrow(message);
+    },
+  );
 });
 
 test('the name of a field may lie across two portions of a file', async () => {
@@ -497,6 +560,26 @@ test.each([
   expect(found[0]!.problem ?? 'no problem').toMatch(problem);
   expect(found[1]!.values).toEqual(['after']);
   expect(await readdir(dir)).toEqual(['a.jsonl']);
+});
+
+describe('a .gz file', () => {
+  const member = (text: string) => gzipSync(`{"text":"${text}"}\n`);
+  const read = async (...parts: Buffer[]) =>
+    (await rowsOf('a.jsonl.gz', Buffer.concat(parts), ['text'])).map(([, text]) => text);
+
+  test.each([100, 2_500_000])(
+    'may end with %i zeros, as files do that were made before they were filled',
+    async (n) => {
+      expect(await read(member('a'), member('b'), Buffer.alloc(n))).toEqual(['a', 'b']);
+    },
+  );
+
+  test.each([100, 2_500_000])(
+    'is refused where something follows %i zeros, of which nothing would be read',
+    async (n) => {
+      await expect(read(member('a'), Buffer.alloc(n), member('b'))).rejects.toThrow(/a\.jsonl\.gz: after the end/);
+    },
+  );
 });
 
 describe('a .zst file', () => {
