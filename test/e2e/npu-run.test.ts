@@ -75,9 +75,9 @@ describe('on machines with NPUs', () => {
     'a sick one ends the run before anything is fetched, with what was found, where, and what to do',
     async () => {
       const run = {
-        cluster: { pool: 'sick', nodes: 1, spares: 0 },
+        cluster: { pool: 'sick', nodes: 1, spares: 0, devicesPerNode: 8 },
         parallel: { tp: 1, pp: 1 },
-        train: { replicas: 0 },
+        train: { replicas: 0, globalBatch: 8 },
       };
       const failed: unknown = await execute('sick', run).catch((error: { cause: unknown }) => error.cause);
       expect(failed).toBeInstanceOf(ApplicationFailure);
