@@ -6,14 +6,14 @@ import { AT_STOP, type Gate, type RunRequest } from './requests.js';
 import { describeSettings, refusalOf, withSettings } from './settings.js';
 import { describeProblems, parseRunSpec } from './spec.js';
 import { duration } from './duration.js';
-import type { RunState } from './status.js';
+import { isCopied, type RunState } from './status.js';
 import { missing, type Ending, type Move, type Wishes } from './wishes.js';
 
 /** What the answers depend on. */
 export interface View {
   state: Pick<
     RunState,
-    'phase' | 'generation' | 'iteration' | 'replicated' | 'target' | 'secondsPerIteration' | 'series'
+    'phase' | 'generation' | 'iteration' | 'replicated' | 'copies' | 'target' | 'secondsPerIteration' | 'series'
   >;
   /** The run file as it holds now. */
   file: unknown;
@@ -171,9 +171,9 @@ const isWithoutNodes = ({ state, wishes, members }: View): boolean =>
 
 const kept = (nodes: 'keep' | 'free'): string => (nodes === 'keep' ? 'kept' : 'given back to the pool');
 
-const newest = ({ state: { replicated } }: View): string =>
-  replicated > 0
-    ? `the newest checkpoint is iteration ${replicated}, complete and copied`
+const newest = ({ state }: View): string =>
+  state.replicated > 0
+    ? `the newest checkpoint is iteration ${state.replicated}, ${isCopied(state) ? 'complete and copied' : 'complete'}`
     : 'there is no checkpoint yet';
 
 /** When something happens that needs the ranks to have ended. */

@@ -145,3 +145,20 @@ export function shareOut(copies: CopyPlan[string], plan: CopyPlan, candidates: P
   }
   return shares;
 }
+
+/** What one more node is to keep: of the shards that are written, those with fewer than `replicas` copies on other storages. */
+export function copiesLacking(
+  newcomer: Peer,
+  written: CopyPlan[string],
+  { plan, replicas, groups }: { plan: CopyPlan; replicas: number; groups?: Groups },
+): CopyPlan[string] {
+  const storage = storageOf(groups);
+  const own = storage(newcomer.name);
+  const kept = new Map<string, Set<string>>(written.map(({ shard }) => [shard, new Set()]));
+  for (const [name, copies] of Object.entries(plan))
+    for (const { shard } of copies) kept.get(shard)?.add(storage(name));
+  return written.filter(({ shard, from }) => {
+    const storages = kept.get(shard)!;
+    return own !== storage(from.name) && !storages.has(own) && storages.size < replicas;
+  });
+}

@@ -1,10 +1,10 @@
 /** Keeping what a gang saves: sealed where it was written, and copied to other nodes for as long as there are some. */
-import { CancellationScope, isCancellation, log, patched, sleep, workflowInfo } from '@temporalio/workflow';
-import { shareOut, type CopyPlan } from './checkpoints.js';
+import { CancellationScope, condition, isCancellation, log, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import { onNode, onProbe, peerOf, type NodeInfo, type Peer } from './contract.js';
 import { milliseconds } from './duration.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
-import { copyingNodes, type CopyTask, type GenerationInput, type Progress } from './generation-progress.js';
+import { createCopyRoles, type CopyRoles, type CopyTask } from './copy-roles.js';
+import type { GenerationInput, Progress } from './generation-progress.js';
 import type { MemberFailure } from './failure-cause.js';
 import { createAddresses } from './present-addresses.js';
 import { patienceWith } from './witnesses.js';
@@ -17,6 +17,8 @@ const SILENT_IS_ASKED = 'a silent copier is asked';
 const FAILING_IS_LEFT = 'a failing copier is left in the end';
 /** Generations that began before wait for the others as long as for any. */
 const NOBODY_WAITS = 'no copier waits for a save that cannot be whole';
+/** Generations that began before give the last save the parts that nodes had at the launch. */
+const ROLES_LAST = 'the last save is copied by those who keep copies by then';
 /** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
@@ -28,16 +30,16 @@ export interface CopyOptions {
 }
 
 /** Seals and copies each save, on all nodes that have a part in it, until iteration `until` is safe or the ranks are gone. */
-export function copyAll(
+export async function copyAll(
   input: GenerationInput,
   progress: Progress,
   until: number,
   { askFirst, isLast }: CopyOptions,
-): Promise<void>[] {
-  const addresses = createAddresses([...input.nodes, ...input.spares]);
-  const plan: CopyPlan = { ...input.copies };
-  const all = [...input.nodes, ...input.spares];
-  const away = new Set<string>();
+): Promise<void> {
+  const { arrived } = progress;
+  const roles = rolesNow(input, progress);
+  const addresses = createAddresses(roles.everyone);
+  let running = 0;
   let isInVain = false;
   let giveUp = (): void => undefined;
   /** Resolves when a part of the last save is never to be there: the others have nothing to wait for. */
@@ -47,16 +49,32 @@ export function copyAll(
       resolve();
     };
   });
-  // Also one that waits for its next attempt ends quietly: where a watcher has failed nobody asks for it any more.
-  return copyingNodes(input).map((task) =>
-    follow(task).catch((error: unknown) => {
-      if (!isCancellation(error)) throw error;
-    }),
-  );
+  const begin = (task: CopyTask): void => {
+    running++;
+    void follow(task)
+      .catch(unlessCancelled)
+      .finally(() => running--);
+  };
+  for (const task of roles.tasks()) begin(task);
+  try {
+    for (;;) {
+      await condition(() => running === 0 || arrived.length > 0);
+      const spare = arrived.shift();
+      if (!spare) return;
+      addresses.add(spare.node);
+      const task = roles.gain(spare);
+      if (!task) continue;
+      progress.add(task.name);
+      begin(task);
+    }
+  } catch (error) {
+    // Where a watcher has failed nobody asks for it any more.
+    unlessCancelled(error);
+  }
 
   async function follow(task: CopyTask): Promise<void> {
     const { name, node, seals, copies } = task;
-    const askAfter = patienceWith(node, all, input.timing);
+    const askAfter = patienceWith(node, roles.everyone, input.timing);
     const asked = [input.nodes[0]!, ...copies.map(({ from }) => from)].map((peer) => peer.name);
     let silentSince: number | undefined;
     let failingSince: number | undefined;
@@ -92,24 +110,25 @@ export function copyAll(
     }
   }
 
-  /** Others keep the copies of a spare that is gone, where some are left: else checkpoints are less safe, but there are some. */
-  async function handOver({ name, node, copies }: CopyTask): Promise<void> {
-    away.add(node.name);
-    const candidates = all.filter((other) => !away.has(other.name));
-    const shares = shareOut(copies, plan, candidates.map(peerOf), input.storages);
-    delete plan[node.name];
-    const tasks = Object.entries(shares).map(([target, more]): CopyTask => {
-      plan[target] = [...(plan[target] ?? []), ...more];
-      const other = candidates.find((candidate) => candidate.name === target)!;
-      return { name: `${target} for ${name}`, node: other, seals: [], copies: more };
-    });
+  async function handOver(task: CopyTask): Promise<void> {
+    const lostSpare = roles.isSpare(task.node.name) ? task.node.name : undefined;
+    const tasks = roles.lose(task);
     progress.replace(
-      name,
-      tasks.map((task) => task.name),
-      node.name,
+      task.name,
+      tasks.map(({ name }) => name),
+      lostSpare,
     );
     await Promise.all(tasks.map(follow));
   }
+}
+
+/** Who keeps what: at the end as it has become. */
+function rolesNow(input: GenerationInput, { roles }: Progress): CopyRoles {
+  return !roles.isChanged() || patched(ROLES_LAST) ? roles : createCopyRoles(input);
+}
+
+function unlessCancelled(error: unknown): void {
+  if (!isCancellation(error)) throw error;
 }
 
 const isThere = ({ name }: NodeInfo): Promise<boolean> =>
@@ -138,7 +157,7 @@ const replicate = (
   const copies = task.copies.map(({ shard, from }) => ({ shard, from: present(from) }));
   return onNode(node.name, timing).replicateCheckpoint({
     ...{ run, series, generation, token, task: name, seals, copies, until },
-    after: progress.state.replicated,
+    after: task.after ?? progress.state.replicated,
     ...(over && { over }),
     ...(input.saveInterval !== undefined && { saveInterval: input.saveInterval }),
     ...(input.keepEvery !== undefined && { keepEvery: input.keepEvery }),
@@ -160,6 +179,6 @@ export async function keepLastSave(
   progress.state.saved = Math.max(saved, progress.state.saved);
   const scope = new CancellationScope({ cancellable: true });
   const copiers = () => copyAll(input, progress, saved, { askFirst: true, isLast: () => true });
-  await scope.run(() => Promise.race([Promise.all(copiers()), sleep(LAST_COPIES)]));
+  await scope.run(() => Promise.race([copiers(), sleep(LAST_COPIES)]));
   scope.cancel();
 }

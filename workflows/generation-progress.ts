@@ -1,8 +1,9 @@
 /** What a generation is told, and what it knows of itself while it trains and tells its run. */
 import { getExternalWorkflowHandle, log, patched, setHandler, workflowInfo } from '@temporalio/workflow';
-import type { CopyPlan } from './checkpoints.js';
-import type { HangLimits, NodeInfo, Pace, Timing } from './contract.js';
+import type { HangLimits, Pace, Timing } from './contract.js';
+import { createCopyRoles, writersOf, type LaunchedRoles } from './copy-roles.js';
 import { longer } from './hang-limits.js';
+import { listed } from './islands.js';
 import {
   checkpointReplicated,
   copiesBehind,
@@ -10,30 +11,23 @@ import {
   generationNews,
   replicated,
   retained,
+  spareReady,
   trainingProgress,
   type GenerationNews,
   type Slowdown,
+  type SpareReady,
 } from './messages.js';
 import { inAll, newerThan, remembered, retention, type Complete, type KeepRule } from './retention.js';
 import type { MemberFailure } from './failure-cause.js';
-import type { Groups } from './islands.js';
 import type { SeriesIdentity } from './series-identity.js';
 import { isNewsDue, thinned } from './status.js';
-import type { NodePlace } from './topology.js';
 import type { Ending } from './wishes.js';
 
-export interface GenerationInput {
+export interface GenerationInput extends LaunchedRoles {
   run: string;
   series: string;
   generation: number;
   token: number;
-  nodes: NodeInfo[];
-  spares: NodeInfo[];
-  /** What each node writes at a save, by node rank. */
-  writes: NodePlace['writes'][];
-  copies: CopyPlan;
-  /** Nodes by the storage of their checkpoints, where only some share it. */
-  storages?: Groups;
   devices: number;
   masterPort: number;
   script: string[];
@@ -93,22 +87,6 @@ const MAX_AHEAD = 50;
 /** Generations that began before count an iteration that each part is past, also where one has left it out. */
 const WHOLE_COUNTS = 'an iteration counts that is whole';
 
-/** One node's part in every checkpoint of a generation. */
-export interface CopyTask {
-  name: string;
-  node: NodeInfo;
-  /** Shards that it writes. */
-  seals: string[];
-  /** Shards that it keeps copies of. */
-  copies: CopyPlan[string];
-}
-
-/** The parts as they are at first: of gang and spares, those that write shards or keep copies, by the node's name. */
-export const copyingNodes = ({ nodes, spares, writes, copies }: GenerationInput): CopyTask[] =>
-  [...nodes, ...spares]
-    .map((node, rank) => ({ name: node.name, node, seals: writes[rank] ?? [], copies: copies[node.name] ?? [] }))
-    .filter(({ seals, copies }) => seals.length + copies.length > 0);
-
 export type Progress = ReturnType<typeof followProgress>;
 
 /** Takes in what the nodes report, and passes it on to the run: often at first, then now and then, and at the end. */
@@ -132,9 +110,12 @@ export function followProgress(input: GenerationInput) {
   let unconfirmed: string | undefined;
   const behind = (why: string): string =>
     `copies are behind: iteration ${state.saved} is saved, ${state.replicated || 'none'} copied; ${why}`;
+  const roles = createCopyRoles(input);
+  const arrived: SpareReady[] = [];
   const troubles = (): string[] => [
     ...[trouble()].flatMap((why) => (why === undefined ? [] : [behind(why)])),
     ...(unconfirmed === undefined ? [] : [unconfirmed]),
+    ...uncopied(roles.uncopied()),
     ...[...unremoved].slice(0, 1).map(([task, why]) => `old checkpoints are not removed on ${task}: ${why}`),
   ];
   const copied = new Map<string, number>();
@@ -145,7 +126,7 @@ export function followProgress(input: GenerationInput) {
   const rule: KeepRule = { keep: input.keepCheckpoints, ...(input.keepEvery && { every: input.keepEvery }) };
   let complete = input.attached?.complete ?? input.complete ?? [];
   const unremoved = new Map<string, string>();
-  let expected = copyingNodes(input).map(({ name }) => name);
+  let expected = roles.tasks().map(({ name }) => name);
 
   const reached = (iteration: number, at?: number): void => {
     if (iteration <= state.iteration) return;
@@ -172,6 +153,7 @@ export function followProgress(input: GenerationInput) {
       ...(state.slow && { slow: state.slow }),
       ...(troubles().length > 0 && { troubles: troubles() }),
       ...(lostSpares.length > 0 && { lostSpares: lostSpares.splice(0) }),
+      ...(roles.isChanged() && { copies: writersOf(roles.kept().copies) }),
     };
     toldAt = Date.now();
     told = trouble();
@@ -238,8 +220,24 @@ export function followProgress(input: GenerationInput) {
   setHandler(copiesBehind, ({ token, task, why }) => {
     if (token === input.token && expected.includes(task)) copies(task, why);
   });
+  setHandler(spareReady, ({ token, ...ready }) => {
+    if (token === input.token) arrived.push({ token, ...ready });
+  });
+  const summary = (): Reached => ({
+    replicated: state.replicated,
+    ...(state.replicatedAt !== undefined && { replicatedAt: state.replicatedAt }),
+    iteration: state.iteration,
+    ...(state.loss !== undefined && { loss: state.loss }),
+    ...(state.asOf !== undefined && { asOf: state.asOf }),
+    ...(state.ending && { ending: state.ending }),
+    ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
+    ...(complete.length > 0 && { complete }),
+  });
   return {
     state,
+    roles,
+    /** Spares that came since the launch, and have not been given a part. */
+    arrived,
     /** Another trace of how far it trained, and when, if that is known. */
     reached,
     /** Why one part of the copying does not get on; without a reason it does. */
@@ -261,25 +259,36 @@ export function followProgress(input: GenerationInput) {
     /** The last word: what was kept back till it was due. */
     tell,
     /** Other parts, or none, take the place of one whose node is gone. */
-    replace: (task: string, others: string[], gone: string): void => {
+    replace: (task: string, others: string[], lostSpare?: string): void => {
       stuck.delete(task);
-      if (input.spares.some(({ name }) => name === gone)) {
-        lostSpares.push(gone);
+      if (lostSpare !== undefined) {
+        lostSpares.push(lostSpare);
         void tell();
       }
       expected = [...expected.filter((other) => other !== task), ...others];
       noteWhole();
       count();
     },
-    summary: () => ({
-      replicated: state.replicated,
-      ...(state.replicatedAt !== undefined && { replicatedAt: state.replicatedAt }),
-      iteration: state.iteration,
-      ...(state.loss !== undefined && { loss: state.loss }),
-      ...(state.asOf !== undefined && { asOf: state.asOf }),
-      ...(state.ending && { ending: state.ending }),
-      ...(Object.keys(state.pace).length > 0 && { pace: state.pace }),
-      ...(complete.length > 0 && { complete }),
-    }),
+    /** One part more: from now on a save takes it too. */
+    add: (task: string): void => {
+      // One of that name may have been lost, with what it had.
+      done.delete(task);
+      copied.delete(task);
+      expected = [...expected.filter((other) => other !== task), task];
+      void tell();
+    },
+    /** What the execution that continues this one is given. */
+    continued: (): GenerationInput => {
+      for (const spare of arrived.splice(0)) roles.gain(spare);
+      return { ...input, ...roles.kept(), attached: summary() };
+    },
+    summary,
   };
 }
+
+const uncopied = (writers: string[]): string[] =>
+  writers.length > 0
+    ? [
+        `no node is left to keep a copy of what ${listed(writers)} saves: until a spare comes, its own disk alone has it`,
+      ]
+    : [];

@@ -112,6 +112,18 @@ export interface EndGeneration {
   ending?: Ending;
 }
 
+/** From a run to its generation: this node is a spare now, with the data and the newest checkpoint, and may keep copies. */
+export interface SpareReady {
+  token: number;
+  node: NodeInfo;
+  /** Copies of each shard that there are to be. */
+  replicas: number;
+  /** What was saved up to this iteration is not for it to copy. */
+  after: number;
+  /** Nodes on whose storage of checkpoints it is; absent where nobody looked. */
+  beside?: string[];
+}
+
 export interface NodesGranted {
   requestId: string;
   nodes: NodeInfo[];
@@ -139,6 +151,8 @@ export interface GenerationNews {
   slow?: Slowdown;
   /** Spares that no longer keep what they were to keep. */
   lostSpares?: string[];
+  /** Whose shards each node keeps copies of, once that is no longer as it was planned at the launch. */
+  copies?: Record<string, string[]>;
   /** What a person should know of it at this moment. */
   troubles?: string[];
 }
@@ -167,6 +181,7 @@ export const checkpointReplicated = defineSignal<[CheckpointReplicated]>('checkp
 export const copiesBehind = defineSignal<[CopiesBehind]>('copiesBehind');
 export const generationNews = defineSignal<[GenerationNews]>('generationNews');
 export const endGeneration = defineSignal<[EndGeneration]>('endGeneration');
+export const spareReady = defineSignal<[SpareReady]>('spareReady');
 export const nodesGranted = defineSignal<[NodesGranted]>('nodesGranted');
 export const launchGranted = defineSignal<[LaunchGranted]>('launchGranted');
 

@@ -3,6 +3,7 @@ import { setHandler, workflowInfo } from '@temporalio/workflow';
 import { isInterrupted, passGate } from './between-generations.js';
 import { planCopies } from './checkpoints.js';
 import { runChild } from './child.js';
+import { writersOf } from './copy-roles.js';
 import { peerOf } from './contract.js';
 import { wantedEnding } from './conversation.js';
 import type { GenerationInput } from './generation-progress.js';
@@ -132,9 +133,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   const restored = restoredBy(prepared);
   const { replicas } = spec.train;
   const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), replicas, storages);
-  state.copies = Object.fromEntries(
-    Object.entries(copies).map(([node, kept]) => [node, [...new Set(kept.flatMap(({ from }) => from.name))]]),
-  );
+  state.copies = writersOf(copies);
   noteWriter(state, crew.members.at(-1)!.name);
   const hang = hangLimits(spec, restored, state.pace);
   const plan = {

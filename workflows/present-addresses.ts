@@ -26,6 +26,7 @@ export function createAddresses(nodes: NodeInfo[]) {
   }
 
   return {
+    add: (node: NodeInfo): void => void known.set(node.name, node),
     refresh: async (names: string[]): Promise<void> => void (await Promise.all([...new Set(names)].map(ask))),
     of: (peer: Peer): Peer => {
       const node = known.get(peer.name);

@@ -238,6 +238,7 @@ function followNews(run: Run): void {
     addPoints(state, points);
     addRate(state);
     noteTrained(state, Date.now(), { iteration, secondsPerIteration });
+    if (news.copies) state.copies = news.copies;
     run.lostSpares.push(...(news.lostSpares ?? []));
     show(run);
   });

@@ -1,16 +1,28 @@
 /** While a gang trains: spares that are lost or used up are replaced, and what a launch needs is brought to the new ones. */
-import { CancellationScope, condition, isCancellation, log, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  patched,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { newestComplete, planCopies } from './checkpoints.js';
 import { runChild } from './child.js';
 import { onNode, peerOf, type NodeInfo } from './contract.js';
 import { messageOf } from './failure-chain.js';
 import { listed, withNewcomer } from './islands.js';
 import type { GenerationInput } from './generation-progress.js';
+import { spareReady, type SpareReady } from './messages.js';
 import { checkpointsDir } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { listCheckpoints } from './restore.js';
 import { note, type Run } from './run-generation.js';
 import { allShards, placeNodes } from './topology.js';
+
+/** Runs that began before leave a new spare without copies until the next launch. */
+const KEEPS_COPIES = 'a new spare keeps copies';
 
 /** Goes on until it is cancelled. Nothing here is a reason to disturb training: what fails is left to the next launch. */
 export async function refillSpares(run: Run, input: GenerationInput): Promise<void> {
@@ -34,8 +46,11 @@ export async function refillSpares(run: Run, input: GenerationInput): Promise<vo
 /** Whatever fails is made up for by the next launch. */
 async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
   try {
-    const beside = await bring(run, input, node);
-    const where = beside.length > 0 ? `, on the storage of ${listed(beside)}` : '';
+    const { newest, beside } = await bring(run, input, node);
+    // That one too: others may have kept copies of it, and be gone.
+    const after = Math.max(0, newest - 1);
+    if (patched(KEEPS_COPIES)) await tellReady(run, input, { node, after, ...(beside && { beside }) });
+    const where = beside?.length ? `, on the storage of ${listed(beside)}` : '';
     note(run, `${node.name} is a spare now, with the data and the newest checkpoint${where}`);
   } catch (error) {
     if (isCancellation(error)) throw error;
@@ -44,8 +59,29 @@ async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise
   }
 }
 
-/** @returns those whose storage of checkpoints it has */
-async function bring({ spec, crew, data }: Run, input: GenerationInput, node: NodeInfo): Promise<string[]> {
+/** From now on it keeps copies, if some are lacking. */
+async function tellReady(
+  { spec, state }: Run,
+  { token }: GenerationInput,
+  ready: Omit<SpareReady, 'token' | 'replicas'>,
+): Promise<void> {
+  try {
+    const told = { token, replicas: spec.train.replicas, ...ready };
+    await getExternalWorkflowHandle(state.child!).signal(spareReady, told);
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    log.info('the generation ended before its new spare was ready', { node: ready.node.name, error: String(error) });
+  }
+}
+
+interface Brought {
+  /** Newest complete iteration, or 0. */
+  newest: number;
+  /** Nodes whose storage of checkpoints it has; absent where nobody looked. */
+  beside?: string[];
+}
+
+async function bring({ spec, crew, data }: Run, input: GenerationInput, node: NodeInfo): Promise<Brought> {
   const timing = spec.recovery;
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
@@ -73,11 +109,12 @@ async function bring({ spec, crew, data }: Run, input: GenerationInput, node: No
   // Workers of an earlier version do not look: then it counts as a storage of its own.
   const storages = beside ? withNewcomer(input.storages, others, { name: node.name, beside }) : input.storages;
   const { [node.name]: copies } = planCopies(places, input.nodes.map(peerOf), spares, spec.train.replicas, storages);
-  if (!newest || !copies) return beside ?? [];
+  const brought = { newest: newest?.iteration ?? 0, ...(beside && { beside }) };
+  if (!newest || !copies) return brought;
   await own.restoreCheckpoint({
     // Its storage may be a member's, where ranks move the tracker.
     ...{ dir, iteration: newest.iteration, setAsideNewer: false, leavesTracker: true as const },
     shards: copies.map(({ shard }) => newest.shards[shard]!),
   });
-  return beside ?? [];
+  return brought;
 }

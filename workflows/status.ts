@@ -217,7 +217,7 @@ export function describeRun(state: RunState): string {
     ...ledgerLine(state),
     ...(state.preprocessed ? [describeProgress(state.preprocessed)] : []),
     ...(state.dataset ? describeDataset(state.dataset) : []),
-    `checkpoint: ${state.replicated ? `iteration ${state.replicated}, complete and copied` : 'none yet'}`,
+    `checkpoint: ${state.replicated ? `iteration ${state.replicated}, ${isCopied(state) ? 'complete and copied' : 'complete'}` : 'none yet'}`,
     ...copiesLine(state),
     ...asideLine(state),
     ...(state.exported ? [`exported: ${describeExport(state.exported)}`] : []),
@@ -269,6 +269,10 @@ function ledgerLine(state: RunState): string[] {
     .map(([phase, share]) => `${phase} ${share} %`);
   return state.asOf && shares.length > 0 ? [`node time: ${listed(shares, ', ')}`] : [];
 }
+
+/** Nobody keeps copies where none are wanted, or no other node is left. */
+export const isCopied = ({ copies = {} }: { copies?: RunState['copies'] }): boolean =>
+  Object.values(copies).some((of) => of.length > 0);
 
 function copiesLine({ replicated, copies = {} }: RunState): string[] {
   const kept = Object.entries(copies).filter(([, of]) => of.length > 0);

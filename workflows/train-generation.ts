@@ -51,8 +51,7 @@ export async function trainGeneration(input: GenerationInput): Promise<Generatio
     wrong = startedWrong(error);
   }
   // Outside the try: it is thrown, and must not be taken for a failure that stops the ranks.
-  if (results === 'history full')
-    return continueAsNew<typeof trainGeneration>({ ...input, attached: progress.summary() });
+  if (results === 'history full') return continueAsNew<typeof trainGeneration>(progress.continued());
   if (results === 'asked') {
     await CancellationScope.nonCancellable(() => stopAndKeep(input, progress, members, { watching }));
     return { outcome: 'stopped', ...progress.summary(), members: brief([...members.values()]) };

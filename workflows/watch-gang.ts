@@ -48,7 +48,7 @@ export async function watchAll(
       });
       interruption.catch(() => undefined);
       results = await Promise.all(watches);
-      await Promise.race([Promise.all(copiers), sleep(LAST_COPIES)]);
+      await Promise.race([copiers, sleep(LAST_COPIES)]);
     });
   } catch (error) {
     // Unless the run is cancelled at this very moment: the next execution would not hear of it.

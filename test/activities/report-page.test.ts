@@ -154,6 +154,6 @@ it('the status page says where a run is and how long it will take', () => {
     ...{ nodes: ['n1', 'n2'], spares: ['n3'], child: 'run/gen-2' },
   };
   expect(describeRun(state)).toContain('iteration 100 of 200 · loss 2.5000 · about 5 min left');
-  expect(describeRun(state)).toContain('checkpoint: iteration 90, complete and copied');
+  expect(describeRun(state)).toContain('checkpoint: iteration 90, complete\n');
   expect(describeRun(state)).toContain('generation 2 (run/gen-2) · nodes n1, n2 · spares n3');
 });

@@ -1,7 +1,14 @@
 /** Which checkpoint may be resumed from, and that its copies outlive any one node. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { newestComplete, planCopies, shareOut, type CopyPlan, type NodeListing } from '../../workflows/checkpoints.js';
+import {
+  copiesLacking,
+  newestComplete,
+  planCopies,
+  shareOut,
+  type CopyPlan,
+  type NodeListing,
+} from '../../workflows/checkpoints.js';
 import { placeNodes } from '../../workflows/topology.js';
 
 const peer = (name: string) => ({ name, url: `http://${name}` });
@@ -169,5 +176,32 @@ describe('the copies of a lost node', () => {
 
   it('are left out where there is nobody to keep them', () => {
     expect(shareOut([copy('a', 'n1')], {}, [peer('n1')])).toEqual({});
+  });
+});
+
+describe('a node that comes while others train', () => {
+  const copy = (shard: string, from: string) => ({ shard, from: peer(from) });
+  const written = [copy('a', 'n1'), copy('b', 'n2')];
+
+  it.for<[what: string, plan: CopyPlan, replicas: number, groups: string[][] | undefined, copies: string[]]>([
+    ['keeps what is on its writer alone', { n3: [copy('a', 'n1')] }, 1, undefined, ['b']],
+    ['keeps nothing where all is kept', { n3: written }, 1, undefined, []],
+    ['keeps what has fewer copies than there are to be', { n3: written, n4: [copy('a', 'n1')] }, 2, undefined, ['b']],
+    ['counts two copies on one storage once', { n3: written, n4: written }, 2, [['n3', 'n4']], ['a', 'b']],
+    [
+      'keeps nothing that is on its own storage',
+      { n3: [copy('a', 'n1')] },
+      2,
+      [
+        ['n3', 'n5'],
+        ['n2', 'n4'],
+      ],
+      ['b'],
+    ],
+    ['keeps nothing that is written on its own storage', {}, 1, [['n1', 'n5']], ['b']],
+    ['keeps nothing where no copies are wanted', {}, 0, undefined, []],
+  ])('%s', ([, plan, replicas, groups, copies]) => {
+    const lacking = copiesLacking(peer('n5'), written, { plan, replicas, ...(groups && { groups }) });
+    expect(lacking.map(({ shard }) => shard)).toEqual(copies);
   });
 });

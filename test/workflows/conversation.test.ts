@@ -89,7 +89,7 @@ it.concurrent('saves when it is told to, and trains on from that save in the nex
   expect(await update(handle, 'checkpointNow')).toContain('generation 2 trains on from that save');
   await trains(2);
   expect(launches.map(({ generation }) => generation)).toEqual([1, 1, 2, 2]);
-  expect(await page(handle)).toContain('checkpoint: iteration 7, complete and copied');
+  expect(await page(handle)).toContain('checkpoint: iteration 7, complete\n');
   expect(await page(handle)).not.toMatch(/^asked /m);
   at.done = true;
   expect(await result(handle)).toMatchObject({ iteration: 20, generations: 2, failures: 0 });

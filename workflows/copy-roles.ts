@@ -1,0 +1,103 @@
+/** Who keeps copies of what while a gang trains, as spares go and come. No effects. */
+import { copiesLacking, shareOut, type CopyPlan } from './checkpoints.js';
+import { peerOf, type NodeInfo } from './contract.js';
+import { withNewcomer, type Groups } from './islands.js';
+import type { SpareReady } from './messages.js';
+import type { NodePlace } from './topology.js';
+
+/** One node's part in every checkpoint of a generation. */
+export interface CopyTask {
+  name: string;
+  node: NodeInfo;
+  /** Shards that it writes. */
+  seals: string[];
+  /** Shards that it keeps copies of. */
+  copies: CopyPlan[string];
+  /** It has a part in saves after this iteration; absent where that is all that are not replicated yet. */
+  after?: number;
+}
+
+export interface LaunchedRoles {
+  nodes: NodeInfo[];
+  spares: NodeInfo[];
+  /** What each node writes at a save, by node rank. */
+  writes: NodePlace['writes'][];
+  copies: CopyPlan;
+  /** Nodes by the storage of their checkpoints, where only some share it. */
+  storages?: Groups;
+  /** Copies that nobody keeps since their node was lost. */
+  dropped?: CopyPlan[string];
+}
+
+export type CopyRoles = ReturnType<typeof createCopyRoles>;
+
+/** Whose shards each node keeps copies of. */
+export const writersOf = (plan: CopyPlan): Record<string, string[]> =>
+  Object.fromEntries(
+    Object.entries(plan).map(([node, copies]) => [node, [...new Set(copies.map(({ from }) => from.name))]]),
+  );
+
+export function createCopyRoles({ nodes, spares, writes, copies, storages, ...before }: LaunchedRoles) {
+  const plan: CopyPlan = { ...copies };
+  const everyone = [...nodes, ...spares];
+  const away = new Set<string>();
+  let groups = storages;
+  let present = spares;
+  let isChanged = false;
+  let dropped = before.dropped ?? [];
+
+  const written = () =>
+    nodes.flatMap((node, rank) => (writes[rank] ?? []).map((shard) => ({ shard, from: peerOf(node) })));
+
+  return {
+    /** All that there ever were, the lost ones too: whom the others ask after. */
+    everyone,
+    /** Whether it is no longer as it was at the launch. */
+    isChanged: () => isChanged,
+    /** Of gang and spares, those that write shards or keep copies, by the node's name. */
+    tasks: (): CopyTask[] =>
+      [...nodes, ...present]
+        .map((node, rank) => ({ name: node.name, node, seals: writes[rank] ?? [], copies: plan[node.name] ?? [] }))
+        .filter(({ seals, copies }) => seals.length + copies.length > 0),
+    isSpare: (name: string): boolean => present.some((spare) => spare.name === name),
+
+    /** Others keep what the node of this task kept, where some are left: else checkpoints are less safe, but there are some. */
+    lose({ name, node, copies }: CopyTask): CopyTask[] {
+      isChanged = true;
+      away.add(node.name);
+      const candidates = everyone.filter((other) => !away.has(other.name));
+      const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
+      delete plan[node.name];
+      present = present.filter((spare) => spare.name !== node.name);
+      const shared = new Set(Object.values(shares).flatMap((more) => more.map(({ shard }) => shard)));
+      dropped = [...dropped, ...copies.filter(({ shard }) => !shared.has(shard))];
+      return Object.entries(shares).map(([target, more]): CopyTask => {
+        plan[target] = [...(plan[target] ?? []), ...more];
+        const other = candidates.find((candidate) => candidate.name === target)!;
+        return { name: `${target} for ${name}`, node: other, seals: [], copies: more };
+      });
+    },
+
+    /** @returns what the newcomer keeps, if there is something that lacks a copy */
+    gain({ node, replicas, after, beside }: Omit<SpareReady, 'token'>): CopyTask | undefined {
+      if ([...nodes, ...present].some(({ name }) => name === node.name)) return undefined;
+      isChanged = true;
+      const others = [...nodes, ...present].map(({ name }) => name);
+      if (beside) groups = withNewcomer(groups, others, { name: node.name, beside });
+      away.delete(node.name);
+      present = [...present, node];
+      everyone.splice(0, everyone.length, ...everyone.filter(({ name }) => name !== node.name), node);
+      const copies = copiesLacking(peerOf(node), written(), { plan, replicas, ...(groups && { groups }) });
+      if (copies.length === 0) return undefined;
+      plan[node.name] = copies;
+      dropped = dropped.filter(({ shard }) => !copies.some((copy) => copy.shard === shard));
+      return { name: node.name, node, seals: [], copies, after };
+    },
+
+    /** Nodes whose shards have a copy less than was planned, since nobody is left who could keep it. */
+    uncopied: (): string[] => [...new Set(dropped.map(({ from }) => from.name))],
+
+    /** For whoever goes on from here. */
+    kept: () => ({ spares: present, copies: { ...plan }, dropped, ...(groups && { storages: groups }) }),
+  };
+}
