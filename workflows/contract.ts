@@ -3,7 +3,13 @@
  * time-outs and retries. Everything here is plain JSON and small: files never travel through Temporal, only
  * the digest of the manifest that lists them.
  */
-import { ActivityFailure, ApplicationFailure, TimeoutFailure, proxyActivities } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  TimeoutFailure,
+  isCancellation,
+  proxyActivities,
+} from '@temporalio/workflow';
 import type { DatasetFigures } from './dataset-figures.js';
 import type { ModelSizes } from './presets.js';
 import type { Release } from './releases.js';
@@ -12,6 +18,7 @@ import type { Sees } from './islands.js';
 import type { Reaped, ReapInput, RunsAsked } from './leftovers.js';
 import type { Retention } from './retention.js';
 import type { SeriesIdentity } from './series-identity.js';
+import { outlastingSilence } from './silence.js';
 import type { PretrainResult, RunState } from './status.js';
 import type { Parallel } from './topology.js';
 
@@ -680,10 +687,18 @@ export const onProbe = (name: string): Pick<NodeActivities, 'pingNode' | 'probeP
 const HEARTBEAT_TIMEOUT = 'TemporalTimeout:Heartbeat';
 
 /**
- * Up to so many members a silent watcher is heard of after one heartbeat. In larger gangs the server asks again first:
- * its own restart silences all of them, and a look at each would fill the history.
+ * Up to so many nodes a silent worker is heard of after one heartbeat. Of more the server asks again first: its own
+ * restart silences all of them, and a look at each would fill the history.
  */
 const HEARD_AT_ONCE = 64;
+
+/** Nodes that this workflow has asked for something. */
+const asked = new Set<string>();
+
+/** Whoever asks for these sees to silence himself. */
+const SEEN_TO: ReadonlySet<string> = new Set<keyof NodeActivities>([
+  ...(['pingNode', 'probePeer', 'testPair', 'stopTraining', 'watchTraining', 'replicateCheckpoint'] as const),
+]);
 
 /**
  * Proxies for one node's queue. Three kinds: quick ones that are repeated, steps that take long and resume, and
@@ -693,13 +708,15 @@ const HEARD_AT_ONCE = 64;
  */
 export function onNode(name: string, timing: Timing, gang = Infinity): NodeActivities {
   const taskQueue = `node-${name}`;
+  asked.add(name);
+  const heard = asked.size <= HEARD_AT_ONCE && { nonRetryableErrorTypes: [HEARTBEAT_TIMEOUT] };
   const quick = proxyActivities<NodeActivities>({
     taskQueue,
     startToCloseTimeout: '5 minutes',
     // Else one that died with its worker would be waited for all that time.
     heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
-    retry: { maximumAttempts: 3 },
+    retry: { maximumAttempts: 3, ...heard },
   });
   const stop = proxyActivities<NodeActivities>({
     taskQueue,
@@ -724,7 +741,7 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
     heartbeatTimeout: timing.heartbeat,
     scheduleToStartTimeout: timing.agentAway,
     cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-    retry: { maximumAttempts: 5 },
+    retry: { maximumAttempts: 5, ...heard },
   });
   const untilTheEnd = {
     taskQueue,
@@ -742,7 +759,7 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
     ...untilTheEnd,
     retry: { nonRetryableErrorTypes: [HEARTBEAT_TIMEOUT] },
   });
-  return naming(name, {
+  return naming(name, timing, heard !== false, {
     pingNode: onProbe(name).pingNode,
     probePeer: onProbe(name).probePeer,
     fenceNode: quick.fenceNode,
@@ -775,22 +792,49 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
   });
 }
 
+/** Whether a node's worker answers, within the time that it may be away. */
+async function isThere(node: string, { agentAway }: Timing): Promise<boolean> {
+  const deadline = Date.now() + milliseconds(agentAway);
+  do {
+    try {
+      await onProbe(node).pingNode();
+      return true;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+    }
+  } while (Date.now() < deadline);
+  return false;
+}
+
+const timeoutIn = (error: unknown): TimeoutFailure | undefined =>
+  error instanceof ActivityFailure && error.cause instanceof TimeoutFailure ? error.cause : undefined;
+const isSilence = (error: unknown): boolean => timeoutIn(error)?.timeoutType === 'HEARTBEAT';
+
 /**
  * A call that no worker took, or whose worker went silent, says nothing about the step and everything about the
  * node: it comes back as `NodeLost` with the node's name, wherever in the pipeline it happened.
+ *
+ * @param asks whether a worker that was silent is asked if it is there, and given the step again
  */
-function naming(node: string, activities: NodeActivities): NodeActivities {
+function naming(node: string, timing: Timing, asks: boolean, activities: NodeActivities): NodeActivities {
   const named = (call: (input: never) => Promise<unknown>, activity: string) => async (input: never) => {
+    const again = asks && !SEEN_TO.has(activity);
     try {
-      return await call(input);
+      if (!again) return await call(input);
+      return await outlastingSilence(
+        () => call(input),
+        isSilence,
+        () => isThere(node, timing),
+      );
     } catch (error) {
-      if (!(error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)) throw error;
+      const timedOut = timeoutIn(error);
+      if (!timedOut) throw error;
       throw ApplicationFailure.create({
         type: 'NodeLost',
         nonRetryable: true,
-        message: `${node} did not answer: ${activity} timed out (${error.cause.timeoutType})`,
+        message: `${node} did not answer: ${activity} timed out (${timedOut.timeoutType})`,
         details: [{ node }],
-        cause: error,
+        cause: error as Error,
       });
     }
   };
