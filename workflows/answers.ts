@@ -118,7 +118,7 @@ const answers: Answers = {
     if ('problems' in parsed) return refuse(`count: ${describeProblems(parsed.problems)}`);
     const first = view.members.length === 0 ? ' once the run has its nodes' : '';
     return {
-      say: `the pool is asked for ${count} more${first}, which it gives when it can. A spare keeps copies of checkpoints from the next launch on, and takes a lost node's place at once. The run has ${view.spares.length} now`,
+      say: `the pool is asked for ${count} more${first}, which it gives when it can. A spare keeps copies of checkpoints, at once where some are lacking and else from the next launch on, and takes a lost node's place. The run has ${view.spares.length} now`,
       wishes: view.wishes,
     };
   },

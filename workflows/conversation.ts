@@ -18,8 +18,11 @@ export function converse(run: Run): void {
   // The pool has cordoned the node by itself; a run that does not have it any more has nothing to do.
   setHandler(nodeWanted, ({ node, who, why }) => {
     const request: RunRequest = { name: 'drainNode', at: 'checkpoint', node, who, why };
-    const answer = answerTo(request, viewOf(run));
+    const view = viewOf(run);
+    const answer = answerTo(request, view);
     if ('say' in answer) accept(run, request, answer);
+    else if ([...view.members, ...view.spares].includes(node))
+      note(run, `${who} drains ${node}: ${why}. It is given back when the run ends: ${answer.refuse}`);
   });
 }
 

@@ -351,6 +351,9 @@ it.concurrent(
     const waits = 'approval · waits for somebody to approve "export"; without a word the run ends without an export at';
     await until(async () => (await two.query<string>('status')).includes(waits), 120);
     expect(exports).toEqual([]);
+    await two.signal('nodeWanted', { node: `b-${cluster.pool}`, who: 'bob', why: 'a new fan' });
+    const drained = `bob drains b-${cluster.pool}: a new fan. It is given back when the run ends: everything is trained`;
+    await until(async () => (await two.query<string>('status')).includes(drained));
     const approval = { who: 'ann', why: 'the curve is good', gate: 'export' };
     expect(await two.executeUpdate('approve', { args: [approval] })).toBe('the run goes on now');
     const dir = `exports/s-${cluster.pool}/iter_0000020`;
