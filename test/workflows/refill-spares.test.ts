@@ -3,7 +3,7 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import { expect, it } from 'vitest';
 import type { NodeActivities, RestoreCheckpointInput } from '../../workflows/contract.js';
 import { pause } from '../../activities/process.js';
-import { holding, startFakeCluster } from '../support/fake-cluster.js';
+import { holding, QUICK, startFakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
 import { until } from '../support/until.js';
 
@@ -27,7 +27,7 @@ it('takes a node that joins the pool for the spare it used up, with the newest c
   const first = await cluster.node('a', { ...training, ...lists('mp_rank_00_000') });
   const second = await cluster.node('b', { ...training, ...lists('mp_rank_00_001') });
   const spare = await cluster.node('c', { ...training, ...lists('mp_rank_00_001') });
-  const file = cluster.runFile({ cluster: { spares: 1 }, train: { replicas: 1 } });
+  const file = cluster.runFile({ cluster: { spares: 1 }, train: { replicas: 1 }, recovery: QUICK });
   const handle = await cluster.client.workflow.start('pretrain', {
     ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
     args: [file],

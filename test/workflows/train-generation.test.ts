@@ -14,7 +14,7 @@ import type {
 } from '../../workflows/contract.js';
 import type { CheckpointReplicated, TrainingProgress } from '../../workflows/messages.js';
 import { pause } from '../../activities/process.js';
-import { startFakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { PATIENT, QUICK, startFakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { infos, launched, longTraining, result, start, TOKEN } from '../support/one-gang.js';
 import { until } from '../support/until.js';
 
@@ -126,7 +126,7 @@ it.concurrent(
     const there = { ...activities, probePeer: () => Promise.resolve({ reachable: true }) };
     const nodes = [await cluster.node('a', there), await cluster.node('b', activities)];
     const spare = await cluster.node('c', activities);
-    const handle = await start(cluster, infos([...nodes, spare]));
+    const handle = await start(cluster, infos([...nodes, spare]), { timing: QUICK });
     await launched(...nodes);
     const copiers = ({ calls }: FakeNode) => calls.filter((call) => call === 'replicateCheckpoint').length;
     await until(() => copiers(spare) === 1);
@@ -201,7 +201,7 @@ it.concurrent(
         },
       }),
     ];
-    const timing = { heartbeat: '3s', agentAway: '3s', agentGrace: '5s', lease: '4s', stopGrace: '1s' };
+    const timing = { ...PATIENT, agentGrace: '5s' };
     const handle = await start(cluster, infos(nodes), { timing });
     expect(await result(handle)).toMatchObject({
       ...{ outcome: 'finished', replicated: 0 },
@@ -218,7 +218,7 @@ it.concurrent('is not ended by a worker that is away while its machine answers t
   const { activities, end } = longTraining();
   const a = await cluster.node('a', { ...activities, probePeer: () => Promise.resolve({ reachable: true }) });
   const b = await cluster.node('b', activities);
-  const handle = await start(cluster, infos([a, b]));
+  const handle = await start(cluster, infos([a, b]), { timing: QUICK });
   await launched(a, b);
   await b.switchOff();
   await until(() => a.calls.includes('probePeer'), 40);
@@ -237,7 +237,7 @@ it.concurrent(
     const there = { ...activities, probePeer: () => Promise.resolve({ reachable: true }) };
     const nodes = [await cluster.node('a', there), await cluster.node('b', there)];
     // Longer than the cut: patience ends with the lease.
-    const timing = { heartbeat: '3s', agentAway: '3s', agentGrace: '1s', lease: '60s', stopGrace: '1s' };
+    const timing = { ...QUICK, agentGrace: '1s', lease: '60s' };
     const handle = await start(cluster, infos(nodes), { timing });
     await launched(...nodes);
     await Promise.all(nodes.map((node) => node.switchOff()));
