@@ -240,7 +240,7 @@ describe('a restore', () => {
       return 'handled';
     });
     const first = restore(n1, 20, [{ ...newer, from: [{ ...peer, url }] }]);
-    await expect.poll(() => held, { timeout: 30_000 }).toBeDefined();
+    await expect.poll(() => held).toBeDefined();
     const second = restore(n1, 10, [{ ...older, from: [] }]);
     held!.destroy();
     await Promise.all([first, second]);

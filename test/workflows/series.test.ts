@@ -195,7 +195,7 @@ it.concurrent(
       ['resumeTraining', 'goes on from iteration 0'],
     ]);
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
@@ -523,7 +523,7 @@ it.concurrent(
       generations: 1,
     });
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent(

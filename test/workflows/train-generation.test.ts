@@ -138,7 +138,7 @@ it.concurrent(
     end();
     await result(handle);
   },
-  90_000,
+  120_000,
 );
 
 /** What a copier says whose peer is silent. */
@@ -210,7 +210,7 @@ it.concurrent(
       ) as string,
     });
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent('is not ended by a worker that is away while its machine answers the others', async (test) => {
@@ -248,7 +248,7 @@ it.concurrent(
     expect(await result(handle)).toMatchObject({ outcome: 'finished' });
     expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([false, false]);
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent('keeps what its ranks saved on their way out, when none of them is lost', async (test) => {
