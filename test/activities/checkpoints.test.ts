@@ -601,7 +601,7 @@ describe('a replication', () => {
     const { nodes, peers, news, troubles } = await ring();
     await track(nodes[0], 5);
     const running = follow(nodes[0], replicateInput(peers, 0, { copies: [], until: 10 }));
-    await pause(700);
+    await until(() => troubles.length > 0);
     expect(troubles).toEqual([{ token: 1, task: 'part 0', why: 'n1 has no mp_rank_00_000 of iteration 5' }]);
     await save(nodes[0], 10, FIRST);
     await track(nodes[0], 10);
