@@ -12,8 +12,10 @@ const CLUSTERS = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts'];
 const common = {
   // Processes, not threads: the Temporal worker's native part is one a process.
   pool: 'forks',
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+  // Only for what hangs: on two busy cores the longest of those without a limit of their own take most of a minute.
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 60_000 } },
   alias: [
     // As activities name it, which start programs of their own.
     {

@@ -270,7 +270,7 @@ describe('the lock', () => {
     const command = Number(await readFile(join(dir, 'command'), 'utf8'));
     const waiting = vi.fn();
     const taken = withLock(lockOf(), async () => 'mine', waiting);
-    await vi.waitUntil(() => waiting.mock.calls.length > 0);
+    await vi.waitUntil(() => waiting.mock.calls.length > 0, { timeout: 20_000 });
     process.kill(command, 'SIGKILL');
     expect(await taken).toBe('mine');
   });

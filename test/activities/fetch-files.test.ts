@@ -85,7 +85,7 @@ test('a server that takes a question about a file and does not answer is asked a
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   onTestFinished(() => void vi.useRealTimers());
   const listed = list(await nodeAt(url), `${url}/a.jsonl`);
-  await vi.waitFor(() => expect(asked).toBe(1));
+  await vi.waitFor(() => expect(asked).toBe(1), 20_000);
   await vi.advanceTimersByTimeAsync(60_000);
   expect((await listed).files).toEqual([{ path: 'a.jsonl', size: 7 }]);
 });

@@ -34,7 +34,7 @@ it('a machine whose link comes back while it is asked is there, before TCP would
     for (let isFull = false; !isFull;) {
       const socket = connect(port, '127.0.0.1');
       knocking.push(socket);
-      isFull = !(await Promise.race([once(socket, 'connect'), sleep(100, false)]));
+      isFull = !(await Promise.race([once(socket, 'connect'), sleep(500, false)]));
     }
     knocking.at(-1)!.destroy();
     const url = `http://127.0.0.1:${port}`;

@@ -362,7 +362,7 @@ describe('what is longer than memory', () => {
     ],
   ])(
     'a text of 40 MB in %s goes through a file, and the rows around it are there',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async (name, content, expected) => {
       const dir = await tempDir();
       const path = join(dir, name);

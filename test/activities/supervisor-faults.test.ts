@@ -8,12 +8,14 @@ import { fenceOff } from '../../activities/fence.js';
 import { readJson, writeJson } from '../../activities/atomic.js';
 import { launchName, type ExitFile, type StateFile } from '../../activities/generation-files.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
+import { renewLease } from '../../activities/lease.js';
 import { findLaunched, findMarked, GUARD, isAlive, mark, ownerOf, pause, TOKEN } from '../../activities/process.js';
 import { createStopTraining } from '../../activities/stop-training.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
 import type { TrainingProgress } from '../../workflows/messages.js';
 import { bothUp, fakeNode, fence, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
+import { until } from '../support/until.js';
 
 const GUARD_PROGRAM = fileURLToPath(new URL('../../activities/guard.ts', import.meta.url));
 
@@ -84,15 +86,17 @@ describe('a guard', () => {
 
   it('goes on guarding ranks whose torchrun was killed, and ends them with the lease', async () => {
     const deps = await fakeNode({ FAKE_DEAF: '1' });
-    await launch(deps, 1, 3);
+    // Of it ranks get a tenth to end.
+    await launch(deps, 1, 10);
+    const { exit, lease } = filesFor(deps, 1);
+    await renewLease(lease, 1, 60);
     const torchrun = (await bothUp(deps)).find(({ rank }) => !rank)!;
     process.kill(torchrun.pid, 'SIGKILL');
-    const { exit } = filesFor(deps, 1);
-    while (!(await readJson(exit))) await pause(50);
+    await until(async () => (await readJson(exit)) !== undefined);
     expect(await readJson<ExitFile>(exit)).toMatchObject({ code: null, signal: 'SIGKILL' });
     expect(await findLaunched(deps.dataDir)).toHaveLength(1);
-    for (const end = Date.now() + 10_000; (await findMarked(deps.dataDir)).length > 0; await pause(100))
-      expect(Date.now()).toBeLessThan(end);
+    await renewLease(lease, 1, 0);
+    await until(async () => (await findMarked(deps.dataDir)).length === 0);
     expect(await readJson<ExitFile>(exit)).toMatchObject({ code: null, signal: 'SIGKILL' });
   });
 });

@@ -10,11 +10,13 @@ import { readJson } from '../../activities/atomic.js';
 import type { StateFile } from '../../activities/generation-files.js';
 import { bootSeconds, findLaunched, identify, isAlive, pause } from '../../activities/process.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
+import { renewLease } from '../../activities/lease.js';
 import { readLaunch } from '../../activities/series-launch.js';
 import { createWatchTraining } from '../../activities/watch-training.js';
 import { bothUp, fakeNode, fence, filesFor, idOf, launch, launchInput, stop, watch } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
 import { tempDir } from '../support/temp-dir.js';
+import { until } from '../support/until.js';
 
 describe('a launch', () => {
   it('is watched to its end and gives its exit code, its last iteration and its loss', async () => {
@@ -110,12 +112,13 @@ describe('training', () => {
 
   it('ends by itself when its lease is over', async () => {
     const deps = await fakeNode();
-    await launch(deps, 1, 1);
+    await launch(deps, 1);
     await bothUp(deps);
-    for (const deadline = Date.now() + 10_000; (await findLaunched(deps.dataDir)).length; await pause(100))
-      if (Date.now() > deadline) throw new Error('the lease was over and the ranks went on');
-    for (let exit; !exit; await pause(50)) exit = await readJson(filesFor(deps, 1).exit);
-    expect(await readJson(filesFor(deps, 1).exit)).toMatchObject({
+    const { exit, lease } = filesFor(deps, 1);
+    await renewLease(lease, 1, 0.5);
+    await until(async () => (await findLaunched(deps.dataDir)).length === 0);
+    await until(async () => (await readJson(exit)) !== undefined);
+    expect(await readJson(exit)).toMatchObject({
       token: 1,
       reason: expect.stringContaining('lease') as string,
     });

@@ -207,6 +207,8 @@ describe('the bars', () => {
       'the next iteration after it took 20.8 s, and may take 20.5 s',
     ]);
     expect(missed({ ...lostAt(21_600, 42_400), case: sound.case })).toEqual([]);
+    expect(rowOf(lostAt(21_600, 42_400), 3, 2).problems).toEqual([]);
+    expect(rowOf(lostAt(41_600, 42_400), 3, 2).problems).toHaveLength(1);
   });
 
   it('leave the lease to a gang of which nobody is left', () => {

@@ -221,7 +221,7 @@ export function newestCopied({ input, copied }: GenerationHistory): number {
 export const iterationsLost = ({ trained }: Pick<Evidence, 'trained'>): number =>
   trained.length - new Set(trained.map(({ iteration }) => iteration)).size;
 
-export function rowOf(evidence: Evidence, seconds: number): Row {
+export function rowOf(evidence: Evidence, seconds: number, slack?: number): Row {
   const { case: case_, generations, trained, played } = evidence;
   const struck = played.strikes[0]?.at;
   const failed = generations.find((g) => g.firstFailure && struck !== undefined && g.firstFailure.at >= struck);
@@ -237,6 +237,6 @@ export function rowOf(evidence: Evidence, seconds: number): Row {
     iterationsLost: iterationsLost(evidence),
     generations: generations.length,
     seconds,
-    problems: [...brokenInvariants(evidence), ...missedBars(evidence, pace)],
+    problems: [...brokenInvariants(evidence), ...missedBars(evidence, pace, slack)],
   };
 }

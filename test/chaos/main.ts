@@ -6,6 +6,7 @@
  *     --json                                           the last line on stdout is one JSON object
  *     --results DIR                                    where rows and the evidence of failed cases are kept
  *     --keep                                           evidence of every case
+ *     --slack 3                                        bars so many times as wide: the machine does other work as well
  *     --anew                                           forgets the rows of a matrix that was broken off; else it goes on
  */
 import { readFile, rm } from 'node:fs/promises';
@@ -38,6 +39,7 @@ const readOptions = () =>
       json: { type: 'boolean', default: false },
       anew: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
+      slack: { type: 'string', default: '1' },
       results: { type: 'string', default: join(root, '.cache/chaos') },
     },
   }).values;
@@ -55,7 +57,7 @@ function chosen(): Case[] {
   });
 }
 
-function whole(name: 'random' | 'seed'): number {
+function whole(name: 'random' | 'seed' | 'slack'): number {
   const value = Number(options[name]);
   if (Number.isInteger(value) && value >= 1) return value;
   throw new Error(`--${name}: expected a whole number from 1, got ${options[name]}`);
@@ -100,6 +102,7 @@ async function matrix(prefix: string, dir: string): Promise<number> {
   await playMatrix(hardware, selection, results, {
     dir: join(kept, 'evidence'),
     ofAll: options.keep,
+    slack: whole('slack'),
   });
   const failed = results.rows.filter(({ problems }) => problems.length > 0).map(({ name }) => name);
   const path = await results.close();
@@ -117,6 +120,7 @@ async function main(): Promise<number> {
     for (const { name, core } of cases) print(core ? `${name} (core)` : name);
     return 0;
   }
+  whole('slack');
   if (soakSeconds() === undefined) chosen();
   return onHosts(fileURLToPath(import.meta.url), inside);
 }

@@ -10,10 +10,12 @@ import { rowOf, type Row } from './invariants.js';
 import { play } from './play.js';
 import type { Results } from './results.js';
 
-/** Where histories, logs and figures of failed cases go, or of all. */
 export interface Keep {
+  /** Where histories, logs and figures of failed cases go, or of all. */
   dir: string;
   ofAll: boolean;
+  /** So many times as long as the bars say is allowed. */
+  slack: number;
 }
 
 const UNDISTURBED: Case = { name: 'undisturbed', steps: [], lost: 'nothing' };
@@ -73,7 +75,7 @@ async function tryCase(
   try {
     const played = await play(cluster, case_);
     const evidence = await gather(cluster, case_, played, expected);
-    const row = rowOf(evidence, played.seconds);
+    const row = rowOf(evidence, played.seconds, keep.slack);
     if (row.problems.length || keep.ofAll) await keepEvidence(cluster, evidence, row.problems, evidenceDir);
     return { row, losses: lossesOf(played) };
   } catch (error) {

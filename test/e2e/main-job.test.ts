@@ -163,7 +163,7 @@ describe('a run of a finished series', () => {
       await start('same', await cluster.runFile('same', { series: 'plain' }));
       expect(await resultOf('same')).toMatchObject({ iteration: 30, generations: 0 });
     },
-    MINUTES,
+    2 * MINUTES,
   );
 });
 

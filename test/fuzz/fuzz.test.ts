@@ -9,5 +9,5 @@ test.each(targets.map((target) => [target.name, target] as const))(
     const { failure } = await fuzz(target, 60, 1).finally(() => target.close?.());
     expect(failure).toBeUndefined();
   },
-  60_000,
+  120_000,
 );

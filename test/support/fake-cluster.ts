@@ -23,10 +23,21 @@ export interface FakeCluster {
   pool: string;
   taskQueue: string;
   node(name: string, overrides?: Partial<NodeActivities>): Promise<FakeNode>;
-  runFile(changes?: { cluster?: object; train?: object; parallel?: object }): object;
+  runFile(changes?: { cluster?: object; train?: object; parallel?: object; recovery?: object }): object;
   /** The pool's own page: who holds and who waits. */
   poolStatus(): Promise<string>;
 }
+
+/**
+ * How long a node may be silent: longer than any pause of a busy machine, where a test is not about a node that is lost.
+ * A heartbeat that is missed means another attempt, or another generation, of which most tests know nothing.
+ */
+export const PATIENT = { heartbeat: '30s', agentAway: '30s', agentGrace: '10s', lease: '60s', stopGrace: '1s' };
+/** Where one is lost, or silent, and is to be missed soon. */
+export const QUICK = { ...PATIENT, heartbeat: '4s', agentAway: '4s', lease: '8s' };
+
+/** By itself it would be most of a time-out, and little would be left of `QUICK` for a busy machine. */
+const maxHeartbeatThrottleInterval = '1s';
 
 let installed = false;
 
@@ -48,6 +59,9 @@ export async function startFakeCluster(
   const connection = await Connection.connect({ address });
   const client = new Client({ connection, dataConverter });
   const ending: (() => Promise<void>)[] = [];
+  /** Machines that are switched off: all others reach one another. */
+  const off = new Set<string>();
+  const probePeer: NodeActivities['probePeer'] = ({ peer }) => Promise.resolve({ reachable: !off.has(peer.name) });
 
   const control: ControlActivities = {
     ...createControlActivities({ client, reports: '/nonexistent' }),
@@ -80,10 +94,11 @@ export async function startFakeCluster(
     async node(name, changes = {}) {
       const calls: string[] = [];
       const info: NodeInfo = { name: `${name}-${id}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' };
-      const activities = recorded(quietNode(info, changes), calls);
+      const activities = recorded(quietNode(info, { probePeer, ...changes }), calls);
       const begin = async () => {
         const taskQueue = `node-${info.name}`;
-        const end = running(await Worker.create({ connection: native, dataConverter, taskQueue, activities }));
+        const options = { connection: native, dataConverter, taskQueue, activities, maxHeartbeatThrottleInterval };
+        const end = running(await Worker.create(options));
         ending.push(end);
         return end;
       };
@@ -94,14 +109,18 @@ export async function startFakeCluster(
       });
       return {
         ...{ info, calls },
-        switchOff: () => end(),
+        switchOff() {
+          off.add(info.name);
+          return end();
+        },
         async switchOn() {
+          off.delete(info.name);
           end = await begin();
         },
       };
     },
     poolStatus: () => client.workflow.getHandle(`pool-${id}`).query<string>('status'),
-    runFile: ({ cluster, train, parallel } = {}) => ({
+    runFile: ({ cluster, train, parallel, recovery } = {}) => ({
       series: `s-${id}`,
       model: { preset: 'qwen3-tiny' },
       tokenizer: { source: 'hf://a/tokenizer' },
@@ -109,7 +128,7 @@ export async function startFakeCluster(
       cluster: { pool: id, nodes: 2, devicesPerNode: 1, ...cluster },
       parallel: { pp: 2, ...parallel },
       train: { iterations: 20, globalBatch: 4, seqLength: 128, saveInterval: 10, replicas: 0, ...train },
-      recovery: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '6s', stopGrace: '1s' },
+      recovery: { ...PATIENT, ...recovery },
     }),
   };
 }

@@ -23,9 +23,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const dir = await mkdtemp(join(tmpdir(), 'pretrain-test-'));
   const running = process.env['TEMPORAL_ADDRESS'];
   const files = { dbFile: join(dir, 'temporal.db'), log: join(dir, 'temporal.log') };
+  // Less than half of the usual, since what a test writes to get there keeps all others waiting; more than a run itself waits for.
+  const settings = ['limit.historyCount.suggestContinueAsNew=1536'];
   // As with the bundle: vitest alone after an edit must not test what was built before it.
   await compileEncoder();
-  const server = running ? undefined : await createTemporalServer(files);
+  const server = running ? undefined : await createTemporalServer({ ...files, settings });
   await server?.start();
   project.provide('temporalAddress', server?.address ?? running!);
   project.provide('workflowBundlePath', await freshBundle(dir));

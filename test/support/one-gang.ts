@@ -3,7 +3,7 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { NodeInfo, ReplicateCheckpointInput } from '../../workflows/contract.js';
 import type { GenerationInput, GenerationResult } from '../../workflows/generation-progress.js';
-import type { FakeCluster, FakeNode } from './fake-cluster.js';
+import { PATIENT, type FakeCluster, type FakeNode } from './fake-cluster.js';
 import { until } from './until.js';
 
 export const TOKEN = 7;
@@ -19,7 +19,7 @@ export const start = (cluster: FakeCluster, [a, b, spare]: NodeInfo[], changes: 
       [a!.name]: [{ shard: 'mp_rank_00_001', from: peer(b!) }],
       ...(spare && { [spare.name]: [{ shard: 'mp_rank_00_000', from: peer(a!) }] }),
     },
-    timing: { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '4s', stopGrace: '1s' },
+    timing: { ...PATIENT, lease: '4s' },
     ...changes,
   };
   return cluster.client.workflow.start('trainGeneration', {

@@ -50,10 +50,10 @@ it('shows what it can where workers of a run and of a pool are gone', async () =
     for (const handle of started) await handle.terminate();
   });
   const url = await dashboard();
-  await expect.poll(() => fetch(url).then((answer) => answer.text()), { timeout: 10_000 }).toContain(run);
+  await expect.poll(() => fetch(url).then((answer) => answer.text())).toContain(run);
   const began = performance.now();
   const page = await (await fetch(url)).text();
-  expect(performance.now() - began).toBeLessThan(5_000);
+  expect(performance.now() - began).toBeLessThan(8_000);
   expect(page).toContain(`<h2>${pool}</h2><p class="soft">no control worker answers for this pool</p>`);
 });
 

@@ -24,7 +24,7 @@ it.each(['http', 'https'])(`${how}, over %s`, async (protocol) => {
   const running = worker.run();
   try {
     // The server knows of a poller with its first poll.
-    const refused = expect.poll(() => onlyOfName(client, second).catch(String), { timeout: 10_000 });
+    const refused = expect.poll(() => onlyOfName(client, second).catch(String));
     await refused.toContain(`another node worker calls itself ${name}, at 127.0.0.1:${files.port}`);
     await onlyOfName(client, first);
     await files.close();

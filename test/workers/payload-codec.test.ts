@@ -118,4 +118,4 @@ test('a run of workers with keys leaves nothing readable at the server, and the 
     ).headers.get('Access-Control-Allow-Origin');
   expect(await asksFirst('http://127.0.0.1:8233')).toBe('http://127.0.0.1:8233');
   expect(await asksFirst('http://elsewhere.example')).toBeNull();
-}, 90_000);
+}, 120_000);

@@ -6,7 +6,7 @@ import { expect, inject, it } from 'vitest';
 import type { LaunchTrainingInput, NodeActivities, StopTrainingInput } from '../../workflows/contract.js';
 import type { PretrainResult } from '../../workflows/status.js';
 import { pause } from '../../activities/process.js';
-import { holding, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { holding, QUICK, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { cliUpdate, temporalCli } from '../support/temporal-cli.js';
 import { until } from '../support/until.js';
 
@@ -333,7 +333,7 @@ it.concurrent('waits at its gate for an approval, and ends where nobody gives on
 it.concurrent(
   'does what was asked for before a failure after it',
   async (test) => {
-    const file = { export: {}, gates: { export: { timeout: '10m' } } };
+    const file = { export: {}, gates: { export: { timeout: '10m' } }, recovery: QUICK };
     const training = await trainingCluster(test, ['a', 'b'], undefined, file);
     const { at, handle, trains, nodes, launches, cluster, add } = training;
     await trains(1);

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import type { LaunchTrainingInput, NodeActivities, ReplicateCheckpointInput } from '../../workflows/contract.js';
 import { ledgerOf } from '../../workflows/ledger.js';
 import type { RunState } from '../../workflows/status.js';
-import { holding, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
+import { holding, QUICK, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { until } from '../support/until.js';
 
 interface Played {
@@ -37,10 +37,10 @@ function training(cluster: FakeCluster, played: Played, shard = 'mp_rank_00'): P
   };
 }
 
-const startRun = (cluster: FakeCluster, file: object, fewerNodes: object, changes: object = {}) =>
+const startRun = (cluster: FakeCluster, file: object, fewerNodes: object) =>
   cluster.client.workflow.start('pretrain', {
     ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
-    args: [{ ...file, recovery: { ...(file as { recovery: object }).recovery, fewerNodes, ...changes } }],
+    args: [{ ...file, recovery: { ...QUICK, fewerNodes } }],
   });
 
 const nodesOf = (launch: LaunchTrainingInput | undefined): string =>

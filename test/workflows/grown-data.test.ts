@@ -57,7 +57,7 @@ it('only the new file is fetched and preprocessed where data has grown by it, an
     await writeFile(path, bytes.fill(7, 0, 1));
   }
   expect(await run('damaged')).toEqual(only('1.jsonl', '2.jsonl', '3.jsonl', '4.jsonl'));
-}, 90_000);
+}, 120_000);
 
 it('a file of which nobody says what is in it begins nothing', () => {
   const files = (...changes: Partial<SourceFile>[]) =>

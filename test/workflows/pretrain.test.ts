@@ -6,7 +6,7 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
 import type { NodeActivities, ReplicateCheckpointInput, WatchHeartbeat } from '../../workflows/contract.js';
 import type { PretrainResult, RunState } from '../../workflows/status.js';
-import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
+import { holding, QUICK, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 
 const start = (cluster: FakeCluster, file: unknown, type = 'pretrain'): Promise<WorkflowHandle> =>
   cluster.client.workflow.start(type, {
@@ -27,8 +27,6 @@ const crash = (node: string, firstError: string) => ({
     Promise.reject(ApplicationFailure.nonRetryable(`${node}: training ended with exit code 1`, 'CommandFailed')),
   stopTraining: () => Promise.resolve({ node, confirmed: true, logPath: '/log', firstError }),
 });
-
-const recovery = { heartbeat: '3s', agentAway: '3s', agentGrace: '10s', lease: '6s', stopGrace: '1s' };
 
 /** Watches until it is told to stop, as one whose ranks train for ever. */
 async function watchForEver(seen?: WatchHeartbeat): Promise<never> {
@@ -101,8 +99,9 @@ describe.concurrent('a run', () => {
     const launchTraining = (): Promise<void> => (asked++ === 0 ? sleepFor(12_000) : Promise.resolve());
     await cluster.node('a', { launchTraining });
     await cluster.node('b');
-    expect(await result(await start(cluster, cluster.runFile()))).toMatchObject({ iteration: 20 });
-    expect(asked).toBe(2);
+    const file = cluster.runFile({ recovery: QUICK });
+    expect(await result(await start(cluster, file))).toMatchObject({ iteration: 20 });
+    expect(asked).toBeGreaterThanOrEqual(2);
   });
 
   it('removes what a dataset was made of when every node has the whole, and only where there is something', async (test) => {
@@ -324,8 +323,7 @@ it.concurrent('says on its page why no stop is confirmed, and until when it is a
         ? Promise.reject(ApplicationFailure.nonRetryable(full, 'EnvCheckFailed'))
         : Promise.resolve({ node: 'a', confirmed: true, logPath: '/log' }),
   });
-  const file = cluster.runFile({ cluster: { nodes: 1 }, parallel: { pp: 1 } });
-  const handle = await start(cluster, { ...file, recovery: { ...recovery, lease: '60s' } });
+  const handle = await start(cluster, cluster.runFile({ cluster: { nodes: 1 }, parallel: { pp: 1 } }));
   const page = () => handle.query<string>('status');
   while (!(await page()).includes(full)) await sleepFor(50);
   expect(await page()).toMatch(
@@ -349,7 +347,7 @@ describe.concurrent('when a generation fails', () => {
       watchTraining: () => watchForEver({ iteration: 7, at: Date.now() }),
     });
     const c = await cluster.node('c');
-    const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 } }));
+    const handle = await start(cluster, cluster.runFile({ cluster: { spares: 1 }, recovery: QUICK }));
     while (!b.calls.includes('watchTraining')) await sleepFor(50);
     await b.switchOff();
     expect(await result(handle)).toMatchObject({ iteration: 20, generations: 2, failures: 1 });

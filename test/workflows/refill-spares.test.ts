@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import type { NodeActivities, ReplicateCheckpointInput, RestoreCheckpointInput } from '../../workflows/contract.js';
 import { pause } from '../../activities/process.js';
-import { holding, startFakeCluster } from '../support/fake-cluster.js';
+import { holding, QUICK, startFakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
 import { until } from '../support/until.js';
 
@@ -30,7 +30,7 @@ it.concurrent(
     const first = await cluster.node('a', { ...training, ...lists('mp_rank_00_000') });
     const second = await cluster.node('b', { ...training, ...lists('mp_rank_00_001') });
     const spare = await cluster.node('c', { ...training, ...lists('mp_rank_00_001') });
-    const file = cluster.runFile({ cluster: { spares: 1 }, train: { replicas: 1 } });
+    const file = cluster.runFile({ cluster: { spares: 1 }, train: { replicas: 1 }, recovery: QUICK });
     const handle = await cluster.client.workflow.start('pretrain', {
       ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
       args: [file],

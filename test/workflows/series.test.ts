@@ -13,7 +13,7 @@ import type {
   SavesFound,
 } from '../../workflows/contract.js';
 import type { PretrainResult, RunState } from '../../workflows/status.js';
-import { holding, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
+import { holding, QUICK, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
 import { until } from '../support/until.js';
 
@@ -195,7 +195,7 @@ it.concurrent(
       ['resumeTraining', 'goes on from iteration 0'],
     ]);
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent('a run on other nodes than the one before it goes on from the checkpoint that is there', async (test) => {
@@ -249,6 +249,7 @@ it.concurrent('says so when a node that served the series is away, and an older 
     parallel: { pp: 1 },
     cluster: { nodes: 1 },
     train: { globalBatch: 12, iterationsPerRun: 10 },
+    recovery: QUICK,
   });
   const a = await cluster.node('a', disk('mp_rank_00'));
   await result(await start(cluster, 'one', file));
@@ -451,7 +452,7 @@ it.concurrent('what ranks wrote while their gang failed is gone on from, on whic
 
 it.concurrent('nothing is started over while a node that served the series is away', async (test) => {
   const cluster = await startFakeCluster(test);
-  const file = cluster.runFile({ train: { iterationsPerRun: 10 } });
+  const file = cluster.runFile({ train: { iterationsPerRun: 10 }, recovery: QUICK });
   const nodes = [await cluster.node('a', disk(STAGES[0]!)), await cluster.node('b', disk(STAGES[1]!))];
   await result(await start(cluster, 'one', file));
   for (const node of nodes) await node.switchOff();
@@ -478,11 +479,11 @@ describe.concurrent.each(['checkNode', 'listCheckpoints', 'findArtifact'] as con
       });
       dies = () => void b.switchOff();
       const c = await cluster.node('c', disk(STAGES[1]!));
-      const file = cluster.runFile({ cluster: { spares: 1 }, train: { iterationsPerRun: 10 } });
+      const file = cluster.runFile({ cluster: { spares: 1 }, train: { iterationsPerRun: 10 }, recovery: QUICK });
       const ended = { iteration: 10, generations: 1, failures: 0 };
       expect(await result(await start(cluster, 'one', file))).toMatchObject(ended);
       expect(c.calls).toContain('launchTraining');
-      const next = await start(cluster, 'two', cluster.runFile());
+      const next = await start(cluster, 'two', cluster.runFile({ recovery: QUICK }));
       expect(await result(next)).toMatchObject({ iteration: 20, generations: 1 });
       const { events } = await next.query<RunState>('runState');
       expect(events.map(({ text }) => text).join()).not.toContain('did not answer');
@@ -503,7 +504,7 @@ it.concurrent('when the only copy is lost on the way to a launch, nothing is sta
   dies = () => void a.switchOff();
   const b = await cluster.node('b');
   await cluster.node('c');
-  const file = cluster.runFile({ cluster: { spares: 1 }, parallel: { pp: 1 } });
+  const file = cluster.runFile({ cluster: { spares: 1 }, parallel: { pp: 1 }, recovery: QUICK });
   expect(await failure(await start(cluster, 'run', file))).toMatchObject({ type: 'NoCheckpoint' });
   expect(b.calls).not.toContain('launchTraining');
 });
@@ -525,7 +526,7 @@ it.concurrent(
       generations: 1,
     });
   },
-  90_000,
+  120_000,
 );
 
 it.concurrent(

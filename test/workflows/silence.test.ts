@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { NodeActivities } from '../../workflows/contract.js';
-import { startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
+import { QUICK, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
 import { until } from '../support/until.js';
 
@@ -21,7 +21,7 @@ const training: Partial<NodeActivities> = {
 const run = (cluster: FakeCluster, changes: Parameters<FakeCluster['runFile']>[0]) =>
   cluster.client.workflow.start('pretrain', {
     ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
-    args: [cluster.runFile(changes)],
+    args: [cluster.runFile({ ...changes, recovery: QUICK })],
   });
 const quiet = (name: string) => quietNode({ name, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' });
 

@@ -61,7 +61,7 @@ it('a node worker of it starts, and says that it waits for a server', async () =
   } finally {
     worker.kill('SIGKILL');
   }
-}, 60_000);
+}, 120_000);
 
 it('a setting that is missing is named', async () => {
   const main = join(prefix, 'current/dist/workers/main.js');
