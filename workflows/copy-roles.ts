@@ -25,8 +25,6 @@ export interface LaunchedRoles {
   copies: CopyPlan;
   /** Nodes by the storage of their checkpoints, where only some share it. */
   storages?: Groups;
-  /** No two nodes have one storage of checkpoints. */
-  apart?: boolean;
   /** Copies that nobody keeps since their node was lost. */
   dropped?: CopyPlan[string];
 }
@@ -46,7 +44,7 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
   let groups = storages;
   let present = spares;
   let isChanged = false;
-  let { dropped = [], apart = false } = before;
+  let dropped = before.dropped ?? [];
 
   const written = () =>
     nodes.flatMap((node, rank) => (writes[rank] ?? []).map((shard) => ({ shard, from: peerOf(node) })));
@@ -85,7 +83,6 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
       if ([...nodes, ...present].some(({ name }) => name === node.name)) return undefined;
       isChanged = true;
       const others = [...nodes, ...present].map(({ name }) => name);
-      if (beside?.length !== 0) apart = false;
       if (beside) groups = withNewcomer(groups, others, { name: node.name, beside });
       away.delete(node.name);
       present = [...present, node];
@@ -100,8 +97,7 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     /** Nodes whose shards have a copy less than was planned, since nobody is left who could keep it. */
     uncopied: (): string[] => [...new Set(dropped.map(({ from }) => from.name))],
 
-    isApart: () => apart,
     /** For whoever goes on from here. */
-    kept: () => ({ spares: present, copies: { ...plan }, dropped, apart, ...(groups && { storages: groups }) }),
+    kept: () => ({ spares: present, copies: { ...plan }, dropped, ...(groups && { storages: groups }) }),
   };
 }

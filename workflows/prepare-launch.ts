@@ -128,7 +128,6 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   const spec = asItTrains(run);
   const { start, shared, masterPort, identity, data } = prepared;
   const storages = prepared.partly?.series;
-  const isApart = !shared && !storages;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const places = placeNodes(spec.parallel, nodes, devices);
   const restored = restoredBy(prepared);
@@ -156,9 +155,8 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     script: trainingScript(spec, plan),
     env: launchEnvironment(spec),
     startedFrom: restored,
-    apart: isApart,
     // On storage that is shared they have their usual name everywhere, and are found as other saves are.
-    ...(spec.train.extraArgs[LAST_GASP] !== undefined && isApart && { lastGasps: true as const }),
+    ...(spec.train.extraArgs[LAST_GASP] !== undefined && !shared && !storages && { lastGasps: true as const }),
     ...(start.from !== 'random' && { loads: restored }),
     identity,
     target: state.target,

@@ -131,8 +131,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
 
 /**
  * Stops every member and keeps what each one saw. Asks until one confirms or the lease is over everywhere: only then may
- * another gang start, unless no other node reaches any of them and each saves on a disk of its own, where whatever it may
- * still do is in nobody's way. Whom the watch has lost already is asked only where nobody else confirms: one confirmation is
+ * another gang start. Whom the watch has lost already is asked only where nobody else confirms: one confirmation is
  * enough, and whoever comes back later is fenced before it is given to a run, or ends with its lease.
  */
 async function stopAll(
@@ -153,7 +152,6 @@ async function stopAll(
     over ??= Date.now() + milliseconds(timing.lease) + milliseconds(timing.stopGrace);
     const until = `${new Date(over).toISOString().slice(11, 19)} UTC, when the lease has ended everywhere`;
     const left = over - Date.now();
-    if (progress.roles.isApart() && (await areGone(input, progress, members))) return progress.stopping();
     if (unconfirmed.length < ask.length || left <= 0) return progress.stopping();
     const all = ask.length === input.nodes.length;
     ask = input.nodes;
@@ -161,20 +159,6 @@ async function stopAll(
     progress.stopping(`no node confirms that its ranks have ended: asked again until ${until}; ${few(unconfirmed)}`);
     await sleep(Math.min(wait, left));
   }
-}
-
-/** Whether no other node reaches any of them; those of which nobody has said so are looked at. */
-async function areGone(
-  { nodes }: GenerationInput,
-  { roles }: Progress,
-  members: Map<string, MemberFailure>,
-): Promise<boolean> {
-  const unseen = nodes.filter(({ name }) => !members.get(name)?.isOut);
-  if (unseen.length > FEW || !nodes.every(({ name }) => members.get(name)?.kind === 'lost')) return false;
-  const looks = await Promise.all(unseen.map((node) => lookAt(node, roles.everyone)));
-  if (!looks.every((seen) => seen === 'gone')) return false;
-  for (const { name } of unseen) members.set(name, { ...members.get(name)!, isOut: true });
-  return true;
 }
 
 /** Why members did not confirm, one reason each. */
@@ -266,11 +250,10 @@ const brief = (members: MemberFailure[]): MemberFailure[] =>
   });
 
 function noteFailure(members: Map<string, MemberFailure>, node: string, error: unknown): void {
-  const wasOut = members.get(node)?.isOut;
   members.set(node, {
     node,
     kind: lostNode(error) ? 'lost' : failureIn(error, 'TrainingHung') ? 'hung' : 'failed',
     message: messageOf(error),
-    ...((wasOut || rankEnded(error) || lostHost(error) === 'gone') && { isOut: true }),
+    ...((rankEnded(error) || lostHost(error) === 'gone') && { isOut: true }),
   });
 }

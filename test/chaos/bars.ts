@@ -68,9 +68,7 @@ function decidedWithin(strike: Strike, { input, closedAt }: GenerationHistory, a
   if (!LOSES_HOST.has(strike.fault)) return undefined;
   const lost = all.filter(({ fault, at }) => LOSES_HOST.has(fault) && at <= closedAt!).map(({ node }) => node);
   if (!input.nodes.every(({ name }) => lost.includes(name))) return HOST_DECIDED_WITHIN;
-  if (input.apart && !input.spares.every(({ name }) => lost.includes(name))) return HOST_DECIDED_WITHIN;
-  // No member is left to say that its ranks have ended: no gang may follow before the lease is over everywhere, unless a
-  // spare sees that they are gone and all that they could still do is save on disks of their own.
+  // No member is left to say that its ranks have ended: no gang may follow before the lease is over everywhere.
   const { lease, stopGrace } = input.timing;
   return HOST_DECIDED_WITHIN + (milliseconds(lease) + milliseconds(stopGrace)) / 1000;
 }

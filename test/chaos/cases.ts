@@ -136,18 +136,6 @@ export const cases: Case[] = [
     lost: 'since the checkpoint',
   },
   {
-    // Nobody reaches the gang, and its hosts live: its spares train on, and one of it comes back while its lease lasts.
-    name: 'gang-cut-off',
-    cluster: { spares: 2 },
-    replicas: 2,
-    steps: [
-      { when: MIDDLE, do: 'unplug', to: 'first' },
-      { when: { seconds: 0 }, do: 'unplug', to: 'last' },
-      { when: { seconds: 25 }, do: 'plugIn', to: 'same' },
-    ],
-    lost: 'since the checkpoint',
-  },
-  {
     // Two on one storage, one alone: what the two saved is there once, and the copies are with the third.
     name: 'islands',
     sharing: ['n1', 'n2'],

@@ -83,25 +83,6 @@ it.concurrent('asks the lost node all the same where nobody else confirms', asyn
   expect(await askedToStop(handle)).toContain(`node-${b.info.name}`);
 });
 
-it.concurrent.for<[string, boolean]>([
-  ['does not wait for the lease where nobody reaches any of them, and each saves on a disk of its own', true],
-  ['waits for the lease where they may still save what others go on from', false],
-])('%s', async ([, apart], test) => {
-  const cluster = await startFakeCluster(test);
-  const { activities, end } = longTraining();
-  const a = await cluster.node('a', activities);
-  const b = await cluster.node('b', activities);
-  const spare = await cluster.node('c', activities);
-  const handle = await start(cluster, infos([a, b, spare]), { timing: { ...QUICK, lease: '4s' }, apart });
-  await launched(a, b);
-  await Promise.all([a.switchOff(), b.switchOff()]);
-  const { outcome, members } = await result(handle);
-  end();
-  expect([outcome, members.map(({ kind }) => kind)]).toEqual(['failed', ['lost', 'lost']]);
-  // The first is known to be lost, and is asked only where the lease is waited for.
-  expect(new Set(await askedToStop(handle)).size).toBe(apart ? 1 : 2);
-});
-
 it.concurrent('waits for what others have to say until they have ended, and no longer', async (test) => {
   const cluster = await startFakeCluster(test);
   const nodes = [
