@@ -155,18 +155,14 @@ function move({ node, at, cordon, who, why }: Move, view: View): Answer {
   return { say: `${again}${leaves(wanted, after, view)}${cordoned}`, wishes: after };
 
   function leaves({ at }: Move, wishes: Wishes, view: View): string {
+    if (spares.includes(node)) return `${node} is a spare, and is given back ${when(view, at)}`;
     const isShort = missing(wishes, members, spares) > 0;
-    const isPaused = state.phase === 'paused';
-    const moment = isPaused && !isShort ? 'now' : when(view, at);
-    if (spares.includes(node)) return `${node} is a spare, and is given back ${moment}`;
-    if (isShort && isPaused)
-      return `there is no spare: the pool is asked for a node, and ${node} leaves when it has come, or before the next launch`;
     if (isShort && at === 'checkpoint')
       return `there is no spare: the pool is asked for a node, the run trains on until it has one, and ${node} is replaced at the first checkpoint after that`;
     if (isShort)
       return `there is no spare: ${node} leaves ${when(view, at)}, and the run waits until the pool gives another`;
     const then = state.phase === 'train' ? `, and generation ${state.generation + 1} trains on from that save` : '';
-    return `a spare takes the place of ${node} ${moment}${then}`;
+    return `a spare takes the place of ${node} ${when(view, at)}${then}`;
   }
 }
 

@@ -1,6 +1,5 @@
 /** What was asked for and needs ranks that have ended: nodes that leave, a pause, other settings, an approval. */
-import { ApplicationFailure, condition, patched } from '@temporalio/workflow';
-import type { NodeInfo } from './contract.js';
+import { ApplicationFailure, condition } from '@temporalio/workflow';
 import { finish, leavingNow, wantedEnding } from './conversation.js';
 import { milliseconds } from './duration.js';
 import type { GenerationResult } from './generation-progress.js';
@@ -9,10 +8,6 @@ import { AT_STOP, type Gate } from './requests.js';
 import { oweToFewness } from './ledger.js';
 import { gangOf, note, show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase } from './status.js';
-import { missing } from './wishes.js';
-
-/** Runs that paused before keep all their nodes until the next launch. */
-const LEAVE_PAUSED = 'nodes leave a paused run';
 
 /** Returns when a launch may be prepared. */
 export async function betweenGenerations(run: Run): Promise<void> {
@@ -91,8 +86,6 @@ async function stayPaused(run: Run): Promise<void> {
   finish(run, 'pauseTraining', `paused at iteration ${state.replicated}`);
   finish(run, 'resumeTraining', 'paused again before the launch');
   let pause = run.wishes.pause!;
-  const mayLeave = patched(LEAVE_PAUSED);
-  const someLeave = () => mayLeave && crew.members.length > 0 && areReplaced(run);
   while (run.wishes.pause) {
     pause = run.wishes.pause;
     if (pause.nodes === 'free' && crew.members.length > 0) {
@@ -102,12 +95,7 @@ async function stayPaused(run: Run): Promise<void> {
       note(run, 'the nodes are given back');
       continue;
     }
-    if (someLeave()) {
-      await moveNodes(run);
-      continue;
-    }
-    const isFreed = () => run.wishes.pause?.nodes === 'free' && crew.members.length > 0;
-    await condition(() => !run.wishes.pause || isFreed() || someLeave());
+    await condition(() => !run.wishes.pause || (run.wishes.pause.nodes === 'free' && crew.members.length > 0));
     finish(run, 'pauseTraining', `paused at iteration ${state.replicated}`);
   }
   delete state.waitsFor;
@@ -115,14 +103,6 @@ async function stayPaused(run: Run): Promise<void> {
   run.wishes = wishes;
   if (settings) await applySettings(run, settings, pause);
   note(run, 'goes on');
-}
-
-/** Whether nodes are to leave, and others are there in their places: else they would be waited for, and a pause is not to wait. */
-function areReplaced(run: Run): boolean {
-  const { crew, wishes } = run;
-  const names = (nodes: NodeInfo[]) => nodes.map(({ name }) => name);
-  const isEnough = missing(wishes, names(crew.members), names([...crew.spares, ...crew.newcomers])) === 0;
-  return isEnough && leavingNow(run).length > 0;
 }
 
 /** Waits at the gate before training that the run file sets, once. */

@@ -66,20 +66,6 @@ describe('an accepted update says what will happen and when', () => {
     wishes: { pause: { at: 'now' as const, nodes: 'free' as const } },
   };
   const moving = { moves: [{ node: 'n2', at: 'checkpoint' as const, cordon: false, who: 'bob', why: 'x' }] };
-  it.each<[RunRequest['name'], object, Parameters<typeof view>[0], RegExp]>([
-    ['drainNode', { node: 'n2' }, {}, /^a spare takes the place of n2 now\. No run gets n2/],
-    ['replaceNode', { node: 'n3' }, {}, /^n3 is a spare, and is given back now$/],
-    [
-      'replaceNode',
-      { node: 'n2', at: 'now' },
-      { spares: [] },
-      /^there is no spare: the pool is asked for a node, and n2 leaves when it has come, or before the next launch$/,
-    ],
-  ])('%s %j of a paused run', (name, fields, more, says) => {
-    const answer = answerTo(ask(name, fields), view({ ...paused, ...more }));
-    expect(answer).toMatchObject({ say: expect.stringMatching(says) as string });
-  });
-
   it.each<[RunRequest['name'], object, View, RegExp, Partial<Wishes>]>([
     [
       'checkpointNow',

@@ -368,22 +368,14 @@ it.concurrent(
     await add('d');
     await isInPhase(handle, 'paused');
     expect(launches).toHaveLength(2);
-    // A paused run is no reason for somebody to wait with a screwdriver.
-    const [c, d, e] = ['c', 'd', 'e'].map((name) => `${name}-${cluster.pool}`);
-    const leaves = `the pool is asked for a node, and ${d} leaves when it has come`;
-    expect(await update(handle, 'drainNode', { node: d })).toContain(leaves);
-    await add('e');
-    const left = async () => (await page(handle)).includes(`${d} left: the gang is`);
-    await until(left);
-    expect((await page(handle)).split('\n')[0]).toContain(' · paused');
     await update(handle, 'resumeTraining');
     await trains(2);
     expect(
       launches
         .slice(2)
-        .map(({ node }) => `${node}-${cluster.pool}`)
+        .map(({ node }) => node)
         .sort(),
-    ).toEqual([c, e]);
+    ).toEqual(['c', 'd']);
     expect(await cluster.poolStatus()).toMatch(new RegExp(`\\| ${b} .*cordoned since .* by ann: new fans`));
     at.done = true;
     expect(await result(handle)).toMatchObject({ generations: 2, failures: 1 });
