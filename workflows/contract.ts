@@ -9,6 +9,7 @@ import {
   TimeoutFailure,
   isCancellation,
   proxyActivities,
+  sleep,
 } from '@temporalio/workflow';
 import type { DatasetFigures } from './dataset-figures.js';
 import type { ModelSizes } from './presets.js';
@@ -802,6 +803,8 @@ async function isThere(node: string, { agentAway }: Timing): Promise<boolean> {
     } catch (error) {
       if (isCancellation(error)) throw error;
     }
+    // It may fail at once.
+    await sleep('1 second');
   } while (Date.now() < deadline);
   return false;
 }

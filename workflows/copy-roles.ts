@@ -1,7 +1,7 @@
 /** Who keeps copies of what while a gang trains, as spares go and come. No effects. */
 import { copiesLacking, shareOut, type CopyPlan } from './checkpoints.js';
 import { peerOf, type NodeInfo } from './contract.js';
-import { withNewcomer, type Groups } from './islands.js';
+import type { Groups } from './islands.js';
 import type { SpareReady } from './messages.js';
 import type { NodePlace } from './topology.js';
 
@@ -42,12 +42,13 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
   const everyone = [...nodes, ...spares];
   const away = new Set<string>();
   let groups = storages;
-  let present = spares;
   let isChanged = false;
   let dropped = before.dropped ?? [];
 
+  const present = () => everyone.slice(nodes.length).filter(({ name }) => !away.has(name));
   const written = () =>
     nodes.flatMap((node, rank) => (writes[rank] ?? []).map((shard) => ({ shard, from: peerOf(node) })));
+  const isKept = (shard: string) => Object.values(plan).some((kept) => kept.some((copy) => copy.shard === shard));
 
   return {
     /** All that there ever were, the lost ones too: whom the others ask after. */
@@ -56,19 +57,20 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     isChanged: () => isChanged,
     /** Of gang and spares, those that write shards or keep copies, by the node's name. */
     tasks: (): CopyTask[] =>
-      [...nodes, ...present]
+      [...nodes, ...present()]
         .map((node, rank) => ({ name: node.name, node, seals: writes[rank] ?? [], copies: plan[node.name] ?? [] }))
         .filter(({ seals, copies }) => seals.length + copies.length > 0),
-    isSpare: (name: string): boolean => present.some((spare) => spare.name === name),
+    /** Also of one that is lost. */
+    isSpare: (name: string): boolean => everyone.slice(nodes.length).some((spare) => spare.name === name),
 
-    /** Others keep what the node of this task kept, where some are left: else checkpoints are less safe, but there are some. */
+    /** Others keep what the node of this task kept for it, where some are left: else checkpoints are less safe, but there are some. */
     lose({ name, node, copies }: CopyTask): CopyTask[] {
       isChanged = true;
       away.add(node.name);
       const candidates = everyone.filter((other) => !away.has(other.name));
       const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
-      delete plan[node.name];
-      present = present.filter((spare) => spare.name !== node.name);
+      const lost = new Set(copies.map(({ shard }) => shard));
+      plan[node.name] = (plan[node.name] ?? []).filter(({ shard }) => !lost.has(shard));
       const shared = new Set(Object.values(shares).flatMap((more) => more.map(({ shard }) => shard)));
       dropped = [...dropped, ...copies.filter(({ shard }) => !shared.has(shard))];
       return Object.entries(shares).map(([target, more]): CopyTask => {
@@ -79,25 +81,40 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     },
 
     /** @returns what the newcomer keeps, if there is something that lacks a copy */
-    gain({ node, replicas, after, beside }: Omit<SpareReady, 'token'>): CopyTask | undefined {
-      if ([...nodes, ...present].some(({ name }) => name === node.name)) return undefined;
+    gain({ node, replicas, after, beside = [] }: Omit<SpareReady, 'token'>): CopyTask | undefined {
+      if ([...nodes, ...present()].some(({ name }) => name === node.name)) return undefined;
       isChanged = true;
-      const others = [...nodes, ...present].map(({ name }) => name);
-      if (beside) groups = withNewcomer(groups, others, { name: node.name, beside });
       away.delete(node.name);
-      present = [...present, node];
-      everyone.splice(0, everyone.length, ...everyone.filter(({ name }) => name !== node.name), node);
+      const others = everyone.filter(({ name }) => name !== node.name);
+      everyone.splice(0, everyone.length, ...others, node);
+      groups = joined(groups, others, node, beside);
+      delete plan[node.name];
       const copies = copiesLacking(peerOf(node), written(), { plan, replicas, ...(groups && { groups }) });
       if (copies.length === 0) return undefined;
       plan[node.name] = copies;
-      dropped = dropped.filter(({ shard }) => !copies.some((copy) => copy.shard === shard));
+      for (const { shard } of copies) {
+        const at = dropped.findIndex((copy) => copy.shard === shard);
+        dropped = dropped.filter((_, index) => index !== at);
+      }
       return { name: node.name, node, seals: [], copies, after };
     },
 
-    /** Nodes whose shards have a copy less than was planned, since nobody is left who could keep it. */
-    uncopied: (): string[] => [...new Set(dropped.map(({ from }) => from.name))],
+    /** Nodes whose shards have fewer copies than was planned since nobody is left to keep them; `alone` of those that have none. */
+    uncopied: (): { less: string[]; alone: string[] } => {
+      const writers = (of: CopyPlan[string]) => [...new Set(of.map(({ from }) => from.name))];
+      const alone = writers(dropped.filter(({ shard }) => !isKept(shard)));
+      return { alone, less: writers(dropped).filter((name) => !alone.includes(name)) };
+    },
 
     /** For whoever goes on from here. */
-    kept: () => ({ spares: present, copies: { ...plan }, dropped, ...(groups && { storages: groups }) }),
+    kept: () => ({ spares: present(), copies: { ...plan }, dropped, ...(groups && { storages: groups }) }),
   };
+}
+
+/** Each node in one group, also where that is one of its own: who shares what is not forgotten when one more comes. */
+function joined(groups: Groups | undefined, others: NodeInfo[], { name }: NodeInfo, beside: string[]): Groups {
+  const before = groups ?? others.map((other) => [other.name]);
+  const apart = before.map((group) => group.filter((other) => other !== name)).filter(({ length }) => length > 0);
+  const own = apart.find((group) => group.some((other) => beside.includes(other)));
+  return own ? apart.map((group) => (group === own ? [...group, name] : group)) : [...apart, [name]];
 }

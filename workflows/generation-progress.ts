@@ -1,7 +1,7 @@
 /** What a generation is told, and what it knows of itself while it trains and tells its run. */
 import { getExternalWorkflowHandle, log, patched, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { HangLimits, Pace, Timing } from './contract.js';
-import { createCopyRoles, writersOf, type LaunchedRoles } from './copy-roles.js';
+import { createCopyRoles, writersOf, type CopyRoles, type LaunchedRoles } from './copy-roles.js';
 import { longer } from './hang-limits.js';
 import { listed } from './islands.js';
 import {
@@ -269,6 +269,10 @@ export function followProgress(input: GenerationInput) {
       noteWhole();
       count();
     },
+    /** The parts that there are, where copying begins anew. */
+    expect: (tasks: string[]): void => {
+      expected = tasks;
+    },
     /** One part more: from now on a save takes it too. */
     add: (task: string): void => {
       // One of that name may have been lost, with what it had.
@@ -286,9 +290,12 @@ export function followProgress(input: GenerationInput) {
   };
 }
 
-const uncopied = (writers: string[]): string[] =>
-  writers.length > 0
-    ? [
-        `no node is left to keep a copy of what ${listed(writers)} saves: until a spare comes, its own disk alone has it`,
-      ]
-    : [];
+function uncopied({ alone, less }: ReturnType<CopyRoles['uncopied']>): string[] {
+  const until = 'until a spare comes';
+  return [
+    ...(alone.length > 0
+      ? [`no node is left to keep a copy of what ${listed(alone)} saves: ${until}, its own disk alone has it`]
+      : []),
+    ...(less.length > 0 ? [`what ${listed(less)} saves has a copy less than it is to have, ${until}`] : []),
+  ];
+}

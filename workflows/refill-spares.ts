@@ -46,10 +46,7 @@ export async function refillSpares(run: Run, input: GenerationInput): Promise<vo
 /** Whatever fails is made up for by the next launch. */
 async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise<void> {
   try {
-    const { newest, beside } = await bring(run, input, node);
-    // That one too: others may have kept copies of it, and be gone.
-    const after = Math.max(0, newest - 1);
-    if (patched(KEEPS_COPIES)) await tellReady(run, input, { node, after, ...(beside && { beside }) });
+    const beside = await bring(run, input, node);
     const where = beside?.length ? `, on the storage of ${listed(beside)}` : '';
     note(run, `${node.name} is a spare now, with the data and the newest checkpoint${where}`);
   } catch (error) {
@@ -74,19 +71,17 @@ async function tellReady(
   }
 }
 
-interface Brought {
-  /** Newest complete iteration, or 0. */
-  newest: number;
-  /** Nodes whose storage of checkpoints it has; absent where nobody looked. */
-  beside?: string[];
-}
-
-async function bring({ spec, crew, data }: Run, input: GenerationInput, node: NodeInfo): Promise<Brought> {
+/** @returns those whose storage of checkpoints it has; nothing where nobody looked */
+async function bring(run: Run, input: GenerationInput, node: NodeInfo): Promise<string[] | undefined> {
+  const { spec, crew, data } = run;
   const timing = spec.recovery;
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
-  const { token, run, series } = input;
-  const { access, beside } = await own.fenceNode({ token, run, series, probe: run, joins: true });
+  const { token, series } = input;
+  const { access, beside } = await own.fenceNode({ token, run: input.run, series, probe: input.run, joins: true });
+  // At once: what comes next may take long, or fail. The newest save is copied as well: who kept copies of it may be gone.
+  const after = Math.max(0, run.state.replicated - 1);
+  if (patched(KEEPS_COPIES)) await tellReady(run, input, { node, after, ...(beside && { beside }) });
   await runChild(
     prepareData,
     {
@@ -109,12 +104,11 @@ async function bring({ spec, crew, data }: Run, input: GenerationInput, node: No
   // Workers of an earlier version do not look: then it counts as a storage of its own.
   const storages = beside ? withNewcomer(input.storages, others, { name: node.name, beside }) : input.storages;
   const { [node.name]: copies } = planCopies(places, input.nodes.map(peerOf), spares, spec.train.replicas, storages);
-  const brought = { newest: newest?.iteration ?? 0, ...(beside && { beside }) };
-  if (!newest || !copies) return brought;
+  if (!newest || !copies) return beside;
   await own.restoreCheckpoint({
     // Its storage may be a member's, where ranks move the tracker.
     ...{ dir, iteration: newest.iteration, setAsideNewer: false, leavesTracker: true as const },
     shards: copies.map(({ shard }) => newest.shards[shard]!),
   });
-  return brought;
+  return beside;
 }

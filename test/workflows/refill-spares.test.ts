@@ -112,7 +112,9 @@ it.concurrent(
     await until(async () => (await page()).includes(nobody), 40);
     expect(await page()).not.toContain(`copies: ${full.info.name}`);
 
-    const joined = await cluster.node('c', training);
+    // What is to be brought to it besides may fail.
+    const restoreCheckpoint = () => Promise.reject(ApplicationFailure.nonRetryable('a is busy', 'CommandFailed'));
+    const joined = await cluster.node('c', { ...training, restoreCheckpoint });
     const kept = `copies: ${joined.info.name} keeps those of ${writer.info.name}`;
     await until(async () => (await page()).includes(kept), 60);
     await until(() => asked.some(({ task }) => task === joined.info.name));
@@ -121,6 +123,7 @@ it.concurrent(
       copies: [{ shard: 'mp_rank_00', from: { name: writer.info.name } }],
     });
     expect(await page()).not.toContain('no node is left');
+    await until(async () => (await page()).includes('data or checkpoint follow with the next launch: a is busy'));
     await handle.terminate();
   },
   120_000,

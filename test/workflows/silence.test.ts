@@ -57,6 +57,8 @@ it.concurrent(
     const handle = await run(cluster, { cluster: { nodes: 1, spares: 1 }, parallel: { pp: 1 } });
     await until(() => spare.calls.includes('watchTraining'), 50);
     expect(away.calls.filter((call) => call === 'checkNode')).toHaveLength(1);
+    // It fails at once, and is not asked without a pause.
+    expect(away.calls.slice(away.calls.indexOf('checkNode')).length).toBeLessThan(15);
     expect(await handle.query<string>('status')).toContain(`${away.info.name} was lost in phase check`);
     isOver = true;
     await handle.terminate();

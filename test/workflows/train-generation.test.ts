@@ -453,3 +453,39 @@ it.concurrent('that is cancelled as it launches stops whatever may have been lau
   expect((error as WorkflowFailedError).cause).toBeInstanceOf(CancelledFailure);
   expect(nodes.map(({ calls }) => calls.includes('stopTraining'))).toEqual([true, true]);
 });
+
+it.concurrent('counts its last save where others keep the copies of a spare that was lost', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const asked: ReplicateCheckpointInput[] = [];
+  let isStopped = false;
+  const activities = (node: string): Partial<NodeActivities> => ({
+    watchTraining: async () => {
+      for (; !isStopped; await sleep(50)) heartbeat();
+      throw ApplicationFailure.nonRetryable('stopped', 'CommandFailed');
+    },
+    stopTraining: () => {
+      isStopped = true;
+      return Promise.resolve({ node, confirmed: true, lastSaved: 12, logPath: '/log' });
+    },
+    replicateCheckpoint: async (input) => {
+      asked.push(input);
+      const { task, until: last } = input;
+      for (; last !== 12; await sleep(50)) heartbeat();
+      const copied: CheckpointReplicated = { token: TOKEN, task, iteration: 12, bytes: 1 };
+      await cluster.client.workflow.getHandle(`gen-${cluster.pool}`).signal('checkpointReplicated', copied);
+      return { iteration: 12 };
+    },
+  });
+  const a = await cluster.node('a', activities('a'));
+  const b = await cluster.node('b', activities('b'));
+  const full = () => Promise.reject(ApplicationFailure.nonRetryable('No space left on device', 'EnvCheckFailed'));
+  const spare = await cluster.node('c', { replicateCheckpoint: full });
+  const handle = await start(cluster, infos([a, b, spare]));
+  await launched(a, b);
+  await until(() => asked.some(({ task }) => task === `${b.info.name} for ${spare.info.name}`));
+  await handle.signal('endGeneration', { token: TOKEN, ending: 'now' });
+  expect(await result(handle)).toMatchObject({ outcome: 'stopped', replicated: 12 });
+  const last = asked.filter(({ until: iteration }) => iteration === 12);
+  const copies = Object.fromEntries(last.map(({ task, copies }) => [task, copies.map(({ shard }) => shard)]));
+  expect(copies).toEqual({ [a.info.name]: ['mp_rank_00_001'], [b.info.name]: ['mp_rank_00_000'] });
+});
