@@ -138,12 +138,14 @@ export function followProgress(input: GenerationInput) {
   let points: GenerationNews['points'] = [];
   const lostSpares: string[] = [];
   let toldAt = 0;
+  let saidAt = 0;
   let told: string | undefined;
 
   const tell = async (): Promise<void> => {
     if (!parent) return;
     const news: GenerationNews = {
       generation: input.generation,
+      at: (saidAt = Math.max(Date.now(), saidAt + 1)),
       iteration: state.iteration,
       replicated: state.replicated,
       ...(state.replicatedAt !== undefined && { replicatedAt: state.replicatedAt }),

@@ -141,6 +141,8 @@ export interface LaunchGranted {
 /** From a generation to the run: when it begins to train, at each replicated checkpoint, and now and then. */
 export interface GenerationNews {
   generation: number;
+  /** When it was said, in milliseconds since the epoch, no two alike: the server may deliver an earlier one later. */
+  at?: number;
   iteration: number;
   loss?: number;
   secondsPerIteration?: number;

@@ -29,6 +29,7 @@ import { endSoak } from './soak.js';
 import { describeProblems, MAX_RUN_NAME, parseRunSpec, runName } from './spec.js';
 import {
   addRate,
+  addMissed,
   addPoints,
   describeRun,
   enterPhase,
@@ -223,9 +224,13 @@ const result = (state: RunState, message: string): PretrainResult => ({
 /** A generation tells the run how far it is; news of an earlier one may still arrive and is old. */
 function followNews(run: Run): void {
   const { state } = run;
+  let newest = 0;
   setHandler(generationNews, (news) => {
-    const { generation, iteration, loss, secondsPerIteration, points, slow, troubles } = news;
+    const { generation, at = newest, iteration, loss, secondsPerIteration, points, slow, troubles } = news;
     if (generation !== state.generation) return;
+    run.lostSpares.push(...(news.lostSpares ?? []));
+    if (at < newest) return addMissed(state, points);
+    newest = at;
     state.iteration = iteration;
     noteReplicated(state, news.replicated, news.replicatedAt);
     state.asOf = Date.now();
@@ -239,7 +244,6 @@ function followNews(run: Run): void {
     addRate(state);
     noteTrained(state, Date.now(), { iteration, secondsPerIteration });
     if (news.copies) state.copies = news.copies;
-    run.lostSpares.push(...(news.lostSpares ?? []));
     show(run);
   });
 }

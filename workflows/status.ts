@@ -153,6 +153,16 @@ export function addEvent(state: RunState, at: number, text: string): void {
   if (state.events.length > MAX_EVENTS) state.events.shift();
 }
 
+/** Adds points that arrive after later ones. */
+export function addMissed(state: RunState, points: RunState['curve']): void {
+  const known = new Set(state.curve.map(([iteration]) => iteration));
+  const missed = points.filter(([iteration]) => !known.has(iteration));
+  state.curve = thinned(
+    state.curve.concat(missed).sort(([a], [b]) => a - b),
+    MAX_POINTS,
+  );
+}
+
 /** Adds points to the curve; a point of an iteration that is trained again replaces what came after it. */
 export function addPoints(state: RunState, points: RunState['curve']): void {
   const first = points[0]?.[0];

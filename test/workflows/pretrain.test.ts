@@ -311,6 +311,28 @@ it.concurrent(
   },
 );
 
+it.concurrent('believes what was said last, and not what arrives last, and keeps the points of both', async (test) => {
+  const cluster = await startFakeCluster(test);
+  await cluster.node('a', endless);
+  await cluster.node('b', endless);
+  const handle = await start(cluster, cluster.runFile());
+  const page = () => handle.query<string>('status');
+  while (!(await page()).includes('generation 1 (')) await sleepFor(50);
+  const at = Date.now() + 1e6;
+  const said = (news: object) => handle.signal('generationNews', { generation: 1, replicated: 0, ...news });
+  await said({ at, iteration: 9, troubles: ['copies are behind'], points: [[9, 1]] });
+  await said({ at: at - 1, iteration: 8, points: [[8, 2]], lostSpares: ['none of its own'] });
+  while (!(await handle.query<RunState>('runState')).curve.some(([iteration]) => iteration === 8)) await sleepFor(50);
+  expect(await handle.query<RunState>('runState')).toMatchObject({
+    ...{ iteration: 9, troubles: ['copies are behind'] },
+    curve: [
+      [8, 2],
+      [9, 1],
+    ],
+  });
+  await handle.terminate();
+});
+
 it.concurrent('says on its page why no stop is confirmed, and until when it is asked for', async (test) => {
   const cluster = await startFakeCluster(test);
   let isFull = true;
