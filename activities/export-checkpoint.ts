@@ -11,7 +11,7 @@ import { checkpointsDir } from '../workflows/plan.js';
 import { differingShapes, huggingFaceShapes } from '../workflows/weight-shapes.js';
 import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
 import { noneIfMissing, readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
-import { OPTIMIZER, shardDir, TRACKER } from './checkpoint-files.js';
+import { isModel, shardDir, TRACKER } from './checkpoint-files.js';
 import { dressModel } from './dress-model.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
@@ -141,9 +141,6 @@ async function make(task: Task): Promise<Note> {
   return note;
 }
 
-/** The converter reads weights; the optimizer's state is most of a checkpoint. */
-const isRead = (path: string): boolean => path !== OPTIMIZER;
-
 /**
  * Our own shards stay where they are, and are read once to be proven; of others what is needed is copied, and goes when
  * the export is there. Not a byte is, unless there is room for all of them and for the model.
@@ -160,7 +157,7 @@ async function gather({ deps, input, signal, tell }: Task): Promise<void> {
     await mkdir(dirname(place), { recursive: true });
     if (await isLink(place)) await rm(place);
     const isOurs = (await readManifest(dataDir, own))?.artifact.digest === digest;
-    if (isOurs && (await verifyArtifact(dataDir, own, { signal, only: isRead }))?.length === 0) {
+    if (isOurs && (await verifyArtifact(dataDir, own, { signal, only: isModel }))?.length === 0) {
       await rm(place, { recursive: true, force: true });
       await symlink(confined(dataDir, own), place);
       continue;
@@ -168,7 +165,7 @@ async function gather({ deps, input, signal, tell }: Task): Promise<void> {
     const peers = from.filter(({ name }) => name !== node);
     const artifact = { dir: at, digest, bytes: size, files: 0 };
     const onProgress = (done: object) => tell({ gathering: shard, ...done });
-    const pull = { artifact, from: peers, signal, only: isRead, onProgress };
+    const pull = { artifact, from: peers, signal, only: isModel, onProgress };
     bytes += await bytesToPull(deps, pull);
     pulls.push(pull);
   }
