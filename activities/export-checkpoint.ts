@@ -17,9 +17,10 @@ import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { tensorsIn } from './safetensors.js';
+import { withSpace } from './promised-space.js';
 import { run } from './shell.js';
 import { mayExportTo } from './source-roots.js';
-import { requireSpace, step } from './step.js';
+import { step } from './step.js';
 import { bytesToPull, pullArtifact, type PullOptions } from './transfer.js';
 import { uploadModel } from './upload-model.js';
 
@@ -148,7 +149,7 @@ async function make(task: Task): Promise<Note> {
 async function gather({ deps, input, signal, tell }: Task): Promise<void> {
   const { dataDir, name: node } = deps;
   const to = gathered(input);
-  const pulls: PullOptions[] = [];
+  const pulls: { pull: PullOptions; need: number }[] = [];
   let bytes = input.modelBytes ?? 0;
   for (const { shard, digest, bytes: size, from } of input.shards) {
     const own = shardDir(checkpointsDir(input.series), input.iteration, shard);
@@ -166,11 +167,19 @@ async function gather({ deps, input, signal, tell }: Task): Promise<void> {
     const artifact = { dir: at, digest, bytes: size, files: 0 };
     const onProgress = (done: object) => tell({ gathering: shard, ...done });
     const pull = { artifact, from: peers, signal, only: isModel, onProgress };
-    bytes += await bytesToPull(deps, pull);
-    pulls.push(pull);
+    const need = await bytesToPull(deps, pull);
+    bytes += need;
+    pulls.push({ pull, need });
   }
-  await requireSpace(confined(dataDir, to), bytes, { node, name: `export of iteration ${input.iteration}` });
-  for (const pull of pulls) await pullArtifact(deps, pull);
+  // A copy that has begun counts what it has still to bring itself.
+  let left = bytes;
+  const room = { path: confined(dataDir, to), bytes, left: () => left };
+  await withSpace(room, { node, name: `export of iteration ${input.iteration}` }, async () => {
+    for (const { pull, need } of pulls) {
+      left -= need;
+      await pullArtifact(deps, pull);
+    }
+  });
   await writeFileAtomic(join(confined(dataDir, to), TRACKER), String(input.iteration));
 }
 

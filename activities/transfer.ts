@@ -31,7 +31,7 @@ import {
   type Pull,
   type PullOptions,
 } from './pull-task.js';
-import { requireSpace } from './step.js';
+import { withSpace } from './promised-space.js';
 import { keepInStore, placeFromStore } from './store.js';
 import { fetchBlocks } from './swarm.js';
 
@@ -95,22 +95,47 @@ async function bringFiles(
   const root = confined(dataDir, artifact.dir);
   const placeOf = (file: number) => confined(root, manifest.files[file]!.path);
   const blocks = blocksOf(manifest);
-  const open = new Map<number, Set<number>>();
   const proven = blocks.map(({ file }) => only(manifest.files[file]!.path) && !missing.has(file));
-  const stored = new Set<number>();
+  const files: number[] = [];
   let need = 0;
   for (const file of missing) {
     const { size } = manifest.files[file]!;
     if (link && (await placeFromStore(dataDir, manifest.files[file]!, placeOf(file), signal ? { signal } : {}))) {
       for (const block of blocks) if (block.file === file) proven[block.index] = true;
       count(size);
-      stored.add(file);
-    } else need += size - (await roomTaken(partOf(node, placeOf(file)), size));
+    } else {
+      files.push(file);
+      need += size - (await roomTaken(partOf(node, placeOf(file)), size));
+    }
   }
   // Before any part gets its size, which may be more than the file system takes.
-  await requireSpace(root, need, { node, name: `copy ${artifact.dir}` });
-  for (const file of missing) {
-    if (stored.has(file)) continue;
+  const room = { path: root, bytes: need, left: () => need };
+  const written = (bytes: number) => void (need -= bytes);
+  await (asker.withSpace ?? withSpace)(room, { node, name: `copy ${artifact.dir}` }, () =>
+    bringBlocks(task, { manifest, blocks, proven, files, placeOf, count, written }),
+  );
+}
+
+interface Missing {
+  manifest: Manifest;
+  blocks: Block[];
+  /** By index of the block. */
+  proven: boolean[];
+  /** Those to bring, by their places in the manifest. */
+  files: number[];
+  placeOf(file: number): string;
+  count(bytes: number): void;
+  written(bytes: number): void;
+}
+
+async function bringBlocks(
+  task: Pull,
+  { manifest, blocks, proven, files, placeOf, count, written }: Missing,
+): Promise<void> {
+  const { asker, artifact, link, signal } = task;
+  const { name: node, dataDir } = asker;
+  const open = new Map<number, Set<number>>();
+  for (const file of files) {
     const { size } = manifest.files[file]!;
     const mine = blocks.filter((block) => block.file === file);
     for (const { index, length } of await openPart(partOf(node, placeOf(file)), size, mine, signal)) {
@@ -165,6 +190,7 @@ async function bringFiles(
         const block = blocks[index]!;
         const both = (bytes: number) => {
           count(bytes);
+          written(bytes);
           onBytes(bytes);
         };
         const options = { signal: ending, idleMs: task.idleMs, onBytes: both };
