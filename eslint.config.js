@@ -44,6 +44,7 @@ const pure = [
   'ledger',
   'leftovers',
   'memory',
+  'optimizer-state',
   'pair-nodes',
   'past',
   'plan',

@@ -32,6 +32,8 @@ export interface Manifest {
 }
 
 export const MANIFEST = 'manifest.json';
+/** Says of a directory without a manifest which files of an artifact are here: see held-part.ts. */
+export const PART = '.part.json';
 
 /** An absolute path for a relative one that came from outside; never one that leaves `root`. */
 export function confined(root: string, path: string): string {
@@ -90,7 +92,7 @@ export async function writeManifest(dataDir: string, dir: string, manifest: Mani
 /** Must come before the first change to a sealed directory: an old manifest must not vouch for new files. */
 export async function unseal(dataDir: string, dir: string): Promise<void> {
   const root = confined(dataDir, dir);
-  await rm(join(root, MANIFEST), { force: true });
+  for (const name of [MANIFEST, PART]) await rm(join(root, name), { force: true });
   await syncPath(root).catch((error: unknown) => {
     if (!isMissing(error)) throw error;
   });

@@ -1,5 +1,6 @@
 /** The process that hashes and copies checkpoints while ranks train: see beside-training.ts. It ends when its parent does. */
 import type { Artifact } from '../workflows/contract.js';
+import { createSpaceAsker, type SpaceAsked, type SpaceGiven } from './asked-space.js';
 import { sealFiles, type SealFiles } from './checkpoint-files.js';
 import { holdDirectory } from './hold-directory.js';
 import { lowerPriority } from './low-priority.js';
@@ -12,8 +13,9 @@ export type BesideJob =
   | { seal: { dir: string; names: string[]; options: Omit<Parameters<SealFiles>[3], 'signal'> } }
   | { pull: Pick<PullOptions, 'artifact' | 'from'> };
 
-export type Order = { asker: Asker } | { id: number; job: BesideJob } | { abort: number };
-export type BesideAnswer = { received: number } | ({ id: number } & ({ artifact: Artifact } | { failed: Told }));
+export type Order = { asker: Asker } | { id: number; job: BesideJob } | { abort: number } | { space: SpaceGiven };
+export type BesideAnswer =
+  { received: number } | { space: SpaceAsked } | ({ id: number } & ({ artifact: Artifact } | { failed: Told }));
 
 const HELD_AGAIN_MS = 50;
 const RECEIVED_EVERY_MS = 500;
@@ -22,9 +24,12 @@ const RECEIVED_EVERY_MS = 500;
 let ready: Promise<Asker> | undefined;
 const running = new Map<number, AbortController>();
 
+const space = createSpaceAsker((asked) => process.send!({ space: asked } satisfies BesideAnswer));
+
 process.on('disconnect', () => process.exit(1));
 process.on('message', (order: Order) => {
   if ('asker' in order) ready = begin(order.asker);
+  else if ('space' in order) space.onGiven(order.space);
   else if ('abort' in order) running.get(order.abort)?.abort();
   else void take(order.id, order.job);
 });
@@ -33,7 +38,7 @@ process.on('message', (order: Order) => {
 async function begin(asker: Asker): Promise<Asker> {
   while (!(await holdDirectory(asker.dataDir, 'copier'))) await pause(HELD_AGAIN_MS);
   await lowerPriority();
-  return { ...asker, onReceived: (bytes) => (received += bytes) };
+  return { ...asker, onReceived: (bytes) => (received += bytes), withSpace: space.withSpace };
 }
 
 /** Since the worker, which counts, was told last. */

@@ -8,10 +8,12 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Artifact } from '../workflows/contract.js';
 import { confined } from './artifact.js';
+import { createSpaceGiver } from './asked-space.js';
 import type { BesideAnswer, BesideJob, Order } from './beside-process.js';
 import { sealFiles, type SealFiles } from './checkpoint-files.js';
 import { exclusive } from './exclusive.js';
 import { programOf } from './own-program.js';
+import { withSpace } from './promised-space.js';
 import type { Asker } from './peer-client.js';
 import { errorOf } from './told-error.js';
 import { pullArtifact, type PullOptions } from './transfer.js';
@@ -78,12 +80,15 @@ function startHelper(asker: Asker, { onGone, onReceived }: HelperEvents): Helper
     isGone = true;
     clearTimeout(idle);
   };
+  const space = createSpaceGiver(withSpace, (given) => send({ space: given }));
   const end = (why: string) => {
     leave();
+    space.onGone();
     for (const settle of waiting.values()) settle({ error: new Error(`the process for checkpoints ended: ${why}`) });
   };
   child.on('message', (answer: BesideAnswer) => {
     if ('received' in answer) return onReceived(answer.received);
+    if ('space' in answer) return space.onAsked(answer.space);
     waiting.get(answer.id)?.('failed' in answer ? { error: errorOf(answer.failed) } : answer);
   });
   child.once('error', (error) => end(error.message));

@@ -10,8 +10,9 @@ import { identityFor } from './series-launch.js';
 /** Below a tree: iterations that were newer than the one restored, out of the trainer's sight. */
 export const SET_ASIDE = 'set-aside';
 export const TRACKER = 'latest_checkpointed_iteration.txt';
-/** Of a shard, where the optimizer is distributed: its state, and nothing of the weights. */
-export const OPTIMIZER = 'distrib_optim.pt';
+const OPTIMIZER = 'distrib_optim.pt';
+/** Of a shard, all but the state of a distributed optimizer, which is most of it: what converters and most ranks read. */
+export const isModel = (path: string): boolean => path !== OPTIMIZER;
 const ITERATION = /^iter_(\d{7,})$/;
 export const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
 

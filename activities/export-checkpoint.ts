@@ -11,15 +11,16 @@ import { checkpointsDir } from '../workflows/plan.js';
 import { differingShapes, huggingFaceShapes } from '../workflows/weight-shapes.js';
 import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
 import { noneIfMissing, readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
-import { OPTIMIZER, shardDir, TRACKER } from './checkpoint-files.js';
+import { isModel, shardDir, TRACKER } from './checkpoint-files.js';
 import { dressModel } from './dress-model.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { tensorsIn } from './safetensors.js';
+import { withSpace } from './promised-space.js';
 import { run } from './shell.js';
 import { mayExportTo } from './source-roots.js';
-import { requireSpace, step } from './step.js';
+import { step } from './step.js';
 import { bytesToPull, pullArtifact, type PullOptions } from './transfer.js';
 import { uploadModel } from './upload-model.js';
 
@@ -141,9 +142,6 @@ async function make(task: Task): Promise<Note> {
   return note;
 }
 
-/** The converter reads weights; the optimizer's state is most of a checkpoint. */
-const isRead = (path: string): boolean => path !== OPTIMIZER;
-
 /**
  * Our own shards stay where they are, and are read once to be proven; of others what is needed is copied, and goes when
  * the export is there. Not a byte is, unless there is room for all of them and for the model.
@@ -151,7 +149,7 @@ const isRead = (path: string): boolean => path !== OPTIMIZER;
 async function gather({ deps, input, signal, tell }: Task): Promise<void> {
   const { dataDir, name: node } = deps;
   const to = gathered(input);
-  const pulls: PullOptions[] = [];
+  const pulls: { pull: PullOptions; need: number }[] = [];
   let bytes = input.modelBytes ?? 0;
   for (const { shard, digest, bytes: size, from } of input.shards) {
     const own = shardDir(checkpointsDir(input.series), input.iteration, shard);
@@ -160,7 +158,7 @@ async function gather({ deps, input, signal, tell }: Task): Promise<void> {
     await mkdir(dirname(place), { recursive: true });
     if (await isLink(place)) await rm(place);
     const isOurs = (await readManifest(dataDir, own))?.artifact.digest === digest;
-    if (isOurs && (await verifyArtifact(dataDir, own, { signal, only: isRead }))?.length === 0) {
+    if (isOurs && (await verifyArtifact(dataDir, own, { signal, only: isModel }))?.length === 0) {
       await rm(place, { recursive: true, force: true });
       await symlink(confined(dataDir, own), place);
       continue;
@@ -168,12 +166,20 @@ async function gather({ deps, input, signal, tell }: Task): Promise<void> {
     const peers = from.filter(({ name }) => name !== node);
     const artifact = { dir: at, digest, bytes: size, files: 0 };
     const onProgress = (done: object) => tell({ gathering: shard, ...done });
-    const pull = { artifact, from: peers, signal, only: isRead, onProgress };
-    bytes += await bytesToPull(deps, pull);
-    pulls.push(pull);
+    const pull = { artifact, from: peers, signal, only: isModel, onProgress };
+    const need = await bytesToPull(deps, pull);
+    bytes += need;
+    pulls.push({ pull, need });
   }
-  await requireSpace(confined(dataDir, to), bytes, { node, name: `export of iteration ${input.iteration}` });
-  for (const pull of pulls) await pullArtifact(deps, pull);
+  // A copy that has begun counts what it has still to bring itself.
+  let left = bytes;
+  const room = { path: confined(dataDir, to), bytes, left: () => left };
+  await withSpace(room, { node, name: `export of iteration ${input.iteration}` }, async () => {
+    for (const { pull, need } of pulls) {
+      left -= need;
+      await pullArtifact(deps, pull);
+    }
+  });
   await writeFileAtomic(join(confined(dataDir, to), TRACKER), String(input.iteration));
 }
 

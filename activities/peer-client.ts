@@ -8,9 +8,13 @@ import type { Peer } from '../workflows/contract.js';
 import type { Block } from './blocks.js';
 import { causeOf, DownloadError, isDiskError } from './download.js';
 import type { NodeDeps } from './node-deps.js';
+import type { WithSpace } from './promised-space.js';
 import { timeLimit } from './time-limit.js';
 
-export type Asker = Pick<NodeDeps, 'name' | 'dataDir' | 'peerCa' | 'copyRate' | 'onReceived'>;
+export interface Asker extends Pick<NodeDeps, 'name' | 'dataDir' | 'peerCa' | 'copyRate' | 'onReceived'> {
+  /** Where another process counts what is brought to this node's disks. */
+  withSpace?: WithSpace;
+}
 
 export interface AskOptions {
   signal?: AbortSignal | undefined;

@@ -1,4 +1,5 @@
 /** One copy from other nodes: what is asked for, the manifest that tells its files, and who could not give them. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Artifact, Peer } from '../workflows/contract.js';
 import {
@@ -15,6 +16,7 @@ import {
 import { readIfThere, writeFileAtomic } from './atomic.js';
 import { DownloadError } from './download.js';
 import { failure, reasonOf } from './failures.js';
+import { readPart } from './held-part.js';
 import { askBytes, type Asker } from './peer-client.js';
 
 export interface PullOptions {
@@ -23,7 +25,7 @@ export interface PullOptions {
   from: Peer[];
   /** Peers that fetch it at the same time: each passes on what it has. */
   beside?: Peer[] | undefined;
-  /** Only these of its files: what is here then is an artifact of its own, and not this one. */
+  /** Only these of its files: what is here then is no copy of it. Where that leaves nothing out, it is one. */
   only?: Wanted;
   /** Share the files with the content store. Never for what a trainer writes in place. */
   link?: boolean;
@@ -59,8 +61,11 @@ export function taskOf(asker: Asker, options: PullOptions): Pull {
 export const wantedOf = (manifest: Manifest, only?: Wanted): Manifest =>
   only ? { ...manifest, files: manifest.files.filter(({ path }) => only(path)) } : manifest;
 
-/** Where only some files of an artifact are, its whole manifest is beside them: it alone tells its blocks by number. */
+/** While only some files of an artifact are brought, its whole manifest is beside them: it alone tells its blocks by number. */
 const WHOLE = '.whole.json';
+
+export const forgetWhole = ({ asker, artifact }: Pull): Promise<void> =>
+  rm(join(confined(asker.dataDir, artifact.dir), WHOLE), { force: true });
 
 export async function wholeManifest(task: Pull): Promise<Manifest> {
   const { asker, artifact, only } = task;
@@ -73,6 +78,8 @@ export async function wholeManifest(task: Pull): Promise<Manifest> {
   const bytes = await readIfThere(path);
   const kept = bytes && sha256(bytes) === artifact.digest ? parseManifest(bytes) : undefined;
   if (kept) return kept;
+  const part = await readPart(dataDir, artifact.dir);
+  if (part?.digest === artifact.digest) return part.manifest;
   const manifest = await pullManifest(task);
   await writeFileAtomic(path, manifestBytes(manifest));
   return manifest;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/contract.js';
 import { confined, readManifest, verifyArtifact } from './artifact.js';
 import { besides, errorCode, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
-import { iterationDir, iterationsIn, parseTracker, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
+import { isModel, iterationDir, iterationsIn, parseTracker, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { dumpDir, dumpsIn } from './last-gasp.js';
@@ -68,7 +68,7 @@ type Shard = RestoreCheckpointInput['shards'][number];
 async function bringShard(
   deps: NodeDeps,
   { dir: tree, iteration, beside }: RestoreCheckpointInput,
-  { shard, digest, bytes, from }: Shard,
+  { shard, digest, bytes, from, modelOnly }: Shard,
   signal: AbortSignal,
   onProgress: (done: object) => void,
 ): Promise<void> {
@@ -85,7 +85,11 @@ async function bringShard(
   if (peers.length === 0) throw damaged('no other node has a copy');
   try {
     // Never shared with the content store: the trainer writes these files in place.
-    await pullArtifact(deps, { artifact: { dir, digest, bytes, files: 0 }, from: peers, beside, signal, onProgress });
+    const artifact = { dir, digest, bytes, files: 0 };
+    await pullArtifact(deps, {
+      ...{ artifact, from: peers, beside, signal, onProgress },
+      ...(modelOnly && { only: isModel }),
+    });
   } catch (error) {
     if (error instanceof ApplicationFailure && error.type === 'DataCorrupt') throw damaged(error.message);
     throw error;

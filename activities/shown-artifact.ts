@@ -2,12 +2,13 @@
 import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { ROOTS } from '../workflows/islands.js';
-import { confined, MANIFEST, readManifest, sha256, type Manifest } from './artifact.js';
+import { confined, MANIFEST, manifestBytes, readManifest, sha256, type Manifest } from './artifact.js';
 import { readIfThere } from './atomic.js';
 import { blocksOf, type Block } from './blocks.js';
 import type { Grant } from './grants.js';
+import { readPart } from './held-part.js';
 import { notedDir } from './manifest-index.js';
-import { packBits, partialOf, type Partial } from './partial.js';
+import { createSignal, packBits, partialOf, type Partial } from './partial.js';
 
 export interface Shown {
   manifest: Uint8Array;
@@ -27,13 +28,32 @@ export async function findShown(dataDir: string, digest: string, grant: Grant): 
   const dir = await notedDir(dataDir, digest);
   if (!dir || !isFor(dir, grant)) return undefined;
   const bytes = await readIfThere(join(confined(dataDir, dir), MANIFEST));
-  if (!bytes || sha256(bytes) !== digest) return undefined;
+  if (!bytes || sha256(bytes) !== digest) return findPart(dataDir, dir, digest);
   const manifest = (await readManifest(dataDir, dir))!.manifest;
   return {
     ...{ manifest: bytes, partial, blocks: keptBlocks(digest, manifest) },
-    pathsOf: (file) => [confined(confined(dataDir, dir), manifest.files[file]!.path)],
+    pathsOf: pathsIn(dataDir, dir, manifest),
   };
 }
+
+const pathsIn =
+  (dataDir: string, dir: string, { files }: Manifest): Shown['pathsOf'] =>
+  (file) => [confined(confined(dataDir, dir), files[file]!.path)];
+
+/** What was brought of it is as it is with one that is on its way, and no more comes. */
+async function findPart(dataDir: string, dir: string, digest: string): Promise<Shown | undefined> {
+  const part = await readPart(dataDir, dir);
+  if (part?.digest !== digest) return undefined;
+  const manifest = manifestBytes(part.manifest);
+  const blocks = keptBlocks(digest, part.manifest);
+  const proven = blocks.map(({ file }) => part.has(part.manifest.files[file]!.path));
+  const pathsOf = pathsIn(dataDir, dir, part.manifest);
+  const partial = { dir, manifest, blocks, proven, pathsOf, fetching: new Set<number>(), ...NO_NEWS };
+  return { manifest, partial, blocks, pathsOf };
+}
+
+/** Newer than any version of it while it was on its way. */
+const NO_NEWS = { version: Number.MAX_SAFE_INTEGER, changed: createSignal().next };
 
 /** Of the manifests asked for last: a large one has thousands of blocks, and each is asked for by itself. */
 const kept = new Map<string, Block[]>();

@@ -1,7 +1,5 @@
 /** What every long step of a node shares: it heartbeats, ends on cancellation as Temporal wants it, and fails in words. */
-import { statfs } from 'node:fs/promises';
 import { ApplicationFailure, cancellationSignal, heartbeat } from '@temporalio/activity';
-import { gigabytes } from '../workflows/gigabytes.js';
 import { errorCode } from './atomic.js';
 import { failure, reasonOf } from './failures.js';
 
@@ -57,26 +55,4 @@ export function toFailure(error: unknown, { node, name }: StepOptions): Applicat
       },
     );
   return failure('CommandFailed', `${node}: ${name}: ${reasonOf(error)}`, { details: { node, code }, cause: error });
-}
-
-/**
- * Refuses before the first byte what cannot fit, leaving 1 % (256 MiB at most) for everything else.
- *
- * @param promised bytes that others are bringing to the same disk
- */
-export async function requireSpace(
-  path: string,
-  bytes: number,
-  { node, name }: StepOptions,
-  promised = 0,
-): Promise<void> {
-  const { bavail, blocks, bsize } = await statfs(path);
-  const free = bavail * bsize - Math.min(256 * 2 ** 20, (blocks * bsize) / 100);
-  if (bytes + promised <= free) return;
-  const others = promised > 0 ? ` besides ${gigabytes(promised)} that other steps are bringing` : '';
-  throw failure(
-    'EnvCheckFailed',
-    `${node}: ${name} needs ${gigabytes(bytes)}${others} and ${path} has ${gigabytes(Math.max(0, free))} left. Free space there, then start the run again`,
-    { nonRetryable: true, details: { node, bytes, free, promised } },
-  );
 }

@@ -10,7 +10,6 @@ import {
   isFile,
   manifestBytes,
   readManifest,
-  sha256,
   sizeOf,
   unseal,
   writeManifest,
@@ -18,11 +17,21 @@ import {
 } from './artifact.js';
 import { blocksOf, type Block } from './blocks.js';
 import { exclusive } from './exclusive.js';
+import { readPart, writePart } from './held-part.js';
 import { commitPart, fillPart, openPart, partOf, roomTaken } from './part-file.js';
 import { createSignal, whileShown, type Partial } from './partial.js';
 import { fetchBlock, type Asker } from './peer-client.js';
-import { nobodyHas, noteProblem, taskOf, wantedOf, wholeManifest, type Pull, type PullOptions } from './pull-task.js';
-import { requireSpace } from './step.js';
+import {
+  forgetWhole,
+  nobodyHas,
+  noteProblem,
+  taskOf,
+  wantedOf,
+  wholeManifest,
+  type Pull,
+  type PullOptions,
+} from './pull-task.js';
+import { withSpace } from './promised-space.js';
 import { keepInStore, placeFromStore } from './store.js';
 import { fetchBlocks } from './swarm.js';
 
@@ -41,16 +50,19 @@ export const bytesToPull = (asker: Asker, options: PullOptions): Promise<number>
     return bytes;
   });
 
-async function pull(task: Pull): Promise<Artifact> {
-  const { asker, artifact, signal, onProgress, only } = task;
+async function pull(asked: Pull): Promise<Artifact> {
+  const { asker, artifact, signal, onProgress } = asked;
   const { dataDir } = asker;
   const { dir, digest } = artifact;
   const root = confined(dataDir, dir);
-  const manifest = await wholeManifest(task);
-  const wanted = wantedOf(manifest, only);
+  const manifest = await wholeManifest(asked);
+  const { only, ...all } = asked;
+  const task: Pull = only && !manifest.files.every(({ path }) => only(path)) ? asked : all;
+  const wanted = wantedOf(manifest, task.only);
   const held = await readManifest(dataDir, dir);
-  const sealed = held?.artifact.digest === (only ? sha256(manifestBytes(wanted)) : digest);
-  const of = only ? wanted.files.reduce((sum, { size }) => sum + size, 0) : artifact.bytes;
+  const part = await readPart(dataDir, dir);
+  const isVouchedFor = held?.artifact.digest === digest || (task.only !== undefined && part?.digest === digest);
+  const of = bytesOf(wanted);
 
   let done = 0;
   const count = (more: number) => onProgress?.({ bytes: (done += more), of });
@@ -60,41 +72,70 @@ async function pull(task: Pull): Promise<Artifact> {
     if (await isFile(join(root, file.path), file, signal ? { signal } : {})) count(file.size);
     else missing.add(index);
   }
-  if (sealed && missing.size === 0) return held.artifact;
-
-  if (held) await unseal(dataDir, dir);
-  await mkdir(root, { recursive: true });
-  return bringFiles(task, manifest, missing, count);
+  if (!isVouchedFor || missing.size > 0) {
+    if (held ?? part) await unseal(dataDir, dir);
+    await mkdir(root, { recursive: true });
+    await bringFiles(task, manifest, missing, count);
+  }
+  if (only) await forgetWhole(task);
+  return { dir, digest, files: wanted.files.length, bytes: of };
 }
 
-/** From the content store, from what an earlier attempt left, and the rest from peers; then the manifest. */
+const bytesOf = ({ files }: Manifest): number => files.reduce((sum, { size }) => sum + size, 0);
+
+/** From the content store, from what an earlier attempt left, and the rest from peers; then what vouches for it. */
 async function bringFiles(
   task: Pull,
   manifest: Manifest,
   missing: Set<number>,
   count: (bytes: number) => void,
-): Promise<Artifact> {
+): Promise<void> {
   const { asker, artifact, link, signal, only = () => true } = task;
   const { name: node, dataDir } = asker;
   const root = confined(dataDir, artifact.dir);
   const placeOf = (file: number) => confined(root, manifest.files[file]!.path);
   const blocks = blocksOf(manifest);
-  const open = new Map<number, Set<number>>();
   const proven = blocks.map(({ file }) => only(manifest.files[file]!.path) && !missing.has(file));
-  const stored = new Set<number>();
+  const files: number[] = [];
   let need = 0;
   for (const file of missing) {
     const { size } = manifest.files[file]!;
     if (link && (await placeFromStore(dataDir, manifest.files[file]!, placeOf(file), signal ? { signal } : {}))) {
       for (const block of blocks) if (block.file === file) proven[block.index] = true;
       count(size);
-      stored.add(file);
-    } else need += size - (await roomTaken(partOf(node, placeOf(file)), size));
+    } else {
+      files.push(file);
+      need += size - (await roomTaken(partOf(node, placeOf(file)), size));
+    }
   }
   // Before any part gets its size, which may be more than the file system takes.
-  await requireSpace(root, need, { node, name: `copy ${artifact.dir}` });
-  for (const file of missing) {
-    if (stored.has(file)) continue;
+  const room = { path: root, bytes: need, left: () => need };
+  const written = (bytes: number) => void (need -= bytes);
+  await (asker.withSpace ?? withSpace)(room, { node, name: `copy ${artifact.dir}` }, () =>
+    bringBlocks(task, { manifest, blocks, proven, files, placeOf, count, written }),
+  );
+}
+
+interface Missing {
+  manifest: Manifest;
+  blocks: Block[];
+  /** By index of the block. */
+  proven: boolean[];
+  /** Those to bring, by their places in the manifest. */
+  files: number[];
+  placeOf(file: number): string;
+  count(bytes: number): void;
+  written(bytes: number): void;
+}
+
+async function bringBlocks(
+  task: Pull,
+  { manifest, blocks, proven, files, placeOf, count, written }: Missing,
+): Promise<void> {
+  const { asker, artifact, link, signal } = task;
+  const { name: node, dataDir } = asker;
+  const open = new Map<number, Set<number>>();
+  for (const file of files) {
     const { size } = manifest.files[file]!;
     const mine = blocks.filter((block) => block.file === file);
     for (const { index, length } of await openPart(partOf(node, placeOf(file)), size, mine, signal)) {
@@ -136,7 +177,7 @@ async function bringFiles(
     if (left.size === 0) await commit(block.file);
     changed();
   };
-  return whileShown(dataDir, artifact.digest, shown, async () => {
+  await whileShown(dataDir, artifact.digest, shown, async () => {
     const outcome = await fetchBlocks({
       ...{ asker, digest: artifact.digest, blocks: blocks.length, wanted, signal },
       ...{ from: task.from, beside: task.beside, idleMs: task.idleMs },
@@ -149,6 +190,7 @@ async function bringFiles(
         const block = blocks[index]!;
         const both = (bytes: number) => {
           count(bytes);
+          written(bytes);
           onBytes(bytes);
         };
         const options = { signal: ending, idleMs: task.idleMs, onBytes: both };
@@ -160,6 +202,7 @@ async function bringFiles(
     });
     if (outcome === 'nobody') throw nobodyHas(task, manifest.files[blocks[[...wanted][0]!]!.file]!);
     // While it is shown as partial: peers that ask in between must find one or the other.
-    return writeManifest(dataDir, artifact.dir, wantedOf(manifest, task.only));
+    if (task.only) await writePart(dataDir, artifact.dir, manifest, task.only);
+    else await writeManifest(dataDir, artifact.dir, manifest);
   });
 }

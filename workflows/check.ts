@@ -1,7 +1,7 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type Artifact, type NodeInfo, type NodeReport, type Timing } from './contract.js';
-import { contradiction, islandsOf, partlyShared, type PartlyShared } from './islands.js';
+import { contradiction, islandsOf, partlyShared, type Islands, type PartlyShared } from './islands.js';
 import { launchEnvironment } from './launch-environment.js';
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
@@ -14,6 +14,8 @@ export interface Checked {
   shared: boolean;
   /** Directories that some nodes share and others do not, with who does. */
   partly: PartlyShared;
+  /** Who shares the storage of checkpoints with whom is known of every node, and not all do. */
+  seriesApart: boolean;
 }
 
 /** Clocks that are further apart than this make logs of a failure impossible to put in order. */
@@ -45,7 +47,7 @@ export async function checkNodes(
   // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
   if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });
 
-  const partly = partlySharedBy(reports, spec.cluster.sharedStorage);
+  const islands = measuredIslands(reports, spec.cluster.sharedStorage);
   const apart = reports.filter(({ seesFirst }) => !seesFirst).map(({ name }) => name);
   const shared = nodes.length > 1 && apart.length === 0;
   if (spec.cluster.sharedStorage === true && !shared)
@@ -53,14 +55,17 @@ export async function checkNodes(
       `cluster.sharedStorage is true, but ${apart.join(', ') || 'there is one node, and nobody else'}${apart.length === 1 ? ' does' : ' do'} not see what ${input.first} wrote, at the same path (PRETRAIN_DATA). Set it to "auto"`,
       'EnvCheckFailed',
     );
-  return { reports, shared, partly };
+  return {
+    ...{ reports, shared, partly: islands ? partlyShared(islands) : {} },
+    seriesApart: islands !== undefined && islands.series.length > 1,
+  };
 }
 
 /** What the nodes found of each other, directory by directory. @throws EnvCheckFailed where the run file says otherwise */
-function partlySharedBy(reports: NodeReport[], claim: RunSpec['cluster']['sharedStorage']): PartlyShared {
+function measuredIslands(reports: NodeReport[], claim: RunSpec['cluster']['sharedStorage']): Islands | undefined {
   const measured = reports.flatMap(({ name, sees }) => (sees ? [{ name, sees }] : []));
   // Workers of an earlier version tell of the first node and one directory only.
-  if (measured.length < reports.length) return {};
+  if (measured.length < reports.length) return undefined;
   const islands = islandsOf(measured);
   if ('problem' in islands)
     throw ApplicationFailure.nonRetryable(
@@ -73,7 +78,7 @@ function partlySharedBy(reports: NodeReport[], claim: RunSpec['cluster']['shared
       `cluster.sharedStorage is ${claim}, but ${against}. Set it to "auto"`,
       'EnvCheckFailed',
     );
-  return partlyShared(islands);
+  return islands;
 }
 
 /** What is kept, and the one that is being written. */

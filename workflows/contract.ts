@@ -345,7 +345,8 @@ export interface RestoreCheckpointInput {
   /** `series/<series>/checkpoints` or `models/<key>`. */
   dir: string;
   iteration: number;
-  shards: (ShardHeld & { from: Peer[] })[];
+  /** Of those with `modelOnly` nothing is brought of the optimizer's state, where that is a file of its own. */
+  shards: (ShardHeld & { from: Peer[]; modelOnly?: true })[];
   /** Nodes that are told to bring the same shards at the same time: each passes on what it has. */
   beside?: Peer[];
   /** Set newer iterations aside, so that the launch cannot mix them in. */

@@ -3,12 +3,12 @@
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
 import { getExternalWorkflowHandle, isCancellation, log, setHandler } from '@temporalio/workflow';
-import { checkNodes } from './check.js';
+import { checkNodes, type Checked } from './check.js';
 import { runChild } from './child.js';
 import { lostNode, messageOf } from './failure-chain.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
-import { describePartly, type PartlyShared } from './islands.js';
+import { describePartly } from './islands.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
@@ -20,6 +20,7 @@ import { prepareWeights } from './prepare-weights.js';
 import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { listedThen, mayFollow } from './series.js';
 import { allShards, placeNodes } from './topology.js';
+import { isOptimizerReadWhereWritten } from './spec-rules.js';
 import { testPairs } from './test-pairs.js';
 import { setAside } from './unsealed.js';
 
@@ -52,7 +53,8 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const isReached = done >= (input.target ?? targetOf(spec, input.replicated));
   if (isReached && !(await isListedAnew(input, found, tell))) return { outcome: 'reached', present };
   const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
-  const { reports, shared, partly } = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
+  const checked = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
+  const { reports, shared, partly } = checked;
   const isPartly = describePartly(partly);
   if (isPartly !== undefined) await tell({ note: `storage: ${isPartly}`, isKnown: true });
   if (partly.series) {
@@ -82,7 +84,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     ...{ spec, complete, note: (note) => void tell({ note }) },
     onAside: (node, there) => void aside.set(node, there),
   };
-  const start = await bringCheckpoint(input, found, shards, tell, { removal, partly });
+  const start = await bringCheckpoint(input, found, shards, tell, { removal, checked });
   return {
     ...{ outcome: 'ready', present, start, shared, partly, masterPort: reports[0]!.freePort, identity, data },
     aside: [...aside].map(([node, there]) => ({ node, aside: there })),
@@ -159,7 +161,7 @@ async function bringCheckpoint(
   found: FoundCheckpoints,
   shards: string[],
   tell: Tell,
-  { removal, partly }: { removal: Removal; partly: PartlyShared },
+  { removal, checked: { partly, seriesApart } }: { removal: Removal; checked: Checked },
 ): Promise<Start> {
   const { spec, members, spares, generation, replicated } = input;
   const { series, recovery: timing } = spec;
@@ -168,6 +170,7 @@ async function bringCheckpoint(
   const target: RestoreTarget = {
     dir: checkpointsDir(series),
     ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside, groups: partly.series },
+    ...(seriesApart && isOptimizerReadWhereWritten(spec) && { copies: spec.train.replicas + 1 }),
   };
   const restored = await restoreNewest(target, found.listings, shards);
   const own = found.listings.filter(({ peer }) => all.some(({ name }) => name === peer.name));

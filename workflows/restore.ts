@@ -4,6 +4,7 @@ import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListin
 import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type Timing } from './contract.js';
 import { failureIn, lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
+import { modelOnly } from './optimizer-state.js';
 import type { NodePlace } from './topology.js';
 
 export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
@@ -45,6 +46,8 @@ export interface RestoreTarget {
   setAsideNewer: boolean;
   /** Nodes by the storage that `dir` is on, where only some share it. */
   groups?: Groups | undefined;
+  /** How many storages are to hold all of each shard, though fewer nodes may read it. Absent: each that loads it. */
+  copies?: number;
   /** Hears of each node what lies set aside there. */
   onAside?: (node: string, aside: CheckpointsRemoved['aside']) => void;
 }
@@ -70,8 +73,13 @@ export async function restore(target: RestoreTarget, checkpoint: CompleteCheckpo
 async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, under: Promise<void>[]): Promise<void> {
   const { dir, members, spares, places, timing, setAsideNewer, groups, onAside } = target;
   const { iteration } = checkpoint;
+  const parts = readInPart(target, checkpoint);
+  const isPart = (node: NodeInfo, shard: string) => parts[members.indexOf(node)]?.includes(shard) === true;
   const bring = async (node: NodeInfo, names: string[], beside: Peer[]) => {
-    const shards = names.map((shard) => checkpoint.shards[shard]!);
+    const shards = names.map((shard) => ({
+      ...checkpoint.shards[shard]!,
+      ...(isPart(node, shard) && { modelOnly: true as const }),
+    }));
     const { aside } = await onNode(node.name, timing).restoreCheckpoint({
       ...{ dir, iteration, shards, setAsideNewer },
       ...(beside.length > 0 && { beside }),
@@ -85,7 +93,7 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
   };
   const loads = members.map(({ name }, rank) => ({ node: name, shards: places[rank]!.loads }));
   const { first, then } = oneBringsEach(loads, groups);
-  const swarms = swarmsOf(first);
+  const swarms = swarmsOf(first, parts);
   const besides = (rank: number) => swarms[rank]!.map((other) => peerOf(members[other]!));
   await Promise.all([
     ...members.map((node, rank) => on(node, first[rank]!, besides(rank))),
@@ -95,19 +103,30 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
   await Promise.all(others.map((node) => on(node, then[members.indexOf(node)]!)));
 }
 
+/** The loss of one node is not to take a shard along that the next save has no copies of yet. */
+function readInPart({ members, spares, places, groups, copies }: RestoreTarget, { shards }: CompleteCheckpoint) {
+  if (copies === undefined) return [];
+  const own = new Set([...members, ...spares].map(({ name }) => name));
+  const nodes = members.map(({ name }, rank) => ({ name, ...places[rank]! }));
+  const holders = (shard: string) => shards[shard]!.from.flatMap(({ name }) => (own.has(name) ? [name] : []));
+  return modelOnly(nodes, { holders, copies, groups });
+}
+
 /** Each is told of all others, and that is to stay little. */
 const LARGEST_SWARM = 64;
 
 /**
  * By rank of the node, the ranks of those that bring the very same shards, itself among them; none where nobody does.
  * Replicas of one stage all load what only one of them wrote, so that its copies would send it to each of them.
+ *
+ * @param parts by rank, shards of which it brings the model only
  */
-export function swarmsOf(brings: string[][]): number[][] {
+export function swarmsOf(brings: string[][], parts: string[][] = []): number[][] {
   const groups = new Map<string, number[][]>();
   return brings
     .map((shards, rank) => {
       if (shards.length === 0) return [];
-      const key = shards.join();
+      const key = shards.map((shard) => (parts[rank]?.includes(shard) ? `model of ${shard}` : shard)).join();
       const known = groups.get(key) ?? [];
       groups.set(key, known);
       if ((known.at(-1)?.length ?? LARGEST_SWARM) === LARGEST_SWARM) known.push([]);

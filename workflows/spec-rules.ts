@@ -16,6 +16,7 @@ import {
   type Fit,
 } from './layout-rules.js';
 import { learningRateComplaints } from './learning-rate.js';
+import { isReadWhereWritten } from './optimizer-state.js';
 import { presets, type ModelSizes } from './presets.js';
 import { SOAK_STEPS } from './quarantine.js';
 import { recipeOf, type Recipe } from './recipes.js';
@@ -202,6 +203,10 @@ export const fitOf = (file: RunFile): Fit => ({
 /** Why this training could not go on with fewer nodes, whatever their number; nothing where it could. */
 export const whyNotFewerNodes = (file: RunFile): string | undefined =>
   whyNotFewer(layoutOf(file), { ...recipeFor(file)?.flags, ...file.train.extraArgs });
+
+/** Whether a node that writes nothing of a shard has no use for its optimizer's state either. */
+export const isOptimizerReadWhereWritten = (file: RunFile): boolean =>
+  isReadWhereWritten({ ...recipeFor(file)?.flags, ...file.train.extraArgs });
 
 function fewerRule(file: RunFile): Complaint {
   const { fewerNodes } = file.recovery;

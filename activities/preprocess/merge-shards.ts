@@ -7,7 +7,8 @@ import { confined, readArtifact, sealArtifact, unseal } from '../artifact.js';
 import { readIfThere, writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
 import type { NodeDeps } from '../node-deps.js';
-import { requireSpace, step } from '../step.js';
+import { withSpace } from '../promised-space.js';
+import { step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
 import { noCounts, sumCounts, type Counts } from './counts.js';
 import { addFigures, toldOf, type Figures } from './figures.js';
@@ -75,12 +76,20 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
-  await requireSpace(root, bytesOf(input), { node, name: `merge ${dir}` });
   const groups = keys.map((key) => ({
     prefixes: shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key))),
     to: join(root, pairName(key)),
   }));
-  const made = await mergeAll(groups, { signal, onBytes });
+  const bytes = bytesOf(input);
+  let left = bytes;
+  const onWritten = (more: number) => {
+    left -= more;
+    onBytes(more);
+  };
+  const room = { path: root, bytes, left: () => left };
+  const made = await withSpace(room, { node, name: `merge ${dir}` }, () =>
+    mergeAll(groups, { signal, onBytes: onWritten }),
+  );
   const pairs = Object.fromEntries(keys.map((key, index) => [key, made[index]!]));
   const totals = summaryOf(pairs);
   const written: Summary = {

@@ -26,12 +26,13 @@ export interface MindspeedCall {
 
 /** A directory of its own for a call: several at once, and those of other users, would meet in `~/tmp`. */
 export const asideOf = (root: string): string => `${root}.mindspeed`;
+export const outOf = (root: string): string => join(asideOf(root), 'out');
 
 /** Runs it and moves the pairs of `keys` to their names in `root`, which is empty but for them. */
 export async function preprocessData(deps: NodeDeps, call: MindspeedCall): Promise<Record<string, PairFacts>> {
   const { what, root, args, keys, signal } = call;
   const aside = asideOf(root);
-  const [out, cache, logPath] = [join(aside, 'out'), join(aside, 'cache'), `${root}.log`];
+  const [out, cache, logPath] = [outOf(root), join(aside, 'cache'), `${root}.log`];
   for (const dir of [out, cache]) await mkdir(dir, { recursive: true });
   // The program replaces this name wherever it finds it in the whole path: it must be nowhere else.
   const prefix = join(out, `p${createHash('sha256').update(root).digest('hex').slice(0, 16)}`);

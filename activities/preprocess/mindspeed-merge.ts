@@ -3,16 +3,17 @@ import { link, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { log } from '@temporalio/activity';
 import type { MergeShardsInput, NodeActivities, ShardResult } from '../../workflows/contract.js';
-import { confined, readArtifact, sealArtifact, unseal } from '../artifact.js';
-import { writeFileAtomic } from '../atomic.js';
+import { confined, filesBelow, readArtifact, sealArtifact, sizeOf, unseal } from '../artifact.js';
+import { noneIfMissing, writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
-import { requireSpace, step } from '../step.js';
+import { withSpace } from '../promised-space.js';
+import { step } from '../step.js';
 import { pullArtifact } from '../transfer.js';
 import { noCounts } from './counts.js';
 import { readPair, type PairFacts } from './merge-pairs.js';
-import { asideOf, preprocessData } from './mindspeed-command.js';
+import { asideOf, outOf, preprocessData } from './mindspeed-command.js';
 import { pairsIn } from './pair-digests.js';
 import { resultOf } from './preprocess-shard.js';
 import { pairName, readSummary, SUMMARY, type Summary } from './summary.js';
@@ -44,14 +45,22 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   const bytes = shards.reduce((sum, { artifact }) => sum + artifact.bytes, 0);
-  await requireSpace(root, bytes, { node, name: `merge ${dir}` });
+  const left = async () => bytes - (await bytesBelow(root)) - (await bytesBelow(outOf(root)));
   const merged: Summary['keys'] = {};
-  for (const key of keys) merged[key] = await mergeKey({ deps, dir, root, key, input, signal });
+  await withSpace({ path: root, bytes, left }, { node, name: `merge ${dir}` }, async () => {
+    for (const key of keys) merged[key] = await mergeKey({ deps, dir, root, key, input, signal });
+  });
   const written: Summary = { keys: merged, counts: noCounts(keys) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const names = [SUMMARY, ...keys.flatMap((key) => ['bin', 'idx'].map((ending) => `${pairName(key)}.${ending}`))];
   const artifact = await sealArtifact(dataDir, dir, names, { signal });
   return { artifact, ...resultOf(written, keys), ...(await pairsIn(dataDir, dir)) };
+}
+
+async function bytesBelow(root: string): Promise<number> {
+  let bytes = 0;
+  for (const path of await filesBelow(root).catch(noneIfMissing)) bytes += (await sizeOf(join(root, path))) ?? 0;
+  return bytes;
 }
 
 const COUNTED = ['documents', 'sequences', 'tokens'] as const;

@@ -15,6 +15,7 @@ import { filesOf, generationDir } from '../../activities/generation-files.js';
 import { createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
+import { removeOld } from '../../activities/remove-checkpoints.js';
 import { createReplicateCheckpoint } from '../../activities/replicate-checkpoint.js';
 import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
 import { noteLaunch } from '../../activities/series-launch.js';
@@ -262,6 +263,98 @@ describe('a restore', () => {
 
     await restore(deps, 0, []);
     expect(await tree(deps)).toEqual(['set-aside']);
+  });
+});
+
+describe('a restore of the model alone, where the optimizer is read elsewhere', () => {
+  const bring = (deps: NodeDeps, shard: ShardHeld & { from: Peer[] }, beside: Peer[] = []) => {
+    const shards = [{ ...shard, modelOnly: true as const }];
+    return run(createRestoreCheckpoint(deps), { dir: DIR, iteration: 10, shards, beside, setAsideNewer: true });
+  };
+  const names = (deps: NodeDeps) => readdir(join(deps.dataDir, shardDir(DIR, 10, FIRST))).then((all) => all.sort());
+  const blocksOf = (seen: { path: string }[]) => seen.flatMap(({ path }) => /blocks\/(\d+)/.exec(path)?.[1] ?? []);
+  /** By their place in the manifest, which is in order of names. */
+  const [OPTIMIZER, MODEL] = ['0', '1'];
+
+  async function half() {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    const held = await saveAndSeal(n2, 10, FIRST);
+    const peer = await serving(n2);
+    const proxy = await faultyProxy(peer.url, () => ({}));
+    const from = [{ ...peer, url: proxy.url }];
+    await bring(n1, { ...held, from });
+    return { n1, n2, held, from, asked: () => blocksOf(proxy.seen) };
+  }
+
+  it('asks for nothing else, writes the tracker, and is no checkpoint that the node could give', async () => {
+    const { n1, asked } = await half();
+    expect(asked()).toEqual([MODEL]);
+    expect(await readFile(fileOf(n1, 10, FIRST), 'utf8')).toBe(`model of ${FIRST} at 10`);
+    expect(await names(n1)).toEqual(['.part.json', 'model_optim_rng.pt']);
+    expect(await tracker(n1)).toBe('10');
+    expect(await list(n1)).toEqual([]);
+  });
+
+  it('is done at once the second time, nobody being asked, and repairs what was damaged since', async () => {
+    const { n1, held, from, asked } = await half();
+    await bring(n1, { ...held, from: [{ name: 'n2', url: 'http://127.0.0.1:9' }] });
+    await damage(fileOf(n1, 10, FIRST));
+    await bring(n1, { ...held, from });
+    expect(asked()).toEqual([MODEL, MODEL]);
+    expect(await readFile(fileOf(n1, 10, FIRST), 'utf8')).toBe(`model of ${FIRST} at 10`);
+    expect(await list(n1)).toEqual([]);
+  });
+
+  it('has the rest brought, and no more, where the node is to read it later; then it is a copy as any other', async () => {
+    const { n1, held, from, asked } = await half();
+    await restore(n1, 10, [{ ...held, from }]);
+    expect(asked()).toEqual([MODEL, OPTIMIZER]);
+    expect(await names(n1)).toEqual(['distrib_optim.pt', 'manifest.json', 'model_optim_rng.pt']);
+    expect(await list(n1)).toEqual([{ iteration: 10, shards: [held] }]);
+    // And it stays one where a later launch needs less.
+    await bring(n1, { ...held, from: [{ name: 'n2', url: 'http://127.0.0.1:9' }] });
+    expect(await list(n1)).toEqual([{ iteration: 10, shards: [held] }]);
+  });
+
+  it('gives other nodes what it has, also when it is done, and of the rest nothing', async () => {
+    const { n1, held } = await half();
+    const peer = await serving(n1);
+    const proxy = await faultyProxy(peer.url, () => ({}));
+    const n3 = await testNode('n3');
+    const gone = { name: 'n2', url: 'http://127.0.0.1:9' };
+    await bring(n3, { ...held, from: [gone] }, [{ ...peer, url: proxy.url }]);
+    expect(blocksOf(proxy.seen)).toEqual([MODEL]);
+    expect(await readFile(fileOf(n3, 10, FIRST), 'utf8')).toBe(`model of ${FIRST} at 10`);
+    const headers = { authorization: `Bearer ${peer.token}` };
+    const status = async (what: string) => (await fetch(`${peer.url}${what}`, { headers })).status;
+    expect(await status(`/artifacts/${held.digest}/blocks/${OPTIMIZER}`)).toBe(404);
+    // Also where a file of that name lies there: nothing vouches for it.
+    await writeFile(fileOf(n1, 10, FIRST, 'distrib_optim.pt'), `optimizer of ${FIRST} at 10`);
+    expect(await status(`/artifacts/${held.digest}/blocks/${OPTIMIZER}`)).toBe(404);
+    expect(await status(`/artifacts/${held.digest}/blocks/${MODEL}`)).toBe(200);
+    expect(await status(`/series/s/10/${FIRST}`)).toBe(404);
+    expect(await list(n1)).toEqual([]);
+  });
+
+  it('brings a shard of one file, which has no distributed optimizer, as a copy', async () => {
+    const [n1, n2] = [await testNode('n1'), await testNode('n2')];
+    await save(n2, 10, FIRST);
+    await rm(fileOf(n2, 10, FIRST, 'distrib_optim.pt'));
+    const { digest, bytes } = await sealShard(n2.dataDir, shardDir(DIR, 10, FIRST));
+    const held = { shard: FIRST, digest, bytes };
+    await bring(n1, { ...held, from: [await serving(n2)] });
+    expect(await names(n1)).toEqual(['manifest.json', 'model_optim_rng.pt']);
+    expect(await list(n1)).toEqual([{ iteration: 10, shards: [held] }]);
+  });
+
+  it('goes out of sight with newer iterations, and is removed with old ones', async () => {
+    const { n1 } = await half();
+    await restore(n1, 5, []);
+    expect(await tree(n1)).toEqual(['set-aside']);
+    const other = await half();
+    expect(await removeOld(other.n1.dataDir, DIR, { before: 20, keep: [] })).toEqual({ removed: [] });
+    await track(other.n1, 20);
+    expect(await removeOld(other.n1.dataDir, DIR, { before: 20, keep: [] })).toEqual({ removed: [10] });
   });
 });
 

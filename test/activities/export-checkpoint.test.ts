@@ -156,7 +156,7 @@ describe('an export', () => {
     const what = await input(deps);
     await writeFile(join(deps.dataDir, shardDir(CHECKPOINTS, 30, FIRST), 'distrib_optim.pt'), 'damaged');
     await exporting(deps, what);
-    expect(await read(deps, 'gathered.txt')).toBe('manifest.json\nmodel_optim_rng.pt\n');
+    expect(await read(deps, 'gathered.txt')).toBe('model_optim_rng.pt\n');
     expect(await read(deps, 'joined.txt')).toBe(`${FIRST};${SECOND};`);
   });
 

@@ -230,6 +230,37 @@ it.concurrent('a run on other nodes than the one before it goes on from the chec
 });
 
 it.concurrent(
+  'nodes apart that write nothing of a shard are brought its model alone, but who has all of it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const restored = new Map<string, RestoreCheckpointInput>();
+    const quiet = quietNode({ name: 'any', address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' });
+    let [holder, writer] = ['', ''];
+    for (const name of ['a', 'b', 'c', 'd']) {
+      const full = `${name}-${cluster.pool}`;
+      if (name === 'c') holder = full;
+      const sees = { datasets: [full], models: [full], series: [full] };
+      await cluster.node(name, {
+        checkNode: async (input) => ({ ...(await quiet.checkNode(input)), name: full, sees }),
+        listCheckpoints: async () => (full === holder ? holding('mp_rank_00', 10) : []),
+        restoreCheckpoint: (input) => Promise.resolve((restored.set(full, input), {})),
+        async launchTraining({ torchrun }) {
+          if (torchrun.join(' ').includes('--node_rank 0')) writer = full;
+        },
+      });
+    }
+    const file = cluster.runFile({ cluster: { nodes: 4 }, parallel: { pp: 1 }, train: { globalBatch: 8 } });
+    await result(await start(cluster, 'run', file));
+    expect(writer).not.toBe('');
+    for (const [node, { shards }] of restored) {
+      const isAll = node === holder || node === writer;
+      expect([node, shards[0]?.modelOnly]).toEqual([node, isAll ? undefined : true]);
+    }
+    expect(restored.size).toBe(4);
+  },
+);
+
+it.concurrent(
   'what older launches left has ended on every node, the spare too, before checkpoints are looked for',
   async (test) => {
     const cluster = await startFakeCluster(test);

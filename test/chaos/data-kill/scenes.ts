@@ -2,10 +2,11 @@
 import { randomFillSync } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readArtifact, sealArtifact, verifyArtifact } from '../../../activities/artifact.js';
+import { isFile, readArtifact, sealArtifact, verifyArtifact } from '../../../activities/artifact.js';
 import { iterationsIn, readTracker, sealShard, shardDir, TRACKER } from '../../../activities/checkpoint-files.js';
 import { startFileService, type FileService } from '../../../activities/file-service.js';
 import { grantAccess } from '../../../activities/grants.js';
+import { readPart, type HeldPart } from '../../../activities/held-part.js';
 import { unsafeStart } from '../../../activities/launch-checks.js';
 import { checkpointsIn } from '../../../activities/list-checkpoints.js';
 import { noCounts } from '../../../activities/preprocess/counts.js';
@@ -35,7 +36,7 @@ export interface Scene {
 
 const BLOCK = 2 ** 17;
 const TREE = 'series/s/checkpoints';
-const [FIRST, SECOND] = ['mp_rank_00_000', 'mp_rank_00_001'] as const;
+const [FIRST, SECOND, THIRD] = ['mp_rank_00_000', 'mp_rank_00_001', 'mp_rank_00_002'] as const;
 const TOKEN = 3;
 
 /** One peer has everything, and serves it until it is closed. */
@@ -50,8 +51,10 @@ export async function openScenes(root: string): Promise<{ scenes: Scene[]; close
     await save(origin, iteration, FIRST);
     await sealShard(origin, shardDir(TREE, iteration, FIRST), { token: TOKEN });
   }
-  await save(origin, 10, SECOND);
-  await sealShard(origin, shardDir(TREE, 10, SECOND), { token: TOKEN });
+  for (const shard of [SECOND, THIRD]) {
+    await save(origin, 10, shard);
+    await sealShard(origin, shardDir(TREE, 10, shard), { token: TOKEN });
+  }
   await writeFile(join(origin, TREE, TRACKER), '10');
   const scenes = [
     await transfer(origin, before('transfer'), from),
@@ -134,7 +137,7 @@ async function replication(before: string, master: Peer): Promise<Scene> {
   return { deed: 'replication', before, input, dir: TREE, wrong: wrongShards };
 }
 
-/** It has one shard, half of another, and two newer iterations; its tracker names the newest. */
+/** It has one shard, half of another, and two newer iterations; its tracker names the newest. Of a third it needs the model. */
 async function restore(origin: string, before: string, from: Peer[]): Promise<Scene> {
   for (const iteration of [15, 20]) {
     await save(before, iteration, FIRST);
@@ -144,15 +147,20 @@ async function restore(origin: string, before: string, from: Peer[]): Promise<Sc
   await writeFile(join(before, shardDir(TREE, 10, SECOND), 'model_optim_rng.pt'), noise(1000));
   await writeFile(join(before, TREE, TRACKER), '20');
   const held = (await checkpointsIn(origin, TREE)).find(({ iteration }) => iteration === 10)!;
-  const shards = held.shards.map((one) => ({ ...one, from }));
+  const shards = held.shards.map((one) => ({
+    ...{ ...one, from },
+    ...(one.shard === THIRD && { modelOnly: true as const }),
+  }));
   const input: RestoreCheckpointInput = { dir: TREE, iteration: 10, shards, setAsideNewer: true };
   const wrong = async (dataDir: string) => {
-    const found = await wrongShards(dataDir);
+    const part = await readPart(dataDir, shardDir(TREE, 10, THIRD));
+    const found = [...(await wrongShards(dataDir)), ...(await wrongInPart(dataDir, part))];
     const launch = { script: ['--load', TREE, '--save', TREE], loads: 10 };
     if ((await unsafeStart(dataDir, launch)) !== undefined) return found;
     const newer = (await iterationsIn(dataDir, TREE)).filter((iteration) => iteration > 10);
     const there = (await checkpointsIn(dataDir, TREE)).find(({ iteration }) => iteration === 10)?.shards ?? [];
-    const lacks = shards.filter(({ digest }) => !there.some((one) => one.digest === digest));
+    const all = [...there.map(({ digest }) => digest), part?.digest];
+    const lacks = shards.filter(({ digest }) => !all.includes(digest));
     return [
       ...found,
       ...newer.map((iteration) => `a launch may begin, beside iteration ${iteration}`),
@@ -160,6 +168,13 @@ async function restore(origin: string, before: string, from: Peer[]): Promise<Sc
     ];
   };
   return { deed: 'restore', before, input, dir: TREE, wrong };
+}
+
+async function wrongInPart(dataDir: string, part: HeldPart | undefined): Promise<string[]> {
+  const dir = shardDir(TREE, 10, THIRD);
+  const files = part?.manifest.files.filter(({ path }) => part.has(path)) ?? [];
+  const isRight = await Promise.all(files.map((file) => isFile(join(dataDir, dir, file.path), file)));
+  return files.flatMap(({ path }, index) => (isRight[index] ? [] : [`${dir}/${path}`]));
 }
 
 /** @param digest of the only content that is right, if it is known before */
