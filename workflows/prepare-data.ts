@@ -329,11 +329,9 @@ const fetchOnceFrom = (fetch: Fetch, timing: Timing, groups: Groups | undefined)
       try {
         const peers = { from: from.map(peerOf), beside: beside.map(peerOf) };
         await onNode(at.name, timing).syncFiles({ artifact, ...peers });
-        return true;
       } catch (error) {
-        if (isCancellation(error) || lostNode(error)) throw error;
-        log.warn('what a node fetched is not to be had from it any more', { dir: artifact.dir, why: messageOf(error) });
-        return false;
+        if (!isCancellation(error)) log.warn('a node did not get what another had fetched', { why: messageOf(error) });
+        throw error;
       }
     },
   });
