@@ -13,6 +13,7 @@ import {
   sha256,
   sizeOf,
   unseal,
+  unsealDamaged,
   writeManifest,
   type Manifest,
 } from './artifact.js';
@@ -62,7 +63,8 @@ async function pull(task: Pull): Promise<Artifact> {
   }
   if (sealed && missing.size === 0) return held.artifact;
 
-  if (held) await unseal(dataDir, dir);
+  // Of what was complete and is not, is remembered what it was: perhaps nobody gives a better one.
+  if (held) await (sealed ? unsealDamaged : unseal)(dataDir, dir);
   await mkdir(root, { recursive: true });
   return bringFiles(task, manifest, missing, count);
 }

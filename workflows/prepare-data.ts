@@ -1,5 +1,5 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure, isCancellation, log, patched } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -19,9 +19,11 @@ import { createFetchOnce, type FetchOnce } from './fetch-once.js';
 import { findBase, type Base } from './grown-data.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import type { Groups, PartlyShared } from './islands.js';
+import { preparationNews } from './messages.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
+import { damagedDir, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
 
@@ -78,6 +80,8 @@ export async function prepareData({
   tell,
   checkout,
 }: PrepareDataInput): Promise<PreparedData> {
+  const warnings: string[] = [];
+  const note = (text: string) => (tell ? tellNote(tell, text) : Promise.resolve(void warnings.push(text)));
   const listData = () => listFiles(spec, spec.dataset.source, nodes, timing, () => true);
   const [tokenizerListing, early] = await Promise.all([
     listTokenizer(spec, nodes, timing),
@@ -89,7 +93,7 @@ export async function prepareData({
     nodes,
     timing,
     () => fetchOnFirst(spec, tokenizerListing, tokenizerDir, nodes, timing),
-    { prove, groups: partly.models },
+    { prove, groups: partly.models, note },
   );
 
   const listing = dataOf(spec, early ?? (await listData()));
@@ -100,7 +104,6 @@ export async function prepareData({
     spec.preprocess.engine === 'native' && !spec.preprocess.compat
       ? lineagesOf(made, spec.dataset.source, listing.files)
       : undefined;
-  const warnings: string[] = [];
   let figures: DatasetFigures | undefined;
   const { artifact, withParts, pairs } = await placeEverywhere(
     known?.dataset.dir ?? `datasets/${key}`,
@@ -116,14 +119,14 @@ export async function prepareData({
         ...made
       } = await preprocess(
         { spec, nodes, timing, partly, shared, ...(tell && { tell }) },
-        { listing, tokenizer: tokenizerDir, key, lineages },
+        { listing, tokenizer: tokenizerDir, key, lineages, note },
         base,
       );
       figures = made.figures;
       warnings.push(...found);
       return { artifact, at, pairs };
     },
-    { prove, groups: partly.datasets, like: lineages?.like },
+    { prove, groups: partly.datasets, like: lineages?.like, note },
   );
   if (!spec.preprocess.keepShards)
     warnings.push(...(await removeParts(artifact.dir, oneOfEach(withParts, partly.datasets), timing)));
@@ -139,6 +142,15 @@ export async function prepareData({
     // As it was made, perhaps by an earlier version of this workflow.
     prefix: `${artifact.dir}/prefix_${trainKey}_document`,
   };
+}
+
+/** At once: what comes next may fail, and a person is to read why it was done. */
+async function tellNote({ run, token }: { run: string; token: number }, note: string): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(run).signal(preparationNews, { token, note });
+  } catch (error) {
+    log.warn('the run did not take the news', { error: String(error) });
+  }
 }
 
 const listingKey = ({ files }: SourceListing): string => contentKey(files).slice(0, 12);
@@ -248,6 +260,7 @@ interface Wanted {
   tokenizer: string;
   key: string;
   lineages: Lineages | undefined;
+  note: Note;
 }
 
 /**
@@ -261,7 +274,7 @@ async function preprocess(
   base?: Base,
 ): Promise<ShardResult & { at: NodeInfo }> {
   const { spec, nodes, timing } = input;
-  const { listing, tokenizer, key, lineages } = wanted;
+  const { listing, tokenizer, key, lineages, note } = wanted;
   const { engine, compat, skipBadRows } = spec.preprocess;
   const files = listing.files.slice(base?.files ?? 0);
   const count = spec.preprocess.shards === 'auto' ? autoShards(files, nodes.length) : spec.preprocess.shards;
@@ -280,6 +293,7 @@ async function preprocess(
   const atATime = Math.min(plans.length, nodes.length * SHARDS_AT_A_TIME);
   const teller = shardTeller(plans, shards, input.tell, atATime);
   let alive = nodes;
+  let isAgain = false;
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
   for (;;) {
     const holders = base?.at.filter(isAlive);
@@ -300,6 +314,16 @@ async function preprocess(
         return { ...merged, at };
       });
     } catch (error) {
+      const damaged = isAgain ? undefined : damagedDir(error);
+      const isBase = damaged !== undefined && damaged === base?.artifact.dir;
+      const index = shards.findIndex((shard) => shard!.artifact.dir === damaged);
+      if (isBase || index >= 0) {
+        isAgain = true;
+        await note(`${damaged} is damaged where it was made: ${isBase ? 'all of the dataset' : 'it'} is made anew`);
+        if (isBase) return preprocess({ ...input, nodes: alive }, wanted);
+        shards[index] = undefined;
+        continue;
+      }
       const before = alive.length;
       alive = await stillThere(alive, timing);
       if (alive.length === before || alive.length === 0) throw error;

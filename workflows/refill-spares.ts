@@ -45,13 +45,15 @@ async function settle(run: Run, input: GenerationInput, node: NodeInfo): Promise
 }
 
 /** @returns those whose storage of checkpoints it has */
-async function bring({ spec, crew, data }: Run, input: GenerationInput, node: NodeInfo): Promise<string[]> {
+async function bring(run: Run, input: GenerationInput, node: NodeInfo): Promise<string[]> {
+  const { spec, crew, data } = run;
   const timing = spec.recovery;
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
-  const { token, run, series } = input;
-  const { access, beside } = await own.fenceNode({ token, run, series, probe: run, joins: true });
-  await runChild(
+  const { token, series } = input;
+  const fence = { token, run: input.run, series, probe: input.run, joins: true } as const;
+  const { access, beside } = await own.fenceNode(fence);
+  const { warnings = [] } = await runChild(
     prepareData,
     {
       workflowId: `${workflowInfo().workflowId}/data-${node.name}`,
@@ -63,6 +65,7 @@ async function bring({ spec, crew, data }: Run, input: GenerationInput, node: No
     },
     () => undefined,
   );
+  for (const warning of warnings) note(run, `dataset: ${warning}`);
   const places = placeNodes(spec.parallel, input.nodes.length, input.devices);
   const shards = allShards(spec.parallel, input.nodes.length * input.devices);
   const dir = checkpointsDir(spec.series);

@@ -173,7 +173,7 @@ export async function restoreNewest(target: RestoreTarget, listings: NodeListing
 }
 
 /** Which bytes were bad, if that is what was wrong: only then is there another checkpoint to turn to. */
-function damagedShard(error: unknown): BadShard | undefined {
+export function damagedShard(error: unknown): BadShard | undefined {
   const bad = failureIn(error, 'DataCorrupt')?.details?.[0] as Partial<BadShard> | undefined;
   return bad?.digest === undefined ? undefined : (bad as BadShard);
 }
