@@ -23,7 +23,7 @@ import { commitPart, fillPart, openPart, partOf, roomTaken } from './part-file.j
 import { createSignal, whileShown, type Partial } from './partial.js';
 import { fetchBlock, type Asker } from './peer-client.js';
 import { nobodyHas, noteProblem, taskOf, wantedOf, wholeManifest, type Pull, type PullOptions } from './pull-task.js';
-import { requireSpace } from './step.js';
+import { isFullDisk, requireSpace } from './step.js';
 import { keepInStore, placeFromStore } from './store.js';
 import { fetchBlocks } from './swarm.js';
 
@@ -138,8 +138,10 @@ async function bringFiles(
     if (left.size === 0) await commit(block.file);
     changed();
   };
+  const left = () =>
+    blocks.reduce((sum, { index, file, length }) => (open.get(file)?.has(index) ? sum + length : sum), 0);
   return whileShown(dataDir, artifact.digest, shown, async () => {
-    const outcome = await fetchBlocks({
+    const fetching = fetchBlocks({
       ...{ asker, digest: artifact.digest, blocks: blocks.length, wanted, signal },
       ...{ from: task.from, beside: task.beside, idleMs: task.idleMs },
       onProblem: (peer, problem, lied) => noteProblem(task, peer, problem, lied),
@@ -159,6 +161,11 @@ async function bringFiles(
         );
         await got(block);
       },
+    });
+    const outcome = await fetching.catch(async (error: unknown) => {
+      // Others filled it meanwhile: what it still takes, and what there is, says more than that it is full.
+      if (isFullDisk(error)) await requireSpace(root, left(), { node, name: `copy ${artifact.dir}` });
+      throw error;
     });
     if (outcome === 'nobody') throw nobodyHas(task, manifest.files[blocks[[...wanted][0]!]!.file]!);
     // While it is shown as partial: peers that ask in between must find one or the other.
