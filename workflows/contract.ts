@@ -573,6 +573,8 @@ export interface FenceNodeInput {
   access?: string;
   /** It comes when the others train: what they left for each other is there. */
   joins?: true;
+  /** As of `listCheckpoints`; absent where a control worker of an earlier version asks. */
+  keep?: number;
 }
 
 export interface NodeFenced extends NodeAnswer {
@@ -626,7 +628,8 @@ export interface NodeActivities {
   /** Removes what the dataset in `dir` was made of, if it is whole here. Never fails for what cannot be removed. */
   removeParts(input: { dir: string }): Promise<{ bytes: number; failed?: string }>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
-  listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
+  /** The newest ones: `keep`, two more, and as many older ones as are told in little; all where it is absent. */
+  listCheckpoints(input: { dir: string; keep?: number }): Promise<CheckpointHeld[]>;
   findSaves(input: { series: string }): Promise<SavesFound>;
   /**
    * Seals what the launch with this token saved here of an iteration that is known to be whole; with `dumped` instead

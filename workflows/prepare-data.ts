@@ -22,7 +22,16 @@ import type { Groups, PartlyShared } from './islands.js';
 import { preparationNews } from './messages.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
-import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
+import {
+  autoShards,
+  MOST_SHARDS,
+  planAtMost,
+  planShards,
+  SHARDS_AT_A_TIME,
+  tooManyShards,
+  wholeFiles,
+  type ShardPlan,
+} from './plan.js';
 import { damagedDir, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
@@ -216,7 +225,8 @@ function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListin
       'InvalidInput',
     );
   if (chosen.left.length) log.warn('files of the dataset are not read', { files: chosen.left });
-  return { resolved, files: files.filter(({ path }) => chosen.files.includes(path)) };
+  const data = new Set(chosen.files);
+  return { resolved, files: files.filter(({ path }) => data.has(path)) };
 }
 
 /** Files of a source that are wanted, in byte order of their names, with the revision pinned. */
@@ -277,8 +287,7 @@ async function preprocess(
   const { listing, tokenizer, key, lineages, note } = wanted;
   const { engine, compat, skipBadRows } = spec.preprocess;
   const files = listing.files.slice(base?.files ?? 0);
-  const count = spec.preprocess.shards === 'auto' ? autoShards(files, nodes.length) : spec.preprocess.shards;
-  const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
+  const plans = plansOf(spec, files, nodes.length);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   const groups = input.shared ? [nodes.map(({ name }) => name)] : input.partly?.datasets;
   const fetch: Fetch = (at, dir, some) => {
@@ -331,6 +340,21 @@ async function preprocess(
       for (const [index, shard] of shards.entries()) if (!isAlive(shard!.at)) shards[index] = undefined;
     }
   }
+}
+
+/** Before, the server ended a preparation of more, when days of work were done. */
+const BOUNDED = 'shards of a dataset are so many at most';
+
+function plansOf({ preprocess, dataset }: RunSpec, files: SourceFile[], nodes: number): ShardPlan[] {
+  const { engine, shards } = preprocess;
+  const count = shards === 'auto' ? autoShards(files, nodes) : shards;
+  const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
+  if (plans.length <= MOST_SHARDS || !patched(BOUNDED)) return plans;
+  if (engine === 'native' && shards === 'auto') return planAtMost(files, MOST_SHARDS);
+  throw ApplicationFailure.nonRetryable(
+    `dataset.source ${dataset.source}: ${tooManyShards(preprocess, plans.length)}`,
+    'InvalidInput',
+  );
 }
 
 interface ShardWork {

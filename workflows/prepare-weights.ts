@@ -59,7 +59,7 @@ async function converted(
   listing: SourceListing,
   { dir, from }: { dir: string; from: string },
 ): Promise<CompleteCheckpoint> {
-  const there = newestComplete(await listCheckpoints(dir, nodes, timing), shards);
+  const there = newestComplete(await listCheckpoints(dir, nodes, timing, 1), shards);
   if (there) return there;
 
   const fetchAndConvert = async (on: NodeInfo[]) => {

@@ -69,7 +69,7 @@ async function bring(run: Run, input: GenerationInput, node: NodeInfo): Promise<
   const places = placeNodes(spec.parallel, input.nodes.length, input.devices);
   const shards = allShards(spec.parallel, input.nodes.length * input.devices);
   const dir = checkpointsDir(spec.series);
-  const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing), shards);
+  const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing, spec.train.keepCheckpoints), shards);
   // What it would have kept copies of, had it been there at the launch.
   const spares = crew.spares.map(peerOf);
   const others = [...input.nodes, ...input.spares].map(({ name }) => name).filter((name) => name !== node.name);

@@ -6,11 +6,12 @@ import { failureIn, lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import type { NodePlace } from './topology.js';
 
-export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
+/** @param keep how many complete ones are to stay, at the least: older ones are told only where that takes little */
+export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing, keep: number): Promise<NodeListing[]> =>
   Promise.all(
     nodes.map(async (node) => ({
       peer: peerOf(node),
-      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir }),
+      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir, keep }),
     })),
   );
 
@@ -19,13 +20,13 @@ export async function listKeepers(
   dir: string,
   keepers: NodeInfo[],
   timing: Timing,
-  run: { run: string; series: string },
+  run: { run: string; series: string; keep: number },
 ): Promise<{ listings: NodeListing[]; silent: string[] }> {
   const silent: string[] = [];
   const asked = keepers.map(async (node) => {
     try {
-      const { access } = await onNode(node.name, timing).admitRun(run);
-      return await listCheckpoints(dir, [{ ...node, access }], timing);
+      const { access } = await onNode(node.name, timing).admitRun({ run: run.run, series: run.series });
+      return await listCheckpoints(dir, [{ ...node, access }], timing, run.keep);
     } catch (error) {
       if (!lostNode(error)) throw error;
       silent.push(node.name);

@@ -161,4 +161,6 @@ it.concurrent(
     expect(second.failure!.message).toMatch(/no good copy of mp_rank_00_001 of iteration 1 on a-/);
     expect(second.page).toContain('and converted anew');
   },
+  // Three runs, one after the other.
+  180_000,
 );
