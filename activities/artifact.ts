@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Artifact } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
@@ -85,17 +85,39 @@ export async function writeManifest(dataDir: string, dir: string, manifest: Mani
   const bytes = manifestBytes(manifest);
   const artifact = describe(dir, manifest, bytes);
   await noteManifest(dataDir, artifact);
-  await writeFileAtomic(join(confined(dataDir, dir), MANIFEST), bytes);
+  const root = confined(dataDir, dir);
+  await writeFileAtomic(join(root, MANIFEST), bytes);
+  await rm(join(root, DAMAGED), { force: true });
   return artifact;
 }
 
 /** Must come before the first change to a sealed directory: an old manifest must not vouch for new files. */
 export async function unseal(dataDir: string, dir: string): Promise<void> {
   const root = confined(dataDir, dir);
-  for (const name of [MANIFEST, PART]) await rm(join(root, name), { force: true });
+  for (const name of [DAMAGED, MANIFEST, PART]) await rm(join(root, name), { force: true });
   await syncPath(root).catch((error: unknown) => {
     if (!isMissing(error)) throw error;
   });
+}
+
+/** Of a directory that was sealed, until it is again or somebody begins to write to it: what its files were to be. */
+const DAMAGED = '.damaged.json';
+
+/** Files here are not what their manifest says: nothing is to find them complete, and what they were is remembered. */
+export async function unsealDamaged(dataDir: string, dir: string): Promise<void> {
+  const root = confined(dataDir, dir);
+  await rename(join(root, MANIFEST), join(root, DAMAGED)).catch((error: unknown) => {
+    // A node that shares the storage was first.
+    if (!isMissing(error)) throw error;
+  });
+  await syncPath(root);
+}
+
+/** What the files in `dir` are to be, complete or not, also where they were found damaged and nobody has mended them. */
+export async function lastManifest(dataDir: string, dir: string): Promise<Manifest | undefined> {
+  const root = confined(dataDir, dir);
+  const bytes = (await readIfThere(join(root, MANIFEST))) ?? (await readIfThere(join(root, DAMAGED)));
+  return bytes && parseManifest(bytes);
 }
 
 export async function readManifest(

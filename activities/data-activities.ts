@@ -9,19 +9,28 @@ import { createMindspeedShard } from './preprocess/mindspeed-shard.js';
 import { createMergeShards } from './preprocess/merge-shards.js';
 import { createPreprocessShard } from './preprocess/preprocess-shard.js';
 import { createRemoveParts } from './remove-parts.js';
+import { createSetAsideDamaged } from './set-aside.js';
 import { createSyncFiles } from './sync-files.js';
 
 export const createDataActivities = (
   deps: NodeDeps,
 ): Pick<
   NodeActivities,
-  'listSource' | 'fetchFiles' | 'preprocessShard' | 'mergeShards' | 'findArtifact' | 'syncFiles' | 'removeParts'
+  | 'listSource'
+  | 'fetchFiles'
+  | 'preprocessShard'
+  | 'mergeShards'
+  | 'findArtifact'
+  | 'setAsideDamaged'
+  | 'syncFiles'
+  | 'removeParts'
 > => ({
   listSource: createListSource(deps),
   fetchFiles: createFetchFiles(deps),
   preprocessShard: byEngine(createPreprocessShard(deps), createMindspeedShard(deps)),
   mergeShards: byEngine(createMergeShards(deps), createMindspeedMerge(deps)),
   findArtifact: createFindArtifact(deps),
+  setAsideDamaged: createSetAsideDamaged(deps),
   syncFiles: createSyncFiles(deps),
   removeParts: createRemoveParts(deps),
 });

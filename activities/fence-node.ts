@@ -18,7 +18,7 @@ export const createPingNode =
 
 export const createFenceNode =
   (deps: NodeDeps): NodeActivities['fenceNode'] =>
-  ({ token, run, series, probe, access, joins }) => {
+  ({ token, run, series, probe, access, joins, keep }) => {
     const { name: node, dataDir } = deps;
     return step({ node, name: `fence below token ${token}` }, async () => {
       await endWhatIsOlder(deps, token);
@@ -31,7 +31,7 @@ export const createFenceNode =
         ...(joins && { beside: await besideProbes(deps, probes) }),
         access: await grantAccess(dataDir, { run, series, ...(access !== undefined && { access }) }),
         // Only now: what has ended writes no more.
-        checkpoints: await checkpointsIn(dataDir, checkpointsDir(series)),
+        checkpoints: await checkpointsIn(dataDir, checkpointsDir(series), keep),
         saves: await savesOf(dataDir, series),
       };
     });

@@ -2,18 +2,33 @@
 import type { CheckpointHeld, NodeActivities } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { heldShard, iterationsIn, shardsIn } from './checkpoint-files.js';
+import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
 import { step } from './step.js';
 
 export const createListCheckpoints =
   ({ name: node, dataDir }: NodeDeps): NodeActivities['listCheckpoints'] =>
-  ({ dir }) =>
-    step({ node, name: `list ${dir}` }, () => checkpointsIn(dataDir, dir));
+  ({ dir, keep }) =>
+    step({ node, name: `list ${dir}` }, () => checkpointsIn(dataDir, dir, keep));
 
-export async function checkpointsIn(dataDir: string, dir: string): Promise<CheckpointHeld[]> {
-  const found: CheckpointHeld[] = [];
-  const told = new Map<string, number>();
-  for (const iteration of await iterationsIn(dataDir, dir)) {
+/** Older ones are told for as long as all together take little: a run asks all of its nodes, and remembers the answers. */
+const LITTLE = 64_000;
+/** Newer ones than the newest complete: a save under way, and one that a node left out. */
+const NEWER = 2;
+/** What the server takes as one answer is 2 MiB, and would say nothing of what is too much. */
+const LARGEST_ANSWER = 1_900_000;
+
+/** @param keep how many complete ones are to stay: so many, and what is newer, are told in any case; absent: all are */
+export async function checkpointsIn(
+  dataDir: string,
+  dir: string,
+  keep?: number,
+  little = LITTLE,
+): Promise<CheckpointHeld[]> {
+  const found: (Pick<CheckpointHeld, 'iteration' | 'shards'> & { identity?: SeriesIdentity | undefined })[] = [];
+  let bytes = 0;
+  for (const iteration of (await iterationsIn(dataDir, dir)).reverse()) {
+    if (keep !== undefined && found.length >= keep + NEWER && bytes > little) break;
     const shards: CheckpointHeld['shards'] = [];
     let newest: { token: number; identity?: SeriesIdentity | undefined } | undefined;
     for (const shard of await shardsIn(dataDir, dir, iteration)) {
@@ -24,9 +39,21 @@ export async function checkpointsIn(dataDir: string, dir: string): Promise<Check
       const { token = 0 } = held;
       if (!newest || token > newest.token) newest = { token, identity };
     }
-    if (shards.length) found.push({ iteration, shards, ...tell(newest?.identity, iteration, told) });
+    if (shards.length === 0) continue;
+    found.push({ iteration, shards, identity: newest?.identity });
+    bytes += JSON.stringify(shards).length;
   }
-  return found;
+  const told = new Map<string, number>();
+  const answer = found
+    .reverse()
+    .map(({ iteration, shards, identity }) => ({ iteration, shards, ...tell(identity, iteration, told) }));
+  const size = Buffer.byteLength(JSON.stringify(answer));
+  if (size <= LARGEST_ANSWER) return answer;
+  throw failure(
+    'InvalidInput',
+    `the list of ${answer.length} checkpoints below ${dir} takes ${size} bytes, and a run takes in ${LARGEST_ANSWER} at most. Lower train.keepCheckpoints (train.keepEvery keeps some for ever, and is not limited), and remove older ones by hand`,
+    { nonRetryable: true, details: { dir, size } },
+  );
 }
 
 /** Each once, by the first iteration that has it. */

@@ -103,7 +103,7 @@ export const fetchBlock = (
       const at = block.offset + written;
       asker.onReceived?.(received - written);
       [written, waiting] = [received, []];
-      if (chunks.length > 0) await meanwhile(touch, to.writev(chunks, at));
+      if (chunks.length > 0) await meanwhile(touch, writeAll(to, chunks, at));
     };
     try {
       for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -126,6 +126,15 @@ export const fetchBlock = (
       throw error;
     }
   });
+
+/** A disk that fills up takes a part without a word, and says so only when it is to take the rest. */
+async function writeAll(to: FileHandle, chunks: Buffer[], at: number): Promise<void> {
+  const { bytesWritten } = await to.writev(chunks, at);
+  if (bytesWritten === chunks.reduce((sum, { length }) => sum + length, 0)) return;
+  const rest = Buffer.concat(chunks).subarray(bytesWritten);
+  for (let done = 0; done < rest.length;)
+    done += (await to.write(rest, done, rest.length - done, at + bytesWritten + done)).bytesWritten;
+}
 
 /** A disk that holds this node up is not a peer's silence. */
 async function meanwhile(touch: () => void, work: Promise<unknown>): Promise<void> {

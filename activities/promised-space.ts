@@ -45,11 +45,11 @@ export const withSpace: WithSpace = async ({ path, bytes, left }, step, work) =>
 };
 
 /** Leaves 1 % (256 MiB at most) for everything else. */
-async function requireSpace(
+export async function requireSpace(
   path: string,
   bytes: number,
   { node, name }: Pick<StepOptions, 'node' | 'name'>,
-  promises: Promised[],
+  promises: Promised[] = [],
 ): Promise<void> {
   // Before the disk is looked at: what arrives meanwhile is counted twice, and not left out.
   let others = 0;

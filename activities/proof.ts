@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { log } from '@temporalio/activity';
 import type { Artifact } from '../workflows/contract.js';
-import { confined, MANIFEST, unseal, verifyArtifact, type HashOptions, type Manifest } from './artifact.js';
+import { confined, MANIFEST, unsealDamaged, verifyArtifact, type HashOptions, type Manifest } from './artifact.js';
 import { readJson, writeJson } from './atomic.js';
 
 interface Proof {
@@ -78,7 +78,7 @@ export async function proveOrUnseal(
   if (bad.length === 0) return true;
   const { dir } = found.artifact;
   log.warn('files here are not what their manifest says: they are fetched or made again', { dir, bad });
-  await unseal(dataDir, dir);
+  await unsealDamaged(dataDir, dir);
   return false;
 }
 

@@ -110,14 +110,16 @@ export function noteProblem(task: Pull, peer: string, problem: string, lied: boo
   task.onProblem?.(peer, problem);
 }
 
-export function nobodyHas({ asker, artifact, problems, from }: Pull, { path }: Pick<ManifestFile, 'path'>) {
+export function nobodyHas({ asker, artifact, problems, from, beside }: Pull, { path }: Pick<ManifestFile, 'path'>) {
   const { name: node } = asker;
-  const told = problems.map(({ peer, problem }) => `${peer}: ${problem}`).join('; ') || 'no peer was named';
+  const told = problems.map(({ peer, problem }) => `${peer}: ${problem}`).join('; ') || 'no other node has it';
   const liars = new Set(problems.filter(({ lied }) => lied).map(({ peer }) => peer));
-  const allLied = problems.length > 0 && from.every(({ name }) => liars.has(name));
+  // With nobody to ask, what is missing here was here alone.
+  const isOnly = problems.length + from.length + beside.length === 0;
+  const allLied = isOnly || (problems.length > 0 && from.every(({ name }) => liars.has(name)));
   return failure(
     allLied ? 'DataCorrupt' : 'CommandFailed',
-    `${node}: copy ${artifact.dir}: no peer gave a good ${path} (${told}). ${allLied ? 'Remove that directory there, so that it is made again' : 'Check that these nodes run and reach each other'}`,
+    `${node}: copy ${artifact.dir}: no peer gave a good ${path} (${told}). ${allLied ? 'What was proven there once is damaged: look at their disks' : 'Check that these nodes run and reach each other'}`,
     { nonRetryable: allLied, details: { node, dir: artifact.dir, file: path, problems: problems.slice(-10) } },
   );
 }

@@ -37,6 +37,8 @@ export async function whileBeating<T>(work: () => Promise<T>, details?: () => un
   }
 }
 
+export const isFullDisk = (error: unknown): boolean => ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
+
 export function toFailure(error: unknown, { node, name }: StepOptions): ApplicationFailure {
   if (error instanceof ApplicationFailure) {
     // Thrown by what does not know where it runs.
@@ -44,7 +46,7 @@ export function toFailure(error: unknown, { node, name }: StepOptions): Applicat
     return error;
   }
   const code = errorCode(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT')
+  if (isFullDisk(error))
     return failure(
       'EnvCheckFailed',
       `${node}: ${name}: the disk is full, of bytes or of files (df, df -i). Make room there, then start the run again`,

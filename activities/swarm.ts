@@ -198,6 +198,8 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
       await news.next(turn.signal);
       turn.lift();
     }
+    // Of the last block there is nobody left to wait for.
+    if (failed) throw failed.error;
     return 'all';
   } finally {
     stop.abort();

@@ -12,6 +12,7 @@ import {
   readManifest,
   sizeOf,
   unseal,
+  unsealDamaged,
   writeManifest,
   type Manifest,
 } from './artifact.js';
@@ -31,7 +32,8 @@ import {
   type Pull,
   type PullOptions,
 } from './pull-task.js';
-import { withSpace } from './promised-space.js';
+import { requireSpace, withSpace } from './promised-space.js';
+import { isFullDisk } from './step.js';
 import { keepInStore, placeFromStore } from './store.js';
 import { fetchBlocks } from './swarm.js';
 
@@ -73,7 +75,9 @@ async function pull(asked: Pull): Promise<Artifact> {
     else missing.add(index);
   }
   if (!isVouchedFor || missing.size > 0) {
-    if (held ?? part) await unseal(dataDir, dir);
+    // Of what was complete and is not, is remembered what it was: perhaps nobody gives a better one.
+    if (held?.artifact.digest === digest) await unsealDamaged(dataDir, dir);
+    else if (held ?? part) await unseal(dataDir, dir);
     await mkdir(root, { recursive: true });
     await bringFiles(task, manifest, missing, count);
   }
@@ -177,8 +181,10 @@ async function bringBlocks(
     if (left.size === 0) await commit(block.file);
     changed();
   };
+  const left = () =>
+    blocks.reduce((sum, { index, file, length }) => (open.get(file)?.has(index) ? sum + length : sum), 0);
   await whileShown(dataDir, artifact.digest, shown, async () => {
-    const outcome = await fetchBlocks({
+    const fetching = fetchBlocks({
       ...{ asker, digest: artifact.digest, blocks: blocks.length, wanted, signal },
       ...{ from: task.from, beside: task.beside, idleMs: task.idleMs },
       onProblem: (peer, problem, lied) => noteProblem(task, peer, problem, lied),
@@ -199,6 +205,12 @@ async function bringBlocks(
         );
         await got(block);
       },
+    });
+    const outcome = await fetching.catch(async (error: unknown) => {
+      // Others filled it meanwhile: what it still takes, and what there is, says more than that it is full.
+      if (isFullDisk(error))
+        await requireSpace(confined(dataDir, artifact.dir), left(), { node, name: `copy ${artifact.dir}` });
+      throw error;
     });
     if (outcome === 'nobody') throw nobodyHas(task, manifest.files[blocks[[...wanted][0]!]!.file]!);
     // While it is shown as partial: peers that ask in between must find one or the other.

@@ -557,8 +557,17 @@ export interface ArtifactFound {
   artifact?: Artifact;
   pairs?: PairDigests;
   parts?: true;
+  /** It was complete here, and its files are not what they were. */
+  damaged?: true;
   /** Absent from a worker of an earlier version. */
   lineages?: LineageFound[];
+}
+
+/** Damaged files of one artifact on a node, by their paths in it, and where they are by now. */
+export interface SetAside {
+  aside?: string;
+  files?: number;
+  some?: string[];
 }
 
 export interface FenceNodeInput {
@@ -573,6 +582,8 @@ export interface FenceNodeInput {
   access?: string;
   /** It comes when the others train: what they left for each other is there. */
   joins?: true;
+  /** As of `listCheckpoints`; absent where a control worker of an earlier version asks. */
+  keep?: number;
 }
 
 export interface NodeFenced extends NodeAnswer {
@@ -613,15 +624,21 @@ export interface NodeActivities {
   mergeShards(input: MergeShardsInput): Promise<ShardResult>;
   /**
    * The artifact in `dir` if it is complete here, after checking every size; `undefined` otherwise. What was changed
-   * is read again; with `prove` also what was not read for a day. `parts`: what a dataset was made of is here as well.
+   * is read again; with `prove` also what was not read for a day, with `anew` all of it. `parts`: what a dataset was made of is here as well.
    * With `like`, where it is not here: which datasets of such a lineage are, none of them read.
    */
-  findArtifact(input: { dir: string; prove?: boolean; like?: string }): Promise<ArtifactFound>;
+  findArtifact(input: { dir: string; prove?: boolean; anew?: boolean; like?: string }): Promise<ArtifactFound>;
   syncFiles(input: SyncFilesInput): Promise<Artifact>;
+  /**
+   * Reads all that is sealed in `dir` and moves what is damaged out of the way, for it to be made again; it is removed by
+   * nobody. @returns where it lies now, how many files and some of their names; nothing where nothing is damaged
+   */
+  setAsideDamaged(input: { dir: string }): Promise<SetAside>;
   /** Removes what the dataset in `dir` was made of, if it is whole here. Never fails for what cannot be removed. */
   removeParts(input: { dir: string }): Promise<{ bytes: number; failed?: string }>;
   convertCheckpoint(input: ConvertCheckpointInput): Promise<ShardHeld[]>;
-  listCheckpoints(input: { dir: string }): Promise<CheckpointHeld[]>;
+  /** The newest ones: `keep`, two more, and as many older ones as are told in little; all where it is absent. */
+  listCheckpoints(input: { dir: string; keep?: number }): Promise<CheckpointHeld[]>;
   findSaves(input: { series: string }): Promise<SavesFound>;
   /**
    * Seals what the launch with this token saved here of an iteration that is known to be whole; with `dumped` instead
@@ -783,6 +800,7 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
     listSource: step.listSource,
     syncFiles: step.syncFiles,
     removeParts: step.removeParts,
+    setAsideDamaged: step.setAsideDamaged,
     convertCheckpoint: step.convertCheckpoint,
     restoreCheckpoint: step.restoreCheckpoint,
     removeCheckpoints: step.removeCheckpoints,

@@ -38,5 +38,6 @@ export function chooseDataFiles(paths: string[], compat: boolean): DataFiles | {
       problem: `there are files of more than one format (${formats.map((format) => `${count(format)} .${format}`).join(', ')}): name one, as in …/*.${formats[0]!}, or set preprocess.compat to "mindspeed", which reads the most frequent`,
     };
   const files = counted.filter((path) => formatOf(path) === first);
-  return { files, left: paths.filter((path) => !files.includes(path)) };
+  const data = new Set(files);
+  return { files, left: paths.filter((path) => !data.has(path)) };
 }

@@ -49,7 +49,8 @@ async function findNewest(run: Run, nodes: NodeInfo[]): Promise<Newest> {
   const { parallel, cluster, recovery: timing } = spec;
   const shards = allShards(parallel, cluster.nodes * cluster.devicesPerNode);
   const dir = checkpointsDir(spec.series);
-  const admitted = { run: workflowInfo().workflowId, series: spec.series };
+  const { keepCheckpoints: keep } = spec.train;
+  const admitted = { run: workflowInfo().workflowId, series: spec.series, keep };
   const own = await listKeepers(dir, nodes, timing, admitted);
   const there = nodes.filter(({ name }) => !own.silent.includes(name));
   const newestOf = (listings: NodeListing[]): CompleteCheckpoint | undefined => {

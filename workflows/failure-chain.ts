@@ -17,6 +17,10 @@ export const lostNode = (error: unknown): string | undefined => nodeIn(error, 'N
 /** Name of the node that is not fit to train, if that is what an error says. */
 export const unfitNode = (error: unknown): string | undefined => nodeIn(error, 'EnvCheckFailed');
 
+/** Whether a copy failed since none of the nodes that were asked gave what they were said to have. */
+export const nobodyGave = (error: unknown): boolean =>
+  (failureIn(error)?.details?.[0] as { problems?: unknown[] } | undefined)?.problems !== undefined;
+
 /** What an activity that timed out last said of itself in a heartbeat. */
 export function lastHeartbeat(error: unknown): unknown {
   for (let at = error; at instanceof Error; at = at.cause)

@@ -18,7 +18,7 @@ interface Fenced {
 
 export async function fenceAll({ run, name, spec, token, members, spares }: PreparationInput): Promise<Fenced> {
   const before = [...members, ...spares];
-  const input = { token, run, series: spec.series, probe: name };
+  const input = { token, run, series: spec.series, probe: name, keep: spec.train.keepCheckpoints };
   const fenced = await Promise.all(
     before.map(async ({ name, access: held }) => {
       const known = held === undefined ? input : { ...input, access: held };

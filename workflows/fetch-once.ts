@@ -3,14 +3,14 @@
  * fetch it themselves where that one is lost by then. Who does what when; how is what it is given.
  */
 import type { Artifact, NodeInfo, SourceFile } from './contract.js';
-import { lostNode } from './failure-chain.js';
+import { lostNode, nobodyGave } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 
 export interface FetchOnceOptions {
   /** From outside; finds what is there already. */
   fetch(at: NodeInfo, dir: string, files: SourceFile[]): Promise<Artifact>;
-  /** From other nodes, while those `beside` do the same. @returns false where they do not have it any more */
-  copy(at: NodeInfo, artifact: Artifact, from: NodeInfo[], beside: NodeInfo[]): Promise<boolean>;
+  /** From other nodes, while those `beside` do the same. */
+  copy(at: NodeInfo, artifact: Artifact, from: NodeInfo[], beside: NodeInfo[]): Promise<unknown>;
   /** Nodes by the storage that they fetch to. */
   groups: Groups | undefined;
 }
@@ -58,7 +58,11 @@ export function createFetchOnce({ fetch, copy, groups }: FetchOnceOptions): Fetc
       // It finds there what the other one brought.
       if (holders.some(isAt(at))) await fetch(at, dir, files);
       else if (holders.length > 0) {
-        if (!(await copy(at, state.artifact!, holders, state.beside.includes(at) ? state.beside : []))) {
+        try {
+          await copy(at, state.artifact!, holders, state.beside.includes(at) ? state.beside : []);
+        } catch (error) {
+          // What is wrong with the receiver, as a full disk, says nothing of those that have it.
+          if (!nobodyGave(error)) throw error;
           state.holders = state.holders.filter((node) => !holders.includes(node));
           continue;
         }

@@ -30,7 +30,8 @@ export async function findCheckpoints(
   const dir = checkpointsDir(spec.series);
   const timing = spec.recovery;
   const names = new Set(there.map(({ peer }) => peer.name));
-  const sealing: Sealing = { series: spec.series, shards, timing, own: names, note };
+  const keep = spec.train.keepCheckpoints;
+  const sealing: Sealing = { series: spec.series, shards, timing, own: names, note, keep };
   const own = await sealLeft(there, sealing);
   const empty = own
     .filter(({ checkpoints, saves }) => checkpoints.length + (saves?.iterations.length ?? 0) === 0)
@@ -39,7 +40,7 @@ export async function findCheckpoints(
   if (generation > 0 && (newestOf(own) ?? 0) >= replicated)
     return { listings: own, newest: newestOf(own), empty, silent: [] };
   const others = keepers.filter(({ name }) => !empty.includes(name) && !sealing.own.has(name));
-  const asked = await listKeepers(dir, others, timing, { run, series: spec.series });
+  const asked = await listKeepers(dir, others, timing, { run, series: spec.series, keep });
   const kept = await findSaves(asked.listings, sealing);
   const listings = kept.length > 0 ? await sealLeft([...own, ...kept], sealing) : own;
   return { listings, newest: newestOf(listings), empty, silent: asked.silent };

@@ -1,5 +1,5 @@
 /** Getting a file set to where it is needed: made once, found where it is, copied from whoever has it. */
-import { ApplicationFailure, patched, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, log, patched, sleep } from '@temporalio/workflow';
 import {
   onNode,
   peerOf,
@@ -9,8 +9,9 @@ import {
   type PairDigests,
   type Timing,
 } from './contract.js';
-import { lostNode } from './failure-chain.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
+import { setAsideDamaged, type Note } from './set-aside.js';
 
 export interface Placed {
   artifact: Artifact;
@@ -26,6 +27,8 @@ export interface PlaceOptions {
   groups?: Groups | undefined;
   /** Nodes also tell which datasets they have that were made like this. */
   like?: string | undefined;
+  /** Hears of what is made again, since it was damaged on every node that had it. */
+  note: Note;
 }
 
 interface Made {
@@ -39,37 +42,91 @@ export type Answers = (ArtifactFound & { node: NodeInfo })[];
 
 /**
  * Brings the artifact in `dir` to all nodes, to each storage once. `make` runs only if no node has it, and says which
- * node made it.
+ * node made it. What was taken for whole and is not, on every node that had it, is set aside and made once more.
  */
 export async function placeEverywhere(
   dir: string,
   nodes: NodeInfo[],
   timing: Timing,
   make: (answers: Answers) => Promise<Made>,
-  { prove = false, groups, like }: PlaceOptions = {},
+  options: PlaceOptions,
 ): Promise<Placed> {
-  const wanted = { dir, ...(prove && { prove }), ...(like !== undefined && { like }) };
+  const first = await foundOrMade({ dir, nodes, timing, make, options });
+  try {
+    return await copied(first, nodes, timing, options);
+  } catch (error) {
+    if (first.isAgain || !failureIn(error, 'DataCorrupt')) throw error;
+    log.warn('what nodes were said to have is read again', { dir, why: messageOf(error) });
+    return copied(await foundOrMade({ dir, nodes, timing, make, options, anew: true }), nodes, timing, options);
+  }
+}
+
+interface Wanted {
+  dir: string;
+  nodes: NodeInfo[];
+  timing: Timing;
+  make(answers: Answers): Promise<Made>;
+  options: PlaceOptions;
+  /** Nodes read all of it, whenever that was done last. */
+  anew?: true;
+}
+
+interface Held extends Made {
+  /** Nodes that were found to have it. */
+  holders: NodeInfo[];
+  withParts: NodeInfo[];
+  /** It was damaged everywhere, and made once more. */
+  isAgain: boolean;
+}
+
+async function foundOrMade({ dir, nodes, timing, make, options, anew }: Wanted): Promise<Held> {
+  const { prove = false, groups, like, note } = options;
+  const wanted = { dir, ...(prove && { prove }), ...(anew && { anew }), ...(like !== undefined && { like }) };
   const answers: Answers = await Promise.all(
     nodes.map(async (node) => ({ node, ...(await onNode(node.name, timing).findArtifact(wanted)) })),
   );
   const found = groups ? agreed(answers, groups) : answers;
   const there = found.find(({ artifact }) => artifact);
+  const damaged = answers.filter((answer) => answer.damaged).map(({ node }) => node);
+  const isAgain = !there && damaged.length > 0;
+  if (isAgain) await setAsideDamaged(dir, damaged, timing, { again: 'made', note });
   const first: Made = there ? { ...there, at: there.node, artifact: there.artifact! } : await make(answers);
-  const { artifact, pairs } = first;
-  const holders = found.filter((f) => f.artifact?.digest === artifact.digest).map(({ node }) => node);
-  const from = (holders.length ? holders : [first.at]).map(peerOf);
+  return {
+    ...{ ...first, isAgain },
+    holders: found.filter((f) => f.artifact?.digest === first.artifact.digest).map(({ node }) => node),
+    withParts: there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes,
+  };
+}
+
+/** From those that have it to the others. Where one finds it damaged there, none copies any more when that is thrown. */
+async function copied(
+  { artifact, pairs, at, holders, withParts }: Held,
+  nodes: NodeInfo[],
+  timing: Timing,
+  { groups }: PlaceOptions,
+): Promise<Placed> {
+  const from = (holders.length ? holders : [at]).map(peerOf);
   const others = nodes.filter(({ name }) => !from.some((peer) => peer.name === name));
   // Whoever shares a storage waits for the first there and then fetches nothing: no block would come by way of it.
   const beside = oneOfEach(others, groups).map(peerOf);
   const atATime = toldAtATime(from.length + beside.length);
   const rounds = others.length > atATime && patched(IN_ROUNDS) ? { atATime, between: nextTask } : undefined;
-  await oncePerStorage(
-    others,
-    groups,
-    (node) => onNode(node.name, timing).syncFiles({ artifact, from, beside }),
-    rounds,
-  );
-  const withParts = there ? found.filter(({ parts }) => parts).map(({ node }) => node) : nodes;
+  const under: Promise<unknown>[] = [];
+  const copy = (node: NodeInfo) => {
+    const work = onNode(node.name, timing).syncFiles({ artifact, from, beside });
+    under.push(work);
+    return work;
+  };
+  const scope = new CancellationScope({ cancellable: true });
+  try {
+    await scope.run(() => oncePerStorage(others, groups, copy, rounds));
+  } catch (error) {
+    if (failureIn(error, 'DataCorrupt')) {
+      scope.cancel();
+      await Promise.allSettled(under);
+    }
+    throw error;
+  }
   return { artifact, withParts, ...(pairs && { pairs }) };
 }
 

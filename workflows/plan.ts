@@ -110,6 +110,11 @@ const BYTES_A_SHARD = 256 * 2 ** 20;
 const LEAST_BYTES_A_SHARD = 32 * 2 ** 20;
 /** Shards of a dataset that a node is given at a time; how many cores it has it knows itself. */
 export const SHARDS_AT_A_TIME = 8;
+/**
+ * Some thirteen events of a history are a shard's, and the server ends a workflow at 51,200; and all shards are named in
+ * one call, to whoever merges them, of which it takes 2 MB.
+ */
+export const MOST_SHARDS = 3000;
 
 /** At least one for every node, for its cores if there is enough for them, and small enough that a lost node costs little. */
 export function autoShards(files: SourceFile[], nodes: number): number {
@@ -126,9 +131,10 @@ export function planShards(files: SourceFile[], wanted: number): ShardPlan[] {
   const target = Math.max(1, files.reduce((sum, { size }) => sum + size, 0) / wanted);
   const shards: ShardPlan[] = [];
   let together: SourceFile[] = [];
+  let bytes = 0;
   const flush = () => {
     if (together.length) shards.push({ files: together, slice: { index: 0, of: 1 } });
-    together = [];
+    [together, bytes] = [[], 0];
   };
   for (const file of files) {
     const slices = isSplittable(file.path) ? Math.round(file.size / target) : 1;
@@ -138,10 +144,24 @@ export function planShards(files: SourceFile[], wanted: number): ShardPlan[] {
       continue;
     }
     together.push(file);
-    if (together.reduce((sum, { size }) => sum + size, 0) >= target) flush();
+    bytes += file.size;
+    if (bytes >= target) flush();
   }
   flush();
   return shards;
+}
+
+export const tooManyShards = ({ engine, shards }: RunSpec['preprocess'], plans: number): string =>
+  engine === 'mindspeed'
+    ? `with preprocess.engine "mindspeed" each of its ${plans} files is a shard, and a run makes ${MOST_SHARDS} at most. "native" puts several into one; or put them into fewer, larger files`
+    : `preprocess.shards is ${shards}, which makes ${plans} of it, and a run makes ${MOST_SHARDS} at most. Say fewer, or "auto"`;
+
+/** The same, into so many at most, where rounding would give more. */
+export function planAtMost(files: SourceFile[], most: number): ShardPlan[] {
+  for (let wanted = most; ; wanted = Math.floor(wanted * 0.9)) {
+    const plans = planShards(files, wanted);
+    if (plans.length <= most || wanted === 1) return plans;
+  }
 }
 
 /** For a preprocessor that reads one whole file at a time, and of a directory in no order. */

@@ -1,5 +1,5 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure, isCancellation, log, patched } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -19,9 +19,20 @@ import { createFetchOnce, type FetchOnce } from './fetch-once.js';
 import { findBase, type Base } from './grown-data.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import type { Groups, PartlyShared } from './islands.js';
+import { preparationNews } from './messages.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
-import { autoShards, planShards, SHARDS_AT_A_TIME, wholeFiles, type ShardPlan } from './plan.js';
+import {
+  autoShards,
+  MOST_SHARDS,
+  planAtMost,
+  planShards,
+  SHARDS_AT_A_TIME,
+  tooManyShards,
+  wholeFiles,
+  type ShardPlan,
+} from './plan.js';
+import { damagedDir, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
 
@@ -78,6 +89,8 @@ export async function prepareData({
   tell,
   checkout,
 }: PrepareDataInput): Promise<PreparedData> {
+  const warnings: string[] = [];
+  const note = (text: string) => (tell ? tellNote(tell, text) : Promise.resolve(void warnings.push(text)));
   const listData = () => listFiles(spec, spec.dataset.source, nodes, timing, () => true);
   const [tokenizerListing, early] = await Promise.all([
     listTokenizer(spec, nodes, timing),
@@ -89,7 +102,7 @@ export async function prepareData({
     nodes,
     timing,
     () => fetchOnFirst(spec, tokenizerListing, tokenizerDir, nodes, timing),
-    { prove, groups: partly.models },
+    { prove, groups: partly.models, note },
   );
 
   const listing = dataOf(spec, early ?? (await listData()));
@@ -100,7 +113,6 @@ export async function prepareData({
     spec.preprocess.engine === 'native' && !spec.preprocess.compat
       ? lineagesOf(made, spec.dataset.source, listing.files)
       : undefined;
-  const warnings: string[] = [];
   let figures: DatasetFigures | undefined;
   const { artifact, withParts, pairs } = await placeEverywhere(
     known?.dataset.dir ?? `datasets/${key}`,
@@ -116,14 +128,14 @@ export async function prepareData({
         ...made
       } = await preprocess(
         { spec, nodes, timing, partly, shared, ...(tell && { tell }) },
-        { listing, tokenizer: tokenizerDir, key, lineages },
+        { listing, tokenizer: tokenizerDir, key, lineages, note },
         base,
       );
       figures = made.figures;
       warnings.push(...found);
       return { artifact, at, pairs };
     },
-    { prove, groups: partly.datasets, like: lineages?.like },
+    { prove, groups: partly.datasets, like: lineages?.like, note },
   );
   if (!spec.preprocess.keepShards)
     warnings.push(...(await removeParts(artifact.dir, oneOfEach(withParts, partly.datasets), timing)));
@@ -139,6 +151,15 @@ export async function prepareData({
     // As it was made, perhaps by an earlier version of this workflow.
     prefix: `${artifact.dir}/prefix_${trainKey}_document`,
   };
+}
+
+/** At once: what comes next may fail, and a person is to read why it was done. */
+async function tellNote({ run, token }: { run: string; token: number }, note: string): Promise<void> {
+  try {
+    await getExternalWorkflowHandle(run).signal(preparationNews, { token, note });
+  } catch (error) {
+    log.warn('the run did not take the news', { error: String(error) });
+  }
 }
 
 const listingKey = ({ files }: SourceListing): string => contentKey(files).slice(0, 12);
@@ -204,7 +225,8 @@ function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListin
       'InvalidInput',
     );
   if (chosen.left.length) log.warn('files of the dataset are not read', { files: chosen.left });
-  return { resolved, files: files.filter(({ path }) => chosen.files.includes(path)) };
+  const data = new Set(chosen.files);
+  return { resolved, files: files.filter(({ path }) => data.has(path)) };
 }
 
 /** Files of a source that are wanted, in byte order of their names, with the revision pinned. */
@@ -248,6 +270,7 @@ interface Wanted {
   tokenizer: string;
   key: string;
   lineages: Lineages | undefined;
+  note: Note;
 }
 
 /**
@@ -261,11 +284,10 @@ async function preprocess(
   base?: Base,
 ): Promise<ShardResult & { at: NodeInfo }> {
   const { spec, nodes, timing } = input;
-  const { listing, tokenizer, key, lineages } = wanted;
+  const { listing, tokenizer, key, lineages, note } = wanted;
   const { engine, compat, skipBadRows } = spec.preprocess;
   const files = listing.files.slice(base?.files ?? 0);
-  const count = spec.preprocess.shards === 'auto' ? autoShards(files, nodes.length) : spec.preprocess.shards;
-  const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
+  const plans = plansOf(spec, files, nodes.length);
   const shards: (Shard | undefined)[] = plans.map(() => undefined);
   const groups = input.shared ? [nodes.map(({ name }) => name)] : input.partly?.datasets;
   const fetch: Fetch = (at, dir, some) => {
@@ -280,6 +302,7 @@ async function preprocess(
   const atATime = Math.min(plans.length, nodes.length * SHARDS_AT_A_TIME);
   const teller = shardTeller(plans, shards, input.tell, atATime);
   let alive = nodes;
+  let isAgain = false;
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
   for (;;) {
     const holders = base?.at.filter(isAlive);
@@ -300,6 +323,16 @@ async function preprocess(
         return { ...merged, at };
       });
     } catch (error) {
+      const damaged = isAgain ? undefined : damagedDir(error);
+      const isBase = damaged !== undefined && damaged === base?.artifact.dir;
+      const index = shards.findIndex((shard) => shard!.artifact.dir === damaged);
+      if (isBase || index >= 0) {
+        isAgain = true;
+        await note(`${damaged} is damaged where it was made: ${isBase ? 'all of the dataset' : 'it'} is made anew`);
+        if (isBase) return preprocess({ ...input, nodes: alive }, wanted);
+        shards[index] = undefined;
+        continue;
+      }
       const before = alive.length;
       alive = await stillThere(alive, timing);
       if (alive.length === before || alive.length === 0) throw error;
@@ -307,6 +340,21 @@ async function preprocess(
       for (const [index, shard] of shards.entries()) if (!isAlive(shard!.at)) shards[index] = undefined;
     }
   }
+}
+
+/** Before, the server ended a preparation of more, when days of work were done. */
+const BOUNDED = 'shards of a dataset are so many at most';
+
+function plansOf({ preprocess, dataset }: RunSpec, files: SourceFile[], nodes: number): ShardPlan[] {
+  const { engine, shards } = preprocess;
+  const count = shards === 'auto' ? autoShards(files, nodes) : shards;
+  const plans = engine === 'mindspeed' ? wholeFiles(files) : planShards(files, count);
+  if (plans.length <= MOST_SHARDS || !patched(BOUNDED)) return plans;
+  if (engine === 'native' && shards === 'auto') return planAtMost(files, MOST_SHARDS);
+  throw ApplicationFailure.nonRetryable(
+    `dataset.source ${dataset.source}: ${tooManyShards(preprocess, plans.length)}`,
+    'InvalidInput',
+  );
 }
 
 interface ShardWork {
@@ -329,11 +377,9 @@ const fetchOnceFrom = (fetch: Fetch, timing: Timing, groups: Groups | undefined)
       try {
         const peers = { from: from.map(peerOf), beside: beside.map(peerOf) };
         await onNode(at.name, timing).syncFiles({ artifact, ...peers });
-        return true;
       } catch (error) {
-        if (isCancellation(error) || lostNode(error)) throw error;
-        log.warn('what a node fetched is not to be had from it any more', { dir: artifact.dir, why: messageOf(error) });
-        return false;
+        if (!isCancellation(error)) log.warn('a node did not get what another had fetched', { why: messageOf(error) });
+        throw error;
       }
     },
   });

@@ -16,7 +16,7 @@ import { pingDevices } from './ping-devices.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
 import { listedNow, prepareData, type PrepareDataInput, type PreparedData } from './prepare-data.js';
-import { prepareWeights } from './prepare-weights.js';
+import { bringWeights } from './prepare-weights.js';
 import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { listedThen, mayFollow } from './series.js';
 import { allShards, placeNodes } from './topology.js';
@@ -183,7 +183,9 @@ async function bringCheckpoint(
   await clearCheckpoints(target);
   if (spec.model.init !== 'pretrained') return { from: 'random' };
   await tell({ phase: 'weights' });
-  const { dir, weights } = await prepareWeights(spec, shards, all, timing);
-  await restore({ ...target, dir, setAsideNewer: false, groups: partly.models }, weights);
+  const needed = { spec, shards, nodes: all, timing, note: (note: string) => tell({ note }) };
+  const dir = await bringWeights(needed, (dir, weights) =>
+    restore({ ...target, dir, setAsideNewer: false, groups: partly.models }, weights),
+  );
   return { from: 'pretrained', dir };
 }

@@ -78,11 +78,12 @@ async function bring(run: Run, input: GenerationInput, node: NodeInfo): Promise<
   const own = onNode(node.name, timing);
   // It may have come from another run: what that one left is ended.
   const { token, series } = input;
-  const { access, beside } = await own.fenceNode({ token, run: input.run, series, probe: input.run, joins: true });
+  const fence = { token, run: input.run, series, probe: input.run, joins: true } as const;
+  const { access, beside } = await own.fenceNode(fence);
   // At once: what comes next may take long, or fail. The newest save is copied as well: who kept copies of it may be gone.
   const after = Math.max(0, run.state.replicated - 1);
   if (patched(KEEPS_COPIES)) await tellReady(run, input, { node, after, ...(beside && { beside }) });
-  await runChild(
+  const { warnings = [] } = await runChild(
     prepareData,
     {
       workflowId: `${workflowInfo().workflowId}/data-${node.name}`,
@@ -94,10 +95,11 @@ async function bring(run: Run, input: GenerationInput, node: NodeInfo): Promise<
     },
     () => undefined,
   );
+  for (const warning of warnings) note(run, `dataset: ${warning}`);
   const places = placeNodes(spec.parallel, input.nodes.length, input.devices);
   const shards = allShards(spec.parallel, input.nodes.length * input.devices);
   const dir = checkpointsDir(spec.series);
-  const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing), shards);
+  const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing, spec.train.keepCheckpoints), shards);
   // What it would have kept copies of, had it been there at the launch.
   const spares = crew.spares.map(peerOf);
   const others = [...input.nodes, ...input.spares].map(({ name }) => name).filter((name) => name !== node.name);

@@ -7,11 +7,12 @@ import { storageOf, type Groups } from './islands.js';
 import { modelOnly } from './optimizer-state.js';
 import type { NodePlace } from './topology.js';
 
-export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing): Promise<NodeListing[]> =>
+/** @param keep how many complete ones are to stay, at the least: older ones are told only where that takes little */
+export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing, keep: number): Promise<NodeListing[]> =>
   Promise.all(
     nodes.map(async (node) => ({
       peer: peerOf(node),
-      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir }),
+      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir, keep }),
     })),
   );
 
@@ -20,13 +21,13 @@ export async function listKeepers(
   dir: string,
   keepers: NodeInfo[],
   timing: Timing,
-  run: { run: string; series: string },
+  run: { run: string; series: string; keep: number },
 ): Promise<{ listings: NodeListing[]; silent: string[] }> {
   const silent: string[] = [];
   const asked = keepers.map(async (node) => {
     try {
-      const { access } = await onNode(node.name, timing).admitRun(run);
-      return await listCheckpoints(dir, [{ ...node, access }], timing);
+      const { access } = await onNode(node.name, timing).admitRun({ run: run.run, series: run.series });
+      return await listCheckpoints(dir, [{ ...node, access }], timing, run.keep);
     } catch (error) {
       if (!lostNode(error)) throw error;
       silent.push(node.name);
@@ -192,7 +193,7 @@ export async function restoreNewest(target: RestoreTarget, listings: NodeListing
 }
 
 /** Which bytes were bad, if that is what was wrong: only then is there another checkpoint to turn to. */
-function damagedShard(error: unknown): BadShard | undefined {
+export function damagedShard(error: unknown): BadShard | undefined {
   const bad = failureIn(error, 'DataCorrupt')?.details?.[0] as Partial<BadShard> | undefined;
   return bad?.digest === undefined ? undefined : (bad as BadShard);
 }

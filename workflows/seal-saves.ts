@@ -13,6 +13,8 @@ export interface Sealing {
   /** Nodes of the run: one of them that is lost is to be replaced. Of others there is just less. */
   own: Set<string>;
   note: (text: string) => Promise<void>;
+  /** As of `listCheckpoints`. */
+  keep: number;
 }
 
 export const findSaves = (listings: NodeSaves[], sealing: Sealing): Promise<NodeSaves[]> =>
@@ -26,7 +28,7 @@ export const findSaves = (listings: NodeSaves[], sealing: Sealing): Promise<Node
 
 /** @returns what the nodes hold then */
 export async function sealLeft(found: NodeSaves[], sealing: Sealing): Promise<NodeSaves[]> {
-  const { series, shards, timing } = sealing;
+  const { series, shards, timing, keep } = sealing;
   let now = found;
   for (const { iteration, token, nodes, dumped } of sealable(found, shards)) {
     await Promise.all(
@@ -39,7 +41,7 @@ export async function sealLeft(found: NodeSaves[], sealing: Sealing): Promise<No
       now.map(async (node) => {
         const { name } = node.peer;
         if (!nodes.includes(name)) return node;
-        const list = () => onNode(name, timing).listCheckpoints({ dir: checkpointsDir(series) });
+        const list = () => onNode(name, timing).listCheckpoints({ dir: checkpointsDir(series), keep });
         return { ...node, checkpoints: (await orLess(sealing, name, list)) ?? node.checkpoints };
       }),
     );

@@ -12,7 +12,7 @@ import { iterationDir, sealShard, shardDir, TRACKER } from '../../activities/che
 import { writeJson } from '../../activities/atomic.js';
 import { fenceOff } from '../../activities/fence.js';
 import { filesOf, generationDir } from '../../activities/generation-files.js';
-import { createListCheckpoints } from '../../activities/list-checkpoints.js';
+import { checkpointsIn, createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
 import { removeOld } from '../../activities/remove-checkpoints.js';
@@ -66,6 +66,16 @@ describe('a listing', () => {
       { iteration: 5, shards: [five] },
       { iteration: 10, shards: ten },
     ]);
+  });
+
+  it('names the newest only where there are many: those that stay in any case, and what is newer', async () => {
+    const deps = await testNode('n1');
+    for (const iteration of [5, 10, 15, 20, 25]) await saveAndSeal(deps, iteration, FIRST);
+    const told = async (keep?: number, little?: number) =>
+      (await checkpointsIn(deps.dataDir, DIR, keep, little)).map(({ iteration }) => iteration);
+    expect(await told(1, 0)).toEqual([15, 20, 25]);
+    expect(await told(2, 0)).toEqual([10, 15, 20, 25]);
+    for (const all of [told(1), told(undefined, 0)]) expect(await all).toEqual([5, 10, 15, 20, 25]);
   });
 
   it('leaves out what is not sealed, cut, or lacks a file', async () => {

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readArtifact, sealArtifact } from '../../activities/artifact.js';
 import { createConvertCheckpoint } from '../../activities/convert-checkpoint.js';
 import { createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
@@ -73,6 +74,22 @@ describe('a conversion', () => {
       message: expect.stringContaining('exit code 0, but the shards are mp_rank_00_000') as string,
     });
     expect(await readdir(join(deps.dataDir, 'models/k'))).not.toContain('mcore-tp1-pp2');
+  });
+
+  it('of weights that this disk has lost says so, whatever the converter says, and they are fetched again', async () => {
+    const deps = await converting(`grep -q good ${'$FROM'} || { echo 'no such tensor' >&2; exit 1; }; exit 2`);
+    const file = join(deps.dataDir, FROM, 'model.safetensors');
+    deps.env['FROM'] = file;
+    await writeFile(file, 'good');
+    await sealArtifact(deps.dataDir, FROM);
+    await expect(convert(deps)).rejects.toMatchObject({ type: 'CommandFailed' });
+    expect(await readArtifact(deps.dataDir, FROM)).toBeDefined();
+    await writeFile(file, 'lost');
+    await expect(convert(deps)).rejects.toMatchObject({
+      ...{ type: 'DataCorrupt', nonRetryable: true, details: [{ node: 'n1', dir: FROM }] },
+      message: expect.stringContaining('was damaged on this disk after it was fetched: ') as string,
+    });
+    expect(await readArtifact(deps.dataDir, FROM)).toBeUndefined();
   });
 
   it('on storage that nodes share is not disturbed by one of another node, and the first result stays', async () => {

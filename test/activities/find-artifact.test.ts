@@ -7,6 +7,7 @@ import { readIfThere, writeJson } from '../../activities/atomic.js';
 import { createFindArtifact } from '../../activities/find-artifact.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { pause } from '../../activities/process.js';
+import { createSetAsideDamaged } from '../../activities/set-aside.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
 import { ENGINES } from '../../workflows/engines.js';
 import { run, serving, testNode } from '../support/test-node.js';
@@ -62,7 +63,7 @@ it('does not have what was written to since, though the size is right', async ()
   await writeFile(file, 'tokEns');
   const later = new Date(Date.now() + 2_000);
   await utimes(file, later, later);
-  expect(await find(deps)).toEqual({});
+  expect(await find(deps)).toEqual({ damaged: true });
 });
 
 it('has what was only touched, after reading it', async () => {
@@ -79,7 +80,7 @@ it('does not have, before a run begins, what was changed since, though the time 
   await pause(20);
   await writeFile(file, 'tokEns');
   await utimes(file, atime, mtime);
-  expect(await find(deps, true)).toEqual({});
+  expect(await find(deps, true)).toEqual({ damaged: true });
 });
 
 it.each([
@@ -102,7 +103,7 @@ it.each([
   // Its bytes are wrong here, so that whoever reads them says so.
   expect(await find(deps)).toEqual({ artifact });
   expect(await readIfThere(note)).toEqual(noted);
-  expect(await find(deps, true)).toEqual({});
+  expect(await find(deps, true)).toEqual({ damaged: true });
 });
 
 /**
@@ -126,7 +127,7 @@ it('is read again before a run begins when it was not for a day, so that what a 
   const lost = await sealed();
   await rot(lost, 25);
   expect(await find(lost.deps)).toEqual({ artifact: lost.artifact });
-  expect(await find(lost.deps, true)).toEqual({});
+  expect(await find(lost.deps, true)).toEqual({ damaged: true });
 });
 
 it('is read once a day and not for every run', async () => {
@@ -141,6 +142,28 @@ it('is read once a day and not for every run', async () => {
   const read = await sealed();
   await rot(read, 23);
   expect(await find(read.deps, true)).toEqual({ artifact: read.artifact });
+});
+
+it('is told to be damaged where it was whole, and set aside only when that is asked for', async () => {
+  const lost = await sealed();
+  await rot(lost, 0);
+  const { deps, file } = lost;
+  const ask = () => run(createSetAsideDamaged(deps), { dir: DIR });
+  expect(await find(deps, true)).toEqual({ artifact: lost.artifact });
+  expect(await run(createFindArtifact(deps), { dir: DIR, anew: true })).toEqual({ damaged: true });
+  expect(await readFile(file, 'utf8')).toBe('tokEns');
+  const { aside, ...told } = await ask();
+  expect(told).toEqual({ files: 1, some: ['prefix.bin'] });
+  expect(await readFile(join(deps.dataDir, aside!, 'prefix.bin'), 'utf8')).toBe('tokEns');
+  const reason = await readFile(`${join(deps.dataDir, aside!)}.reason.json`, 'utf8');
+  expect(JSON.parse(reason)).toMatchObject({ files: [{ path: 'prefix.bin', size: 6 }] });
+  expect([await ask(), await find(deps)]).toEqual([{}, {}]);
+  // Cut, as by a power cut, or gone.
+  await writeFile(file, 'tokens');
+  await sealArtifact(deps.dataDir, DIR);
+  expect([await ask(), await find(deps)]).toMatchObject([{}, { artifact: lost.artifact }]);
+  await writeFile(file, 'tok');
+  expect(await find(deps)).toEqual({ damaged: true });
 });
 
 it('is no longer there for whoever makes it, once it is damaged, and is repaired from a peer', async () => {

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { readArtifact, sealArtifact } from '../../activities/artifact.js';
+import { readArtifact, readManifest, sealArtifact } from '../../activities/artifact.js';
+import { blocksOf } from '../../activities/blocks.js';
 import { createCheckNode } from '../../activities/check-node.js';
 import { createDataActivities } from '../../activities/data-activities.js';
 import { grantAccess, grantOf } from '../../activities/grants.js';
@@ -11,11 +12,13 @@ import type { NodeDeps } from '../../activities/node-deps.js';
 import { makeCorpus } from '../../infra/demo/corpus.js';
 import { startHub } from '../../infra/demo/hub.js';
 import { root } from '../../workers/config.js';
+import { fetchBlock } from '../../activities/peer-client.js';
+import { pullArtifact } from '../../activities/transfer.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
 import { tempDir } from '../support/temp-dir.js';
 import { findLaunched } from '../../activities/process.js';
 import { bothUp, fakeNode, launch, stop } from '../support/fake-training.js';
-import { run, testNode } from '../support/test-node.js';
+import { run, serving, testNode } from '../support/test-node.js';
 
 /** Mounting takes root; elsewhere these tests are left out. */
 const canMount = (() => {
@@ -76,6 +79,49 @@ test.runIf(canMount)(
     expect(await run(fetchFiles, input)).toMatchObject({ files: 1, bytes: 3_000_000 });
   },
 );
+
+test.runIf(canMount)('a disk that fills up during a copy is no fault of the nodes that send it', async () => {
+  const sender = await testNode('n02');
+  await mkdir(join(sender.dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(sender.dataDir, 'datasets/k/a.bin'), randomBytes(3_000_000));
+  const artifact = await sealArtifact(sender.dataDir, 'datasets/k');
+  const dataDir = await smallDisk(4);
+  const peer = await serving(sender);
+  const proxy = await faultyProxy(peer.url, ({ url }) => {
+    if (url?.includes('/blocks/'))
+      execFileSync('dd', ['if=/dev/zero', `of=${join(dataDir, 'filler')}`, 'bs=1M', 'count=2'], { stdio: 'ignore' });
+    return {};
+  });
+  const node = await testNode('n01', { dataDir });
+  const blamed: string[] = [];
+  const copy = pullArtifact(node, {
+    ...{ artifact, from: [{ ...peer, url: proxy.url }] },
+    onProblem: (peer) => void blamed.push(peer),
+  });
+  await expect(copy).rejects.toMatchObject({
+    ...{ type: 'EnvCheckFailed', nonRetryable: true, details: [{ node: 'n01', bytes: 3_000_000 }] },
+    message: expect.stringContaining(`n01: copy datasets/k needs 0.003 GB and ${dataDir}/datasets/k has `) as string,
+  });
+  expect(blamed).toEqual([]);
+});
+
+test.runIf(canMount)('a block of which the disk takes only a part is not proven', async () => {
+  const sender = await testNode('n02');
+  await mkdir(join(sender.dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(sender.dataDir, 'datasets/k/a.bin'), randomBytes(3_000_000));
+  const artifact = await sealArtifact(sender.dataDir, 'datasets/k');
+  const { manifest } = (await readManifest(sender.dataDir, 'datasets/k'))!;
+  const dir = await smallDisk(4);
+  // Room for the first two writes of it and a part of the third, which is no error of its own.
+  execFileSync('dd', ['if=/dev/zero', `of=${join(dir, 'filler')}`, 'bs=512k', 'count=3'], { stdio: 'ignore' });
+  const file = await open(join(dir, 'part'), 'w');
+  const peer = await serving(sender);
+  const { digest } = artifact;
+  const taken = fetchBlock(await testNode('n01'), peer, digest, blocksOf(manifest)[0]!, file, {
+    ...{ idleMs: 10_000, onBytes: () => undefined },
+  });
+  await expect(taken.finally(() => file.close())).rejects.toMatchObject({ code: 'ENOSPC' });
+});
 
 async function withTokenizer(dataDir: string): Promise<NodeDeps> {
   const node = await testNode('n01', { dataDir, sourceRoots: [root] });

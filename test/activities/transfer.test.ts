@@ -65,7 +65,9 @@ test('a disk here that is slow to take what comes is not taken for a peer that s
   const slow = {
     async writev(chunks: Buffer[]) {
       if (taken === 0) await pause(2600);
-      for (const { length } of chunks) taken += length;
+      const bytesWritten = chunks.reduce((sum, { length }) => sum + length, 0);
+      taken += bytesWritten;
+      return { bytesWritten };
     },
   } as unknown as FileHandle;
   const options = { idleMs: 2000, onBytes: () => undefined };

@@ -29,6 +29,7 @@ export function quietNode(info: NodeInfo, changes: Partial<NodeActivities> = {})
     mergeShards: ({ key }) => Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1 }),
     findArtifact: ({ dir }) => Promise.resolve({ artifact: artifact(dir) }),
     syncFiles: ({ artifact: wanted }) => Promise.resolve(wanted),
+    setAsideDamaged: () => Promise.resolve({}),
     removeParts: () => Promise.resolve({ bytes: 0 }),
     convertCheckpoint: () => Promise.resolve([]),
     listCheckpoints: () => Promise.resolve([]),

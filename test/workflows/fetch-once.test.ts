@@ -7,11 +7,12 @@ import type { Groups } from '../../workflows/islands.js';
 
 const node = (name: string): NodeInfo => ({ name, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' });
 const [a, b, c] = [node('a'), node('b'), node('c')];
+const nobodyGave = ApplicationFailure.create({ type: 'CommandFailed', message: 'gone', details: [{ problems: [] }] });
 const lostly = (name: string) =>
   ApplicationFailure.create({ type: 'NodeLost', message: `${name} did not answer`, details: [{ node: name }] });
 
 /** @param failing what fails, by what it is called in `did` */
-function sources(failing: Record<string, Error | false> = {}, groups?: Groups) {
+function sources(failing: Record<string, Error> = {}, groups?: Groups) {
   const did: string[] = [];
   const lost = new Set<string>();
   const act = async (what: string) => {
@@ -19,8 +20,7 @@ function sources(failing: Record<string, Error | false> = {}, groups?: Groups) {
     // As long as it takes for others to ask as well.
     await new Promise((resolve) => setTimeout(resolve, 5));
     const failed = failing[what];
-    if (failed instanceof Error) throw failed;
-    return failed ?? true;
+    if (failed) throw failed;
   };
   const names = (nodes: NodeInfo[]) => nodes.map(({ name }) => name).join('+');
   const once = createFetchOnce({
@@ -54,7 +54,7 @@ it('is fetched to another node where the one that fetched it was lost meanwhile,
 });
 
 it('is not asked of a node that is known to be lost, and fetched where those that have it do not answer', async () => {
-  const { did, bring, lost } = sources({ 'copy b to c': false });
+  const { did, bring, lost } = sources({ 'copy b to c': nobodyGave });
   await bring(a);
   lost.add('a');
   await bring(b);
@@ -89,4 +89,16 @@ it('is nearest to who has it, and what nobody has is nearer than what others hav
   await bring(a);
   expect([a, b].map((at) => once.distance(at, 'input'))).toEqual([0, 2]);
   expect(once.distance(b, 'other')).toBe(1);
+});
+
+it('stays with those that have it where a receiver has no room for it, and only that one fails', async () => {
+  const full = ApplicationFailure.create({
+    ...{ type: 'EnvCheckFailed', nonRetryable: true, details: [{ node: 'b', bytes: 9, free: 1 }] },
+    message: 'b: copy input needs 9.0 GB and /data has 1.0 GB left',
+  });
+  const { did, bring } = sources({ 'copy a to b': full });
+  await bring(a);
+  await expect(bring(b)).rejects.toThrow(/^b: copy input needs/);
+  await bring(c);
+  expect(did).toEqual(['fetch to a', 'copy a to b', 'copy a to c']);
 });

@@ -5,8 +5,11 @@ import { toMegatron } from '../../workflows/convert-command.js';
 import {
   autoShards,
   indexCacheApart,
+  MOST_SHARDS,
+  planAtMost,
   planShards,
   targetOf,
+  tooManyShards,
   torchrunArgs,
   trainingScript,
 } from '../../workflows/plan.js';
@@ -139,6 +142,34 @@ describe('shards', () => {
         4,
       ),
     ).toHaveLength(4);
+  });
+
+  it('are no more than a preparation takes, however much data there is, and none of it is left out', () => {
+    const lists = [
+      ...[20_000, 3000, 1].map((count) => ({ count, size: 2 * 2 ** 40 })),
+      { count: 4500, size: 1.6 * 2 ** 30 },
+      { count: 10_000, size: 1000 },
+    ];
+    for (const { count, size } of lists)
+      for (const ending of ['parquet', 'jsonl.gz']) {
+        const input = Array.from({ length: count }, (_, index) => ({ path: `${index}.${ending}`, size: size + index }));
+        const plans = planAtMost(input, MOST_SHARDS);
+        expect(plans.length).toBeLessThanOrEqual(MOST_SHARDS);
+        if (count >= 3000) expect(plans.length).toBeGreaterThan(MOST_SHARDS / 2);
+        expect(new Set(plans.flatMap(({ files }) => files)).size).toBe(count);
+      }
+  });
+
+  it('are named in one call that the server takes, and refused with what to do where they are more', () => {
+    const peer = { name: 'n'.repeat(63), url: `https://${'n'.repeat(63)}:65535`, token: 't'.repeat(43) };
+    const artifact = { dir: `datasets/${'k'.repeat(20)}/shards/00000-of-03000`, digest: 'd'.repeat(64) };
+    const shard = { artifact: { ...artifact, files: 10, bytes: 1e13 }, from: [peer] };
+    expect(JSON.stringify(Array.from({ length: MOST_SHARDS }, () => shard)).length).toBeLessThan(1_900_000);
+    const { preprocess } = spec();
+    expect(tooManyShards({ ...preprocess, engine: 'mindspeed' }, 5000)).toMatch(
+      /each of its 5000 files .* 3000 at most/,
+    );
+    expect(tooManyShards({ ...preprocess, shards: 9000 }, 9001)).toMatch(/^preprocess\.shards is 9000, .* or "auto"$/);
   });
 
   it('are one a node at least, and of a size that is soon made again', () => {
