@@ -143,7 +143,7 @@ export const toldAtATime = (peers: number): number =>
   Math.max(1, Math.floor(TASK_BYTES / (COMMAND_BYTES + PEER_BYTES * peers)));
 
 /** So short that who fetches the same still counts as beginning together. */
-const nextTask = (): Promise<void> => sleep('10 ms');
+export const nextTask = (): Promise<void> => sleep('10 ms');
 
 /** One that found its bytes damaged has unsealed them for all that share them, whatever those had said. */
 function agreed<T extends { node: NodeInfo; artifact?: Artifact | undefined }>(answers: T[], groups: Groups): T[] {

@@ -5,6 +5,7 @@ import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type
 import { failureIn, lostNode } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import { modelOnly } from './optimizer-state.js';
+import { nextTask, oncePerStorage, toldAtATime } from './place.js';
 import type { NodePlace } from './topology.js';
 
 /** @param keep how many complete ones are to stay, at the least: older ones are told only where that takes little */
@@ -77,8 +78,10 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
   const parts = readInPart(target, checkpoint);
   const isPart = (node: NodeInfo, shard: string) => parts[members.indexOf(node)]?.includes(shard) === true;
   const bring = async (node: NodeInfo, names: string[], beside: Peer[]) => {
+    const rank = members.indexOf(node);
     const shards = names.map((shard) => ({
       ...checkpoint.shards[shard]!,
+      from: askedOf(checkpoint.shards[shard]!.from, node.name, rank),
       ...(isPart(node, shard) && { modelOnly: true as const }),
     }));
     const { aside } = await onNode(node.name, timing).restoreCheckpoint({
@@ -96,12 +99,31 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
   const { first, then } = oneBringsEach(loads, groups);
   const swarms = swarmsOf(first, parts);
   const besides = (rank: number) => swarms[rank]!.map((other) => peerOf(members[other]!));
-  await Promise.all([
-    ...members.map((node, rank) => on(node, first[rank]!, besides(rank))),
-    ...(setAsideNewer ? spares.map((node) => on(node, [])) : []),
-  ]);
-  const others = members.filter((_, rank) => then[rank]!.length > 0);
-  await Promise.all(others.map((node) => on(node, then[members.indexOf(node)]!)));
+  const rank = (node: NodeInfo) => members.indexOf(node);
+  const beginning = [...members, ...(setAsideNewer ? spares : [])];
+  const peers = Math.max(0, ...places.map(({ loads }) => loads.length)) * MOST_ASKED + LARGEST_SWARM;
+  const atATime = toldAtATime(peers);
+  const rounds = beginning.length > atATime && patched(IN_ROUNDS) ? { atATime, between: nextTask } : undefined;
+  const isMember = (node: NodeInfo) => rank(node) >= 0;
+  const bringFirst = (node: NodeInfo) =>
+    isMember(node) ? on(node, first[rank(node)]!, besides(rank(node))) : on(node, []);
+  await oncePerStorage(beginning, undefined, bringFirst, rounds);
+  const others = members.filter((node) => then[rank(node)]!.length > 0);
+  await oncePerStorage(others, undefined, (node) => on(node, then[rank(node)]!), rounds);
+}
+
+/** Of those that have a shard, as many as one node is told of. */
+const MOST_ASKED = 16;
+/** Before, each node was told of all that have a shard, in one workflow task. */
+const IN_ROUNDS = 'checkpoints are brought to many nodes in rounds';
+
+/** Another choice for each node, so that none is asked by all; what it has itself it is told in any case. */
+export function askedOf(from: Peer[], node: string, rank: number): Peer[] {
+  if (from.length <= MOST_ASKED) return from;
+  const own = from.filter(({ name }) => name === node);
+  const others = from.filter(({ name }) => name !== node);
+  const first = (rank * MOST_ASKED) % others.length;
+  return [...own, ...others.slice(first), ...others.slice(0, first)].slice(0, MOST_ASKED);
 }
 
 /** The loss of one node is not to take a shard along that the next save has no copies of yet. */

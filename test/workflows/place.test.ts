@@ -2,7 +2,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, it } from 'vitest';
 import { createTurns, oncePerStorage, oneOfEach, onFirst, toldAtATime } from '../../workflows/place.js';
-import { oneBringsEach, swarmsOf } from '../../workflows/restore.js';
+import { askedOf, oneBringsEach, swarmsOf } from '../../workflows/restore.js';
 import type { NodeInfo } from '../../workflows/contract.js';
 
 const nodes = ['n1', 'n2', 'n3'].map((name) => ({ name }) as NodeInfo);
@@ -78,6 +78,17 @@ it('lets nodes that load the same shards pass them on to each other, and no othe
   const large = swarmsOf(Array.from({ length: 130 }, () => ['a']));
   expect(large.map(({ length }) => length).filter((length) => length !== 64)).toEqual([2, 2]);
   expect(large[129]).toEqual([128, 129]);
+});
+
+it('tells a node of some of the many that have a shard, of itself first, and each node of others', () => {
+  const from = Array.from({ length: 64 }, (_, index) => ({ name: `n${index}`, url: 'http://n' }));
+  const names = (node: string, rank: number) => askedOf(from, node, rank).map(({ name }) => name);
+  expect(names('n5', 5)[0]).toBe('n5');
+  for (const rank of [0, 5, 63]) expect(new Set(names(`n${rank}`, rank)).size).toBe(16);
+  const asked = from.flatMap(({ name }, rank) => names(name, rank).slice(1));
+  const timesOf = (node: string) => asked.filter((name) => name === node).length;
+  expect(Math.max(...from.map(({ name }) => timesOf(name)))).toBeLessThanOrEqual(2 * 16);
+  expect(askedOf(from.slice(0, 16), 'n99', 3)).toEqual(from.slice(0, 16));
 });
 
 it('brings to each storage once: the others that share it are asked when it is there', async () => {
