@@ -36,11 +36,11 @@ export const keepElsewhere = ({ state, wishes, crew }: Run, why: string): Elsewh
 };
 
 /** Whether this is the time to continue as new. Between generations only: nothing else is under way then. */
-export function isToContinue({ isRefilling }: Run): boolean {
+export function isToContinue({ refilling }: Run): boolean {
   const { historyLength, continueAsNewSuggested } = workflowInfo();
   const isLong = historyLength > MANY_EVENTS || continueAsNewSuggested;
   // Whoever continues would not hear of a cancellation.
-  const isFree = !isRefilling && allHandlersFinished() && !CancellationScope.current().consideredCancelled;
+  const isFree = refilling === 0 && allHandlersFinished() && !CancellationScope.current().consideredCancelled;
   return isLong && isFree;
 }
 

@@ -123,7 +123,7 @@ function begin(input: unknown, known?: Kept | Elsewhere): Run {
     known?.crew,
   );
   const run: Run = {
-    ...{ spec, name, crew, file: input, isRefilling: false },
+    ...{ spec, name, crew, file: input, refilling: 0 },
     ...{
       state,
       wishes: known?.wishes ?? noWishes(),

@@ -39,7 +39,11 @@ export async function refillSpares(run: Run, input: GenerationInput): Promise<vo
     // The pool's answer may come after this generation has ended, and is not to be missed.
     await CancellationScope.nonCancellable(() => Promise.resolve(crew.seek(lacking())));
     for (const { name } of came) run.settling.add(name);
-    for (const node of came) await settle(run, input, node).finally(() => run.settling.delete(node.name));
+    try {
+      for (const node of came) await settle(run, input, node).finally(() => run.settling.delete(node.name));
+    } finally {
+      for (const { name } of came) run.settling.delete(name);
+    }
   }
 }
 

@@ -57,8 +57,8 @@ export interface Run {
   empty: Set<string>;
   /** What the last launch found on every node: the next ones do not ask the hub again what the dataset is. */
   data?: PreparedData;
-  /** Spares are being replaced or made ready; also for a while after the generation that needed them. */
-  isRefilling: boolean;
+  /** Generations whose spares are being replaced or made ready: one may be over for a while. */
+  refilling: number;
   /** Complete checkpoints that are known of. */
   complete: Complete[];
   /** Spares to which data and checkpoint are being brought. */
@@ -91,15 +91,14 @@ export async function runGeneration(
   // When the run is cancelled nobody waits for it.
   relaying.catch(() => undefined);
   const refilling = new CancellationScope({ cancellable: true });
-  run.isRefilling = true;
+  run.refilling++;
   refilling
     .run(() => refillSpares(run, input))
     .catch((error: unknown) => {
       if (!isCancellation(error)) log.warn('spares are not refilled', { error: String(error) });
     })
     .finally(() => {
-      run.isRefilling = false;
-      run.settling.clear();
+      run.refilling--;
     });
   const result = await runChild(trainGeneration, { workflowId, input, summary }, waitingOf(run)).finally(() => {
     isOver = true;
