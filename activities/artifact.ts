@@ -103,6 +103,13 @@ export async function unseal(dataDir: string, dir: string): Promise<void> {
 /** Of a directory that was sealed, until it is again or somebody begins to write to it: what its files were to be. */
 const DAMAGED = '.damaged.json';
 
+/** Whether something says, or has said, of the files in `dir` what they are to be: all of an artifact, a part, or damaged. */
+export async function isVouchedFor(dataDir: string, dir: string): Promise<boolean> {
+  const root = confined(dataDir, dir);
+  for (const name of [MANIFEST, PART, DAMAGED]) if ((await sizeOf(join(root, name))) !== undefined) return true;
+  return false;
+}
+
 /** Files here are not what their manifest says: nothing is to find them complete, and what they were is remembered. */
 export async function unsealDamaged(dataDir: string, dir: string): Promise<void> {
   const root = confined(dataDir, dir);

@@ -43,17 +43,22 @@ export async function checkpointsIn(
     found.push({ iteration, shards, identity: newest?.identity });
     bytes += JSON.stringify(shards).length;
   }
-  const told = new Map<string, number>();
-  const answer = found
-    .reverse()
-    .map(({ iteration, shards, identity }) => ({ iteration, shards, ...tell(identity, iteration, told) }));
-  const size = Buffer.byteLength(JSON.stringify(answer));
-  if (size <= LARGEST_ANSWER) return answer;
-  throw failure(
-    'InvalidInput',
-    `the list of ${answer.length} checkpoints below ${dir} takes ${size} bytes, and a run takes in ${LARGEST_ANSWER} at most. Lower train.keepCheckpoints (train.keepEvery keeps some for ever, and is not limited), and remove older ones by hand`,
-    { nonRetryable: true, details: { dir, size } },
-  );
+  for (;;) {
+    const told = new Map<string, number>();
+    const answer = [...found]
+      .reverse()
+      .map(({ iteration, shards, identity }) => ({ iteration, shards, ...tell(identity, iteration, told) }));
+    const size = Buffer.byteLength(JSON.stringify(answer));
+    if (size <= LARGEST_ANSWER) return answer;
+    if (found.length === 1)
+      throw failure(
+        'InvalidInput',
+        `the list of the shards of one checkpoint below ${dir} takes ${size} bytes, and a run takes in ${LARGEST_ANSWER} at most`,
+        { nonRetryable: true, details: { dir, size } },
+      );
+    // The oldest are asked for last, and found when the newer ones are gone.
+    found.length = Math.max(1, Math.floor((found.length * LARGEST_ANSWER) / size));
+  }
 }
 
 /** Each once, by the first iteration that has it. */

@@ -19,6 +19,7 @@ import { filesOf, generationDir, type ExitFile } from './generation-files.js';
 import type { NodeDeps } from './node-deps.js';
 import { createSealOvertaken } from './overtaken-saves.js';
 import { removeOld } from './remove-checkpoints.js';
+import { forgetOlderLaunch } from './series-launch.js';
 import { step, toFailure } from './step.js';
 import { createWhichSave } from './which-save.js';
 
@@ -39,6 +40,7 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
     };
     return step(options, async (signal) => {
       const dir = checkpointsDir(input.series);
+      if (input.copies.length > 0) await forgetOlderLaunch(deps.dataDir, dir, input.token);
       const patienceMs = input.patienceSeconds * 1000;
       const ask = createPatientAsk(deps, patienceMs);
       const tell = createTeller(deps, input);

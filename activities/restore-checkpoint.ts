@@ -28,7 +28,8 @@ export const createRestoreCheckpoint =
     const restore = async (signal: AbortSignal) => {
       const root = confined(deps.dataDir, input.dir);
       await mkdir(root, { recursive: true });
-      if (input.setAsideNewer) await forgetLaunch(deps.dataDir, input.dir);
+      // A copy that ends half-way is not to be taken for what a launch saved here.
+      if (input.setAsideNewer || input.shards.length > 0) await forgetLaunch(deps.dataDir, input.dir);
       // Beside nothing that a launch here would load there is to be none.
       const tracks = input.iteration > 0 && input.shards.length > 0;
       // No tracker while the tree is between two states: a launch would load from it.

@@ -12,12 +12,11 @@
  * - Only where rank 0 says that it loaded what was planned: what began from something else is not this series.
  * - Only where the machine has not restarted: what was written and never synced may be cut short after that.
  * - Checkpoints of a failing gang (last-gasp.ts) are named by one rank when all have written theirs, which says the same.
- * - Never where there is a manifest: one that does not fit its files any more tells of damage.
+ * - Never where there is a manifest, or was: one that does not fit its files any more tells of damage.
  */
-import { join } from 'node:path';
 import type { NodeActivities, SavesFound } from '../workflows/contract.js';
 import { checkpointsDir } from '../workflows/plan.js';
-import { confined, MANIFEST, sizeOf } from './artifact.js';
+import { isVouchedFor } from './artifact.js';
 import { iterationsIn, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { filesOf, generationDir } from './generation-files.js';
 import { dumpsIn, findDumps, nameDump } from './last-gasp.js';
@@ -90,8 +89,6 @@ async function unsealedShards(
   { saves }: SeriesLaunch,
 ): Promise<string[]> {
   if (iteration <= saves.after) return [];
-  const sealed = await Promise.all(
-    saves.shards.map((shard) => sizeOf(join(confined(dataDir, shardDir(dir, iteration, shard)), MANIFEST))),
-  );
-  return saves.shards.filter((_, index) => sealed[index] === undefined);
+  const said = await Promise.all(saves.shards.map((shard) => isVouchedFor(dataDir, shardDir(dir, iteration, shard))));
+  return saves.shards.filter((_, index) => !said[index]);
 }

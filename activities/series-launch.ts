@@ -64,6 +64,13 @@ export async function identityFor(
   }
 }
 
+/** Before copies of what a newer launch saves come to lie here. A launch of the same token saves beside them, and its own only. */
+export async function forgetOlderLaunch(dataDir: string, checkpoints: string, token: number): Promise<void> {
+  const series = seriesOf(checkpoints);
+  const launch = series === undefined ? undefined : await readLaunch(dataDir, series);
+  if (launch && launch.token < token) await forgetLaunch(dataDir, checkpoints);
+}
+
 /** @param checkpoints the tree that something is restored into: of a series, or converted weights, which no launch saves */
 export async function forgetLaunch(dataDir: string, checkpoints: string): Promise<void> {
   const series = seriesOf(checkpoints);

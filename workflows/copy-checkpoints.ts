@@ -103,7 +103,7 @@ export async function copyAll(
         if (isLost && patched(SILENT_IS_ASKED) && (await isThere(node))) continue;
         const isGone = isLost && (await askAfter(began)).over;
         // What a node writes only it can seal; when it does not come back, its watcher ends the generation.
-        if (seals.length === 0 && !isPeers && (!isLost || isGone)) return handOver(task);
+        if (seals.length === 0 && !isPeers && (!isLost || isGone)) return handOver(task, isLost);
         // It has tried several times since the ranks ended.
         if (isLast() && !isLost && patched(FAILING_IS_LEFT)) failingSince ??= Date.now();
         if (isLast() && (isGone || isTooLong(silentSince) || isTooLong(failingSince)))
@@ -113,9 +113,9 @@ export async function copyAll(
     }
   }
 
-  async function handOver(task: CopyTask): Promise<void> {
+  async function handOver(task: CopyTask, isGone: boolean): Promise<void> {
     const lostSpare = roles.isSpare(task.node.name) ? task.node.name : undefined;
-    const tasks = roles.lose(task);
+    const tasks = roles.lose(task, { isGone });
     progress.replace(
       task.name,
       tasks.map(({ name }) => name),

@@ -41,6 +41,8 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
   const plan: CopyPlan = { ...copies };
   const everyone = [...nodes, ...spares];
   const away = new Set<string>();
+  /** They are there, and what they were to keep has failed for a reason of their own. */
+  const unable = new Set<string>();
   let groups = storages;
   let isChanged = false;
   let dropped = before.dropped ?? [];
@@ -63,10 +65,11 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     /** Also of one that is lost. */
     isSpare: (name: string): boolean => everyone.slice(nodes.length).some((spare) => spare.name === name),
 
-    /** Others keep what the node of this task kept for it, where some are left: else checkpoints are less safe, but there are some. */
-    lose({ name, node, copies }: CopyTask): CopyTask[] {
+    /** Others keep what the node of this task kept for it, which is gone or cannot keep it, where some are left: else checkpoints are less safe, but there are some. */
+    lose({ name, node, copies }: CopyTask, how: { isGone: boolean }): CopyTask[] {
       isChanged = true;
       away.add(node.name);
+      if (!how.isGone) unable.add(node.name);
       const candidates = everyone.filter((other) => !away.has(other.name));
       const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
       const lost = new Set(copies.map(({ shard }) => shard));
@@ -89,6 +92,8 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
       everyone.splice(0, everyone.length, ...others, node);
       groups = joined(groups, others, node, beside);
       delete plan[node.name];
+      // It would fail again, and be replaced by itself.
+      if (unable.has(node.name)) return undefined;
       const copies = copiesLacking(peerOf(node), written(), { plan, replicas, ...(groups && { groups }) });
       if (copies.length === 0) return undefined;
       plan[node.name] = copies;

@@ -32,7 +32,7 @@ import {
   wholeFiles,
   type ShardPlan,
 } from './plan.js';
-import { damagedDir, type Note } from './set-aside.js';
+import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
 import type { RunSpec } from './spec.js';
 
@@ -302,7 +302,7 @@ async function preprocess(
   const atATime = Math.min(plans.length, nodes.length * SHARDS_AT_A_TIME);
   const teller = shardTeller(plans, shards, input.tell, atATime);
   let alive = nodes;
-  let isAgain = false;
+  const again = new Set<string>();
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
   for (;;) {
     const holders = base?.at.filter(isAlive);
@@ -323,15 +323,19 @@ async function preprocess(
         return { ...merged, at };
       });
     } catch (error) {
-      const damaged = isAgain ? undefined : damagedDir(error);
-      const isBase = damaged !== undefined && damaged === base?.artifact.dir;
-      const index = shards.findIndex((shard) => shard!.artifact.dir === damaged);
-      if (isBase || index >= 0) {
-        isAgain = true;
-        await note(`${damaged} is damaged where it was made: ${isBase ? 'all of the dataset' : 'it'} is made anew`);
-        if (isBase) return preprocess({ ...input, nodes: alive }, wanted);
-        shards[index] = undefined;
-        continue;
+      const damaged = damagedDir(error);
+      if (damaged !== undefined && !again.has(damaged)) {
+        again.add(damaged);
+        if (damaged === base?.artifact.dir) {
+          await note(`${damaged} is damaged where it was made: all of the dataset is made anew`);
+          return preprocess({ ...input, nodes: alive }, wanted);
+        }
+        const index = shards.findIndex((shard) => shard!.artifact.dir === damaged);
+        // Who made it may not have read it since, and would take it for sound.
+        if (index >= 0 && (await setAsideDamaged(damaged, [shards[index]!.at], timing, { again: 'made', note }))) {
+          shards[index] = undefined;
+          continue;
+        }
       }
       const before = alive.length;
       alive = await stillThere(alive, timing);

@@ -8,12 +8,17 @@ import { modelOnly } from './optimizer-state.js';
 import { nextTask, oncePerStorage, toldAtATime } from './place.js';
 import type { NodePlace } from './topology.js';
 
-/** @param keep how many complete ones are to stay, at the least: older ones are told only where that takes little */
-export const listCheckpoints = (dir: string, nodes: NodeInfo[], timing: Timing, keep: number): Promise<NodeListing[]> =>
+/** @param keep how many complete ones are to stay, at the least: older ones are told only where that takes little; absent: all are */
+export const listCheckpoints = (
+  dir: string,
+  nodes: NodeInfo[],
+  timing: Timing,
+  keep?: number,
+): Promise<NodeListing[]> =>
   Promise.all(
     nodes.map(async (node) => ({
       peer: peerOf(node),
-      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir, keep }),
+      checkpoints: await onNode(node.name, timing).listCheckpoints({ dir, ...(keep !== undefined && { keep }) }),
     })),
   );
 
@@ -193,9 +198,15 @@ export const clearCheckpoints = (target: RestoreTarget): Promise<void> =>
  */
 export async function restoreNewest(target: RestoreTarget, listings: NodeListing[], shards: string[]): Promise<number> {
   const bad: BadShard[] = [];
+  let told = listings;
   for (;;) {
-    const newest = newestComplete(listings, shards, bad);
-    if (!newest) break;
+    const newest = newestComplete(told, shards, bad);
+    if (!newest) {
+      if (bad.length === 0 || told !== listings) break;
+      // Of the older ones not all are told at first.
+      told = await listCheckpoints(target.dir, [...target.members, ...target.spares], target.timing);
+      continue;
+    }
     try {
       await restore(target, newest);
       return newest.iteration;

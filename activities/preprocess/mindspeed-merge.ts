@@ -45,15 +45,19 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
   await unseal(dataDir, dir);
   await mkdir(root, { recursive: true });
   const bytes = shards.reduce((sum, { artifact }) => sum + artifact.bytes, 0);
-  const left = async () => bytes - (await bytesBelow(root)) - (await bytesBelow(outOf(root)));
+  const pairs = keys.flatMap((key) => ['bin', 'idx'].map((ending) => `${pairName(key)}.${ending}`));
+  // Not all that is below it: the shards that it is made of are, too.
+  const left = async () => {
+    const done = await Promise.all(pairs.map((name) => sizeOf(join(root, name))));
+    return bytes - done.reduce<number>((sum, size = 0) => sum + size, 0) - (await bytesBelow(outOf(root)));
+  };
   const merged: Summary['keys'] = {};
   await withSpace({ path: root, bytes, left }, { node, name: `merge ${dir}` }, async () => {
     for (const key of keys) merged[key] = await mergeKey({ deps, dir, root, key, input, signal });
   });
   const written: Summary = { keys: merged, counts: noCounts(keys) };
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
-  const names = [SUMMARY, ...keys.flatMap((key) => ['bin', 'idx'].map((ending) => `${pairName(key)}.${ending}`))];
-  const artifact = await sealArtifact(dataDir, dir, names, { signal });
+  const artifact = await sealArtifact(dataDir, dir, [SUMMARY, ...pairs], { signal });
   return { artifact, ...resultOf(written, keys), ...(await pairsIn(dataDir, dir)) };
 }
 

@@ -9,7 +9,7 @@ import { createListCheckpoints } from '../../activities/list-checkpoints.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
 import { createRestoreCheckpoint } from '../../activities/restore-checkpoint.js';
 import { createFindSaves, createSealSaves } from '../../activities/seal-saves.js';
-import { noteLaunch } from '../../activities/series-launch.js';
+import { forgetOlderLaunch, noteLaunch } from '../../activities/series-launch.js';
 import { bothUp, fakeNode, launch, launchInput } from '../support/fake-training.js';
 import { run, testNode } from '../support/test-node.js';
 
@@ -95,6 +95,34 @@ describe('saves that nobody has sealed', () => {
     expect(await find(deps)).toEqual({ iterations: [50, 100, 107] });
     expect(await seal(deps, 107)).toEqual({ sealed: [] });
   });
+
+  it('are nobody’s any more once copies of another launch come to lie here, of which half may be left', async () => {
+    const deps = await saved();
+    const other = { shard: OWN, digest: '0'.repeat(64), bytes: 1, from: [] };
+    const brings = { dir: DIR, iteration: 107, shards: [other], setAsideNewer: false, leavesTracker: true as const };
+    await expect(run(createRestoreCheckpoint(deps), brings)).rejects.toMatchObject({ type: 'DataCorrupt' });
+    expect((await find(deps)).launch).toBeUndefined();
+
+    const newer = await saved();
+    for (const [token, isKept] of [
+      [TOKEN, true],
+      [TOKEN + 1, false],
+    ] as const) {
+      // prettier-ignore
+      await forgetOlderLaunch(newer.dataDir, DIR, token);
+      expect((await find(newer)).launch !== undefined).toBe(isKept);
+    }
+  });
+
+  it.each(['.damaged.json', '.part.json'])(
+    'are not those of which %s tells that they are no whole save',
+    async (name) => {
+      const deps = await saved();
+      await writeFile(join(deps.dataDir, shardDir(DIR, 107, OWN), name), '{}');
+      expect((await find(deps)).launch?.unsealed).toEqual(unsealed(100));
+      expect(await seal(deps, 107)).toEqual({ sealed: [] });
+    },
+  );
 
   it.each([
     ['loaded what was planned', ' successfully loaded checkpoint from x at iteration 50\n', 107],

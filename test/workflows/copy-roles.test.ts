@@ -22,9 +22,9 @@ function gang(names: string[], spareNames: string[], replicas = 1): CopyRoles {
 describe('of a spare that is lost', () => {
   it('others keep the copies, and a member that cannot keep its own all the same', () => {
     const roles = gang(['n0', 'n1', 'n2'], ['x']);
-    const [handed] = roles.lose(taskOf(roles, 'x'));
+    const [handed] = roles.lose(taskOf(roles, 'x'), { isGone: true });
     expect(kept(roles)).toEqual(['n0', 'n1', 'n2']);
-    const again = roles.lose(handed!);
+    const again = roles.lose(handed!, { isGone: false });
     expect(kept(roles)).toEqual(['n0', 'n1', 'n2']);
     expect(again[0]!.node.name).not.toBe(handed!.node.name);
     expect(roles.isSpare('x')).toBe(true);
@@ -33,7 +33,7 @@ describe('of a spare that is lost', () => {
 
   it('nobody keeps the copies where nobody is left, until another comes', () => {
     const roles = gang(['n0'], ['x']);
-    expect(roles.lose(taskOf(roles, 'x'))).toEqual([]);
+    expect(roles.lose(taskOf(roles, 'x'), { isGone: true })).toEqual([]);
     expect(roles.uncopied()).toEqual({ alone: ['n0'], less: [] });
     expect(roles.gain({ node: info('y'), replicas: 1, after: 7, beside: [] })).toMatchObject({ name: 'y', after: 7 });
     expect(roles.uncopied()).toEqual({ alone: [], less: [] });
@@ -41,9 +41,9 @@ describe('of a spare that is lost', () => {
 
   it('one of two copies is lacking, and not both', () => {
     const roles = gang(['n0'], ['x', 'y'], 2);
-    roles.lose(taskOf(roles, 'x'));
+    roles.lose(taskOf(roles, 'x'), { isGone: true });
     expect(roles.uncopied()).toEqual({ alone: [], less: ['n0'] });
-    roles.lose(taskOf(roles, 'y'));
+    roles.lose(taskOf(roles, 'y'), { isGone: true });
     expect(roles.uncopied()).toEqual({ alone: ['n0'], less: [] });
     roles.gain({ node: info('z'), replicas: 2, after: 0, beside: [] });
     expect(roles.uncopied()).toEqual({ alone: [], less: ['n0'] });
@@ -54,6 +54,17 @@ describe('of a spare that is lost', () => {
 });
 
 describe('of a spare that comes', () => {
+  it('nothing is asked that it could not keep before, and what it lost with its machine is', () => {
+    const full = gang(['n0'], ['x']);
+    full.lose(taskOf(full, 'x'), { isGone: false });
+    expect(full.gain({ node: info('x'), replicas: 1, after: 0, beside: [] })).toBeUndefined();
+    expect(full.uncopied().alone).toEqual(['n0']);
+    expect(full.gain({ node: info('y'), replicas: 1, after: 0, beside: [] })?.copies).toHaveLength(1);
+    const switchedOff = gang(['n0'], ['x']);
+    switchedOff.lose(taskOf(switchedOff, 'x'), { isGone: true });
+    expect(switchedOff.gain({ node: info('x'), replicas: 1, after: 0, beside: [] })?.copies).toHaveLength(1);
+  });
+
   it('the copy is none where it is on the storage of the writer, which is remembered', () => {
     const roles = gang(['n0'], []);
     expect(roles.gain({ node: info('x'), replicas: 1, after: 0, beside: ['n0'] })).toBeUndefined();
