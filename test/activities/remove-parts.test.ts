@@ -71,7 +71,7 @@ it('loses its input and shards, in the content store too, and is whole; damaged,
   expect(found).not.toHaveProperty('parts');
 
   await truncate(join(deps.dataDir, DIR, 'prefix_text_document.bin'), 1);
-  expect(await run(findArtifact, { dir: DIR })).toEqual({});
+  expect(await run(findArtifact, { dir: DIR })).toEqual({ damaged: true });
   expect(await make(deps)).toBe(digest);
 });
 
