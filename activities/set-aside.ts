@@ -39,6 +39,8 @@ async function setAsideDamaged({ name: node, dataDir }: NodeDeps, dir: string, o
   const damaged: ManifestFile[] = [];
   for (const part of await partsOf(dataDir, dir)) {
     const bad = await damagedIn(dataDir, part, options);
+    // Whoever gave this up may have had it made again since.
+    options.signal?.throwIfAborted();
     for (const file of bad) damaged.push({ ...file, path: `${part}/${file.path}`.slice(dir.length + 1) });
     for (const { path } of bad) await move(dataDir, `${part}/${path}`, aside + `${part}/${path}`.slice(dir.length));
     // Last: whoever begins anew after a crash finds by it what is missing.

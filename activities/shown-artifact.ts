@@ -52,8 +52,11 @@ async function findPart(dataDir: string, dir: string, digest: string): Promise<S
   return { manifest, partial, blocks, pathsOf };
 }
 
-/** Newer than any version of it while it was on its way. */
-const NO_NEWS = { version: Number.MAX_SAFE_INTEGER, changed: createSignal().next };
+/** Newer than any version of it while it was on its way. Whoever waits for news is forgotten when he does no longer. */
+const NO_NEWS = {
+  version: Number.MAX_SAFE_INTEGER,
+  changed: (signal: AbortSignal) => createSignal().next(signal),
+};
 
 /** Of the manifests asked for last: a large one has thousands of blocks, and each is asked for by itself. */
 const kept = new Map<string, Block[]>();
