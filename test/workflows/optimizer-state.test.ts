@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isReadWhereWritten, modelOnly } from '../../workflows/optimizer-state.js';
 import { placeNodes } from '../../workflows/topology.js';
+import { expertGrids } from '../support/expert-grids.js';
 
 const dense = { tp: 1, pp: 1, cp: 1, ep: 1 };
 const named = (places: ReturnType<typeof placeNodes>) => places.map((place, rank) => ({ ...place, name: `n${rank}` }));
@@ -23,25 +24,9 @@ describe('the recorded layouts of MindSpeed-LLM', () => {
   });
 });
 
-const grids = fc
-  .record({
-    tp: fc.constantFrom(1, 2, 4, 8),
-    cp: fc.constantFrom(1, 2, 4),
-    dp: fc.integer({ min: 1, max: 8 }),
-    pp: fc.constantFrom(1, 2, 3),
-    ep: fc.constantFrom(1, 2, 4, 8),
-    isWhole: fc.boolean(),
-    devices: fc.constantFrom(1, 2, 4, 8),
-  })
-  .map(({ isWhole, ...grid }) => ({ ...grid, etp: isWhole ? 1 : grid.tp }))
-  .filter(({ tp, cp, dp, pp, ep, etp, devices }) => {
-    const stage = tp * cp * dp;
-    return stage % (ep * etp) === 0 && (stage * pp) % devices === 0 && stage * pp <= 256;
-  });
-
 it('in any layout a node that brings the model alone has no rank that is the first of a group, of dense weights or experts', () => {
   fc.assert(
-    fc.property(grids, ({ tp, cp, dp, pp, ep, etp, devices }) => {
+    fc.property(expertGrids, ({ tp, cp, dp, pp, ep, etp, devices }) => {
       const stage = tp * cp * dp;
       const first = new Set<number>();
       for (let p = 0; p < pp; p++) {

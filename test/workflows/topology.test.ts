@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { allShards, placeNodes, placeRanks } from '../../workflows/topology.js';
+import { expertGrids } from '../support/expert-grids.js';
 
 const dense = { tp: 1, pp: 1, cp: 1, ep: 1 };
 
@@ -87,25 +88,9 @@ describe('any dense layout', () => {
 });
 
 describe('any layout with experts', () => {
-  const grids = fc
-    .record({
-      tp: fc.constantFrom(1, 2, 4, 8),
-      cp: fc.constantFrom(1, 2, 4),
-      dp: fc.integer({ min: 1, max: 8 }),
-      pp: fc.constantFrom(1, 2, 3),
-      ep: fc.constantFrom(1, 2, 4, 8),
-      isWhole: fc.boolean(),
-      devices: fc.constantFrom(1, 2, 4, 8),
-    })
-    .map(({ isWhole, ...grid }) => ({ ...grid, etp: isWhole ? 1 : grid.tp }))
-    .filter(({ tp, cp, dp, pp, ep, etp, devices }) => {
-      const stage = tp * cp * dp;
-      return stage % (ep * etp) === 0 && (stage * pp) % devices === 0 && stage * pp <= 256;
-    });
-
   it('has each node load what two nested counts of its ranks say, and each shard written by one node that loads it', () => {
     fc.assert(
-      fc.property(grids, ({ tp, cp, dp, pp, ep, etp, devices }) => {
+      fc.property(expertGrids, ({ tp, cp, dp, pp, ep, etp, devices }) => {
         const shards: string[] = [];
         const [ppp, eee] = [(p: number) => (pp > 1 ? `_00${p}` : ''), (e: number) => (ep > 1 ? `_00${e}` : '')];
         for (let p = 0; p < pp; p++) {
