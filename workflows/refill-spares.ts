@@ -23,28 +23,66 @@ import { allShards, placeNodes } from './topology.js';
 
 /** Runs that began before leave a new spare without copies until the next launch. */
 const KEEPS_COPIES = 'a new spare keeps copies';
+/** Before, one that was lost waited until those that had come were ready. */
+const READY_BESIDE = 'spares are made ready beside what else happens to spares';
 
 /** Goes on until it is cancelled. Nothing here is a reason to disturb training: what fails is left to the next launch. */
 export async function refillSpares(run: Run, input: GenerationInput): Promise<void> {
   const { crew, lostSpares } = run;
   const lacking = () => crew.lacking;
-  for (;;) {
-    await condition(() => lostSpares.length > 0 || crew.newcomers.length > 0 || lacking() > 0);
-    const lost = lostSpares.splice(0).filter((name) => crew.spares.some((spare) => spare.name === name));
-    const came = crew.welcome();
-    if (lost.length > 0) {
-      await CancellationScope.nonCancellable(() => crew.replace(lost, 'its copier of checkpoints ended'));
-      note(run, `spare ${lost.join(', ')} was lost; the pool is asked for another`);
+  const settling = createSettling(run, input);
+  try {
+    for (;;) {
+      await condition(() => lostSpares.length > 0 || crew.newcomers.length > 0 || lacking() > 0);
+      const lost = lostSpares.splice(0).filter((name) => crew.spares.some((spare) => spare.name === name));
+      const came = crew.welcome();
+      if (lost.length > 0) {
+        for (const name of lost) settling.giveUp(name);
+        await CancellationScope.nonCancellable(() => crew.replace(lost, 'its copier of checkpoints ended'));
+        note(run, `spare ${lost.join(', ')} was lost; the pool is asked for another`);
+      }
+      // The pool's answer may come after this generation has ended, and is not to be missed.
+      await CancellationScope.nonCancellable(() => Promise.resolve(crew.seek(lacking())));
+      await settling.begin(came);
     }
-    // The pool's answer may come after this generation has ended, and is not to be missed.
-    await CancellationScope.nonCancellable(() => Promise.resolve(crew.seek(lacking())));
-    for (const { name } of came) run.settling.add(name);
-    try {
-      for (const node of came) await settle(run, input, node).finally(() => run.settling.delete(node.name));
-    } finally {
-      for (const { name } of came) run.settling.delete(name);
-    }
+  } finally {
+    await settling.ended();
   }
+}
+
+/** Makes newcomers ready, each by itself: what is brought to one may take hours. */
+function createSettling(run: Run, input: GenerationInput) {
+  const begun = new Map<string, { scope: CancellationScope; done: Promise<void> }>();
+
+  function begin(node: NodeInfo): Promise<void> {
+    const before = begun.get(node.name)?.done;
+    const scope = new CancellationScope({ cancellable: true });
+    const done = scope
+      .run(async () => {
+        // It was lost and has come again: what was begun for it has the names that are needed now.
+        await before;
+        run.settling.add(node.name);
+        await settle(run, input, node);
+      })
+      // Cancelled: the generation is over, or the node is lost.
+      .catch(() => undefined)
+      .finally(() => run.settling.delete(node.name));
+    begun.set(node.name, { scope, done });
+    return done;
+  }
+
+  return {
+    /** Waits for them only where a run did so before. */
+    async begin(came: NodeInfo[]): Promise<void> {
+      for (const { name } of came) run.settling.add(name);
+      for (const node of came) {
+        const done = begin(node);
+        if (!patched(READY_BESIDE)) await done;
+      }
+    },
+    giveUp: (name: string): void => begun.get(name)?.scope.cancel(),
+    ended: () => Promise.all([...begun.values()].map(({ done }) => done)),
+  };
 }
 
 /** Whatever fails is made up for by the next launch. */

@@ -14,12 +14,26 @@ type Seen = 'up' | 'gone' | 'unknown';
 const SEEN_BY_MOST = 'a look ends when most have not reached the node';
 
 /**
+ * Who is asked: spread over all, from half a stride past the node on. Neighbours in a list often share a switch or a rack,
+ * which take them along together; and where many nodes are silent, not all ask the same few.
+ */
+export function witnessesOf<Node extends { name: string }>(node: Node, all: Node[]): Node[] {
+  const at = all.findIndex(({ name }) => name === node.name);
+  const others = all.filter(({ name }) => name !== node.name);
+  if (others.length <= WITNESSES) return others;
+  const stride = others.length / WITNESSES;
+  return Array.from(
+    { length: WITNESSES },
+    (_, index) => others[(Math.max(at, 0) + Math.floor((index + 0.5) * stride)) % others.length]!,
+  );
+}
+
+/**
  * What others see of a node. `unknown` when they do not answer themselves: then it is the server, or the way to it,
  * that is away.
  */
 export async function lookAt(node: NodeInfo, all: NodeInfo[]): Promise<Seen> {
-  const others = all.filter(({ name }) => name !== node.name).slice(0, WITNESSES);
-  const answers = others.map(({ name }) =>
+  const answers = witnessesOf(node, all).map(({ name }) =>
     onProbe(name)
       .probePeer({ peer: peerOf(node) })
       .then(({ reachable }) => reachable)

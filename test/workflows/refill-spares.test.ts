@@ -128,3 +128,41 @@ it.concurrent(
   },
   120_000,
 );
+
+it.concurrent(
+  'a spare that is lost is replaced though another one is still being made ready, and the next is made ready beside it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const lasting = async () => {
+      for (; ; await sleep(50)) heartbeat();
+    };
+    const training: Partial<NodeActivities> = {
+      watchTraining: lasting,
+      replicateCheckpoint: lasting,
+      listCheckpoints: () => Promise.resolve(holding('mp_rank_00', 9)),
+    };
+    await cluster.node('a', training);
+    const first = await cluster.node('b', training);
+    const file = cluster.runFile({
+      ...{ cluster: { nodes: 1, spares: 1 }, parallel: { pp: 1 }, train: { replicas: 1 } },
+      recovery: QUICK,
+    });
+    const handle = await cluster.client.workflow.start('pretrain', {
+      ...{ workflowId: `run-${cluster.pool}`, taskQueue: cluster.taskQueue },
+      args: [file],
+    });
+    const page = () => handle.query<string>('status');
+    await until(() => first.calls.includes('replicateCheckpoint'));
+    await handle.executeUpdate('addSpare', { args: [{ who: 'ann', why: 'a long weekend', count: 1 }] });
+    // As long as a big dataset takes.
+    const slow = await cluster.node('d', { ...training, fenceNode: lasting });
+    await until(() => slow.calls.includes('fenceNode'));
+    await first.switchOff();
+    await until(async () => (await page()).includes(`spare ${first.info.name} was lost`));
+    const next = await cluster.node('e', training);
+    await until(async () => (await page()).includes(`${next.info.name} is a spare now, with the data`));
+    expect(await page()).not.toContain(`${slow.info.name} is a spare now`);
+    await handle.terminate();
+  },
+  120_000,
+);
