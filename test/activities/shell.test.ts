@@ -40,11 +40,11 @@ it('does not forget the time that a command may take, however often garbage is c
   expect(performance.now() - started).toBeLessThan(10_000);
 });
 
-it.concurrent.each([
+it.concurrent.for([
   ['a command', "trap '' TERM; sleep 61 & echo $!; wait; sleep 62"],
   ['the child of a command', "(trap '' TERM; exec sleep 61) & echo $!; wait"],
-])('ends %s that takes too long, though it is deaf to SIGTERM', async (_who, script) => {
-  const logPath = join(await tempDir(), 'log');
+] as const)('ends %s that takes too long, though it is deaf to SIGTERM', async ([, script], test) => {
+  const logPath = join(await tempDir(test), 'log');
   await expect(bash(script, { logPath, timeout: 300 })).rejects.toThrow('did not end within 0.3 s');
   const child = await identify(Number(await readFile(logPath, 'utf8')));
   expect(child && (await isAlive(child))).toBeFalsy();

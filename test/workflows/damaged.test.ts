@@ -113,7 +113,7 @@ const DATASET = /^datasets\/[^/]+\/prefix_text_document\.bin$/;
 const TOKENIZER = /^models\/[^/]+\/tokenizer\/tokenizer\.json$/;
 const SOURCE = /^models\/[^/]+\/hf\/model\.safetensors$/;
 
-it.concurrent(
+it(
   'weights, dataset and tokenizer that every node has lost are made anew, and what is left of them is set aside',
   async (test) => {
     const [cluster, from] = [await startFakeCluster(test), await sources()];
