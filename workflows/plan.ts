@@ -109,7 +109,16 @@ const BYTES_A_SHARD = 256 * 2 ** 20;
 /** Below it a shard takes longer to start than to encode. */
 const LEAST_BYTES_A_SHARD = 32 * 2 ** 20;
 /** Shards of a dataset that a node is given at a time; how many cores it has it knows itself. */
-export const SHARDS_AT_A_TIME = 8;
+const SHARDS_AT_A_TIME = 8;
+/** The server takes 2,000 open activities of a workflow, and 4 MB of new ones at a time, of some 2 kB each. */
+const SHARDS_AT_ONCE = 1000;
+
+/** Of all nodes together. */
+export const shardsAtOnce = (nodes: number): number => Math.min(nodes * SHARDS_AT_A_TIME, SHARDS_AT_ONCE);
+
+/** Before there was a limit: more than 250 nodes came to a standstill where there was that much to do. */
+export const shardsEver = (nodes: number): number => nodes * SHARDS_AT_A_TIME;
+
 /**
  * Some thirteen events of a history are a shard's, and the server ends a workflow at 51,200; and all shards are named in
  * one call, to whoever merges them, of which it takes 2 MB.

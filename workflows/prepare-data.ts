@@ -27,7 +27,8 @@ import {
   MOST_SHARDS,
   planAtMost,
   planShards,
-  SHARDS_AT_A_TIME,
+  shardsAtOnce,
+  shardsEver,
   tooManyShards,
   wholeFiles,
   type ShardPlan,
@@ -74,6 +75,9 @@ const LISTED_AT_ONCE = 'both sources are listed at once';
 
 /** Each node that made something of a file fetched it from outside. */
 const FETCHED_ONCE = 'what several nodes read is fetched once';
+
+/** Also where thousands could be. */
+const AT_ONCE = 'shards that are made at once are limited';
 
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
@@ -299,8 +303,7 @@ async function preprocess(
     ? fetchOnceFrom(fetch, timing, groups)
     : inTurn(createTurns(input.partly?.datasets), fetch);
   const from = plans.map((plan) => `datasets/${key}/input/${contentKey(plan.files)}`);
-  const atATime = Math.min(plans.length, nodes.length * SHARDS_AT_A_TIME);
-  const teller = shardTeller(plans, shards, input.tell, atATime);
+  const teller = shardTeller(plans, shards, input.tell, Math.min(plans.length, shardsAtOnce(nodes.length)));
   let alive = nodes;
   const again = new Set<string>();
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
@@ -414,7 +417,9 @@ async function makeMissing(
       work.teller.tell();
     }
   };
-  await Promise.all(Array.from({ length: nodes.length * SHARDS_AT_A_TIME }, (_, index) => lane(index % nodes.length)));
+  const isLimited = shardsAtOnce(nodes.length) === shardsEver(nodes.length) || patched(AT_ONCE);
+  const length = isLimited ? shardsAtOnce(nodes.length) : shardsEver(nodes.length);
+  await Promise.all(Array.from({ length }, (_, index) => lane(index % nodes.length)));
 }
 
 /** Of what a node has already, else of what nobody fetches: so that nodes fetch different files. */

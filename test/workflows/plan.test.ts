@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { toMegatron } from '../../workflows/convert-command.js';
 import {
   autoShards,
+  shardsAtOnce,
   indexCacheApart,
   MOST_SHARDS,
   planAtMost,
@@ -178,5 +179,10 @@ describe('shards', () => {
     // Less than that is for the cores of the nodes, as long as it is worth it.
     expect(autoShards([{ path: 'a.parquet', size: 320 * 2 ** 20 }], 3)).toBe(10);
     expect(autoShards([{ path: 'a.parquet', size: 2 * 2 ** 30 }], 1)).toBe(8);
+  });
+
+  it('are made eight at a time on each node, and never more at once than the server takes of one workflow', () => {
+    expect(shardsAtOnce(3)).toBe(24);
+    for (const nodes of [125, 250, 1000, 2000]) expect(shardsAtOnce(nodes)).toBe(1000);
   });
 });
