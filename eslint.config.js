@@ -44,6 +44,7 @@ const pure = [
   'ledger',
   'leftovers',
   'memory',
+  'open-activities',
   'optimizer-state',
   'pair-nodes',
   'past',

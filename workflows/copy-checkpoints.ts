@@ -77,7 +77,7 @@ export async function copyAll(
 
   async function follow(task: CopyTask): Promise<void> {
     const { name, node, seals, copies } = task;
-    const askAfter = patienceWith(node, roles.everyone, input.timing);
+    const askAfter = patienceWith(node, roles.everyone, input.timing, progress.looking);
     const asked = [input.nodes[0]!, ...copies.map(({ from }) => from)].map((peer) => peer.name);
     let silentSince: number | undefined;
     let failingSince: number | undefined;

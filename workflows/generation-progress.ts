@@ -19,8 +19,10 @@ import {
 } from './messages.js';
 import { inAll, newerThan, remembered, retention, type Complete, type KeepRule } from './retention.js';
 import type { MemberFailure } from './failure-cause.js';
+import { LOOKED_AT } from './open-activities.js';
 import type { SeriesIdentity } from './series-identity.js';
 import { isNewsDue, thinned } from './status.js';
+import { createSlots } from './slots.js';
 import type { Ending } from './wishes.js';
 
 export interface GenerationInput extends LaunchedRoles {
@@ -238,6 +240,8 @@ export function followProgress(input: GenerationInput) {
   return {
     state,
     roles,
+    /** For each look of other nodes at one that is silent: all are, where it is the server that was away. */
+    looking: createSlots(LOOKED_AT),
     /** Spares that came since the launch, and have not been given a part. */
     arrived,
     /** Another trace of how far it trained, and when, if that is known. */

@@ -16,13 +16,14 @@ import {
   type Fit,
 } from './layout-rules.js';
 import { learningRateComplaints } from './learning-rate.js';
+import { tooManyOpen } from './open-activities.js';
 import { isReadWhereWritten } from './optimizer-state.js';
 import { presets, type ModelSizes } from './presets.js';
 import { SOAK_STEPS } from './quarantine.js';
 import { recipeOf, type Recipe } from './recipes.js';
 import { unlessWrong } from './right-fields.js';
 import type { RunFile } from './spec-fields.js';
-import type { Parallel } from './topology.js';
+import { placeNodes, type Parallel } from './topology.js';
 
 type Rule = (file: RunFile) => Complaint;
 
@@ -103,6 +104,7 @@ const MCORE_RULES: Rule[] = [
   (file) => fewerRule(file),
   (file) => unpublished(file),
   (file) => worldRule(fitOf(file)),
+  (file) => unlessUneven(file, (fit) => sizeRule(fit, file)),
   ...LAYOUT_RULES.map(
     (rule): Rule =>
       (file) =>
@@ -229,6 +231,15 @@ function fewerRule(file: RunFile): Complaint {
 function unlessUneven(file: RunFile, judge: (fit: Fit) => Complaint): Complaint {
   const fit = fitOf(file);
   return Number.isInteger(dataParallel(fit)) ? judge(fit) : undefined;
+}
+
+/** Of a gang so large that its layout decides whether one workflow can watch over it. */
+function sizeRule({ nodes, devices, parallel }: Fit, { train, cluster: { spares } }: RunFile): Complaint {
+  const all = nodes + spares;
+  if (tooManyOpen({ members: nodes, copiers: all }) === undefined) return undefined;
+  const writers = placeNodes(parallel, nodes, devices).filter(({ writes }) => writes.length > 0).length;
+  const why = tooManyOpen({ members: nodes, copiers: Math.min(all, writers * (1 + train.replicas)) });
+  return why === undefined ? undefined : bad('cluster.nodes', why);
 }
 
 function unpublished(file: RunFile): Complaint {

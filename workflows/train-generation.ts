@@ -20,6 +20,8 @@ import type { MemberFailure } from './failure-cause.js';
 import { milliseconds } from './duration.js';
 import { judgeEnd } from './training-end.js';
 import { failedNode, FEW, lostHost, tagged, watchAll, type Interrupted, type Looks } from './watch-gang.js';
+import { stoppedAtOnce } from './open-activities.js';
+import { createSlots } from './slots.js';
 import { lookAt } from './witnesses.js';
 
 /** At once: what they are told is several kB each, and all commands of a workflow task fit in 4 MB or the server ends the workflow. */
@@ -145,7 +147,7 @@ async function stopAll(
   let ask = input.nodes.filter(({ name }) => !known.includes(name));
   let over: number | undefined;
   for (let wait = 2_000; ; wait = Math.min(wait * 2, 60_000)) {
-    const unconfirmed = await stopEach(input, ask, members, how);
+    const unconfirmed = await stopEach(input, progress, ask, members, how);
     // Not before: those whose ranks have ended end by themselves, which is an event less of each. The lease of the others
     // lasts as long as they are watched.
     how.watching.cancel();
@@ -164,6 +166,7 @@ async function stopAll(
 /** Why members did not confirm, one reason each. */
 async function stopEach(
   input: GenerationInput,
+  progress: Progress,
   nodes: NodeInfo[],
   members: Map<string, MemberFailure>,
   { unsaved = false, looks }: StopOptions,
@@ -177,13 +180,18 @@ async function stopEach(
   const silent = new Set(nodes.map(({ name }) => name));
   const looking = new CancellationScope({ cancellable: true });
   const unlessGone = goneWhileStopping(input, members, silent, { looks, isInVain });
+  const atOnce = stoppedAtOnce({ members: input.nodes.length, copiers: progress.roles.tasks().length });
+  // One rank that is told to save takes all others along.
+  const inTurn = createSlots(nodes.length > atOnce && patched(STOPPED_IN_TURN) ? atOnce : Infinity);
   await Promise.all(
     nodes.map(async ({ name }) => {
       try {
-        const stopped = onNode(name, timing).stopTraining({
-          ...{ run, generation, token, graceSeconds },
-          ...(keepStacks && { keepStacks }),
-        });
+        const stopped = inTurn(() =>
+          onNode(name, timing).stopTraining({
+            ...{ run, generation, token, graceSeconds },
+            ...(keepStacks && { keepStacks }),
+          }),
+        );
         const evidence = await Promise.race([stopped, looking.run(() => unlessGone(name))]);
         if (!evidence.confirmed) unconfirmed.push(`${name}: processes do not end, not on SIGKILL either`);
         const known = members.get(name);
@@ -199,6 +207,9 @@ async function stopEach(
   looking.cancel();
   return unconfirmed;
 }
+
+/** Also where that was more than the server takes of one workflow: a thousand nodes, with those that copy checkpoints. */
+const STOPPED_IN_TURN = 'members of a large gang are stopped in turn';
 
 /** A worker that the server reaches, though no other node does, says within this time that it stops its ranks. */
 const STOPS_WITHIN = '1 second';

@@ -90,7 +90,7 @@ async function watchMember(
   const { run, generation, token, timing, hang } = input;
   const leaseSeconds = milliseconds(timing.lease) / 1000;
   const { workflowId, runId } = workflowInfo();
-  const askAfter = patienceWith(node, [...input.nodes, ...input.spares], timing);
+  const askAfter = patienceWith(node, [...input.nodes, ...input.spares], timing, progress.looking);
   for (;;) {
     const began = Date.now();
     try {

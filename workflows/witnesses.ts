@@ -2,11 +2,8 @@
 import { patched } from '@temporalio/workflow';
 import { onProbe, peerOf, type NodeInfo, type Timing } from './contract.js';
 import { milliseconds } from './duration.js';
-
-/** How many other nodes are asked about one. */
-const WITNESSES = 5;
-/** Nodes at a time: a workflow may have 2,000 activities open, and a task that schedules more never ends. */
-const LOOKED_AT = 200;
+import { LOOKED_AT, WITNESSES } from './open-activities.js';
+import { createSlots, type Slots } from './slots.js';
 
 type Seen = 'up' | 'gone' | 'unknown';
 
@@ -70,9 +67,8 @@ function verdictOf(seen: (boolean | undefined)[]): Seen {
 
 /** Members that no other node reaches, though the server may; none where that holds for all, and nobody can tell who is cut off. */
 export async function cutOff(members: NodeInfo[], all: NodeInfo[]): Promise<string[]> {
-  const states: Seen[] = [];
-  for (let first = 0; first < members.length; first += LOOKED_AT)
-    states.push(...(await Promise.all(members.slice(first, first + LOOKED_AT).map((node) => lookAt(node, all)))));
+  const inTurn = createSlots(LOOKED_AT);
+  const states = await Promise.all(members.map((node) => inTurn(() => lookAt(node, all))));
   const gone = members.filter((_, index) => states[index] === 'gone').map(({ name }) => name);
   return gone.length === members.length ? [] : gone;
 }
@@ -80,8 +76,9 @@ export async function cutOff(members: NodeInfo[], all: NodeInfo[]): Promise<stri
 /**
  * How long a node whose worker was lost is waited for: not at all when no other node reaches it, for its agent's grace
  * when its machine is there, for the lease when nobody can tell. Each call says of one more loss whether that was it.
+ * @param inTurn of all that are looked at in this workflow
  */
-export function patienceWith(node: NodeInfo, all: NodeInfo[], timing: Timing) {
+export function patienceWith(node: NodeInfo, all: NodeInfo[], timing: Timing, inTurn: Slots) {
   const heard = milliseconds(timing.heartbeat) + 2 * milliseconds(timing.agentAway);
   const limits: Record<Seen, number> = {
     gone: 0,
@@ -93,7 +90,7 @@ export function patienceWith(node: NodeInfo, all: NodeInfo[], timing: Timing) {
   return async (began: number): Promise<{ over: boolean; state: Seen }> => {
     // One that lasted was there meanwhile: patience begins anew.
     if (Date.now() - began > heard) seen = undefined;
-    const state = await lookAt(node, all);
+    const state = await inTurn(() => lookAt(node, all));
     // Where nobody answered until now, this node may only be the last to come back.
     const isBack = seen?.state === 'unknown' && state !== 'unknown';
     if (seen?.state !== state) seen = { state, since: Date.now() };
