@@ -67,6 +67,8 @@ export interface Workers {
 
 /** By how many milliseconds a host's clock is off, below its data directory. */
 export const CLOCK = 'clock';
+/** What fills a host's disk, there too. */
+export const FILLER = 'filler';
 const CLOCKWORK = new URL('./clock.mjs', import.meta.url).href;
 
 const THIS: Workers = { main: join(root, 'dist/workers/main.js'), env: () => ({}) };
@@ -86,7 +88,7 @@ export async function startCluster(
   for (const host of [control, ...hosts]) {
     await host.killAll();
     for (const name of await readdir(host.data)) await rm(join(host.data, name), { recursive: true, force: true });
-    await reconnect(host);
+    await repair(host);
   }
   await linkStorage(
     join(dir, 'storage'),
@@ -138,7 +140,7 @@ export async function startCluster(
     worker: controlWorker,
     nodes,
     async heal() {
-      await Promise.all([control, ...hosts].map(reconnect));
+      await Promise.all([control, ...hosts].map(repair));
       for (const pid of (await Promise.all([control, ...hosts].map((host) => host.pids()))).flat()) wake(pid);
       if (!isRunning(server)) await server.start();
       if (!isRunning(controlWorker)) await controlWorker.start();
@@ -169,8 +171,9 @@ async function linkStorage(storage: string, hosts: Host[]): Promise<void> {
   }
 }
 
-async function reconnect(host: Host): Promise<void> {
-  await rm(join(host.data, CLOCK), { force: true });
+/** Also disks: the next case has the same hosts. */
+async function repair(host: Host): Promise<void> {
+  for (const name of [CLOCK, FILLER]) await rm(join(host.data, name), { force: true });
   await host.drop({});
   await host.link('up');
 }

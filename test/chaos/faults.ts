@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause } from '../../infra/demo/part.js';
-import { CLOCK, type Cluster, type Machine } from './cluster.js';
+import { CLOCK, FILLER, type Cluster, type Machine } from './cluster.js';
 import { killQuietly } from './namespaces.js';
 import type { ObservedRun } from './observed-run.js';
 
@@ -70,8 +70,6 @@ const spoil =
       if (how === 'cut') await truncate(path, size >> 1);
     }
   };
-
-const FILLER = 'filler';
 
 const DAY_MS = 24 * 3_600_000;
 

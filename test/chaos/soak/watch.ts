@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Cluster } from '../cluster.js';
+import { FILLER, type Cluster } from '../cluster.js';
 
 /** One look at one worker, or at one host's disk. */
 export interface Sample {
@@ -61,6 +61,3 @@ async function sizesBelow(data: string): Promise<Sample['figures']> {
     sizes.reduce((sum, [bytes, path]) => (of(basename(path)) ? sum + Number(bytes) / 2 ** 20 : sum), 0);
   return { logsMb: mb((name) => name === 'runs'), dataMb: mb((name) => name !== 'runs') };
 }
-
-/** What the fault that fills a disk leaves while it lasts. */
-const FILLER = 'filler';
