@@ -57,10 +57,17 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     everyone,
     /** Whether it is no longer as it was at the launch. */
     isChanged: () => isChanged,
-    /** Of gang and spares, those that write shards or keep copies, by the node's name. */
-    tasks: (): CopyTask[] =>
+    /**
+     * Of gang and spares, those that write shards or keep copies, by the node's name.
+     *
+     * @param more after the name: what was done under another one says nothing of these parts
+     */
+    tasks: (more = ''): CopyTask[] =>
       [...nodes, ...present()]
-        .map((node, rank) => ({ name: node.name, node, seals: writes[rank] ?? [], copies: plan[node.name] ?? [] }))
+        .map((node, rank) => ({
+          ...{ name: `${node.name}${more}`, node },
+          ...{ seals: writes[rank] ?? [], copies: plan[node.name] ?? [] },
+        }))
         .filter(({ seals, copies }) => seals.length + copies.length > 0),
     /** Also of one that is lost. */
     isSpare: (name: string): boolean => everyone.slice(nodes.length).some((spare) => spare.name === name),
