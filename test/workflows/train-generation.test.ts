@@ -504,3 +504,50 @@ it.concurrent('counts its last save where others keep the copies of a spare that
     [`${b.info.name} in the end`]: ['mp_rank_00_000'],
   });
 });
+
+it.concurrent(
+  'hands over all that a spare keeps when one part of it fails, since the run gives it back',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const asked: ReplicateCheckpointInput[] = [];
+    const { activities } = longTraining();
+    let ended: string | undefined;
+    const full = () => Promise.reject(ApplicationFailure.nonRetryable('No space left on device', 'EnvCheckFailed'));
+    const [a, b] = [await cluster.node('a', activities), await cluster.node('b', activities)];
+    const c = await cluster.node('c', {
+      replicateCheckpoint: async (input) => {
+        asked.push(input);
+        if (input.task !== c.info.name)
+          return activities.replicateCheckpoint(input).finally(() => {
+            ended = input.task;
+          });
+        await until(() => asked.length === 2);
+        return full();
+      },
+    });
+    const d = await cluster.node('d', { replicateCheckpoint: full });
+    const e = await cluster.node('e', {
+      replicateCheckpoint: (input) => {
+        asked.push(input);
+        return activities.replicateCheckpoint(input);
+      },
+    });
+    const from = ({ info: { name } }: FakeNode) => ({ name, url: `http://${name}` });
+    const [first, second] = [
+      { shard: 'mp_rank_00_000', from: from(a) },
+      { shard: 'mp_rank_00_001', from: from(b) },
+    ];
+    const handle = await start(cluster, infos([a, b]), {
+      spares: infos([c, d]),
+      copies: { [c.info.name]: [first], [d.info.name]: [second] },
+      // Nobody of the gang can keep a copy.
+      storages: [[a.info.name, b.info.name], [c.info.name], [d.info.name]],
+    });
+    await until(() => ended !== undefined);
+    expect(ended).toBe(`${c.info.name} for ${d.info.name}`);
+    await handle.signal('spareReady', { token: TOKEN, node: e.info, replicas: 1, after: 0, beside: [] });
+    await until(() => asked.length === 3);
+    expect(asked[2]).toMatchObject({ task: e.info.name, copies: [{ shard: first.shard }, { shard: second.shard }] });
+    await handle.terminate();
+  },
+);
