@@ -86,7 +86,7 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
     const rank = members.indexOf(node);
     const shards = names.map((shard) => ({
       ...checkpoint.shards[shard]!,
-      from: askedOf(checkpoint.shards[shard]!.from, node.name, rank),
+      from: askedOf(checkpoint.shards[shard]!.from, node.name, rank, groups),
       ...(isPart(node, shard) && { modelOnly: true as const }),
     }));
     const { aside } = await onNode(node.name, timing).restoreCheckpoint({
@@ -122,13 +122,20 @@ const MOST_ASKED = 16;
 /** Before, each node was told of all that have a shard, in one workflow task. */
 const IN_ROUNDS = 'checkpoints are brought to many nodes in rounds';
 
-/** Another choice for each node, so that none is asked by all; what it has itself it is told in any case. */
-export function askedOf(from: Peer[], node: string, rank: number): Peer[] {
+/**
+ * Another choice for each node, so that none is asked by all; what it has itself it is told in any case, and of each storage
+ * somebody first: those that share one have the same bytes, which may be damaged.
+ */
+export function askedOf(from: Peer[], node: string, rank: number, groups?: Groups): Peer[] {
   if (from.length <= MOST_ASKED) return from;
   const own = from.filter(({ name }) => name === node);
   const others = from.filter(({ name }) => name !== node);
   const first = (rank * MOST_ASKED) % others.length;
-  return [...own, ...others.slice(first), ...others.slice(0, first)].slice(0, MOST_ASKED);
+  const turned = [...others.slice(first), ...others.slice(0, first)];
+  const storage = storageOf(groups);
+  const taken = new Set(own.map(({ name }) => storage(name)));
+  const apart = turned.filter(({ name }) => !taken.has(storage(name)) && taken.add(storage(name)));
+  return [...own, ...apart, ...turned.filter((peer) => !apart.includes(peer))].slice(0, MOST_ASKED);
 }
 
 /** The loss of one node is not to take a shard along that the next save has no copies of yet. */
