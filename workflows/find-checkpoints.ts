@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import { newestComplete, type NodeListing } from './checkpoints.js';
 import { checkpointsDir } from './plan.js';
 import type { PreparationInput } from './preparation.js';
-import { listKeepers } from './restore.js';
+import { listKeepers, type Silent } from './restore.js';
 import { findSaves, sealLeft, type Sealing } from './seal-saves.js';
 import type { NodeSaves } from './unsealed.js';
 
@@ -13,8 +13,8 @@ export interface FoundCheckpoints {
   newest: number | undefined;
   /** Nodes of the run that hold nothing of the series. */
   empty: string[];
-  /** Nodes that served the series and do not answer. */
-  silent: string[];
+  /** Nodes that served the series and do not say what they have. */
+  silent: Silent[];
 }
 
 /**
@@ -69,7 +69,10 @@ export function refuseToStartOver(
           `${peer.name} has ${shards.map(({ shard }) => shard).join(', ')} of iteration ${iteration}`,
       ),
     ),
-    ...silent.map((name) => `${name} served this series and does not answer`),
+    ...silent.map(
+      ({ name, why }) =>
+        `${name} served this series and does not ${why === undefined ? 'answer' : `say what it has (${why})`}`,
+    ),
   ];
   const lostProgress = replicated > 0;
   if (!lostProgress && (generation > 0 || leftovers.length === 0)) return;

@@ -1,8 +1,8 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
-import { ApplicationFailure, CancellationScope, patched } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
 import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type Timing } from './contract.js';
-import { failureIn, lostNode } from './failure-chain.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import { modelOnly } from './optimizer-state.js';
 import { nextTask, oncePerStorage, toldAtATime } from './place.js';
@@ -22,21 +22,31 @@ export const listCheckpoints = (
     })),
   );
 
-/** What nodes list that are not the run's own, and which of them do not answer: these are for somebody else to replace. */
+/** A node that served the series and does not say what it has. */
+export interface Silent {
+  name: string;
+  /** Absent where it does not answer at all. */
+  why?: string;
+}
+
+export const describeSilent = (silent: Silent[]): string =>
+  silent.map(({ name, why }) => (why === undefined ? name : `${name} (${why})`)).join(', ');
+
+/** What nodes list that are not the run's own, and which of them do not: these are for somebody else to mend or replace. */
 export async function listKeepers(
   dir: string,
   keepers: NodeInfo[],
   timing: Timing,
   run: { run: string; series: string; keep: number },
-): Promise<{ listings: NodeListing[]; silent: string[] }> {
-  const silent: string[] = [];
+): Promise<{ listings: NodeListing[]; silent: Silent[] }> {
+  const silent: Silent[] = [];
   const asked = keepers.map(async (node) => {
     try {
       const { access } = await onNode(node.name, timing).admitRun({ run: run.run, series: run.series });
       return await listCheckpoints(dir, [{ ...node, access }], timing, run.keep);
     } catch (error) {
-      if (!lostNode(error)) throw error;
-      silent.push(node.name);
+      if (isCancellation(error)) throw error;
+      silent.push({ name: node.name, ...(lostNode(error) === undefined && { why: messageOf(error) }) });
       return [];
     }
   });

@@ -297,6 +297,29 @@ it.concurrent('says so when a node that served the series is away, and an older 
   );
 });
 
+it.concurrent(
+  'says so when a node that served the series cannot say what it has, and trains on all the same',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const file = cluster.runFile({
+      ...{ parallel: { pp: 1 }, cluster: { nodes: 1 }, train: { globalBatch: 12, iterationsPerRun: 10 } },
+      recovery: QUICK,
+    });
+    const full = () => Promise.reject(ApplicationFailure.nonRetryable('its disk is full', 'EnvCheckFailed'));
+    const a = await cluster.node('a', { ...disk('mp_rank_00'), admitRun: full });
+    await result(await start(cluster, 'one', file));
+    await cluster.client.workflow
+      .getHandle(`pool-${cluster.pool}`)
+      .executeUpdate('cordon', { args: [{ node: a.info.name, who: 'ann', why: 'its disk' }] });
+    await cluster.node('b', { ...disk('mp_rank_00'), listCheckpoints: async () => holding('mp_rank_00', 5) });
+    const two = await start(cluster, 'two', file);
+    expect(await result(two)).toMatchObject({ generations: 1 });
+    expect(await two.query('status')).toMatch(
+      /a-\S+ \(its disk is full\) served this series and did not answer: what is newer there than iteration 5 is not used/,
+    );
+  },
+);
+
 it.concurrent('nodes that list one storage keep older checkpoints where the newest has no other', async (test) => {
   const ends = async (storages: [string, string, string]) => {
     const cluster = await startFakeCluster(test);
