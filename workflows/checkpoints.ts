@@ -162,3 +162,21 @@ export function copiesLacking(
     return own !== storage(from.name) && !storages.has(own) && storages.size < replicas;
   });
 }
+
+/** Older ones are told for as long as all together take little: a run asks all of its nodes, and remembers the answers. */
+export const LITTLE = 64_000;
+/** Newer ones than the newest complete: a save under way, and one that a node left out. */
+export const NEWER = 2;
+
+/** Each time that more are asked for. */
+const TIMES = 4;
+/** A save of the last hours is not further back, and a preparation does not remember more. */
+const MOST = 64;
+
+/** How many to ask for where there may be older ones than so many nodes told of; nothing where that is all, or enough. */
+export function moreOf(listings: NodeListing[], keep: number): number | undefined {
+  const isCut = listings.some(
+    ({ checkpoints }) => checkpoints.length >= keep + NEWER && JSON.stringify(checkpoints).length > LITTLE,
+  );
+  return isCut && keep < MOST ? keep * TIMES : undefined;
+}

@@ -320,6 +320,32 @@ it.concurrent(
   },
 );
 
+it.concurrent(
+  'goes on from the newest whole checkpoint, though some nodes have many newer ones and do not tell of it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    // So large that a node tells of no more than it has to.
+    const large = (shard: string, ...iterations: number[]): CheckpointHeld[] =>
+      iterations.map((iteration) => ({ iteration, shards: [{ shard, digest: 'd'.repeat(30_000), bytes: 1 }] }));
+    const all = large(STAGES[0]!, 5, 6, 7, 8, 9, 10, 11);
+    const keeps: (number | undefined)[] = [];
+    const told = (keep?: number) => (keeps.push(keep), all.slice(-(keep ?? 7) - 2));
+    const a = await cluster.node('a', {
+      listCheckpoints: ({ keep }) => Promise.resolve(told(keep)),
+      fenceNode: async (input) => ({ ...(await quietNode(a.info).fenceNode(input)), checkpoints: told(input.keep) }),
+    });
+    // Its machine was restarted before it had sealed more.
+    const b = await cluster.node('b', { listCheckpoints: async () => large(STAGES[1]!, 5) });
+    const run = await start(cluster, 'run', cluster.runFile({ train: { keepCheckpoints: 1 } }));
+    expect(await result(run)).toMatchObject({ iteration: 20, generations: 1 });
+    expect((await run.query<RunState>('runState')).events.map(({ text }) => text).join()).toContain(
+      'generation 1 starts from iteration 5',
+    );
+    expect(b.calls).toContain('restoreCheckpoint');
+    expect(keeps.slice(0, 2)).toEqual([1, 4]);
+  },
+);
+
 it.concurrent('nodes that list one storage keep older checkpoints where the newest has no other', async (test) => {
   const ends = async (storages: [string, string, string]) => {
     const cluster = await startFakeCluster(test);
