@@ -90,6 +90,15 @@ describe('saves that nobody has sealed', () => {
     expect(await seal(deps, 107)).toEqual({ sealed: [] });
   });
 
+  it('are nobody’s where the note of their launch is damaged, which is no reason to tell of none', async () => {
+    const deps = await saved();
+    const path = join(deps.dataDir, 'launches/s.json');
+    await writeFile(path, '{"run": "r", "tok');
+    expect(await find(deps)).toEqual({ iterations: [50, 100, 107] });
+    expect(await seal(deps, 107)).toEqual({ sealed: [] });
+    await run(() => forgetOlderLaunch(deps.dataDir, DIR, TOKEN + 1), {});
+  });
+
   it('are nobody’s any more once a restore has begun', async () => {
     const deps = await saved();
     await run(createRestoreCheckpoint(deps), { dir: DIR, iteration: 107, shards: [], setAsideNewer: true });
