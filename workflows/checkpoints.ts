@@ -128,13 +128,16 @@ export function planCopies(
 /**
  * Who else keeps the copies that a lost node kept: for each shard a node on whose storage nobody wrote it nor keeps a
  * copy, the one with the fewest first. Shards for which there is nobody are left out.
+ *
+ * @param plan what is kept without these
  */
 export function shareOut(copies: CopyPlan[string], plan: CopyPlan, candidates: Peer[], groups?: Groups): CopyPlan {
   const storage = storageOf(groups);
   const shares: CopyPlan = {};
   const kept = (name: string) => (plan[name]?.length ?? 0) + (shares[name]?.length ?? 0);
   const there = (name: string, shard: string) => `${storage(name)}/${shard}`;
-  const has = new Set(candidates.flatMap(({ name }) => (plan[name] ?? []).map(({ shard }) => there(name, shard))));
+  // Of everybody: one that takes no more keeps what it has.
+  const has = new Set(Object.entries(plan).flatMap(([name, own]) => own.map(({ shard }) => there(name, shard))));
   for (const copy of copies) {
     const { shard, from } = copy;
     const able = candidates.filter(({ name }) => storage(name) !== storage(from.name) && !has.has(there(name, shard)));

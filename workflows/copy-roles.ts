@@ -77,10 +77,10 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
       isChanged = true;
       away.add(node.name);
       if (!how.isGone) unable.add(node.name);
-      const candidates = everyone.filter((other) => !away.has(other.name));
-      const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
       const lost = new Set(copies.map(({ shard }) => shard));
       plan[node.name] = (plan[node.name] ?? []).filter(({ shard }) => !lost.has(shard));
+      const candidates = everyone.filter((other) => !away.has(other.name) && !unable.has(other.name));
+      const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
       const shared = new Set(Object.values(shares).flatMap((more) => more.map(({ shard }) => shard)));
       dropped = [...dropped, ...copies.filter(({ shard }) => !shared.has(shard))];
       return Object.entries(shares).map(([target, more]): CopyTask => {
