@@ -8,7 +8,7 @@ import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Artifact } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
-import { isLeftover, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
+import { isLeftover, isMissing, isPart, noneIfMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
 import { BLOCK_BYTES, startDigests, type Digests } from './blocks.js';
 import { failure } from './failures.js';
 import { noteManifest } from './manifest-index.js';
@@ -103,11 +103,10 @@ export async function unseal(dataDir: string, dir: string): Promise<void> {
 /** Of a directory that was sealed, until it is again or somebody begins to write to it: what its files were to be. */
 const DAMAGED = '.damaged.json';
 
-/** Whether something says, or has said, of the files in `dir` what they are to be: all of an artifact, a part, or damaged. */
+/** Whether something says, or has said, of the files in `dir` what they are to be: all of an artifact, a part, damaged, or on its way. */
 export async function isVouchedFor(dataDir: string, dir: string): Promise<boolean> {
-  const root = confined(dataDir, dir);
-  for (const name of [MANIFEST, PART, DAMAGED]) if ((await sizeOf(join(root, name))) !== undefined) return true;
-  return false;
+  const names: string[] = await readdir(confined(dataDir, dir)).catch(noneIfMissing);
+  return names.some((name) => [MANIFEST, PART, DAMAGED].includes(name) || isPart(name));
 }
 
 /** Files here are not what their manifest says: nothing is to find them complete, and what they were is remembered. */

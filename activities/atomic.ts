@@ -4,7 +4,10 @@ import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** What a crashed write may leave behind; nothing reads such a file, and sealing a directory skips it. */
-export const isLeftover = (name: string): boolean => name.startsWith('.') || name.endsWith('.part');
+export const isLeftover = (name: string): boolean => name.startsWith('.') || isPart(name);
+
+/** A file that was on its way here. */
+export const isPart = (name: string): boolean => name.endsWith('.part');
 
 export const besides = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
 

@@ -7,8 +7,8 @@
 import { mkdir, open, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { LastGasp } from '../workflows/contract.js';
-import { confined, MANIFEST, sizeOf } from './artifact.js';
-import { noneIfMissing, syncPath } from './atomic.js';
+import { confined, isVouchedFor } from './artifact.js';
+import { isPart, noneIfMissing, syncPath } from './atomic.js';
 import { iterationDir, readTracker, SHARD, shardDir, shardsIn } from './checkpoint-files.js';
 import type { SeriesLaunch } from './series-launch.js';
 
@@ -41,10 +41,8 @@ export async function findDumps(
   const tracked = await readTracker(dataDir, dir);
   if (tracked === undefined || tracked <= after || found.some(({ iteration }) => iteration === tracked)) return found;
   const shards = await shardsIn(dataDir, dir, tracked);
-  const sealed = await Promise.all(
-    shards.map((shard) => sizeOf(join(confined(dataDir, shardDir(dir, tracked, shard)), MANIFEST))),
-  );
-  const unsealed = shards.filter((_, index) => sealed[index] === undefined);
+  const said = await Promise.all(shards.map((shard) => isVouchedFor(dataDir, shardDir(dir, tracked, shard))));
+  const unsealed = shards.filter((_, index) => !said[index]);
   return [...found, { iteration: tracked, shards: unsealed, isNamed: true, ...(!isFirst && { isCertain: true }) }];
 }
 
@@ -61,7 +59,7 @@ export async function nameDump(dataDir: string, dir: string, iteration: number, 
   const from = isNamed ? named : dump;
   const files: string[] = await readdir(from).catch(noneIfMissing);
   // Written last; and of a copy that is under way nothing is taken.
-  if (!files.includes(MODEL) || files.some((file) => file.endsWith('.part'))) return false;
+  if (!files.includes(MODEL) || files.some(isPart)) return false;
   for (const file of files) if (file.endsWith('.pt') && !(await endsAsZip(join(from, file)))) return false;
   if (isNamed) return true;
   // What another node's copy had begun is nothing that this one may be mixed with.

@@ -1,5 +1,6 @@
 /** What this node could give to a restore: sealed shards whose files have their sizes. */
 import type { CheckpointHeld, NodeActivities } from '../workflows/contract.js';
+import { LITTLE, NEWER } from '../workflows/checkpoints.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { heldShard, iterationsIn, shardsIn } from './checkpoint-files.js';
 import { failure } from './failures.js';
@@ -11,10 +12,6 @@ export const createListCheckpoints =
   ({ dir, keep }) =>
     step({ node, name: `list ${dir}` }, () => checkpointsIn(dataDir, dir, keep));
 
-/** Older ones are told for as long as all together take little: a run asks all of its nodes, and remembers the answers. */
-const LITTLE = 64_000;
-/** Newer ones than the newest complete: a save under way, and one that a node left out. */
-const NEWER = 2;
 /** What the server takes as one answer is 2 MiB, and would say nothing of what is too much. */
 const LARGEST_ANSWER = 1_900_000;
 

@@ -22,7 +22,7 @@ import { filesOf, generationDir } from './generation-files.js';
 import { dumpsIn, findDumps, nameDump } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
 import { bootId } from './process.js';
-import { readLaunch, type SeriesLaunch } from './series-launch.js';
+import { leftLaunch, type SeriesLaunch } from './series-launch.js';
 import { step } from './step.js';
 import { readLogFile } from './tail.js';
 
@@ -35,7 +35,7 @@ export async function savesOf(dataDir: string, series: string): Promise<SavesFou
   const dir = checkpointsDir(series);
   const saved = await iterationsIn(dataDir, dir);
   const iterations = [...new Set([...saved, ...(await dumpsIn(dataDir, dir))])].sort((a, b) => a - b);
-  const launch = await readLaunch(dataDir, series);
+  const launch = await leftLaunch(dataDir, series);
   if (!launch) return { iterations };
   const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
   for (const iteration of saved) {
@@ -61,7 +61,7 @@ export const createSealSaves =
   ({ series, token, iteration, dumped }) =>
     step({ node, name: `seal iteration ${iteration} of ${series}` }, async (signal) => {
       const dir = checkpointsDir(series);
-      const launch = await readLaunch(dataDir, series);
+      const launch = await leftLaunch(dataDir, series);
       if (launch?.token !== token || launch.bootId !== (await bootId())) return { sealed: [] };
       const shards = dumped
         ? await namedDumps(dataDir, dir, iteration, launch.saves.dumps ? dumped : [])

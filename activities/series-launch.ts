@@ -28,6 +28,20 @@ const seriesOf = (dir: string): string | undefined => /^series\/([^/]+)\/checkpo
 export const readLaunch = (dataDir: string, series: string): Promise<SeriesLaunch | undefined> =>
   readJson<SeriesLaunch>(pathOf(dataDir, series));
 
+/**
+ * The same for whoever looks what it left: of a note that is damaged nothing it saved can be told from other files, which is
+ * no reason to leave alone what is sealed.
+ */
+export async function leftLaunch(dataDir: string, series: string): Promise<SeriesLaunch | undefined> {
+  try {
+    return await readLaunch(dataDir, series);
+  } catch (error) {
+    if (!(error instanceof Error && error.cause instanceof SyntaxError)) throw error;
+    log.warn('what the last launch saved and nobody sealed is left', { error: error.message });
+    return undefined;
+  }
+}
+
 /** Of every series that was trained here. @throws Error where one cannot be read */
 export async function notedLaunches(dataDir: string): Promise<SeriesLaunch[]> {
   const names = await readdir(join(dataDir, 'launches')).catch(noneIfMissing);
@@ -67,7 +81,8 @@ export async function identityFor(
 /** Before copies of what a newer launch saves come to lie here. A launch of the same token saves beside them, and its own only. */
 export async function forgetOlderLaunch(dataDir: string, checkpoints: string, token: number): Promise<void> {
   const series = seriesOf(checkpoints);
-  const launch = series === undefined ? undefined : await readLaunch(dataDir, series);
+  if (series === undefined) return;
+  const launch = await leftLaunch(dataDir, series);
   if (launch && launch.token < token) await forgetLaunch(dataDir, checkpoints);
 }
 

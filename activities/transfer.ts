@@ -48,7 +48,10 @@ export const bytesToPull = (asker: Asker, options: PullOptions): Promise<number>
     const { files } = wantedOf(await wholeManifest(taskOf(asker, options)), options.only);
     const root = confined(asker.dataDir, options.artifact.dir);
     let bytes = 0;
-    for (const { path, size } of files) if ((await sizeOf(join(root, path))) !== size) bytes += size;
+    for (const { path, size } of files) {
+      const place = join(root, path);
+      if ((await sizeOf(place)) !== size) bytes += size - (await roomTaken(partOf(asker.name, place), size));
+    }
     return bytes;
   });
 

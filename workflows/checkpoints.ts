@@ -128,13 +128,16 @@ export function planCopies(
 /**
  * Who else keeps the copies that a lost node kept: for each shard a node on whose storage nobody wrote it nor keeps a
  * copy, the one with the fewest first. Shards for which there is nobody are left out.
+ *
+ * @param plan what is kept without these
  */
 export function shareOut(copies: CopyPlan[string], plan: CopyPlan, candidates: Peer[], groups?: Groups): CopyPlan {
   const storage = storageOf(groups);
   const shares: CopyPlan = {};
   const kept = (name: string) => (plan[name]?.length ?? 0) + (shares[name]?.length ?? 0);
   const there = (name: string, shard: string) => `${storage(name)}/${shard}`;
-  const has = new Set(candidates.flatMap(({ name }) => (plan[name] ?? []).map(({ shard }) => there(name, shard))));
+  // Of everybody: one that takes no more keeps what it has.
+  const has = new Set(Object.entries(plan).flatMap(([name, own]) => own.map(({ shard }) => there(name, shard))));
   for (const copy of copies) {
     const { shard, from } = copy;
     const able = candidates.filter(({ name }) => storage(name) !== storage(from.name) && !has.has(there(name, shard)));
@@ -161,4 +164,22 @@ export function copiesLacking(
     const storages = kept.get(shard)!;
     return own !== storage(from.name) && !storages.has(own) && storages.size < replicas;
   });
+}
+
+/** Older ones are told for as long as all together take little: a run asks all of its nodes, and remembers the answers. */
+export const LITTLE = 64_000;
+/** Newer ones than the newest complete: a save under way, and one that a node left out. */
+export const NEWER = 2;
+
+/** Each time that more are asked for. */
+const TIMES = 4;
+/** A save of the last hours is not further back, and a preparation does not remember more. */
+const MOST = 64;
+
+/** How many to ask for where there may be older ones than so many nodes told of; nothing where that is all, or enough. */
+export function moreOf(listings: NodeListing[], keep: number): number | undefined {
+  const isCut = listings.some(
+    ({ checkpoints }) => checkpoints.length >= keep + NEWER && JSON.stringify(checkpoints).length > LITTLE,
+  );
+  return isCut && keep < MOST ? keep * TIMES : undefined;
 }

@@ -19,6 +19,10 @@ const FAILING_IS_LEFT = 'a failing copier is left in the end';
 const NOBODY_WAITS = 'no copier waits for a save that cannot be whole';
 /** Generations that began before give the last save the parts that nodes had at the launch. */
 const ROLES_LAST = 'the last save is copied by those who keep copies by then';
+/** Generations that began before count of the last save what a node had done before it was given more. */
+const COUNTED_ANEW = 'the last save counts what its parts have done';
+/** Generations that began before go on asking a spare for what it took over, when the run has given it back. */
+const WHOLE_SPARE = 'all that a spare keeps is handed over';
 /** Between attempts of a copier whose work no other node is to do. */
 const AGAIN = '10 seconds';
 
@@ -49,13 +53,20 @@ export async function copyAll(
       resolve();
     };
   });
+  /** What ends each part that is under way. */
+  const under = new Map<CopyTask, CancellationScope>();
+  const take = async (task: CopyTask): Promise<void> => {
+    const scope = new CancellationScope({ cancellable: true });
+    under.set(task, scope);
+    await scope.run(() => follow(task)).catch(unlessCancelled);
+    under.delete(task);
+  };
   const begin = (task: CopyTask): void => {
     running++;
-    void follow(task)
-      .catch(unlessCancelled)
-      .finally(() => running--);
+    void take(task).finally(() => running--);
   };
-  const tasks = roles.tasks();
+  // A part of the same node that was less has done less, and may still be about to say that it is done.
+  const tasks = roles.tasks(roles.isChanged() && patched(COUNTED_ANEW) ? ' in the end' : '');
   // What another part copied before counts for nobody now, and is found in place.
   progress.expect(tasks.map(({ name }) => name));
   for (const task of tasks) begin(task);
@@ -114,14 +125,24 @@ export async function copyAll(
   }
 
   async function handOver(task: CopyTask, isGone: boolean): Promise<void> {
-    const lostSpare = roles.isSpare(task.node.name) ? task.node.name : undefined;
-    const tasks = roles.lose(task, { isGone });
-    progress.replace(
-      task.name,
-      tasks.map(({ name }) => name),
-      lostSpare,
-    );
-    await Promise.all(tasks.map(follow));
+    if (!under.delete(task)) return;
+    const { name } = task.node;
+    const lostSpare = roles.isSpare(name) ? name : undefined;
+    // The run gives it back, with all that it keeps.
+    const others = lostSpare === undefined ? [] : [...under.keys()].filter(({ node }) => node.name === name);
+    const leaving = others.length > 0 && patched(WHOLE_SPARE) ? [task, ...others] : [task];
+    const tasks = leaving.flatMap((part) => {
+      under.get(part)?.cancel();
+      under.delete(part);
+      const handed = roles.lose(part, { isGone });
+      progress.replace(
+        part.name,
+        handed.map((other) => other.name),
+        part === task ? lostSpare : undefined,
+      );
+      return handed;
+    });
+    await Promise.all(tasks.map(take));
   }
 }
 

@@ -57,10 +57,17 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     everyone,
     /** Whether it is no longer as it was at the launch. */
     isChanged: () => isChanged,
-    /** Of gang and spares, those that write shards or keep copies, by the node's name. */
-    tasks: (): CopyTask[] =>
+    /**
+     * Of gang and spares, those that write shards or keep copies, by the node's name.
+     *
+     * @param more after the name: what was done under another one says nothing of these parts
+     */
+    tasks: (more = ''): CopyTask[] =>
       [...nodes, ...present()]
-        .map((node, rank) => ({ name: node.name, node, seals: writes[rank] ?? [], copies: plan[node.name] ?? [] }))
+        .map((node, rank) => ({
+          ...{ name: `${node.name}${more}`, node },
+          ...{ seals: writes[rank] ?? [], copies: plan[node.name] ?? [] },
+        }))
         .filter(({ seals, copies }) => seals.length + copies.length > 0),
     /** Also of one that is lost. */
     isSpare: (name: string): boolean => everyone.slice(nodes.length).some((spare) => spare.name === name),
@@ -70,10 +77,10 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
       isChanged = true;
       away.add(node.name);
       if (!how.isGone) unable.add(node.name);
-      const candidates = everyone.filter((other) => !away.has(other.name));
-      const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
       const lost = new Set(copies.map(({ shard }) => shard));
       plan[node.name] = (plan[node.name] ?? []).filter(({ shard }) => !lost.has(shard));
+      const candidates = everyone.filter((other) => !away.has(other.name) && !unable.has(other.name));
+      const shares = shareOut(copies, plan, candidates.map(peerOf), groups);
       const shared = new Set(Object.values(shares).flatMap((more) => more.map(({ shard }) => shard)));
       dropped = [...dropped, ...copies.filter(({ shard }) => !shared.has(shard))];
       return Object.entries(shares).map(([target, more]): CopyTask => {

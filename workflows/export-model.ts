@@ -52,7 +52,7 @@ async function findNewest(run: Run, nodes: NodeInfo[]): Promise<Newest> {
   const { keepCheckpoints: keep } = spec.train;
   const admitted = { run: workflowInfo().workflowId, series: spec.series, keep };
   const own = await listKeepers(dir, nodes, timing, admitted);
-  const there = nodes.filter(({ name }) => !own.silent.includes(name));
+  const there = nodes.filter(({ name }) => !own.silent.some((other) => other.name === name));
   const newestOf = (listings: NodeListing[]): CompleteCheckpoint | undefined => {
     const newest = newestComplete(listings, shards);
     return newest && newest.iteration >= state.iteration ? newest : undefined;

@@ -1,10 +1,11 @@
 /** Before a launch: what there is of the series on the run's nodes and, where that may not be all, on others. */
-import { ApplicationFailure } from '@temporalio/workflow';
-import { newestComplete, type NodeListing } from './checkpoints.js';
+import { ApplicationFailure, patched } from '@temporalio/workflow';
+import { moreOf, newestComplete, type NodeListing } from './checkpoints.js';
+import { onNode } from './contract.js';
 import { checkpointsDir } from './plan.js';
 import type { PreparationInput } from './preparation.js';
-import { listKeepers } from './restore.js';
-import { findSaves, sealLeft, type Sealing } from './seal-saves.js';
+import { listKeepers, type Silent } from './restore.js';
+import { findSaves, orLess, sealLeft, type Sealing } from './seal-saves.js';
 import type { NodeSaves } from './unsealed.js';
 
 export interface FoundCheckpoints {
@@ -13,9 +14,12 @@ export interface FoundCheckpoints {
   newest: number | undefined;
   /** Nodes of the run that hold nothing of the series. */
   empty: string[];
-  /** Nodes that served the series and do not answer. */
-  silent: string[];
+  /** Nodes that served the series and do not say what they have. */
+  silent: Silent[];
 }
+
+/** Preparations that began before know of no older checkpoint than each node told of. */
+const OLDER_ASKED = 'older checkpoints are asked for where none is whole';
 
 /**
  * What the run's nodes hold, `there`, with what nobody had sealed; at first, and where that is less than the run had, also what
@@ -42,9 +46,25 @@ export async function findCheckpoints(
   const others = keepers.filter(({ name }) => !empty.includes(name) && !sealing.own.has(name));
   const asked = await listKeepers(dir, others, timing, { run, series: spec.series, keep });
   const kept = await findSaves(asked.listings, sealing);
-  const listings = kept.length > 0 ? await sealLeft([...own, ...kept], sealing) : own;
+  let listings = kept.length > 0 ? await sealLeft([...own, ...kept], sealing) : own;
+  // What one node has not sealed of the last saves, others have many of, and told of no older ones.
+  let told = keep;
+  while ((newestOf(listings) ?? 0) < Math.max(1, replicated)) {
+    const more = moreOf(listings, told);
+    if (more === undefined || !patched(OLDER_ASKED)) break;
+    listings = await listedAgain(listings, sealing, (told = more));
+  }
   return { listings, newest: newestOf(listings), empty, silent: asked.silent };
 }
+
+const listedAgain = (listings: NodeSaves[], sealing: Sealing, keep: number): Promise<NodeSaves[]> =>
+  Promise.all(
+    listings.map(async (listing) => {
+      const { name } = listing.peer;
+      const list = () => onNode(name, sealing.timing).listCheckpoints({ dir: checkpointsDir(sealing.series), keep });
+      return { ...listing, checkpoints: (await orLess(sealing, name, list)) ?? listing.checkpoints };
+    }),
+  );
 
 /** Which parts of an iteration no node has of those that were asked. */
 export function describeMissing(listings: NodeListing[], shards: string[], iteration: number): string {
@@ -69,7 +89,10 @@ export function refuseToStartOver(
           `${peer.name} has ${shards.map(({ shard }) => shard).join(', ')} of iteration ${iteration}`,
       ),
     ),
-    ...silent.map((name) => `${name} served this series and does not answer`),
+    ...silent.map(
+      ({ name, why }) =>
+        `${name} served this series and does not ${why === undefined ? 'answer' : `say what it has (${why})`}`,
+    ),
   ];
   const lostProgress = replicated > 0;
   if (!lostProgress && (generation > 0 || leftovers.length === 0)) return;

@@ -216,6 +216,11 @@ export function followProgress(input: GenerationInput) {
     count();
     tellIfDue();
   });
+  /** One of that name may have been lost, with what it had. */
+  const forget = (task: string): void => {
+    done.delete(task);
+    copied.delete(task);
+  };
   const copies = (task: string, why?: string): void => {
     if (why === undefined) stuck.delete(task);
     else stuck.set(task, why);
@@ -271,19 +276,19 @@ export function followProgress(input: GenerationInput) {
         lostSpares.push(lostSpare);
         void tell();
       }
+      for (const other of others) forget(other);
       expected = [...expected.filter((other) => other !== task), ...others];
       noteWhole();
       count();
     },
     /** The parts that there are, where copying begins anew. */
     expect: (tasks: string[]): void => {
+      for (const task of [...stuck.keys()]) if (!tasks.includes(task)) stuck.delete(task);
       expected = tasks;
     },
     /** One part more: from now on a save takes it too. */
     add: (task: string): void => {
-      // One of that name may have been lost, with what it had.
-      done.delete(task);
-      copied.delete(task);
+      forget(task);
       expected = [...expected.filter((other) => other !== task), task];
       void tell();
     },

@@ -90,7 +90,8 @@ export function groupsByName(nodes: { name: string; storage: string | undefined 
 }
 
 /**
- * The same with one more node, that has come while the others train.
+ * All groups, with one more node that has come while the others train: also where all share, or none do. One that was there
+ * before may have another storage now.
  *
  * @param groups of the others; nothing where all of them share, or none do
  * @param beside those whose probes the newcomer found
@@ -99,12 +100,12 @@ export function withNewcomer(
   groups: Groups | undefined,
   others: string[],
   { name, beside }: { name: string; beside: string[] },
-): Groups | undefined {
+): Groups {
   const doAll = others.length > 1 && others.every((other) => beside.includes(other));
   const before = groups ?? (doAll ? [others] : others.map((other) => [other]));
-  const own = before.find((group) => group.some((other) => beside.includes(other)));
-  const after = own ? before.map((group) => (group === own ? [...group, name] : group)) : [...before, [name]];
-  return isPartly(after) ? after : undefined;
+  const apart = before.map((group) => group.filter((other) => other !== name)).filter(({ length }) => length > 0);
+  const own = apart.find((group) => group.some((other) => beside.includes(other)));
+  return own ? apart.map((group) => (group === own ? [...group, name] : group)) : [...apart, [name]];
 }
 
 /** Which storage a node has, told by the first node on it. Without groups, and for a node that is in none, its own. */

@@ -17,7 +17,7 @@ import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
 import { listedNow, prepareData, type PrepareDataInput, type PreparedData } from './prepare-data.js';
 import { bringWeights } from './prepare-weights.js';
-import { clearCheckpoints, restore, restoreNewest, type RestoreTarget } from './restore.js';
+import { clearCheckpoints, describeSilent, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { listedThen, mayFollow } from './series.js';
 import { allShards, placeNodes } from './topology.js';
 import { isOptimizerReadWhereWritten } from './spec-rules.js';
@@ -48,7 +48,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   await follow(input, found, tell);
   if (found.silent.length > 0 && done > 0)
     await tell({
-      note: `${found.silent.join(', ')} served this series and did not answer: what is newer there than iteration ${done} is not used`,
+      note: `${describeSilent(found.silent)} served this series and did not answer: what is newer there than iteration ${done} is not used`,
     });
   const isReached = done >= (input.target ?? targetOf(spec, input.replicated));
   if (isReached && !(await isListedAnew(input, found, tell))) return { outcome: 'reached', present };

@@ -1,8 +1,8 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
-import { ApplicationFailure, CancellationScope, patched } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
 import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type Timing } from './contract.js';
-import { failureIn, lostNode } from './failure-chain.js';
+import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import { modelOnly } from './optimizer-state.js';
 import { nextTask, oncePerStorage, toldAtATime } from './place.js';
@@ -22,21 +22,31 @@ export const listCheckpoints = (
     })),
   );
 
-/** What nodes list that are not the run's own, and which of them do not answer: these are for somebody else to replace. */
+/** A node that served the series and does not say what it has. */
+export interface Silent {
+  name: string;
+  /** Absent where it does not answer at all. */
+  why?: string;
+}
+
+export const describeSilent = (silent: Silent[]): string =>
+  silent.map(({ name, why }) => (why === undefined ? name : `${name} (${why})`)).join(', ');
+
+/** What nodes list that are not the run's own, and which of them do not: these are for somebody else to mend or replace. */
 export async function listKeepers(
   dir: string,
   keepers: NodeInfo[],
   timing: Timing,
   run: { run: string; series: string; keep: number },
-): Promise<{ listings: NodeListing[]; silent: string[] }> {
-  const silent: string[] = [];
+): Promise<{ listings: NodeListing[]; silent: Silent[] }> {
+  const silent: Silent[] = [];
   const asked = keepers.map(async (node) => {
     try {
       const { access } = await onNode(node.name, timing).admitRun({ run: run.run, series: run.series });
       return await listCheckpoints(dir, [{ ...node, access }], timing, run.keep);
     } catch (error) {
-      if (!lostNode(error)) throw error;
-      silent.push(node.name);
+      if (isCancellation(error)) throw error;
+      silent.push({ name: node.name, ...(lostNode(error) === undefined && { why: messageOf(error) }) });
       return [];
     }
   });
@@ -86,7 +96,7 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
     const rank = members.indexOf(node);
     const shards = names.map((shard) => ({
       ...checkpoint.shards[shard]!,
-      from: askedOf(checkpoint.shards[shard]!.from, node.name, rank),
+      from: askedOf(checkpoint.shards[shard]!.from, node.name, rank, groups),
       ...(isPart(node, shard) && { modelOnly: true as const }),
     }));
     const { aside } = await onNode(node.name, timing).restoreCheckpoint({
@@ -122,13 +132,20 @@ const MOST_ASKED = 16;
 /** Before, each node was told of all that have a shard, in one workflow task. */
 const IN_ROUNDS = 'checkpoints are brought to many nodes in rounds';
 
-/** Another choice for each node, so that none is asked by all; what it has itself it is told in any case. */
-export function askedOf(from: Peer[], node: string, rank: number): Peer[] {
+/**
+ * Another choice for each node, so that none is asked by all; what it has itself it is told in any case, and of each storage
+ * somebody first: those that share one have the same bytes, which may be damaged.
+ */
+export function askedOf(from: Peer[], node: string, rank: number, groups?: Groups): Peer[] {
   if (from.length <= MOST_ASKED) return from;
   const own = from.filter(({ name }) => name === node);
   const others = from.filter(({ name }) => name !== node);
   const first = (rank * MOST_ASKED) % others.length;
-  return [...own, ...others.slice(first), ...others.slice(0, first)].slice(0, MOST_ASKED);
+  const turned = [...others.slice(first), ...others.slice(0, first)];
+  const storage = storageOf(groups);
+  const taken = new Set(own.map(({ name }) => storage(name)));
+  const apart = turned.filter(({ name }) => !taken.has(storage(name)) && taken.add(storage(name)));
+  return [...own, ...apart, ...turned.filter((peer) => !apart.includes(peer))].slice(0, MOST_ASKED);
 }
 
 /** The loss of one node is not to take a shard along that the next save has no copies of yet. */

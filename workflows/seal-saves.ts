@@ -52,7 +52,8 @@ export async function sealLeft(found: NodeSaves[], sealing: Sealing): Promise<No
   return now;
 }
 
-async function orLess<T>({ own, note }: Sealing, node: string, ask: () => Promise<T>): Promise<T | undefined> {
+/** Nothing of a node that is none of the run's, and does not answer. */
+export async function orLess<T>({ own, note }: Sealing, node: string, ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {

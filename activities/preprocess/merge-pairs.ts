@@ -63,13 +63,19 @@ export async function mergePairs(prefixes: string[], to: string, options: MergeO
   }
 }
 
+/** What stood where these are to be merged, and what an attempt that was killed had written: it may be as much again. */
+export async function removeBegun(outputs: string[]): Promise<void> {
+  await removePairs(outputs);
+  await removeAll(outputs.flatMap((to) => Object.values(temporaryNames(to))));
+}
+
 /** All or none: where one fails, there is none, also none of before. */
 export async function mergeAll(
   groups: { prefixes: string[]; to: string }[],
   options: MergeOptions = {},
 ): Promise<Pair[]> {
   const outputs = groups.map(({ to }) => to);
-  await removePairs(outputs);
+  await removeBegun(outputs);
   try {
     const pairs: Pair[] = [];
     for (const { prefixes, to } of groups) pairs.push(await mergePairs(prefixes, to, options));

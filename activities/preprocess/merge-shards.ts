@@ -15,7 +15,7 @@ import { addFigures, toldOf, type Figures } from './figures.js';
 import { figuresOf, isOfOtherVersion, LINEAGE, noteLineage } from './lineage.js';
 import { pairsIn } from './pair-digests.js';
 import { refuseWhole } from './refuse-whole.js';
-import { mergeAll } from './merge-pairs.js';
+import { mergeAll, removeBegun } from './merge-pairs.js';
 import { resultOf } from './preprocess-shard.js';
 import { joined, refuseOther, type Fields } from './same-columns.js';
 import {
@@ -80,6 +80,8 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
     prefixes: shards.map(({ artifact }) => join(confined(dataDir, artifact.dir), pairName(key))),
     to: join(root, pairName(key)),
   }));
+  // Before it is looked at how much room there is.
+  await removeBegun(groups.map(({ to }) => to));
   const bytes = bytesOf(input);
   let left = bytes;
   const onWritten = (more: number) => {

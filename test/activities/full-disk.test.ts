@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readArtifact, readManifest, sealArtifact } from '../../activities/artifact.js';
@@ -13,6 +13,8 @@ import { makeCorpus } from '../../infra/demo/corpus.js';
 import { startHub } from '../../infra/demo/hub.js';
 import { root } from '../../workers/config.js';
 import { fetchBlock } from '../../activities/peer-client.js';
+import { temporaryNames } from '../../activities/preprocess/pair-writer.js';
+import { pairName } from '../../activities/preprocess/summary.js';
 import { pullArtifact } from '../../activities/transfer.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -132,28 +134,40 @@ async function withTokenizer(dataDir: string): Promise<NodeDeps> {
   return node;
 }
 
-test.runIf(canMount)('a disk that fills up under a shard leaves nothing that looks finished', async () => {
-  const node = await withTokenizer(await smallDisk(2));
-  const input = 'datasets/k/input/1';
-  await mkdir(join(node.dataDir, input), { recursive: true });
-  const lines = Array.from({ length: 4000 }, (_, i) => JSON.stringify({ text: `${i} `.repeat(20) }));
-  await writeFile(join(node.dataDir, input, 'a.jsonl'), lines.join('\n'));
-  await sealArtifact(node.dataDir, input);
-  const shard = run(createDataActivities(node).preprocessShard, {
-    key: 'k',
-    shard: 0,
-    of: 1,
-    input,
-    files: ['a.jsonl'],
-    slice: { index: 0, of: 1 },
-    tokenizer: 'models/t/tokenizer',
-    keys: ['text'],
-    appendEod: true,
-    vocabSize: 4096,
-  });
-  await expect(shard).rejects.toMatchObject(fullDisk);
-  expect(await readdir(join(node.dataDir, 'datasets/k/shards/00000-of-00001'))).toEqual([]);
-});
+test.runIf(canMount)(
+  'a disk that fills up under a shard leaves nothing that looks finished, and a killed merge nothing in the way of the next',
+  async () => {
+    const node = await withTokenizer(await smallDisk(2));
+    const input = 'datasets/k/input/1';
+    await mkdir(join(node.dataDir, input), { recursive: true });
+    const lines = Array.from({ length: 4000 }, (_, i) => JSON.stringify({ text: `${i} `.repeat(20) }));
+    await writeFile(join(node.dataDir, input, 'a.jsonl'), lines.join('\n'));
+    await sealArtifact(node.dataDir, input);
+    const { preprocessShard, mergeShards } = createDataActivities(node);
+    const wanted = {
+      key: 'k',
+      shard: 0,
+      of: 1,
+      input,
+      files: ['a.jsonl'],
+      slice: { index: 0, of: 1 },
+      tokenizer: 'models/t/tokenizer',
+      keys: ['text'],
+      appendEod: true,
+      vocabSize: 4096,
+    };
+    await expect(run(preprocessShard, wanted)).rejects.toMatchObject(fullDisk);
+    expect(await readdir(join(node.dataDir, 'datasets/k/shards/00000-of-00001'))).toEqual([]);
+
+    execFileSync('mount', ['-o', 'remount,size=9m', node.dataDir]);
+    const { artifact } = await run(preprocessShard, wanted);
+    const { bavail, blocks, bsize } = await statfs(node.dataDir);
+    const left = Math.floor(bavail * bsize - (blocks * bsize) / 100 - artifact.bytes / 2);
+    await writeFile(temporaryNames(join(node.dataDir, 'datasets/k', pairName('text'))).bin, Buffer.alloc(left));
+    const merged = run(mergeShards, { key: 'k', keys: ['text'], shards: [{ artifact, from: [] }] });
+    expect(await merged).toMatchObject({ documents: 4000 });
+  },
+);
 
 test.runIf(canMount)('a full disk does not keep ranks alive that are to stop', async () => {
   const dataDir = await smallDisk(2);

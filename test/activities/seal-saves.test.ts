@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { unsealDamaged } from '../../activities/artifact.js';
 import { writeJson } from '../../activities/atomic.js';
 import { sealShard, shardDir, TRACKER } from '../../activities/checkpoint-files.js';
 import { filesOf, generationDir } from '../../activities/generation-files.js';
@@ -89,6 +90,15 @@ describe('saves that nobody has sealed', () => {
     expect(await seal(deps, 107)).toEqual({ sealed: [] });
   });
 
+  it('are nobody’s where the note of their launch is damaged, which is no reason to tell of none', async () => {
+    const deps = await saved();
+    const path = join(deps.dataDir, 'launches/s.json');
+    await writeFile(path, '{"run": "r", "tok');
+    expect(await find(deps)).toEqual({ iterations: [50, 100, 107] });
+    expect(await seal(deps, 107)).toEqual({ sealed: [] });
+    await run(() => forgetOlderLaunch(deps.dataDir, DIR, TOKEN + 1), {});
+  });
+
   it('are nobody’s any more once a restore has begun', async () => {
     const deps = await saved();
     await run(createRestoreCheckpoint(deps), { dir: DIR, iteration: 107, shards: [], setAsideNewer: true });
@@ -114,7 +124,7 @@ describe('saves that nobody has sealed', () => {
     }
   });
 
-  it.each(['.damaged.json', '.part.json'])(
+  it.each(['.damaged.json', '.part.json', '.distrib_optim.pt.n1.part'])(
     'are not those of which %s tells that they are no whole save',
     async (name) => {
       const deps = await saved();
@@ -187,6 +197,9 @@ describe('checkpoints that a failing gang made', () => {
       { iteration: 112, shards: [OTHER], isNamed: true, isCertain: true },
     ]);
     expect(await sealDumped(deps, OTHER)).toEqual({ sealed: [OTHER] });
+    // It was sealed, and is found damaged.
+    await unsealDamaged(deps.dataDir, shardDir(DIR, 112, OTHER));
+    expect((await find(deps)).launch?.dumped).toEqual([{ iteration: 112, shards: [], isNamed: true, isCertain: true }]);
   });
 
   it('are not sealed where a file was cut short, nor over half a copy of another node', async () => {

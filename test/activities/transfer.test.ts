@@ -7,10 +7,11 @@ import { expect, test } from 'vitest';
 import { readArtifact, readManifest, sealArtifact } from '../../activities/artifact.js';
 import { blocksOf } from '../../activities/blocks.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { partOf } from '../../activities/part-file.js';
 import { fetchBlock } from '../../activities/peer-client.js';
 import { pause } from '../../activities/process.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
-import { pullArtifact } from '../../activities/transfer.js';
+import { bytesToPull, pullArtifact } from '../../activities/transfer.js';
 import type { Peer } from '../../workflows/contract.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
 import { run, serving, testNode } from '../support/test-node.js';
@@ -47,6 +48,15 @@ test('a node copies an artifact from a peer, keeps it in its content store, and 
   expect((await stat(join(node.dataDir, DIR, 'prefix.bin'))).nlink).toBe(2);
   expect(await run(createSyncFiles(node), { artifact, from: [] })).toEqual(artifact);
   expect(received).toBe(artifact.bytes);
+});
+
+test('what an earlier attempt has of a copy is not counted as still to come', async () => {
+  const { artifact, peer } = await origin();
+  const node = await testNode('n02');
+  const place = join(node.dataDir, DIR, 'prefix.bin');
+  await mkdir(join(node.dataDir, DIR), { recursive: true });
+  await writeFile(partOf('n02', place), big.subarray(0, 2 ** 20), { flush: true });
+  expect(await bytesToPull(node, { artifact, from: [peer] })).toBeLessThanOrEqual(artifact.bytes - 2 ** 20);
 });
 
 test('what a trainer will write in place shares nothing with the content store', async () => {

@@ -156,13 +156,16 @@ describe('the copies of a lost node', () => {
   const copy = (shard: string, from: string) => ({ shard, from: peer(from) });
 
   it('go to nodes that neither wrote the shard nor have a copy of it, evenly', () => {
-    const plan: CopyPlan = { n1: [copy('b', 'n2')], n3: [copy('c', 'n1')], n5: [copy('a', 'n1'), copy('b', 'n2')] };
+    const plan: CopyPlan = { n1: [copy('b', 'n2')], n3: [copy('c', 'n1')] };
     const candidates = ['n1', 'n2', 'n3', 'n4'].map(peer);
-    expect(shareOut(plan['n5']!, plan, candidates)).toEqual({ n2: [copy('a', 'n1')], n4: [copy('b', 'n2')] });
+    expect(shareOut([copy('a', 'n1'), copy('b', 'n2')], plan, candidates)).toEqual({
+      n2: [copy('a', 'n1')],
+      n4: [copy('b', 'n2')],
+    });
   });
 
   it('go to a storage where nobody wrote the shard nor has a copy of it', () => {
-    const plan: CopyPlan = { n2: [copy('a', 'n1')], n5: [copy('a', 'n1'), copy('b', 'n1')] };
+    const plan: CopyPlan = { n2: [copy('a', 'n1')] };
     const candidates = ['n1', 'n2', 'n3', 'n4', 'n6'].map(peer);
     const groups = [
       ['n1', 'n4'],
@@ -170,7 +173,10 @@ describe('the copies of a lost node', () => {
       ['n5', 'n6'],
     ];
     // The lost one's own storage is there still, and somebody is to bring it what comes.
-    expect(shareOut(plan['n5']!, plan, candidates, groups)).toEqual({ n6: [copy('a', 'n1')], n3: [copy('b', 'n1')] });
+    const lost = [copy('a', 'n1'), copy('b', 'n1')];
+    expect(shareOut(lost, plan, candidates, groups)).toEqual({ n6: [copy('a', 'n1')], n3: [copy('b', 'n1')] });
+    // Of n2, which takes no more itself, there is a copy all the same.
+    expect(shareOut([copy('a', 'n1')], plan, [peer('n3')], groups)).toEqual({});
     expect(shareOut([copy('a', 'n1')], {}, ['n4'].map(peer), groups)).toEqual({});
   });
 

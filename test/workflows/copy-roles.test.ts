@@ -12,11 +12,11 @@ const kept = (roles: CopyRoles): string[] =>
     .sort();
 
 /** Each node writes the shard of its name. */
-function gang(names: string[], spareNames: string[], replicas = 1): CopyRoles {
+function gang(names: string[], spareNames: string[], replicas = 1, storages?: string[][]): CopyRoles {
   const [nodes, spares] = [names.map(info), spareNames.map(info)];
   const places = names.map((name, nodeRank) => ({ nodeRank, loads: [name], writes: [name] }));
-  const copies = planCopies(places as never, nodes.map(peerOf), spares.map(peerOf), replicas);
-  return createCopyRoles({ nodes, spares, writes: names.map((name) => [name]), copies });
+  const copies = planCopies(places as never, nodes.map(peerOf), spares.map(peerOf), replicas, storages);
+  return createCopyRoles({ nodes, spares, writes: names.map((name) => [name]), copies, ...(storages && { storages }) });
 }
 
 describe('of a spare that is lost', () => {
@@ -29,6 +29,23 @@ describe('of a spare that is lost', () => {
     expect(again[0]!.node.name).not.toBe(handed!.node.name);
     expect(roles.isSpare('x')).toBe(true);
     expect(roles.kept().spares).toEqual([]);
+  });
+
+  it('nobody keeps a copy twice on one storage, nor one who could not keep it before', () => {
+    const storages = [['n0', 'n2'], ['n1', 'x'], ['y']];
+    const roles = gang(['n0', 'n1', 'n2'], ['x', 'y'], 2, storages);
+    const [handed] = roles.lose(taskOf(roles, 'x'), { isGone: true });
+    expect(handed!.name).toBe('n1 for x');
+    roles.lose(handed!, { isGone: false });
+    roles.gain({ node: info('x'), replicas: 2, after: 0, beside: ['n1'] });
+    const both = () => Object.entries(roles.kept().copies).filter(([name]) => ['n1', 'x'].includes(name));
+    const shards = () => both().flatMap(([, copies]) => copies.map(({ shard }) => shard));
+    for (const name of ['y', 'x']) {
+      roles.lose(taskOf(roles, name), { isGone: false });
+      expect(shards()).toEqual([...new Set(shards())]);
+    }
+    roles.gain({ node: info('y'), replicas: 2, after: 0, beside: [] });
+    expect(roles.tasks().filter(({ name, copies }) => name === 'y' && copies.length > 0)).toEqual([]);
   });
 
   it('nobody keeps the copies where nobody is left, until another comes', () => {

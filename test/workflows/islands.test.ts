@@ -63,8 +63,8 @@ describe('before they have been asked whose probes they find, nodes are grouped 
 });
 
 describe('a node that comes while others train', () => {
-  it.each<[string, Groups | undefined, string[], Groups | undefined]>([
-    ['has a storage of its own among such', undefined, [], undefined],
+  it.each<[string, Groups | undefined, string[], Groups]>([
+    ['has a storage of its own among such', undefined, [], [['a'], ['b'], ['c'], ['d']]],
     ['has that of one of them', undefined, ['b'], [['a'], ['b', 'd'], ['c']]],
     ['has that of two', [['a', 'b'], ['c']], ['a', 'b'], [['a', 'b', 'd'], ['c']]],
     [
@@ -77,8 +77,18 @@ describe('a node that comes while others train', () => {
       ],
     ],
     ['has another one than two have', [['a', 'b'], ['c']], [], [['a', 'b'], ['c'], ['d']]],
-    ['has the one that all have', undefined, ['a', 'b', 'c'], undefined],
-    ['finds probes of nodes that are gone', undefined, ['x'], undefined],
+    ['has the one that all have', undefined, ['a', 'b', 'c'], [['a', 'b', 'c', 'd']]],
+    ['finds probes of nodes that are gone', undefined, ['x'], [['a'], ['b'], ['c'], ['d']]],
+    [
+      'was there before, on another one',
+      [
+        ['a', 'b'],
+        ['c', 'd'],
+      ],
+      ['a', 'b'],
+      [['a', 'b', 'd'], ['c']],
+    ],
+    ['was alone before, and has the one that all others have', [['a', 'b', 'c'], ['d']], ['a'], [['a', 'b', 'c', 'd']]],
   ])('%s', (_, groups, beside, expected) => {
     expect(withNewcomer(groups, ['a', 'b', 'c'], { name: 'd', beside })).toEqual(expected);
   });

@@ -91,6 +91,16 @@ it('tells a node of some of the many that have a shard, of itself first, and eac
   expect(askedOf(from.slice(0, 16), 'n99', 3)).toEqual(from.slice(0, 16));
 });
 
+it('tells a node of many that share one storage, where all bytes may be damaged, and of whoever has its own', () => {
+  const from = Array.from({ length: 40 }, (_, index) => ({ name: `n${index}`, url: 'http://n' }));
+  const island = from.slice(0, 39).map(({ name }) => name);
+  for (const rank of island.keys()) {
+    const asked = askedOf(from, `n${rank}`, rank, [island, ['n39']]).map(({ name }) => name);
+    expect(asked).toContain('n39');
+    expect([asked[0], new Set(asked).size]).toEqual([`n${rank}`, 16]);
+  }
+});
+
 it('brings to each storage once: the others that share it are asked when it is there', async () => {
   const { begun, step, end } = held();
   const all = ['n1', 'n2', 'n3', 'n4', 'n5'].map((name) => ({ name }) as NodeInfo);

@@ -297,6 +297,55 @@ it.concurrent('says so when a node that served the series is away, and an older 
   );
 });
 
+it.concurrent(
+  'says so when a node that served the series cannot say what it has, and trains on all the same',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const file = cluster.runFile({
+      ...{ parallel: { pp: 1 }, cluster: { nodes: 1 }, train: { globalBatch: 12, iterationsPerRun: 10 } },
+      recovery: QUICK,
+    });
+    const full = () => Promise.reject(ApplicationFailure.nonRetryable('its disk is full', 'EnvCheckFailed'));
+    const a = await cluster.node('a', { ...disk('mp_rank_00'), admitRun: full });
+    await result(await start(cluster, 'one', file));
+    await cluster.client.workflow
+      .getHandle(`pool-${cluster.pool}`)
+      .executeUpdate('cordon', { args: [{ node: a.info.name, who: 'ann', why: 'its disk' }] });
+    await cluster.node('b', { ...disk('mp_rank_00'), listCheckpoints: async () => holding('mp_rank_00', 5) });
+    const two = await start(cluster, 'two', file);
+    expect(await result(two)).toMatchObject({ generations: 1 });
+    expect(await two.query('status')).toMatch(
+      /a-\S+ \(its disk is full\) served this series and did not answer: what is newer there than iteration 5 is not used/,
+    );
+  },
+);
+
+it.concurrent(
+  'goes on from the newest whole checkpoint, though some nodes have many newer ones and do not tell of it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    // So large that a node tells of no more than it has to.
+    const large = (shard: string, ...iterations: number[]): CheckpointHeld[] =>
+      iterations.map((iteration) => ({ iteration, shards: [{ shard, digest: 'd'.repeat(30_000), bytes: 1 }] }));
+    const all = large(STAGES[0]!, 5, 6, 7, 8, 9, 10, 11);
+    const keeps: (number | undefined)[] = [];
+    const told = (keep?: number) => (keeps.push(keep), all.slice(-(keep ?? 7) - 2));
+    const a = await cluster.node('a', {
+      listCheckpoints: ({ keep }) => Promise.resolve(told(keep)),
+      fenceNode: async (input) => ({ ...(await quietNode(a.info).fenceNode(input)), checkpoints: told(input.keep) }),
+    });
+    // Its machine was restarted before it had sealed more.
+    const b = await cluster.node('b', { listCheckpoints: async () => large(STAGES[1]!, 5) });
+    const run = await start(cluster, 'run', cluster.runFile({ train: { keepCheckpoints: 1 } }));
+    expect(await result(run)).toMatchObject({ iteration: 20, generations: 1 });
+    expect((await run.query<RunState>('runState')).events.map(({ text }) => text).join()).toContain(
+      'generation 1 starts from iteration 5',
+    );
+    expect(b.calls).toContain('restoreCheckpoint');
+    expect(keeps.slice(0, 2)).toEqual([1, 4]);
+  },
+);
+
 it.concurrent('nodes that list one storage keep older checkpoints where the newest has no other', async (test) => {
   const ends = async (storages: [string, string, string]) => {
     const cluster = await startFakeCluster(test);
