@@ -75,7 +75,8 @@ async function madeBefore(task: Task): Promise<Note | undefined> {
   const { input, signal } = task;
   const { dataDir } = task.deps;
   const whole = await readWhole(dataDir, input.dir);
-  const note = whole && (await readJson<Note>(join(confined(dataDir, input.dir), NOTE)));
+  // One that cannot be read says nothing of the model, which is made again.
+  const note = whole && (await readJson<Note>(join(confined(dataDir, input.dir), NOTE)).catch(() => undefined));
   if (note?.source !== (await sourceOf(task))) return undefined;
   return (await verifyArtifact(dataDir, input.dir, { signal }))?.length === 0 ? note : undefined;
 }

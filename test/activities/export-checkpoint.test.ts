@@ -112,8 +112,11 @@ describe('an export', () => {
     await writeFile(join(deps.dataDir, DIR, 'joined.txt'), 'x'.repeat(`${FIRST};${SECOND};`.length));
     expect(await exporting(deps, what)).toEqual(first);
     expect(await calls(deps)).toBe(2);
+    const note = join(deps.dataDir, DIR, 'export.json');
+    await writeFile(note, '#'.repeat((await readFile(note)).length));
+    expect(await exporting(deps, what)).toEqual(first);
     await exporting(deps, { ...what, args: ['--other'] });
-    expect(await calls(deps)).toBe(3);
+    expect(await calls(deps)).toBe(4);
   });
 
   it.each([
