@@ -44,6 +44,7 @@ const pure = [
   'ledger',
   'leftovers',
   'memory',
+  'muon',
   'optimizer-state',
   'pair-nodes',
   'past',

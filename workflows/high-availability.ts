@@ -9,6 +9,8 @@ import type { Flags } from './recipes.js';
 export const LAST_GASP = '--enable-high-availability';
 const FLAGS = [LAST_GASP, '--enable-hbmfault-repair', '--enable-worker-reboot'];
 const ELASTIC = '--enable-elastic-training';
+/** Each of which needs MindIO. */
+export const HIGH_AVAILABILITY = [...FLAGS, ELASTIC];
 /** What none of them goes together with. */
 const EXCLUDED = ['--swap-attention', '--swap-optimizer', '--disable-gloo-group'];
 const EXCLUDED_BY_ELASTIC = ['--reuse-fp32-param'];
@@ -16,7 +18,7 @@ const EXCLUDED_BY_ELASTIC = ['--reuse-fp32-param'];
 /** @param flags those that training is started with: the preset's own, and `train.extraArgs` over them */
 export function highAvailabilityRule(fit: Fit, flags: Flags): Complaint {
   const isOn = (flag: string) => flags[flag] !== undefined && flags[flag] !== false;
-  const asked = [...FLAGS, ELASTIC].find(isOn);
+  const asked = HIGH_AVAILABILITY.find(isOn);
   if (asked === undefined) return undefined;
   const path = `train.extraArgs.${asked}`;
   const isElastic = isOn(ELASTIC);
