@@ -85,6 +85,7 @@ function warningsAbout({ train, cluster, mindspeed: { release } }: RunSpec): str
     'an argument that it does not know is passed over, with no more than a line in the log',
     'a stop saves nothing: on SIGTERM it ends as it stands, at its last checkpoint',
     'a loss that is not a number does not end it: watch lm loss and grad norm',
+    "the first line after going on from step N has one step's loss and time divided by N + 1, which no step had: it forgets what it had logged",
   ];
 }
 
