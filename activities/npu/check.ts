@@ -1,9 +1,11 @@
 /** All checks of a node with NPUs: its devices and their network, the host, and the software of a rank. */
+import { networkInterfaces } from 'node:os';
 import type { CheckNodeInput } from '../../workflows/contract.js';
 import type { NodeDeps } from '../node-deps.js';
 import { run } from '../shell.js';
 import type { Finding } from './finding.js';
 import { hostFindings, readHost } from './host-facts.js';
+import { interfaceFindings } from './interface-findings.js';
 import { probeDevices } from './probe.js';
 import { cannVersion, readCheckout, stackFindings } from './stack.js';
 
@@ -33,11 +35,17 @@ export async function checkNpu(
     findings: [
       ...devices.findings,
       ...hostFindings(host, input),
+      ...interfaceFindings({ interfaces: interfacesHere(), address: deps.address, env: deps.env, nodes: input.nodes }),
       ...stackFindings({ ...checkout, versions, env: deps.env, missingTools }, input.release),
     ],
     versions,
   };
 }
+
+const interfacesHere = (): Record<string, string[]> =>
+  Object.fromEntries(
+    Object.entries(networkInterfaces()).map(([name, found]) => [name, (found ?? []).map(({ address }) => address)]),
+  );
 
 async function missing({ name, env, dataDir }: NodeDeps, tools: string[]): Promise<string[]> {
   const options = { env, cwd: dataDir, timeout: 20_000, what: `${name}: tool chain` };

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { createCheckNode } from '../../../activities/check-node.js';
 import { ascendEnvironment } from '../../../activities/npu/environment.js';
 import { hostFindings, portsIn, softLimit } from '../../../activities/npu/host-facts.js';
+import { interfaceFindings, takenBy } from '../../../activities/npu/interface-findings.js';
 import { parseEcc, parseTable } from '../../../activities/npu/npu-smi.js';
 import type { NodeDeps } from '../../../activities/node-deps.js';
 import type { Finding } from '../../../workflows/contract.js';
@@ -234,6 +235,65 @@ describe('the host', () => {
   it('tells ports in hexadecimal and limits in words', () => {
     expect(portsIn(machineText('hccl-ports-taken', 'root/proc/net/tcp'))).toEqual([22, 60_004, 60_005]);
     expect(softLimit(machineText('a2', 'root/proc/self/limits'), 'Max processes')).toBe(Infinity);
+  });
+});
+
+describe('the interfaces of the host', () => {
+  const found = (env: Record<string, string>, nodes = 2) =>
+    interfaceFindings({
+      interfaces: { lo: ['127.0.0.1'], eth0: ['10.0.0.1'], eth01: ['10.9.0.1'] },
+      ...{ address: '10.0.0.1', env, nodes },
+    }).map(({ severity, what, remedy }) => `${severity}: ${what}; ${remedy}`);
+  const well = { GLOO_SOCKET_IFNAME: 'eth0', HCCL_SOCKET_IFNAME: '=eth0' };
+
+  it.each<[value: string, taken: string[]]>([
+    ['eth', ['eth0', 'eth01']],
+    ['eth0', ['eth0', 'eth01']],
+    ['=eth0', ['eth0']],
+    ['eth01,lo', ['eth01', 'lo']],
+    ['^lo', ['eth0', 'eth01']],
+    ['^eth0', ['lo']],
+    ['^=eth0', ['lo', 'eth01']],
+    ['=eth', []],
+  ])('%s takes %j of HCCL', (value, taken) => expect(takenBy(value, ['lo', 'eth0', 'eth01'])).toEqual(taken));
+
+  it('are well where each tool takes one', () => {
+    expect(found(well)).toEqual([]);
+    expect(found({ GLOO_SOCKET_IFNAME: 'eth0', HCCL_IF_IP: '10.0.0.1' })).toEqual([]);
+    expect(found({}, 1)).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    [
+      "HCCL's sign for gloo",
+      { ...well, GLOO_SOCKET_IFNAME: '=eth0' },
+      /^error: GLOO_SOCKET_IFNAME is "=eth0", and there are lo, eth0, eth01; unset it/,
+    ],
+    [
+      'a name that is not there',
+      { ...well, HCCL_SOCKET_IFNAME: '=bond4' },
+      /^error: HCCL_SOCKET_IFNAME is "=bond4", and there are lo/,
+    ],
+    [
+      'a prefix of two',
+      { ...well, HCCL_SOCKET_IFNAME: 'eth0' },
+      /^warning: HCCL_SOCKET_IFNAME is "eth0", which eth0, eth01 are; name one, as "=eth0"/,
+    ],
+    [
+      'none at all',
+      {},
+      /^warning: GLOO_SOCKET_IFNAME and HCCL_SOCKET_IFNAME are not set, since 10\.0\.0\.1 is on no interface/,
+    ],
+  ])('%s is found', (_, env, what) => expect(found(env)).toEqual([expect.stringMatching(what)]));
+
+  it('of a node alone HCCL asks none', () => {
+    expect(found({ ...well, HCCL_SOCKET_IFNAME: '=bond4' }, 1)).toEqual([expect.stringMatching(/^warning/)]);
+  });
+
+  it('are looked at where a node is checked', async () => {
+    const deps = await npuNode('a2', 8);
+    const wrong = { ...deps, env: { ...deps.env, GLOO_SOCKET_IFNAME: '=lo' } };
+    await expect(check(wrong)).rejects.toThrow(/not fit to train: GLOO_SOCKET_IFNAME is "=lo", and there/);
   });
 });
 
