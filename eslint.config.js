@@ -16,6 +16,7 @@ const pure = [
   'cordon',
   'data-files',
   'dataset-figures',
+  'device-fault-list',
   'device-faults',
   'duration',
   'engines',
