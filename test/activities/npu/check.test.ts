@@ -8,6 +8,7 @@ import { createCheckNode } from '../../../activities/check-node.js';
 import { ascendEnvironment } from '../../../activities/npu/environment.js';
 import { hostFindings, portsIn, softLimit } from '../../../activities/npu/host-facts.js';
 import { interfaceFindings, takenBy } from '../../../activities/npu/interface-findings.js';
+import { mindioFindings } from '../../../activities/npu/mindio-findings.js';
 import { parseEcc, parseTable } from '../../../activities/npu/npu-smi.js';
 import type { NodeDeps } from '../../../activities/node-deps.js';
 import type { Finding } from '../../../workflows/contract.js';
@@ -155,6 +156,19 @@ describe('a sick machine', () => {
     const { message } = (await check(bare, { devices: 9 }).catch((error: unknown) => error)) as Error;
     for (const part of ['8 devices, 9 wanted', '31337', '31338', "CANN's environment", 'nnal'])
       expect(message).toContain(part);
+  });
+
+  it('lacks MindIO, or its port, where ranks are to have last gasps, and else does not need it', async () => {
+    const deps = await npuNode('no-mindio', 8);
+    expect((await check(deps)).warnings).toEqual([]);
+    const { message } = (await check(deps, { lastGasps: true, first: deps.name }).catch(
+      (error: unknown) => error,
+    )) as Error;
+    expect(message).toMatch(
+      /cannot import mindio_ttp\.framework_ttp \(.*No module named 'mindio_ttp'.*install the mindio_ttp/,
+    );
+    expect(message).toMatch(/port 8000 is in use.*ss -tlnp 'sport = :8000'/);
+    expect(mindioFindings(undefined, new Set([8000]), false)).toEqual([]);
   });
 
   it('without a driver says that the tool is missing', async () => {
