@@ -10,9 +10,10 @@ import { identityFor } from './series-launch.js';
 /** Below a tree: iterations that were newer than the one restored, out of the trainer's sight. */
 export const SET_ASIDE = 'set-aside';
 export const TRACKER = 'latest_checkpointed_iteration.txt';
-const OPTIMIZER = 'distrib_optim.pt';
+/** Megatron's, and of Muon one of each data-parallel rank (workflows/muon.ts). */
+const OPTIMIZER = /^(distrib_optim|layer_wise_optimizer_\d+)\.pt$/;
 /** Of a shard, all but the state of a distributed optimizer, which is most of it: what converters and most ranks read. */
-export const isModel = (path: string): boolean => path !== OPTIMIZER;
+export const isModel = (path: string): boolean => !OPTIMIZER.test(path);
 const ITERATION = /^iter_(\d{7,})$/;
 export const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
 

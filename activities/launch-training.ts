@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
-import { checkpointsDir } from '../workflows/plan.js';
+import { checkpointsDir, torchrunEntry } from '../workflows/plan.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
@@ -101,7 +101,7 @@ async function isStarted(node: string, dataDir: string, dir: string, token: numb
 }
 
 const commandLine = ({ python, mindspeedDir }: NodeDeps, { torchrun, script }: LaunchTrainingInput): string[] => [
-  ...[python, '-m', 'torch.distributed.run', ...torchrun],
+  ...[python, ...torchrunEntry(script), ...torchrun],
   ...[join(mindspeedDir, script[0]!), ...script.slice(1)],
 ];
 

@@ -134,7 +134,7 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     pool: 'default',
     ...modelscopeDomain(env),
     mindspeed: referenceBackend,
-    devices: profile === 'npu' ? 8 : 1,
+    devices: profile === 'npu' ? (podDevices(env) ?? 8) : 1,
     python: profile === 'npu' ? 'python3' : resolve(root, '.venv/bin/python'),
     root: '/',
     ...said,
@@ -152,6 +152,10 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
   });
   throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
 }
+
+/** NPUs of the pod, where MindCluster's Ascend Operator made it (`MINDX_TASK_ID`; its env.go, 7.1.RC1 to 26.1.0). */
+const podDevices = ({ MINDX_TASK_ID: job, LOCAL_WORLD_SIZE: devices }: Environment): string | undefined =>
+  job && devices !== '0' ? devices : undefined;
 
 /** Tokens that a run file may name, `tokens` in workflows/spec-fields.ts: no other variable of the worker's is for a hub. */
 const HUB_TOKEN = /^(HF_TOKEN|MODELSCOPE_API_TOKEN)(_[A-Z0-9]+)*$/;
@@ -179,16 +183,24 @@ function readConfigFile(path: string): object {
 export const codecKeysFile = (env: Environment = process.env): string | undefined =>
   env['PRETRAIN_CODEC_KEYS'] || undefined;
 
-/** What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. */
+/**
+ * What a command inherits: the tool chain's own variables and no others, so no secret of the worker's leaks into a rank. Nor
+ * the ranks and addresses that MindCluster's Ascend Operator gives a pod, in which other pods may lead than in a generation
+ * (its rank table, too, numbers devices by pod): a launch has its own. What MindIO is to do is said in the run file.
+ */
 const INHERITED =
-  /^(PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|LD_LIBRARY_PATH|PYTHON.*|OMP_.*|OPENBLAS_.*|MKL_.*|ASCEND_.*|ATB_.*|HCCL_.*|HIGH_AVAILABILITY|TTP_.*|CONTROLLER_ADDR|PROCESSOR_ADDR|GLOO_.*|TORCH_.*|NPU_.*|CPU_AFFINITY_CONF|TASK_QUEUE_ENABLE|COMBINED_ENABLE|CUDA_DEVICE_MAX_CONNECTIONS|PYTORCH_.*|REFERENCE_.*)$/;
+  /^(PATH|HOME|USER|LANG|LC_.*|TMPDIR|TZ|LD_LIBRARY_PATH|PYTHON.*|OMP_.*|OPENBLAS_.*|MKL_.*|ASCEND_.*|ATB_.*|HCCL_.*|TTP_(?!ADDR$).*|GLOO_.*|TORCH_.*|NPU_.*|CPU_AFFINITY_CONF|TASK_QUEUE_ENABLE|COMBINED_ENABLE|CUDA_DEVICE_MAX_CONNECTIONS|PYTORCH_.*|REFERENCE_.*)$/;
+
+/** The Ascend Operator turns it off in jobs with `HIGH_AVAILABILITY` (its env.go, 7.3.0 to 26.1.0); so does a launch with MindIO. */
+const WATCHDOG = 'HCCL_ASYNC_ERROR_HANDLING';
 
 export function commandEnvironment(
   { address, profile }: NodeConfig,
   env: Environment = process.env,
 ): Record<string, string> {
   const inherited = Object.entries(env).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined && INHERITED.test(entry[0]),
+    (entry): entry is [string, string] =>
+      entry[1] !== undefined && INHERITED.test(entry[0]) && !(entry[0] === WATCHDOG && env['HIGH_AVAILABILITY']),
   );
   const nic = interfaceOf(address);
   return {

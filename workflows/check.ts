@@ -1,6 +1,7 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type Artifact, type NodeInfo, type NodeReport, type Timing } from './contract.js';
+import { hasLastGasps } from './high-availability.js';
 import { contradiction, islandsOf, partlyShared, type Islands, type PartlyShared } from './islands.js';
 import { launchEnvironment } from './launch-environment.js';
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
@@ -37,6 +38,7 @@ export async function checkNodes(
     ...{ first: nodes[0]!.name, probes: { token, of: nodes.length }, artifacts },
     ...(spec.export?.to !== undefined && { exportTo: spec.export.to }),
     release: spec.mindspeed.release,
+    ...(hasLastGasps(spec.train.extraArgs) && { lastGasps: true as const }),
     hcclPort: Number(launchEnvironment(spec)['HCCL_IF_BASE_PORT'] ?? 60_000),
   };
   const began = Date.now();

@@ -75,6 +75,8 @@ export interface CheckNodeInput {
   release: Release;
   /** First of HCCL's 32 ports on the host. */
   hcclPort: number;
+  /** Ranks are to make a checkpoint of a gang that fails. */
+  lastGasps?: true;
   /** Name of the first node of all: do we see what it left when it was fenced? */
   first: string;
   /** Whose probes do we find that were left for this launch, of how many nodes? Absent where a control worker of an earlier version asks. */

@@ -3,6 +3,7 @@
  * a checkpoint fixes stays, and so does the global batch. Pure.
  */
 import { LAYOUT_RULES, dataParallel, worldRule, type Fit } from './layout-rules.js';
+import { isLayerWise } from './muon.js';
 import type { Flags } from './recipes.js';
 import type { Parallel } from './topology.js';
 
@@ -65,6 +66,8 @@ export function whyNotFewer({ ep }: Pick<Parallel, 'ep'>, flags: Flags): string 
   if (ep > 1) return `parallel.ep is ${ep}, and no resume of experts with other data parallelism is on record`;
   if (flags['--use-distributed-optimizer'] === false)
     return 'a resume with other data parallelism is on record with --use-distributed-optimizer only';
+  if (isLayerWise(flags))
+    return `--optimizer ${String(flags['--optimizer'])} keeps the state of whole parameters by data-parallel rank, in files that others do not find`;
   const order = flags['--dataloader-type'];
   if (order !== undefined && order !== 'single')
     return `--dataloader-type ${String(order)} draws samples by data-parallel rank, so that others would be trained on`;

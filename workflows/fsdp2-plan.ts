@@ -41,7 +41,7 @@ const VARIABLES: Record<string, string> = {
   NIC: "the interface that carries the node's address",
   MODEL:
     'a directory with the model in Hugging Face format, configuration and tokenizer included, the same on every node',
-  TEXT: 'a file or a directory of text (column "text"), where there is room for tokens beside it, the same on every node',
+  TEXT: 'a file of text (column "text"), or a directory with one, where there is room for tokens beside it, the same on every node',
 };
 
 export function planFsdp2(spec: RunSpec): Fsdp2Plan {
@@ -81,10 +81,12 @@ function warningsAbout({ train, cluster, mindspeed: { release } }: RunSpec): str
     cluster.nodes === 1 ? 'one process' : 'one process on each node, or one in all where storage is shared,';
   return [
     `train_fsdp2.py of ${release} takes text only: at every start ${where} tokenises all of it anew before the first step, and writes the tokens beside the text`,
+    'files of a directory are read as the disk lists them, which is another order on another machine: of several files make one, or ranks train on samples that are not theirs, and a node in place of another changes them',
     `texts of ${train.seqLength} tokens (train.seqLength) or more are left out of training, with no more than a line in the log`,
     'an argument that it does not know is passed over, with no more than a line in the log',
     'a stop saves nothing: on SIGTERM it ends as it stands, at its last checkpoint',
     'a loss that is not a number does not end it: watch lm loss and grad norm',
+    "the first line after going on from step N has one step's loss and time divided by N + 1, which no step had: it forgets what it had logged",
   ];
 }
 

@@ -5,6 +5,7 @@
  * and optimizer.py, core 0.8 to 0.12; MindSpeed patches what is done with it then). Pure.
  */
 import { storageOf, type Groups } from './islands.js';
+import { isLayerWise } from './muon.js';
 import type { Flags } from './recipes.js';
 import type { NodePlace } from './topology.js';
 
@@ -24,7 +25,7 @@ const READ_ELSEWHERE = [
 
 /** @param flags of the recipe, and of the run file over it */
 export const isReadWhereWritten = (flags: Flags): boolean =>
-  READ_ELSEWHERE.every((flag) => flags[flag] === undefined || flags[flag] === false);
+  !isLayerWise(flags) && READ_ELSEWHERE.every((flag) => flags[flag] === undefined || flags[flag] === false);
 
 export interface WholeShards {
   /** Names of the nodes that have all of a shard. */

@@ -4,8 +4,9 @@ import type { NodeInfo, Peer } from './contract.js';
 import { convertedDir, toHuggingFace, toMegatron, type Conversion } from './convert-command.js';
 import { describeLimits, failureLimits } from './failure-limits.js';
 import { describeFewer } from './fewer-nodes.js';
+import { highAvailabilityEnvironment } from './high-availability.js';
 import { launchEnvironment } from './launch-environment.js';
-import { checkpointsDir, targetOf, torchrunArgs, trainingScript, type Start } from './plan.js';
+import { checkpointsDir, targetOf, torchrunArgs, torchrunEntry, trainingScript, type Start } from './plan.js';
 import { adviseSaves, describeAdvice, shortGrace, type SaveAdvice } from './save-interval.js';
 import { shellLine } from './shell-line.js';
 import { fitOf, whyNotFewerNodes } from './spec-rules.js';
@@ -87,7 +88,11 @@ export function planRun(spec: RunSpec): RunPlan {
     }),
     export: converting(back, 'export'),
     ...(back.within !== undefined && { exportWithin: back.within }),
-    env: { ...launchEnvironment(spec), GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
+    env: {
+      ...launchEnvironment(spec),
+      ...highAvailabilityEnvironment(spec.train.extraArgs, '$MASTER_ADDR'),
+      ...{ GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
+    },
     warnings: [...warningsAbout(spec), ...shortGrace(spec, saves)],
     saves,
     nodes: [...members, ...extra].map(({ name }, rank) => {
@@ -103,9 +108,7 @@ export function planRun(spec: RunSpec): RunPlan {
         copies: (copies[name] ?? []).map(({ shard, from }) => `${shard} of ${from.name}`),
         readsDataset: place.readsDataset,
         command:
-          rank < nodes
-            ? ['python3', '-m', 'torch.distributed.run', ...torchrun, `$MINDSPEED_LLM/${entry!}`, ...args]
-            : [],
+          rank < nodes ? ['python3', ...torchrunEntry(script), ...torchrun, `$MINDSPEED_LLM/${entry!}`, ...args] : [],
       };
     }),
   };

@@ -1,5 +1,6 @@
 /** From a run file to the exact commands: argument lists only, never a shell string. Pure. */
 import type { NodeInfo, SourceFile } from './contract.js';
+import { LAST_GASP } from './high-availability.js';
 import type { Flags } from './recipes.js';
 import { isSplittable } from './data-files.js';
 import type { RunSpec } from './spec.js';
@@ -56,6 +57,16 @@ export const torchrunArgs = (nodeRank: number, nodes: NodeInfo[], devices: numbe
   ...['--nproc_per_node', String(devices), '--nnodes', String(nodes.length), '--node_rank', String(nodeRank)],
   ...['--master_addr', nodes[0]!.address, '--master_port', String(port), '--monitor_interval', '0.1'],
 ];
+
+/**
+ * `torchrun`, as arguments of Python. MindIO's last-gasp checkpoint needs one that has imported it, or the first rank that
+ * ends takes the others with it: MindCluster's guide has that line put into the `torchrun` file of each machine
+ * (branch_v26.1.0, 00_fault_recovery_acceleration/03_usage_guidance.md).
+ */
+export const torchrunEntry = (script: string[]): string[] =>
+  script.includes(LAST_GASP)
+    ? ['-c', 'import mindio_ttp.framework_ttp; from torch.distributed.run import main; main()']
+    : ['-m', 'torch.distributed.run'];
 
 /** `pretrain_gpt.py` and its arguments, the same on every node. */
 export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {

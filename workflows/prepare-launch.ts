@@ -8,7 +8,7 @@ import { peerOf } from './contract.js';
 import { wantedEnding } from './conversation.js';
 import type { GenerationInput } from './generation-progress.js';
 import { hangLimits } from './hang-limits.js';
-import { LAST_GASP } from './high-availability.js';
+import { hasLastGasps, highAvailabilityEnvironment } from './high-availability.js';
 import { launchEnvironment } from './launch-environment.js';
 import { preparationNews } from './messages.js';
 import { noteAside } from './old-checkpoints.js';
@@ -153,10 +153,10 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     devices,
     masterPort,
     script: trainingScript(spec, plan),
-    env: launchEnvironment(spec),
+    env: { ...launchEnvironment(spec), ...highAvailabilityEnvironment(spec.train.extraArgs, crew.members[0]!.address) },
     startedFrom: restored,
     // On storage that is shared they have their usual name everywhere, and are found as other saves are.
-    ...(spec.train.extraArgs[LAST_GASP] !== undefined && !shared && !storages && { lastGasps: true as const }),
+    ...(hasLastGasps(spec.train.extraArgs) && !shared && !storages && { lastGasps: true as const }),
     ...(start.from !== 'random' && { loads: restored }),
     identity,
     target: state.target,

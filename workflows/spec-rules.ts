@@ -16,6 +16,7 @@ import {
   type Fit,
 } from './layout-rules.js';
 import { learningRateComplaints } from './learning-rate.js';
+import { muonRule } from './muon.js';
 import { tooManyOpen } from './open-activities.js';
 import { isReadWhereWritten } from './optimizer-state.js';
 import { presets, type ModelSizes } from './presets.js';
@@ -112,6 +113,14 @@ const MCORE_RULES: Rule[] = [
   ),
   (file) =>
     unlessUneven(file, (fit) => highAvailabilityRule(fit, { ...recipeFor(file)?.flags, ...file.train.extraArgs })),
+  (file) =>
+    unlessUneven(file, (fit) =>
+      muonRule(
+        fit,
+        { '--use-distributed-optimizer': true, ...recipeFor(file)?.flags, ...file.train.extraArgs },
+        file.cluster.sharedStorage === true,
+      ),
+    ),
   (file) => dispatcherRule(fitOf(file), { ...recipeFor(file)?.flags, ...file.train.extraArgs }),
   (file) =>
     sequenceParallelRule(fitOf(file), {

@@ -95,6 +95,7 @@ function codeFinding(code: string, about: string, where: string): Finding {
     case 'RestartRequest':
     case 'RestartBusiness':
       return warning({ ...parts, why: `level ${level}: it ended what ran`, remedy: 'nothing: a new launch clears it' });
+    case 'FreeRestartNPU':
     case 'RestartNPU':
       return error({
         ...parts,
@@ -106,6 +107,12 @@ function codeFinding(code: string, about: string, where: string): Finding {
         ...parts,
         why: `level ${level}: the device is broken`,
         remedy: 'cordon the node, replace the device',
+      });
+    case 'PreSeparateNPU':
+      return error({
+        ...parts,
+        why: `level ${level}: what runs goes on, and nothing new should be given to the device`,
+        remedy: 'cordon the node until the device was looked at',
       });
     default:
       return error({

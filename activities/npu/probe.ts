@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { reasonOf } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { run } from '../shell.js';
+import { isWired, parsePorts, portFindings, type Port } from './bus-ports.js';
 import { chipFindings } from './chip-findings.js';
 import { error, warning, type Finding } from './finding.js';
 import { addressIn, parseNetwork, type DeviceNetwork } from './hccn-tool.js';
@@ -81,21 +82,21 @@ async function askNetwork(ask: Ask, chips: Chip[], nodes: number) {
     findings: [warning({ check: 'hccn-tool', what, why: `the devices' network is not checked: ${why}`, remedy })],
   });
   if (!first) return { devices: [], findings: [] };
-  if (first.chip === undefined)
-    return nodes === 1
-      ? { devices: [], findings: [] }
-      : unjudged(
-          `${first.name} has ports that hccn_tool asks for one by one`,
-          'which of them this cluster uses is not known here',
-          'look at them once (hccn_tool -g -dev_info -i N)',
-        );
+  const asRoot = "run the node worker as root, and with the driver's tools on PATH";
+  if (first.chip === undefined) {
+    if (nodes === 1) return { devices: [], findings: [] };
+    try {
+      return { devices: [], findings: portFindings(await portsDown(ask, chips)) };
+    } catch (failed) {
+      return unjudged('hccn_tool does not answer', reasonOf(failed), asRoot);
+    }
+  }
   const about = (device: number, ...options: string[]) => ask('hccn_tool', '-i', `${device}`, ...options, '-g');
   const unset = () => '';
   try {
     await about(first.physical, '-link');
   } catch (failed) {
-    const remedy = "run the node worker as root, and with the driver's tools on PATH";
-    return unjudged('hccn_tool does not answer', reasonOf(failed), remedy);
+    return unjudged('hccn_tool does not answer', reasonOf(failed), asRoot);
   }
   const devices = await each(chips, async ({ physical }): Promise<DeviceNetwork> => {
     const [link, health, ip, tls] = [
@@ -110,6 +111,22 @@ async function askNetwork(ask: Ask, chips: Chip[], nodes: number) {
     return parseNetwork(physical, { link, health, ip: ip6 || ip, tls });
   });
   return { devices, findings: [] };
+}
+
+/** Of Ascend 950. @throws Error where the tool does not answer for the first device */
+async function portsDown(ask: Ask, chips: Chip[]) {
+  const portsOf = async (device: number) => parsePorts(await ask('hccn_tool', '-g', '-dev_info', '-i', `${device}`));
+  await portsOf(chips[0]!.physical);
+  const found = await each(chips, async ({ physical: device }) => {
+    const ports: Port[] = [];
+    for (const one of (await portsOf(device)).filter(({ isUp }) => !isUp)) {
+      const where = ['-i', `${device}`, '-u', `${one.die}`, '-p', `${one.port}`];
+      const about = () => ask('hccn_tool', '-g', '-port_info', ...where).catch(() => undefined);
+      if (one.type !== 'UB' || isWired(await about())) ports.push(one);
+    }
+    return { device, ports };
+  });
+  return found.flatMap((one) => one ?? []);
 }
 
 /** In order, a few at a time; what a device's tool does not answer is `undefined`. */

@@ -28,6 +28,7 @@ export const npuNode = (machine: string, devices: number, more: Partial<NodeDeps
       NPU_MACHINE: join(NPU, 'machines', machine),
       ASCEND_HOME_PATH: recorded(machine, 'cann'),
       ATB_HOME_PATH: '/usr/local/Ascend/nnal/atb/latest',
+      ...{ GLOO_SOCKET_IFNAME: 'lo', HCCL_SOCKET_IFNAME: '=lo' },
     },
     ...more,
   });

@@ -1,5 +1,5 @@
 /** What a node worker is told, what it refuses, and what of it its commands get. */
-import { expect, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { demoRunFile } from '../../infra/demo/run-file.js';
 import { commandEnvironment, readHubTokens, readNodeConfig, refuseMisspelled } from '../../workers/config.js';
 import { parseRunSpec } from '../../workflows/spec.js';
@@ -17,12 +17,57 @@ test('commands get the variables of their tools, and nothing that only the worke
   expect(Object.keys(given).filter((name) => name in worker || name in settings)).toEqual([]);
 });
 
-test("commands get MindIO's settings, and not the ranks that MindCluster gives a pod: torchrun numbers them", () => {
-  const mindio = { HIGH_AVAILABILITY: 'dump', TTP_ADDR: '10.0.0.1', TTP_PORT: '8000', CONTROLLER_ADDR: '10.0.0.1' };
-  const pod = { MASTER_ADDR: '10.0.0.1', MASTER_PORT: '2222', WORLD_SIZE: '16', RANK: '1', LOCAL_WORLD_SIZE: '8' };
-  const given = commandEnvironment(readNodeConfig(settings), { ...mindio, ...pod });
-  expect(given).toMatchObject(mindio);
-  expect(Object.keys(given).filter((name) => name in pod)).toEqual([]);
+/** What the Ascend Operator of MindCluster gives a pod of a PyTorch job with every recovery: env.go of branch_v26.1.0. */
+const POD = {
+  ...{ MASTER_ADDR: '10.0.0.1', MASTER_PORT: '2222', RANK: '1' },
+  ...{ WORLD_SIZE: '8', LOCAL_WORLD_SIZE: '4', LOCAL_RANK: '0,1,2,3' },
+  ...{
+    MINDX_TASK_ID: '6f1c',
+    MINDX_SERVER_IP: '10.96.0.9',
+    APP_TYPE: '',
+    REPLICA_TYPE: 'Worker',
+    HostNetwork: 'false',
+  },
+  MINDX_SERVER_DOMAIN: 'clusterd-grpc-svc.mindx-dl.svc.cluster.local',
+  ...{ PROCESS_RECOVER: 'on', ELASTIC_PROCESS_RECOVER_ENABLE: '1', ENABLE_RESTART_FAULT_PROCESS: 'on' },
+  ...{ HIGH_AVAILABILITY: 'dump,recover,retry', HCCL_ASYNC_ERROR_HANDLING: '0' },
+  ...{ ASCEND_VISIBLE_DEVICES: '0,1,2,3', HCCL_LOGIC_SUPERPOD_ID: '0' },
+};
+/** What its guides add in the job or in the script that a pod runs. */
+const GUIDES = {
+  ...{ RANK_TABLE_FILE: '/user/serverid/devindex/config/hccl.json', XDL_IP: '10.1.0.2', POD_IP: '10.2.0.2' },
+  ...{
+    TTP_ADDR: '10.0.0.1',
+    TTP_PORT: '8000',
+    TTP_LOG_PATH: 'logs',
+    CONTROLLER_ADDR: '10.2.0.2',
+    PROCESSOR_ADDR: '10.0.0.1',
+  },
+};
+
+describe('in a pod of MindCluster', () => {
+  const npu = { ...settings, PRETRAIN_PROFILE: 'npu' };
+
+  it('commands get what is so of its devices, and none of its ranks and addresses: each launch has its own', () => {
+    const given = commandEnvironment(readNodeConfig(npu), { ...POD, ...GUIDES });
+    expect(
+      Object.keys(given)
+        .filter((name) => name in POD || name in GUIDES)
+        .sort(),
+    ).toEqual([...['ASCEND_VISIBLE_DEVICES', 'HCCL_LOGIC_SUPERPOD_ID', 'TTP_LOG_PATH', 'TTP_PORT']]);
+  });
+
+  it('a watchdog that somebody else has turned off stays off', () => {
+    const env = { HCCL_ASYNC_ERROR_HANDLING: '0' };
+    expect(commandEnvironment(readNodeConfig(npu), env)).toMatchObject(env);
+  });
+
+  it('the node has the devices of the pod, unless it is told otherwise', () => {
+    expect(readNodeConfig({ ...npu, ...POD }).devices).toBe(4);
+    expect(readNodeConfig({ ...npu, ...POD, PRETRAIN_DEVICES: '2' }).devices).toBe(2);
+    expect(readNodeConfig({ ...npu, LOCAL_WORLD_SIZE: '4' }).devices).toBe(8);
+    expect(() => readNodeConfig({ ...npu, ...POD, LOCAL_WORLD_SIZE: 'all' })).toThrow('PRETRAIN_DEVICES: ');
+  });
 });
 
 test.each([

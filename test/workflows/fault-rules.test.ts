@@ -190,5 +190,8 @@ it.each([
   ['8107800D', 'RestartRequest'],
   ['80818C06', 'SubHealth'],
   ['81078603', 'NotHandle'],
+  ['8C044E00', 'FreeRestartNPU'],
+  ['8F180220', 'PreSeparateNPU'],
+  ['A2301001', 'SeparateNPU'],
   ['12345678', undefined],
 ])('the device code %s is of level %s', (code, level) => expect(deviceFault(code).level).toBe(level));

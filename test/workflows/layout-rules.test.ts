@@ -276,7 +276,8 @@ describe("MindIO's flags", () => {
   it.each(['--enable-high-availability', '--enable-hbmfault-repair', '--enable-worker-reboot'])(
     '%s is passed on where replicas come in pairs, and refused with the arithmetic where they do not',
     (flag) => {
-      expect(withFlag(flag, { parallel: { tp: 2, pp: 2 } })).toBe('fits');
+      const extraArgs = { '--enable-high-availability': true, [flag]: true };
+      expect(withFlag(flag, { parallel: { tp: 2, pp: 2 }, train: { extraArgs } })).toBe('fits');
       expect(withFlag(flag, { parallel: { tp: 4, pp: 2 }, cluster: { nodes: 1 } })).toContain(
         `train.extraArgs.${flag}: expected no such flag with this layout: it needs an even number of replicas, and dp = world/(tp·pp·cp) = 8/(4·2·1) = 1`,
       );
@@ -313,10 +314,20 @@ describe("MindIO's flags", () => {
 
   it('let replicas come and go only whole', () => {
     const flag = '--enable-elastic-training';
-    expect(withFlag(flag, { parallel: {} })).toBe('fits');
-    expect(withFlag(flag, { parallel: { ep: 2 } })).toContain('parallel.ep = 2');
+    const extraArgs = { '--enable-high-availability': true, [flag]: true };
+    expect(withFlag(flag, { parallel: {}, train: { extraArgs } })).toBe('fits');
+    expect(withFlag(flag, { parallel: { ep: 2 }, train: { extraArgs } })).toContain('parallel.ep = 2');
     expect(
       withFlag(flag, { parallel: {}, train: { extraArgs: { [flag]: true, '--reuse-fp32-param': true } } }),
     ).toContain('together with --reuse-fp32-param');
   });
+
+  it.each(['--enable-hbmfault-repair', '--enable-worker-reboot', '--enable-elastic-training'])(
+    '%s is nothing without the one that they are parts of',
+    (flag) => {
+      expect(withFlag(flag, { parallel: {} })).toContain(
+        `train.extraArgs.${flag}: expected no such flag without "--enable-high-availability": true`,
+      );
+    },
+  );
 });

@@ -7,6 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { createCheckNode } from '../../../activities/check-node.js';
 import { ascendEnvironment } from '../../../activities/npu/environment.js';
 import { hostFindings, portsIn, softLimit } from '../../../activities/npu/host-facts.js';
+import { interfaceFindings, takenBy } from '../../../activities/npu/interface-findings.js';
+import { mindioFindings } from '../../../activities/npu/mindio-findings.js';
 import { parseEcc, parseTable } from '../../../activities/npu/npu-smi.js';
 import type { NodeDeps } from '../../../activities/node-deps.js';
 import type { Finding } from '../../../workflows/contract.js';
@@ -35,13 +37,12 @@ describe('a machine that is well', () => {
     });
   });
 
-  it('of Ascend 950 is fit, with a warning that nobody looked at its network, which one node alone does without', async () => {
+  it('of Ascend 950 is fit, though ports that nobody wired are down', async () => {
     const deps = await npuNode('a950', 8);
     const { warnings, versions, deviceAddresses } = await check(deps);
     expect(versions).toMatchObject({ device: 'Ascend950PR' });
     expect(deviceAddresses).toBeUndefined();
-    expect(warnings).toMatchObject([{ check: 'hccn-tool', remedy: expect.stringContaining('-dev_info') as string }]);
-    expect((await check(deps, { nodes: 1 })).warnings).toEqual([]);
+    expect(warnings).toEqual([]);
   });
 });
 
@@ -113,6 +114,14 @@ const STOPS: Sick[] = [
 const WARNS: Sick[] = [
   ['torch-older', 8, /torch is 2\.6\.0\+cpu/, /set mindspeed\.release/],
   ['hccn-not-root', 8, /hccn_tool does not answer/, /as root/],
+  ['a950-not-root', 8, /hccn_tool does not answer/, /as root/],
+  [
+    'a950-port-down',
+    8,
+    /device 3: of the bus between devices ports 1\/8, 1\/9 are DOWN \(die\/port\), though wired/,
+    /hccn_tool -g -optical -i 3 -u 1 -p 8/,
+  ],
+  ['a950-port-down', 8, /device 5: of its network port 0\/4 is DOWN/, /-optical -i 5 -u 0 -p 4/],
   [
     'host-untuned',
     8,
@@ -147,6 +156,19 @@ describe('a sick machine', () => {
     const { message } = (await check(bare, { devices: 9 }).catch((error: unknown) => error)) as Error;
     for (const part of ['8 devices, 9 wanted', '31337', '31338', "CANN's environment", 'nnal'])
       expect(message).toContain(part);
+  });
+
+  it('lacks MindIO, or its port, where ranks are to have last gasps, and else does not need it', async () => {
+    const deps = await npuNode('no-mindio', 8);
+    expect((await check(deps)).warnings).toEqual([]);
+    const { message } = (await check(deps, { lastGasps: true, first: deps.name }).catch(
+      (error: unknown) => error,
+    )) as Error;
+    expect(message).toMatch(
+      /cannot import mindio_ttp\.framework_ttp \(.*No module named 'mindio_ttp'.*install the mindio_ttp/,
+    );
+    expect(message).toMatch(/port 8000 is in use.*ss -tlnp 'sport = :8000'/);
+    expect(mindioFindings(undefined, new Set([8000]), false)).toEqual([]);
   });
 
   it('without a driver says that the tool is missing', async () => {
@@ -234,6 +256,65 @@ describe('the host', () => {
   it('tells ports in hexadecimal and limits in words', () => {
     expect(portsIn(machineText('hccl-ports-taken', 'root/proc/net/tcp'))).toEqual([22, 60_004, 60_005]);
     expect(softLimit(machineText('a2', 'root/proc/self/limits'), 'Max processes')).toBe(Infinity);
+  });
+});
+
+describe('the interfaces of the host', () => {
+  const found = (env: Record<string, string>, nodes = 2) =>
+    interfaceFindings({
+      interfaces: { lo: ['127.0.0.1'], eth0: ['10.0.0.1'], eth01: ['10.9.0.1'] },
+      ...{ address: '10.0.0.1', env, nodes },
+    }).map(({ severity, what, remedy }) => `${severity}: ${what}; ${remedy}`);
+  const well = { GLOO_SOCKET_IFNAME: 'eth0', HCCL_SOCKET_IFNAME: '=eth0' };
+
+  it.each<[value: string, taken: string[]]>([
+    ['eth', ['eth0', 'eth01']],
+    ['eth0', ['eth0', 'eth01']],
+    ['=eth0', ['eth0']],
+    ['eth01,lo', ['eth01', 'lo']],
+    ['^lo', ['eth0', 'eth01']],
+    ['^eth0', ['lo']],
+    ['^=eth0', ['lo', 'eth01']],
+    ['=eth', []],
+  ])('%s takes %j of HCCL', (value, taken) => expect(takenBy(value, ['lo', 'eth0', 'eth01'])).toEqual(taken));
+
+  it('are well where each tool takes one', () => {
+    expect(found(well)).toEqual([]);
+    expect(found({ GLOO_SOCKET_IFNAME: 'eth0', HCCL_IF_IP: '10.0.0.1' })).toEqual([]);
+    expect(found({}, 1)).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    [
+      "HCCL's sign for gloo",
+      { ...well, GLOO_SOCKET_IFNAME: '=eth0' },
+      /^error: GLOO_SOCKET_IFNAME is "=eth0", and there are lo, eth0, eth01; unset it/,
+    ],
+    [
+      'a name that is not there',
+      { ...well, HCCL_SOCKET_IFNAME: '=bond4' },
+      /^error: HCCL_SOCKET_IFNAME is "=bond4", and there are lo/,
+    ],
+    [
+      'a prefix of two',
+      { ...well, HCCL_SOCKET_IFNAME: 'eth0' },
+      /^warning: HCCL_SOCKET_IFNAME is "eth0", which eth0, eth01 are; name one, as "=eth0"/,
+    ],
+    [
+      'none at all',
+      {},
+      /^warning: GLOO_SOCKET_IFNAME and HCCL_SOCKET_IFNAME are not set, since 10\.0\.0\.1 is on no interface/,
+    ],
+  ])('%s is found', (_, env, what) => expect(found(env)).toEqual([expect.stringMatching(what)]));
+
+  it('of a node alone HCCL asks none', () => {
+    expect(found({ ...well, HCCL_SOCKET_IFNAME: '=bond4' }, 1)).toEqual([expect.stringMatching(/^warning/)]);
+  });
+
+  it('are looked at where a node is checked', async () => {
+    const deps = await npuNode('a2', 8);
+    const wrong = { ...deps, env: { ...deps.env, GLOO_SOCKET_IFNAME: '=lo' } };
+    await expect(check(wrong)).rejects.toThrow(/not fit to train: GLOO_SOCKET_IFNAME is "=lo", and there/);
   });
 });
 
