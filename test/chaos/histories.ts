@@ -1,5 +1,6 @@
 /** What Temporal's histories say of a case's runs: generations, copies, restores and tasks that failed. */
 import { isGrpcServiceError, type Client } from '@temporalio/client';
+import type { ReplicateCheckpointInput } from '../../workflows/contract.js';
 import type { GenerationInput } from '../../workflows/generation-progress.js';
 import type { CheckpointReplicated } from '../../workflows/messages.js';
 
@@ -12,6 +13,8 @@ export interface GenerationHistory {
   outcome: 'finished' | 'failed' | 'none';
   /** Each part's word that what it has of an iteration is sealed and copied. */
   copied: { task: string; iteration: number; at: number }[];
+  /** The parts of the copying that nodes were given, what was handed over by others among them. */
+  parts: { task: string; node: string; copies: string[] }[];
   /** When an activity of it first failed or timed out. */
   firstFailure: { at: number; what: string } | undefined;
 }
@@ -87,13 +90,19 @@ function generationIn(run: string, generation: number, events: Events): Generati
     const { task, iteration } = payload<CheckpointReplicated>(signal.input?.payloads)!;
     return [{ task, iteration, at: timeOf(event) }];
   });
+  const parts = events.flatMap((event) => {
+    const scheduled = event.activityTaskScheduledEventAttributes;
+    if (scheduled?.activityType?.name !== 'replicateCheckpoint') return [];
+    const { task, copies } = payload<ReplicateCheckpointInput>(scheduled.input?.payloads)!;
+    return [{ task, node: scheduled.taskQueue!.name!.replace('node-', ''), copies: copies.map(({ shard }) => shard) }];
+  });
   const failures = events.filter(
     (event) => event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes,
   );
   // A copier is missed earlier than a watch, and decides nothing where there is one.
   const failed = failures.find((event) => !isCopier(event, events)) ?? failures[0];
   return {
-    ...{ run, generation, input, copied },
+    ...{ run, generation, input, copied, parts },
     startedAt: timeOf(started),
     closedAt: closed && timeOf(closed),
     outcome: result?.outcome ?? 'none',

@@ -16,7 +16,7 @@ function generation(number: number, startedFrom: number, changes: Partial<Genera
   const at = number * 1000;
   return {
     ...{ run: 'r', generation: number, input: input as GenerationInput, startedAt: at, closedAt: at + 900 },
-    ...{ outcome: 'finished' as const, copied: [], firstFailure: undefined },
+    ...{ outcome: 'finished' as const, copied: [], parts: [], firstFailure: undefined },
     ...changes,
   };
 }

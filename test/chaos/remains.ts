@@ -82,15 +82,28 @@ async function lastCheckpoint(
   cluster: Cluster,
   { series, strikes }: Played,
   iteration: number,
-  { input, startedAt }: GenerationHistory,
+  { input, startedAt, copied, parts }: GenerationHistory,
 ): Promise<string[]> {
   const problems: string[] = [];
   const tree = (node: string) => join(cluster.nodes.get(node)!.host.data, 'series', series, 'checkpoints');
-  const lost = new Set(strikes.filter((s) => s.fault === 'killHost' && s.at > startedAt).map(({ node }) => node));
-  const copied = Object.entries(input.copies).flatMap(([name, copies]) => copies.map(({ shard }) => ({ name, shard })));
+  const lostBy = (...faults: string[]) =>
+    new Set(strikes.filter(({ fault, at }) => faults.includes(fault) && at > startedAt).map(({ node }) => node));
+  const lost = lostBy('killHost');
+  // A spare that can keep nothing any more hands over what it was to keep.
+  const unable = lostBy('killHost', 'fillDisk');
+  const planned = Object.entries(input.copies)
+    .filter(([name]) => !unable.has(name))
+    .flatMap(([name, copies]) => copies.map(({ shard }) => ({ name, shard })));
+  const said = new Set(copied.filter((one) => one.iteration === iteration).map(({ task }) => task));
+  const kept = parts
+    .filter(({ task }) => said.has(task))
+    .flatMap(({ node: name, copies }) => copies.map((shard) => ({ name, shard })));
   const wanted = input.nodes
     .flatMap(({ name }, rank) => (input.writes[rank] ?? []).map((shard) => ({ name, shard })))
-    .concat(copied);
+    .concat(planned, kept);
+  for (const { shard } of Object.values(input.copies).flat())
+    if (![...planned, ...kept].some((copy) => copy.shard === shard) && lost.size === 0)
+      problems.push(`nobody says that it has copied ${shard} of iteration ${iteration}`);
   const manifests = new Map<string, string>();
   for (const { name, shard } of wanted.filter(({ name }) => !lost.has(name))) {
     const path = join(tree(name), iterationDir(iteration), shard, 'manifest.json');
