@@ -4,8 +4,11 @@ import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFil
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { z } from 'zod';
 import { readArtifact } from '../../activities/artifact.js';
+import { answered } from '../../activities/ask-hub.js';
 import { fetchedPart, retryAfterMs } from '../../activities/download.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
@@ -75,6 +78,12 @@ test('a source of more files than a run can be told of is refused, with what to 
     type: 'InvalidInput',
     message: expect.stringMatching(/its list of 15000 files takes 2\d{6} bytes.*Name fewer by a pattern/) as string,
   });
+});
+
+test('what a hub packs into a few bytes is not unpacked without end', async () => {
+  const packed = gzipSync(Buffer.alloc(2 ** 20, ' '));
+  const url = await server((_, response) => response.setHeader('content-encoding', 'gzip').end(packed));
+  await expect(answered(url, await fetch(url), z.any(), 2 ** 19)).rejects.toThrow(/answered more than 524288 bytes/);
 });
 
 test('a server that takes a question about a file and does not answer is asked again', async () => {
