@@ -524,6 +524,28 @@ test('names that would leave the data directory are refused', async () => {
   await expect(run(createFetchFiles(node), { ...input, dir: '../x' })).rejects.toMatchObject({ type: 'InvalidInput' });
 });
 
+test.each<[string, unknown]>([
+  ['tokenizer_config.json', { auto_map: { AutoTokenizer: ['/tmp/evil--mod.Tok', null] } }],
+  ['config.json', { auto_map: { AutoConfig: '/tmp/evil.Config' } }],
+  ['config.json', { auto_map: 'owner/repo--mod.Config' }],
+  ['tokenizer_config.json', { auto_map: { AutoTokenizer: [null, '..\\\\x.Tok'] } }],
+])('a %s that has code from elsewhere imported is refused: %j', async (name, content) => {
+  const from = await tempDir();
+  await writeFile(join(from, name), JSON.stringify(content));
+  const node = await testNode('n01', { sourceRoots: [from] });
+  await expect(fetchAll(node, `file://${from}`)).rejects.toMatchObject({
+    type: 'InvalidInput',
+    message: expect.stringMatching(`${name} has ".*" imported`) as string,
+  });
+});
+
+test('configurations that name code beside them, or are none, are fetched like any other file', async () => {
+  const from = await tempDir();
+  await writeFile(join(from, 'config.json'), '{"auto_map":{"AutoConfig":"configuration_x.Config","AutoModel":null}}');
+  await writeFile(join(from, 'tokenizer_config.json'), '{');
+  await fetchAll(await testNode('n01', { sourceRoots: [from] }), `file://${from}`);
+});
+
 test('a download that cannot fit is refused before its first byte', async () => {
   const { node, seen } = await ill(() => ({}));
   const files = [{ path: 'data/b.parquet', size: 2 ** 60, sha256 }];
