@@ -171,6 +171,7 @@ describe('a bad run file is answered with every bad field', () => {
       ['dataset.source'],
     ]),
     ['a character that nobody sees', changed({ 'dataset/source': 'file:///data/a\u200b.jsonl' }), ['dataset.source']],
+    ['a pattern without end', changed({ 'dataset/source': `hf://a/b/${'*a'.repeat(5000)}` }), ['dataset.source']],
     ['a NUL', changed({ 'dataset/source': 'file:///data/a\0.jsonl' }), ['dataset.source']],
     ['a file name that does not decode', changed({ 'dataset/source': 'http://host/%ZZ.jsonl' }), ['dataset.source']],
     ['a repository that leaves the hub', changed({ 'dataset/source': 'hf://a/b@main/../../c' }), ['dataset.source']],
