@@ -1,6 +1,5 @@
 /** What each signal must hold for its handler to be able to use it. Fields that are not named here may be there. Pure. */
 import { z } from 'zod';
-import { NAME } from './spec-fields.js';
 import { problemsIn } from './spec.js';
 
 /** Counts up by one for each launch: far from where numbers no longer do. */
@@ -11,7 +10,8 @@ const token = z
 const iteration = z.int().min(0);
 const seconds = z.number().min(0);
 const text = z.string().max(100_000);
-const node = z.string().regex(NAME, 'the name of a node');
+/** As node workers may be called, see workers/config.ts. */
+const node = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'the name of a node');
 const holder = z.looseObject({ workflowId: z.string().min(1), firstRunId: z.string().min(1) });
 const names = z.array(node);
 /** A loss that is no number comes as `null`. */
