@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import type { Artifact, CheckNodeInput, NodeActivities, NodeReport } from '../workflows/contract.js';
 import { entryPointsOf } from '../workflows/releases.js';
 import { readWhole } from './artifact.js';
+import { notApproved } from './entry-point.js';
 import { freePort } from './free-port.js';
 import { failure, reasonOf } from './failures.js';
 import { fingerprint } from './fingerprint.js';
@@ -41,7 +42,8 @@ async function check(deps: NodeDeps, input: CheckNodeInput, versionsFor: ToolVer
     fingerprint(deps.mindspeedDir).catch((error: unknown) => void problems.push(reasonOf(error))),
     versionsFor(input.run).catch((error: unknown) => void problems.push(reasonOf(error))),
   ]);
-  if (programs && deps.checkout && deps.checkout !== programs) problems.push(notApproved(deps, programs));
+  if (programs && deps.checkout && deps.checkout !== programs)
+    problems.push(notApproved(deps.mindspeedDir, programs, deps.checkout));
   const { findings, versions, deviceAddresses }: NpuReport =
     deps.profile === 'npu' ? await checkNpu(deps, input, python) : { findings: [], versions: python };
   const errors = findings.filter(({ severity }) => severity === 'error');
@@ -96,6 +98,3 @@ async function missingEntryPoints({ mindspeedDir }: NodeDeps, { release }: Check
     ? [`${mindspeedDir} has no ${missing.join(', ')}: it is no checkout of MindSpeed-LLM ${release}`]
     : [];
 }
-
-const notApproved = ({ mindspeedDir, checkout }: NodeDeps, programs: string): string =>
-  `the programs in ${mindspeedDir} are ${programs}, and PRETRAIN_CHECKOUT approves ${checkout}: bring that checkout back, or approve what is there`;

@@ -6,6 +6,7 @@ import { saidOtherwise } from '../workflows/hugging-face.js';
 import { confined } from './artifact.js';
 import { readJson, syncPath } from './atomic.js';
 import { heldShard, sealShard, shardDir, shardsIn } from './checkpoint-files.js';
+import { entryPoint } from './entry-point.js';
 import { exclusive } from './exclusive.js';
 import { failure, reasonOf } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -75,7 +76,7 @@ async function convertInto(
   // The converter reads its configuration from the checkout, so paths of the data directory are absolute.
   const paths = Object.entries(input.paths).flatMap(([flag, path]) => [flag, confined(dataDir, path)]);
   const logPath = `${confined(dataDir, input.to)}.${node}.log`;
-  const argv = [deps.python, join(deps.mindspeedDir, input.script), ...input.args, ...paths, '--save-dir', aside];
+  const argv = [deps.python, await entryPoint(deps, input.script), ...input.args, ...paths, '--save-dir', aside];
   await run(argv, {
     cwd: deps.mindspeedDir,
     env: deps.env,

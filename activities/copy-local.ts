@@ -23,7 +23,8 @@ export async function copyLocal(
   const aside = fetchedPart(node.name, to);
   const part = await open(aside, 'w');
   try {
-    for await (const chunk of createReadStream(from, { highWaterMark: 2 ** 20, signal })) {
+    // One byte more than was listed tells as much as all that may have come since.
+    for await (const chunk of createReadStream(from, { highWaterMark: 2 ** 20, signal, end: size })) {
       await part.writeFile(chunk as Buffer);
       onBytes((chunk as Buffer).length);
     }

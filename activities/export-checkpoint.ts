@@ -13,6 +13,7 @@ import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact
 import { noneIfMissing, readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
 import { isModel, shardDir, TRACKER } from './checkpoint-files.js';
 import { dressModel } from './dress-model.js';
+import { entryPoint } from './entry-point.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import type { NodeDeps } from './node-deps.js';
@@ -197,7 +198,7 @@ async function convert({ deps, input, signal }: Task, aside: string): Promise<vo
   await mkdir(aside, { recursive: true });
   const { within } = input;
   if (within !== undefined) await writeJson(join(aside, 'config.json'), { torch_dtype: 'bfloat16', ...input.config });
-  await run([python, join(mindspeedDir, input.script), ...input.args, ...flags, '--save-dir', aside], {
+  await run([python, await entryPoint(deps, input.script), ...input.args, ...flags, '--save-dir', aside], {
     ...{ cwd: mindspeedDir, env, timeout: TIMEOUT_MS, signal },
     logPath: `${confined(dataDir, input.dir)}.log`,
     what: `${node}: convert iteration ${input.iteration} to Hugging Face format`,

@@ -6,6 +6,7 @@ import { bytewise, confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, 
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
 import { digestKnown, etagOf, fetchFile } from './fetch-file.js';
+import { refuseForeignCode } from './foreign-code.js';
 import { withTokenFor } from './hub-tokens.js';
 import type { NodeDeps } from './node-deps.js';
 import { withSpace } from './promised-space.js';
@@ -54,12 +55,13 @@ async function fetchAll(deps: NodeDeps, input: FetchFilesInput, signal: AbortSig
 
 async function fetchEach(
   deps: NodeDeps,
-  { dir, files }: FetchFilesInput,
+  input: FetchFilesInput,
   source: Source,
   signal: AbortSignal,
   progress: Progress,
 ) {
   const { dataDir } = deps;
+  const { dir, files } = input;
   const root = confined(dataDir, dir);
   const known = new Map<string, string>();
   const waiting = files.values();
@@ -80,6 +82,7 @@ async function fetchEach(
   );
   const failed = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
   if (failed) throw stop.signal.reason ?? failed.reason;
+  await refuseForeignCode(input.source, root, known.keys());
   return sealArtifact(dataDir, dir, [...known.keys()], { known, signal });
 }
 

@@ -6,7 +6,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import parseRange, { type Range } from 'range-parser';
@@ -33,6 +33,8 @@ export interface FileServiceOptions {
   onSent?: ((bytes: number) => void) | undefined;
   /** A receiver that takes nothing of a block for this long gives up its place. */
   takesWithinMs?: number;
+  /** So many connections one address may have. */
+  connectionsOfAddress?: number;
 }
 
 export interface FileService {
@@ -63,6 +65,9 @@ const LIMITS = {
 };
 /** More than a thousand nodes that fetch at once, and fewer than there are file descriptors. */
 const MOST_CONNECTIONS = 4096;
+/** A node has a few for each copy; on one machine there may be many nodes. One address alone keeps nobody else out. */
+const MOST_OF_ADDRESS = 1024;
+const TLS_WITHIN_MS = 10_000;
 
 interface Service extends FileServiceOptions {
   slots: UploadSlots;
@@ -75,9 +80,10 @@ export async function startFileService(options: FileServiceOptions): Promise<Fil
   };
   const { tls } = options;
   const server = tls
-    ? createTlsServer({ ...tls, ...LIMITS, minVersion: 'TLSv1.2' }, listener)
+    ? createTlsServer({ ...tls, ...LIMITS, handshakeTimeout: TLS_WITHIN_MS, minVersion: 'TLSv1.2' }, listener)
     : createServer(LIMITS, listener);
   server.maxConnections = MOST_CONNECTIONS;
+  limitAddresses(server, options.connectionsOfAddress ?? MOST_OF_ADDRESS);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);
@@ -92,6 +98,21 @@ export async function startFileService(options: FileServiceOptions): Promise<Fil
   };
 }
 
+function limitAddresses(server: Server, most: number): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const { remoteAddress = '' } = socket;
+    const count = (open.get(remoteAddress) ?? 0) + 1;
+    open.set(remoteAddress, count);
+    socket.once('close', () => {
+      const left = open.get(remoteAddress)! - 1;
+      if (left === 0) open.delete(remoteAddress);
+      else open.set(remoteAddress, left);
+    });
+    if (count > most) socket.destroy();
+  });
+}
+
 const ARTIFACT =
   /^\/artifacts\/([0-9a-f]{64})\/(?:(manifest)|(blocks)\/(0|[1-9]\d{0,9})|(progress)(?:\?after=(\d+))?)$/;
 const SERIES = /^\/series\/([A-Za-z0-9][A-Za-z0-9._-]*)\/(?:(tracker)|(0|[1-9]\d{0,14})\/([\w]+))$/;
@@ -101,7 +122,11 @@ async function answer(service: Service, request: IncomingMessage, response: Serv
   if (method !== 'GET' && method !== 'HEAD') return end(response, 405);
   if (url === '/health') return text(response, service.name);
   const grant = await grantOf(service.dataDir, request.headers.authorization, service.now?.());
-  if (!grant) return end(response, 401);
+  if (!grant) {
+    // A stranger's connection is not kept for its next question.
+    response.setHeader('connection', 'close');
+    return end(response, 401);
+  }
   const artifact = ARTIFACT.exec(url);
   if (artifact) return answerArtifact(service, grant, artifact, request, response);
   const series = SERIES.exec(url);

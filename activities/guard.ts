@@ -80,7 +80,8 @@ async function start({ argv, env, dataDir, owner, token }: CommandFile, logPath:
 
 /** One that cannot be read changes nothing: the last one that could be still holds. */
 async function readLease(path: string, before: LeaseFile | undefined): Promise<LeaseFile | undefined> {
-  return (await readJson<LeaseFile>(path).catch(() => undefined)) ?? before;
+  const found = await readJson<LeaseFile | null>(path).catch(() => undefined);
+  return typeof found?.deadline === 'number' ? found : before;
 }
 
 /** Where a directory was made anew under a guard, another guard's launch is there now, and this end is not its. */

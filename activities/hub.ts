@@ -39,7 +39,7 @@ export async function listRepo(deps: HubDeps, source: HubSource, signal?: AbortS
   const files: SourceFile[] = [];
   let url: string | undefined = `${endpointOf(deps)}/api/${type}/${id}/tree/${sha}?recursive=true`;
   for (let page = 1; url; page++) {
-    requireEnd(page, url);
+    requireEnd(page, files.length, url);
     const response: Response = await ask(deps, url, signal);
     for (const entry of await answered(url, response, tree))
       if (entry.type === 'file' && wanted(entry.path) && !/(^|\/)\./.test(entry.path))

@@ -4,6 +4,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import { checkpointsDir, torchrunEntry } from '../workflows/plan.js';
+import { entryPoint } from './entry-point.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
@@ -45,6 +46,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
   await renewLease(files.lease, token, leaseSeconds);
   const owner = await ownerOf(dataDir);
   if (!(await isStarted(node, dataDir, dir, token))) {
+    const argv = await commandLine(deps, input);
     const unsafe = await unsafeStart(dataDir, input);
     if (unsafe)
       throw failure('CommandFailed', `${node}: launch of generation ${input.generation} refused: ${unsafe}`, {
@@ -60,7 +62,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
     await noteLaunch(dataDir, input);
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
-      argv: commandLine(deps, input),
+      argv,
       env: { ...deps.env, PYTHONUNBUFFERED: '1', ...input.env },
       graceSeconds: leaseGrace(leaseSeconds),
       ...(indexCache !== undefined && { indexCache }),
@@ -100,9 +102,9 @@ async function isStarted(node: string, dataDir: string, dir: string, token: numb
   );
 }
 
-const commandLine = ({ python, mindspeedDir }: NodeDeps, { torchrun, script }: LaunchTrainingInput): string[] => [
-  ...[python, ...torchrunEntry(script), ...torchrun],
-  ...[join(mindspeedDir, script[0]!), ...script.slice(1)],
+const commandLine = async (deps: NodeDeps, { torchrun, script }: LaunchTrainingInput): Promise<string[]> => [
+  ...[deps.python, ...torchrunEntry(script), ...torchrun],
+  ...[await entryPoint(deps, script[0]!), ...script.slice(1)],
 ];
 
 async function startGuard(dir: string, { dataDir, env }: NodeDeps, marked: string): Promise<void> {

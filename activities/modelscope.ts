@@ -97,7 +97,7 @@ async function listDataset(deps: Deps, id: string, revision: string, signal?: Ab
   for (let page = 1; ; page++) {
     const fields = { Revision: revision, Root: '/', Recursive: 'True', PageNumber: page, PageSize: PAGE };
     const path = `datasets/${dataset.data.Id}/repo/tree?${query(fields)}`;
-    requireEnd(page, path);
+    requireEnd(page, entries.length, path);
     const found = await ask(deps, path, listed, signal);
     if ('refused' in found) return found;
     const files = found.data?.Files ?? [];

@@ -5,6 +5,7 @@
 import { GetObjectCommand, ListObjectsV2Command, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
+import { requireEnd } from './ask-hub.js';
 import { DownloadError, retryAfterMs } from './download.js';
 import { failure } from './failures.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
@@ -31,7 +32,9 @@ export async function listBucket(
   const wanted = matching(key || undefined);
   const files: SourceFile[] = [];
   let after: string | undefined;
+  let pages = 0;
   do {
+    requireEnd(++pages, files.length, `s3://${bucket}/${key}`);
     const page = await asked(node, `s3://${bucket}/${key}`, signal, () =>
       s3().send(
         new ListObjectsV2Command({

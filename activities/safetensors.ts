@@ -1,6 +1,7 @@
 /** What is in a directory of safetensors files, by their headers: `<u64 length><JSON><data>`, offsets from the data's begin. */
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { Shapes } from '../workflows/weight-shapes.js';
 
 export interface TensorsFound {
@@ -10,11 +11,12 @@ export interface TensorsFound {
   dtypes: string[];
 }
 
-interface Entry {
-  dtype: string;
-  shape: number[];
-  data_offsets: [number, number];
-}
+const count = z.int().min(0);
+const entries = z.record(
+  z.string(),
+  z.object({ dtype: z.string(), shape: z.array(count), data_offsets: z.tuple([count, count]) }),
+);
+type Entry = z.infer<typeof entries>[string];
 
 const MAX_HEADER = 100 * 2 ** 20;
 
@@ -44,12 +46,22 @@ async function headerOf(path: string): Promise<Record<string, Entry>> {
     if (length > Math.min(MAX_HEADER, size - 8)) throw new Error(`${path} has no header of safetensors`);
     const bytes = Buffer.alloc(length);
     await file.read(bytes, 0, length, 8);
-    const { __metadata__: _, ...tensors } = JSON.parse(bytes.toString('utf8')) as Record<string, Entry>;
+    const tensors = entriesIn(bytes);
+    if (!tensors) throw new Error(`${path} has a header that is none of safetensors`);
     const ends = Object.values(tensors).map(({ data_offsets: [, end] }) => end);
     const wanted = 8 + length + Math.max(0, ...ends);
     if (size !== wanted) throw new Error(`${path} has ${size} bytes and should have ${wanted}`);
     return tensors;
   } finally {
     await file.close();
+  }
+}
+
+function entriesIn(header: Buffer): Record<string, Entry> | undefined {
+  try {
+    const { __metadata__: _, ...tensors } = JSON.parse(header.toString('utf8')) as Record<string, unknown>;
+    return entries.safeParse(tensors).data;
+  } catch {
+    return undefined;
   }
 }

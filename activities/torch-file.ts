@@ -49,6 +49,10 @@ export async function modelsIn(path: string): Promise<Record<string, Record<stri
       typeof key === 'string' && /^model\d*$/.test(key) && model instanceof Map ? [[key, tensorsOf(model)]] : [],
     );
     return Object.fromEntries(models) as Record<string, Record<string, Tensor>>;
+  } catch (error) {
+    // Whatever reads bytes that are none of torch's may stumble over them.
+    const { message } = error as Error;
+    throw message.includes(path) ? error : new Error(`${path} cannot be read: ${message}`, { cause: error });
   } finally {
     await file.close();
   }
@@ -143,9 +147,11 @@ async function contentOf(file: FileHandle, { bytes, headerAt }: ZipRecord): Prom
 }
 
 async function read(file: FileHandle, from: number, to: number): Promise<Buffer> {
+  // Before there is room for them: what a directory says of itself may be anything.
+  const there = Math.max(0, (await file.stat()).size - from);
+  if (there < to - from) throw new Error(`there are ${there} of ${to - from} bytes at ${from}`);
   const bytes = Buffer.alloc(to - from);
-  const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
-  if (bytesRead < bytes.length) throw new Error(`there are ${bytesRead} of ${bytes.length} bytes at ${from}`);
+  await file.read(bytes, 0, bytes.length, from);
   return bytes;
 }
 

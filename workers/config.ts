@@ -7,6 +7,11 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { misspelled } from './misspelled.js';
 
+const NO_PASSWORD = 'an address without a name or password in it';
+const holdsPassword = (url: string): boolean => /^(\w+:\/\/)?[^/?#]*@/.test(url);
+/** A setting as it may be told. */
+const told = (value: string): string => (holdsPassword(value) ? 'one with a password' : JSON.stringify(value));
+
 /** Root of the checkout, from `workers/` as well as from `dist/workers/`. */
 export const root = fileURLToPath(
   new URL(import.meta.url.includes('/dist/workers/') ? '../..' : '..', import.meta.url),
@@ -19,6 +24,11 @@ export const cacheDir = (env: Environment = process.env): string =>
 
 /** npm runs scripts in the package's own directory; a person means the one that they are in. */
 export const invokedFrom = (env: Environment = process.env): string => env['INIT_CWD'] ?? process.cwd();
+
+/** It is told in messages, and no client here would send what is in it. */
+const endpoint = z
+  .url({ protocol: /^https?$/, error: 'an http:// or https:// address' })
+  .refine((url) => !holdsPassword(url), NO_PASSWORD);
 
 const nodeConfig = z
   .strictObject({
@@ -51,9 +61,9 @@ const nodeConfig = z
       .string('absolute paths')
       .regex(/^\/[^:]*(:\/[^:]*)*$/, 'absolute paths with ":" between them')
       .optional(),
-    hfEndpoint: z.url().optional(),
+    hfEndpoint: endpoint.optional(),
     hfToken: z.string('expected a text').optional(),
-    modelscopeEndpoint: z.url().optional(),
+    modelscopeEndpoint: endpoint.optional(),
     modelscopeToken: z.string('expected a text').optional(),
     /** Files in PEM. With certificate and key the file service speaks TLS; the authority is that of the other nodes'. */
     tlsCert: z.string().startsWith('/', 'an absolute path').optional(),
@@ -146,8 +156,9 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     const key = issue.path[0] as keyof NodeConfig | undefined;
     const variable = key && VARIABLES[key] ? VARIABLES[key] : issue.path.join('.');
     if (issue.code === 'unrecognized_keys') return `  PRETRAIN_CONFIG: no setting is called ${issue.keys.join(', ')}`;
-    const value = key ? JSON.stringify((settings as Record<string, unknown>)[key]) : undefined;
-    const said = key === 'hfToken' || key === 'modelscopeToken' ? 'something else' : (value ?? 'nothing');
+    const value = key && (settings as Record<string, unknown>)[key];
+    const shown = typeof value === 'string' ? told(value) : (JSON.stringify(value) ?? 'nothing');
+    const said = key === 'hfToken' || key === 'modelscopeToken' ? 'something else' : shown;
     return `  ${variable}: ${issue.message}, got ${said}`;
   });
   throw new Error(`this node worker's settings are wrong:\n${lines.join('\n')}`);
@@ -261,6 +272,7 @@ export type MetricsConfig = { scrapedAt: string } | { sentTo: string };
 export function readMetricsConfig(env: Environment = process.env): MetricsConfig | undefined {
   const at = env['PRETRAIN_METRICS'] || 'off';
   if (at === 'off') return undefined;
+  if (holdsPassword(at)) throw new Error(`PRETRAIN_METRICS: expected ${NO_PASSWORD}`);
   if (/^https?:\/\/[^/\s]+/.test(at)) return { sentTo: at };
   const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[\d.]+):(\d{1,5})$/.exec(at) ?? [];
   if (host && isIP(host.replace(/[[\]]/g, '')) && Number(port) <= 65_535) return { scrapedAt: at };

@@ -5,6 +5,7 @@
 import { ApplicationFailure, CancellationScope, setHandler } from '@temporalio/workflow';
 import { answerTo, type View } from './answers.js';
 import { defineRequest, nodeWanted } from './messages.js';
+import { onSignal } from './on-signal.js';
 import { readRunRequest, RUN_UPDATES, type RunRequest } from './requests.js';
 import { note, show, type Run } from './run-generation.js';
 import { endingOf, missing, readyMoves, type Asked } from './wishes.js';
@@ -16,7 +17,7 @@ export function converse(run: Run): void {
       description,
     });
   // The pool has cordoned the node by itself; a run that does not have it any more has nothing to do.
-  setHandler(nodeWanted, ({ node, who, why }) => {
+  onSignal(nodeWanted, ({ node, who, why }) => {
     const request: RunRequest = { name: 'drainNode', at: 'checkpoint', node, who, why };
     const view = viewOf(run);
     const answer = answerTo(request, view);

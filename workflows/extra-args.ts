@@ -78,6 +78,17 @@ const OWNED: Record<string, string> = {
   '--enable-hf2mg-convert': 'nothing: weights are converted once, before the first launch',
   '--no-shared-storage': 'cluster.sharedStorage',
   '--train-samples': 'train.iterations',
+  ...Object.fromEntries(
+    // They are read with pickle, which runs what is in them.
+    ['pretrained-checkpoint', 'bert-load', 'ict-load', 'lora-load', 'ref-model', 'reward-model', 'embedding-path']
+      .concat('block-data-path')
+      .map((flag) => [`--${flag}`, 'model.weights: what another checkpoint holds would be run']),
+  ),
+  '--yaml-cfg': 'a line for each flag: such a file would stand in the place of all of them',
+  '--tokenizer-kwargs': 'nothing: the tokenizer is what its files say',
+  '--trust-remote-code': 'nothing: no code is fetched with a tokenizer',
+  '--master-addr': 'nothing: the pipeline decides it',
+  '--master-port': 'nothing: the pipeline decides it',
   '--ckpt-step': 'nothing: the newest complete checkpoint is resumed',
   '--no-save-optim': 'nothing: such a checkpoint cannot be resumed',
   '--no-save-rng': 'nothing: such a checkpoint cannot be resumed',
@@ -120,6 +131,8 @@ export const extraArgs = z
         context.addIssue({ code: 'custom', path: [flag], message: 'a flag such as "--recompute-granularity"' });
       else if (OWNED[flag])
         context.addIssue({ code: 'custom', path: [flag], message: `no such flag here; use ${OWNED[flag]}` });
+      else if ([value].flat().some((one) => /\p{Cc}/u.test(String(one))))
+        context.addIssue({ code: 'custom', path: [flag], message: 'values without control characters' });
       else if ([value].flat().some((one) => /^--?[A-Za-z]/.test(String(one))))
         context.addIssue({ code: 'custom', path: [flag], message: 'values only: another flag has a line of its own' });
     }

@@ -5,10 +5,19 @@ import type { Release } from './releases.js';
 
 /** Flags whose value names a file or a directory. */
 const PATHS =
-  /([-_](path|dir|file|filename|load|prefix)|^--(tokenizer-model|ref-model|reward-model|layerzero-config|additional-config|ckpt-convert-save|pretrained-checkpoint|model\.new_special_tokens_config))$/;
-/** Commands run in the data directory of their node. */
-const IN_DATA = /^(?!\/)(?!.*(^|\/)\.\.(\/|$))(?![a-z0-9+]+:)/i;
-/** `--spec` imports a module: one of the checkout. */
+  /([-_](path|dir|file|filename|folder|cfg|load|prefix|datasets)|^--(tokenizer-model|layerzero-config|additional-config|ckpt-convert-save|hf-datasets-params|model\.new_special_tokens_config))$/;
+/** Commands run in the data directory of their node. Some programs expand a home directory or a variable. */
+const OUTSIDE = /^[/~]|(^|\/)\.\.(\/|$)|^[a-z0-9+]+:|\$/i;
+/** What a node keeps below its data directory: written over, it would refuse launches, or its own start. */
+const OF_NODE =
+  /^(access|cache|datasets|exports|files|launches|manifests|models|runs|series|collectives\.json|file-service-port|node-name|owner|\..*)$/;
+/** Megatron takes such a pattern for Python, and runs it (`moe_freq_type`): a number, or lists with `*` and `+`, as "([0]*3+[1])*2". */
+const PATTERNS = ['--moe-layer-freq', '--linear-attention-freq'];
+const LIST = String.raw`\[[01](?:,[01])*\](?:\*\d{1,3})?`;
+const SUM = String.raw`(?:${LIST}|\(${LIST}(?:\+${LIST})*\)(?:\*\d{1,3})?)`;
+const PATTERN = new RegExp(String.raw`^(?:[-+]?\d{1,6}|${SUM}(?:\+${SUM})*)$`);
+/** They import a module: one of the checkout. */
+const SPECS = ['--spec', '--mtp-spec'];
 const OF_CHECKOUT = /^(mindspeed_llm|mindspeed|megatron)(\.\w+)+$/;
 
 interface Mindspeed {
@@ -45,7 +54,7 @@ function expectedOf(
   // Takes a default away: nothing is given to the parser.
   if (value === false) return undefined;
   const values = value === true ? [] : [value].flat().map(textOf);
-  return (isKnown ? wrongFor(facts!, values, isAsked(release, script)) : undefined) ?? outside(flag, values);
+  return (isKnown ? wrongFor(facts!, values, isAsked(release, script)) : undefined) ?? outside(flag, values, isKnown);
 }
 
 /** Of `train_fsdp2.py` a switch takes a value. */
@@ -69,10 +78,21 @@ function wrongFor({ nargs, type, choices }: FlagFacts, values: string[], asked: 
   return isChosen ? undefined : `one of ${choices.join(', ')}`;
 }
 
-function outside(flag: string, values: string[]): string | undefined {
-  if (flag === '--spec' && !OF_CHECKOUT.test(values[0] ?? ''))
+function outside(flag: string, values: string[], isKnown: boolean): string | undefined {
+  if (SPECS.includes(flag) && !OF_CHECKOUT.test(values[0] ?? ''))
     return 'a module of mindspeed_llm, mindspeed or megatron, and what it calls its layers';
-  return PATHS.test(flag) && !values.every((value) => IN_DATA.test(value))
-    ? 'a path under the data directory of the node: relative, without ".."'
+  if (
+    PATTERNS.includes(flag) &&
+    !values.every((value) => value.length < 1000 && PATTERN.test(value.replaceAll(' ', '')))
+  )
+    return 'a whole number, or lists of 0 and 1 such as "([0]*3+[1]*1)*2"';
+  const isPath = PATHS.test(flag);
+  // What a flag of a checkout's own makes of its value, only that checkout knows.
+  if ((isPath || !isKnown) && values.some((value) => OUTSIDE.test(value)))
+    return 'a path under the data directory of the node: relative, without ".."';
+  return isPath && values.some((value) => OF_NODE.test(firstName(value)))
+    ? 'a path of your own under the data directory of the node, such as "profiles/a": this is where the node keeps what it needs'
     : undefined;
 }
+
+const firstName = (path: string): string => path.split('/').find((part) => part !== '' && part !== '.') ?? '.';

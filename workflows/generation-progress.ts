@@ -17,6 +17,7 @@ import {
   type Slowdown,
   type SpareReady,
 } from './messages.js';
+import { onSignal } from './on-signal.js';
 import { inAll, newerThan, remembered, retention, type Complete, type KeepRule } from './retention.js';
 import type { MemberFailure } from './failure-cause.js';
 import { LOOKED_AT } from './open-activities.js';
@@ -174,11 +175,11 @@ export function followProgress(input: GenerationInput) {
 
   setHandler(replicated, () => state.replicated);
   setHandler(retained, () => retention(complete, rule));
-  setHandler(endGeneration, ({ token, ending }) => {
+  onSignal(endGeneration, ({ token, ending }) => {
     if (token !== input.token) return;
     state.ending = ending && { at: ending, after: state.ending?.after ?? state.replicated };
   });
-  setHandler(trainingProgress, ({ token, iteration, loss, secondsPerIteration, saved, points: more, pace, slow }) => {
+  onSignal(trainingProgress, ({ token, iteration, loss, secondsPerIteration, saved, points: more, pace, slow }) => {
     if (token !== input.token) return;
     state.saved = Math.max(state.saved, saved ?? 0);
     state.pace = longer(state.pace, pace);
@@ -205,7 +206,7 @@ export function followProgress(input: GenerationInput) {
     newestWhole = Math.max(newestWhole, ...whole);
     for (const [name, own] of done) done.set(name, newerThan(own, newestWhole));
   };
-  setHandler(checkpointReplicated, ({ token, task, iteration, unremoved: left }) => {
+  onSignal(checkpointReplicated, ({ token, task, iteration, unremoved: left }) => {
     if (token !== input.token) return;
     if (left === undefined) unremoved.delete(task);
     else unremoved.set(task, left);
@@ -226,10 +227,10 @@ export function followProgress(input: GenerationInput) {
     else stuck.set(task, why);
     tellIfDue();
   };
-  setHandler(copiesBehind, ({ token, task, why }) => {
+  onSignal(copiesBehind, ({ token, task, why }) => {
     if (token === input.token && expected.includes(task)) copies(task, why);
   });
-  setHandler(spareReady, ({ token, ...ready }) => {
+  onSignal(spareReady, ({ token, ...ready }) => {
     if (token === input.token) arrived.push({ token, ...ready });
   });
   const summary = (): Reached => ({

@@ -30,6 +30,7 @@ import {
   type AcquireNodes,
 } from './messages.js';
 import { applyToPool } from './cordon.js';
+import { onSignal } from './on-signal.js';
 import { handlePoolUpdates, tellPlaces, to } from './pool-conversation.js';
 import { describePool } from './pool-page.js';
 import { endRests, noteFault, passSoak } from './quarantine.js';
@@ -59,7 +60,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
   let looked = Date.now();
   const told = new Map<string, string>();
 
-  setHandler(join, ({ token, ...info }) => {
+  onSignal(join, ({ token, ...info }) => {
     // A pool that was terminated begins to count anew, and the nodes would refuse what it gives.
     state.token = Math.max(state.token, token);
     const known = state.nodes.find(({ name }) => name === info.name);
@@ -69,12 +70,12 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     } else state.nodes.push({ ...info, heard: Date.now() });
     changed = true;
   });
-  setHandler(acquire, (request) => {
+  onSignal(acquire, (request) => {
     enqueue(state, request, Date.now());
     changed = true;
   });
   // Answered at once, since the queue may be waiting for a node that does not answer.
-  setHandler(requestLaunch, async ({ requestId, holder }) => {
+  onSignal(requestLaunch, async ({ requestId, holder }) => {
     const token = ++state.token;
     try {
       await to(holder).signal(launchGranted, { requestId, token });
@@ -82,23 +83,23 @@ export async function nodePool(initial?: PoolState): Promise<never> {
       log.warn('nobody took the launch token', { holder: holder.workflowId, token, error: String(error) });
     }
   });
-  setHandler(reportLost, ({ node, reason }) => {
+  onSignal(reportLost, ({ node, reason }) => {
     const known = state.nodes.find(({ name }) => name === node);
     if (known) noteAway(known, reason, Date.now());
   });
-  setHandler(reportFault, (fault) => {
+  onSignal(reportFault, (fault) => {
     noteFault(state, fault);
     changed = true;
   });
-  setHandler(soaked, (passed) => {
+  onSignal(soaked, (passed) => {
     passSoak(state, passed, Date.now());
     changed = true;
   });
-  setHandler(release, ({ holder, nodes, unused }) => {
+  onSignal(release, ({ holder, nodes, unused }) => {
     giveBack(state, holder, nodes, unused);
     changed = true;
   });
-  setHandler(cordonNode, (wanted) => applyToPool(state, { name: 'cordon', ...wanted }, Date.now()));
+  onSignal(cordonNode, (wanted) => applyToPool(state, { name: 'cordon', ...wanted }, Date.now()));
   handlePoolUpdates(state, () => (changed = true));
   setHandler(status, () => describePool(state, Date.now()), {
     description: "The pool's page: every node and its state, who waits behind whom, what people did",

@@ -5,7 +5,6 @@ import {
   isCancellation,
   log,
   patched,
-  setHandler,
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -21,6 +20,7 @@ import {
   type AcquireNodes,
   type NodesGranted,
 } from './messages.js';
+import { onSignal } from './on-signal.js';
 import type { RunSpec } from './spec.js';
 
 /** What the run says while it waits for nodes; `undefined` when it no longer does. */
@@ -60,12 +60,12 @@ export function createPoolRequests(spec: RunSpec, waiting: Waiting, open?: OpenR
   let givenUp = open?.givenUp ?? 0;
   const newId = (what: string) => `${firstRunId}/${what}-${++requests}`;
 
-  setHandler(nodesGranted, (grant) => {
+  onSignal(nodesGranted, (grant) => {
     if (isStray(grant) && patched(STRAYS_GO_BACK)) returnNodes(grant);
     else granted.set(grant.requestId, grant);
   });
-  setHandler(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
-  setHandler(placeInLine, ({ requestId, text }) => {
+  onSignal(launchGranted, ({ requestId, token }) => void tokens.set(requestId, token));
+  onSignal(placeInLine, ({ requestId, text }) => {
     places.set(requestId, text);
     if (requestId === waitsFor?.requestId) waiting(describeWait(waitsFor));
   });

@@ -2,7 +2,7 @@
  * Everything before a launch that asks each node: fenced, looked through, checked, given data and weights, the newest
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
-import { getExternalWorkflowHandle, isCancellation, log, setHandler } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
 import { checkNodes, type Checked } from './check.js';
 import { runChild } from './child.js';
 import { lostNode, messageOf } from './failure-chain.js';
@@ -12,6 +12,7 @@ import { describePartly } from './islands.js';
 import { endGeneration, preparationNews, type PreparationNews } from './messages.js';
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
+import { onSignal } from './on-signal.js';
 import { pingDevices } from './ping-devices.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
@@ -28,7 +29,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const { name, spec, token } = told;
   const tell = teller(told);
   let isAskedFor = false;
-  setHandler(endGeneration, (asked) => {
+  onSignal(endGeneration, (asked) => {
     if (asked.token === token) isAskedFor = asked.ending !== undefined;
   });
 

@@ -1,5 +1,5 @@
 /** The run's side of what comes before a launch: the preparation as a child, and the command that follows from it. */
-import { setHandler, workflowInfo } from '@temporalio/workflow';
+import { workflowInfo } from '@temporalio/workflow';
 import { isInterrupted, passGate } from './between-generations.js';
 import { planCopies } from './checkpoints.js';
 import { runChild } from './child.js';
@@ -12,6 +12,7 @@ import { hasLastGasps, highAvailabilityEnvironment } from './high-availability.j
 import { launchEnvironment } from './launch-environment.js';
 import { preparationNews } from './messages.js';
 import { noteAside } from './old-checkpoints.js';
+import { onSignal } from './on-signal.js';
 import { settingsTried } from './pause-settings.js';
 import { indexCacheApart, targetOf, trainingScript } from './plan.js';
 import type { Prepared, Readiness } from './preparation.js';
@@ -98,7 +99,7 @@ async function prepare(run: Run, token: number): Promise<Prepared> {
 /** What is told of an earlier preparation may still arrive, and is old. */
 function followPreparation(run: Run, current: number): void {
   const { state } = run;
-  setHandler(preparationNews, ({ token, phase, found, note: text, isKnown, waitsFor, preprocessed, dataset }) => {
+  onSignal(preparationNews, ({ token, phase, found, note: text, isKnown, waitsFor, preprocessed, dataset }) => {
     if (token !== current) return;
     if (phase) enterPhase(state, phase, Date.now());
     if (found) {

@@ -20,6 +20,7 @@ import { createCrew } from './crew.js';
 import { gatherCurves } from './gather-curves.js';
 import { generationNews, runState, status } from './messages.js';
 import { noteTrained } from './ledger.js';
+import { onSignal } from './on-signal.js';
 import { failureCount, foldPast } from './past.js';
 import { removeFrom } from './old-checkpoints.js';
 import { settingsRefused } from './pause-settings.js';
@@ -225,7 +226,7 @@ const result = (state: RunState, message: string): PretrainResult => ({
 function followNews(run: Run): void {
   const { state } = run;
   let newest = 0;
-  setHandler(generationNews, (news) => {
+  onSignal(generationNews, (news) => {
     const { generation, at = newest, iteration, loss, secondsPerIteration, points, slow, troubles } = news;
     if (generation !== state.generation) return;
     run.lostSpares.push(...(news.lostSpares ?? []));

@@ -1,8 +1,9 @@
 /** Tells a run how far its dataset is, as shards are done or say how far they are: not of each word, which are thousands. */
-import { getExternalWorkflowHandle, log, patched, setHandler, workflowInfo } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, log, patched, workflowInfo } from '@temporalio/workflow';
 import type { ShardReport } from './contract.js';
 import { isProgressDue, RAREST } from './dataset-figures.js';
 import { preparationNews, shardProgress, type ShardProgress } from './messages.js';
+import { onSignal } from './on-signal.js';
 import type { ShardPlan } from './plan.js';
 import { progressOf, type Done } from './shard-progress.js';
 
@@ -42,7 +43,7 @@ export function shardTeller(
       .catch((error: unknown) => log.warn('the run was not told how far its dataset is', { error: String(error) }));
   };
   if (speak)
-    setHandler(shardProgress, (progress) => {
+    onSignal(shardProgress, (progress) => {
       // A node that was taken for lost may go on making what another makes by now.
       if (underWay.get(progress.shard)?.node !== progress.node) return;
       underWay.set(progress.shard, progress);

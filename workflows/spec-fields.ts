@@ -44,14 +44,25 @@ function decodes(text: string): boolean {
   }
 }
 
+const MOST_OF_SOURCE = 4096;
+/** Parameters that open an address to whoever reads it, as of links that S3, OBS, OSS, GCS or Azure have signed. */
+const OPENS =
+  /[?&][\w.-]*(token|signature|password|passwd|secret|credential|api[-_]?key|access[-_]?key(_?id)?)=|[?&](sig|auth)=/i;
+
 /** `hf://owner/name@revision/glob`, `modelscope://…`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
 const source = z.string().superRefine((value, context) => {
+  // A pattern is held against every name of a listing, by a node that has other things to do as well.
+  if (value.length > MOST_OF_SOURCE)
+    return context.addIssue({ code: 'custom', message: `an address of ${MOST_OF_SOURCE} characters at most` });
   // A run file is kept in histories and shown to everybody who may look.
-  if (/^\w+:\/\/[^/]*@/.test(value) || /[?&](access_)?token=/i.test(value))
+  if (/^\w+:\/\/[^/]*@/.test(value) || OPENS.test(value))
     return context.addIssue({
       code: 'custom',
-      message: 'an address without a password or token in it: these belong in the environment of the node workers',
+      message:
+        'an address without a password, token or signature in it: these belong in the environment of the node workers',
     });
+  if (/[\p{Cc}\p{Cf}]/u.test(value))
+    return context.addIssue({ code: 'custom', message: 'an address without characters that nobody sees' });
   if (value.split('/').includes('..')) return context.addIssue({ code: 'custom', message: 'an address without ".."' });
   if (/\s/.test(value))
     return context.addIssue({ code: 'custom', message: 'an address without white space (%20 in https://)' });

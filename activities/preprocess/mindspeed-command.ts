@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncPath } from '../atomic.js';
+import { entryPoint } from '../entry-point.js';
 import { failure, reasonOf } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
 import { run } from '../shell.js';
@@ -36,7 +37,7 @@ export async function preprocessData(deps: NodeDeps, call: MindspeedCall): Promi
   for (const dir of [out, cache]) await mkdir(dir, { recursive: true });
   // The program replaces this name wherever it finds it in the whole path: it must be nowhere else.
   const prefix = join(out, `p${createHash('sha256').update(root).digest('hex').slice(0, 16)}`);
-  await run([deps.python, join(deps.mindspeedDir, 'preprocess_data.py'), ...args, '--output-prefix', prefix], {
+  await run([deps.python, await entryPoint(deps, 'preprocess_data.py'), ...args, '--output-prefix', prefix], {
     cwd: deps.mindspeedDir,
     env: { ...deps.env, ...OFFLINE, HF_DATASETS_CACHE: cache, HF_HOME: cache },
     timeout: TIMEOUT_MS,

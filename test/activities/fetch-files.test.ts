@@ -4,8 +4,11 @@ import { mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFil
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { z } from 'zod';
 import { readArtifact } from '../../activities/artifact.js';
+import { answered } from '../../activities/ask-hub.js';
 import { fetchedPart, retryAfterMs } from '../../activities/download.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
@@ -75,6 +78,12 @@ test('a source of more files than a run can be told of is refused, with what to 
     type: 'InvalidInput',
     message: expect.stringMatching(/its list of 15000 files takes 2\d{6} bytes.*Name fewer by a pattern/) as string,
   });
+});
+
+test('what a hub packs into a few bytes is not unpacked without end', async () => {
+  const packed = gzipSync(Buffer.alloc(2 ** 20, ' '));
+  const url = await server((_, response) => response.setHeader('content-encoding', 'gzip').end(packed));
+  await expect(answered(url, await fetch(url), z.any(), 2 ** 19)).rejects.toThrow(/answered more than 524288 bytes/);
 });
 
 test('a server that takes a question about a file and does not answer is asked again', async () => {
@@ -513,6 +522,28 @@ test('names that would leave the data directory are refused', async () => {
   const input = { source: 'hf://demo/tiny@main', files, dir };
   await expect(run(createFetchFiles(node), input)).rejects.toMatchObject({ type: 'InvalidInput' });
   await expect(run(createFetchFiles(node), { ...input, dir: '../x' })).rejects.toMatchObject({ type: 'InvalidInput' });
+});
+
+test.each<[string, unknown]>([
+  ['tokenizer_config.json', { auto_map: { AutoTokenizer: ['/tmp/evil--mod.Tok', null] } }],
+  ['config.json', { auto_map: { AutoConfig: '/tmp/evil.Config' } }],
+  ['config.json', { auto_map: 'owner/repo--mod.Config' }],
+  ['tokenizer_config.json', { auto_map: { AutoTokenizer: [null, '..\\\\x.Tok'] } }],
+])('a %s that has code from elsewhere imported is refused: %j', async (name, content) => {
+  const from = await tempDir();
+  await writeFile(join(from, name), JSON.stringify(content));
+  const node = await testNode('n01', { sourceRoots: [from] });
+  await expect(fetchAll(node, `file://${from}`)).rejects.toMatchObject({
+    type: 'InvalidInput',
+    message: expect.stringMatching(`${name} has ".*" imported`) as string,
+  });
+});
+
+test('configurations that name code beside them, or are none, are fetched like any other file', async () => {
+  const from = await tempDir();
+  await writeFile(join(from, 'config.json'), '{"auto_map":{"AutoConfig":"configuration_x.Config","AutoModel":null}}');
+  await writeFile(join(from, 'tokenizer_config.json'), '{');
+  await fetchAll(await testNode('n01', { sourceRoots: [from] }), `file://${from}`);
 });
 
 test('a download that cannot fit is refused before its first byte', async () => {

@@ -158,6 +158,35 @@ test('who does not finish asking loses the connection, and headers that are too 
   expect((await raw('/health')).body).toBe('n01');
 }, 120_000);
 
+test('one address has so many connections at most, and who has no token keeps none', async () => {
+  const { dataDir } = await testNode('n01');
+  const most = { connectionsOfAddress: 2 };
+  const { port, close } = await startFileService({ ...{ dataDir, host: '127.0.0.1', port: 0, name: 'n01' }, ...most });
+  onTestFinished(close);
+  const asks = (path: string) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(`GET ${path} HTTP/1.1\r\nHost: n01\r\n\r\n`));
+    onTestFinished(() => void socket.destroy());
+    return socket.on('error', () => undefined);
+  };
+  const held = [asks('/health'), asks('/health')];
+  for (const socket of held) await once(socket, 'data');
+  const third = asks('/health');
+  let heard = '';
+  third.on('data', (chunk) => (heard += chunk.toString()));
+  await once(third, 'close');
+  expect(heard).toBe('');
+  held[0]!.destroy();
+  await expect
+    .poll(async () => {
+      const stranger = asks('/series/s/tracker');
+      let answer = '';
+      stranger.on('data', (chunk) => (answer += chunk.toString()));
+      await once(stranger, 'close');
+      return answer;
+    })
+    .toMatch(/^HTTP\/1\.1 401 /);
+});
+
 test('a token ends when it has not been used for a week, and lasts as long as it is', async () => {
   const { raw, token, data, clock } = await nodeWithData();
   const manifest = async () => (await raw(`/artifacts/${data}/manifest`, token)).status;

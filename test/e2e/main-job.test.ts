@@ -14,15 +14,19 @@ import { lossesOf, startCluster, until, type Cluster } from './cluster.js';
 const MINUTES = 60_000;
 let cluster: Cluster;
 
+const PROXY_PASSWORD = 'planted0secret6proxy';
 /** What workers are given to keep for themselves. */
 const SECRETS = {
   HF_TOKEN: 'hf_planted0secret1token',
   MODELSCOPE_API_TOKEN: 'ms-planted0secret2token',
   AWS_SECRET_ACCESS_KEY: 'planted0secret3key',
+  AWS_SESSION_TOKEN: 'planted0secret4session',
+  PRETRAIN_DASHBOARD_TOKEN: 'planted0secret5page',
+  HTTPS_PROXY: `http://me:${PROXY_PASSWORD}@127.0.0.1:9`,
 };
 
 beforeAll(async () => {
-  cluster = await startCluster(0.25, { env: SECRETS });
+  cluster = await startCluster(0.25, { env: { ...SECRETS, NO_PROXY: '127.0.0.1,localhost' } });
 }, 3 * MINUTES);
 afterAll(() => cluster?.close(), MINUTES);
 
@@ -105,7 +109,7 @@ describe('a run started from the CLI', () => {
 });
 
 it('keeps the secrets of its workers out of histories, logs, reports and all that a run writes', async () => {
-  const secrets = Object.values(SECRETS).map((secret) => Buffer.from(secret));
+  const secrets = [...Object.values(SECRETS), PROXY_PASSWORD].map((secret) => Buffer.from(secret));
   const files = (await readdir(cluster.dir, { recursive: true, withFileTypes: true })).filter((one) => one.isFile());
   const paths = files.map(({ parentPath, name }) => join(parentPath, name));
   // The server's database has the histories; a report, a command of a launch and a worker's log are looked at as well.
@@ -116,6 +120,11 @@ it('keeps the secrets of its workers out of histories, logs, reports and all tha
     // What is being replaced may be gone by now.
     const bytes = await readFile(path).catch(() => Buffer.alloc(0));
     if (secrets.some((secret) => bytes.includes(secret))) telling.push(path);
+  }
+  // Anybody on a machine may see the arguments of all processes there.
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const shown = await readFile(`/proc/${pid}/cmdline`).catch(() => Buffer.alloc(0));
+    if (secrets.some((secret) => shown.includes(secret))) telling.push(`arguments of ${pid}`);
   }
   expect(telling).toEqual([]);
 });

@@ -12,6 +12,8 @@ export interface Target<T = unknown> {
 /** What an input may cost in CPU time, which a busy machine does not stretch; and after which one that only waits hangs. */
 export const LIMIT_MS = 5_000;
 const HANGS_MS = 120_000;
+/** What the whole process may have come to after a part, of whatever inputs. */
+const MEMORY_MB = 2_000;
 
 export interface Outcome {
   inputs: number;
@@ -36,11 +38,15 @@ export async function fuzz(target: Target, inputs: number, seed: number): Promis
     if (took > LIMIT_MS) throw new Error(`took ${Math.round(took)} ms, more of CPU time than ${LIMIT_MS}`);
   });
   const details = await fc.check(property, { numRuns: inputs, seed, endOnFailure: false });
+  const rssMb = process.memoryUsage.rss() / 2 ** 20;
   return {
     inputs: details.numRuns,
     seconds: (cpuMs() - began) / 1000,
     slowestMs,
-    rssMb: process.memoryUsage.rss() / 2 ** 20,
+    rssMb,
+    ...(rssMb > MEMORY_MB && {
+      failure: `took ${Math.round(rssMb)} MB of memory, more than ${MEMORY_MB}; seed ${seed}`,
+    }),
     ...(details.failed && {
       failure: `${String(details.errorInstance)}; input ${fc.stringify(details.counterexample).slice(0, 600)}; seed ${seed}`,
     }),

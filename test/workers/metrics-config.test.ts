@@ -15,6 +15,12 @@ it.each([
   expect(readMetricsConfig({ PRETRAIN_METRICS: said })).toEqual(expected),
 );
 
+it('refuses a password in PRETRAIN_METRICS, and does not tell it', () => {
+  const read = () => readMetricsConfig({ PRETRAIN_METRICS: 'http://me:planted@collector:4317' });
+  expect(read).toThrow(/^PRETRAIN_METRICS: expected an address without a name or password/);
+  expect(read).not.toThrow(/planted/);
+});
+
 it.each(['9464', 'somewhere:9464', '127.0.0.1:99999', '1.2:80'])('PRETRAIN_METRICS=%s is refused', (said) =>
   expect(() => readMetricsConfig({ PRETRAIN_METRICS: said })).toThrow(/^PRETRAIN_METRICS: expected an IP address/),
 );

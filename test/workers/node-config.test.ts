@@ -82,6 +82,17 @@ test.each([
   expect(read).toThrow(`got ${JSON.stringify(value)}`);
 });
 
+test.each([
+  ['HF_ENDPOINT', 'https://me:planted@mirror/'],
+  ['HF_ENDPOINT', 'me:planted@mirror'],
+  ['MODELSCOPE_ENDPOINT', 'http://planted@mirror/'],
+  ['MODELSCOPE_DOMAIN', 'me:planted@mirror'],
+])('a password in %s is refused, since messages tell the address, and the message does not (%s)', (name, value) => {
+  const read = () => readNodeConfig({ ...settings, [name]: value });
+  expect(read).toThrow(/(HF|MODELSCOPE)_ENDPOINT: /);
+  expect(read).not.toThrow(/planted/);
+});
+
 test('run files may name tokens for hubs, and nothing else that a worker is told', () => {
   const tokens = { HF_TOKEN: 'a', HF_TOKEN_TEAM_A: 'b', MODELSCOPE_API_TOKEN_2: 'c' };
   const others = { AWS_SECRET_ACCESS_KEY: 'x', HF_TOKENS: 'x', MY_HF_TOKEN: 'x', HF_TOKEN_: 'x', HF_TOKEN_B: '' };

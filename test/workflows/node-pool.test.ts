@@ -42,10 +42,14 @@ const waits = async (cluster: FakeCluster, name: string): Promise<boolean> =>
   (await cluster.poolStatus()).includes(`${name}-${cluster.pool} waits for`);
 
 it.concurrent(
-  'serves runs in the order they asked, each all or none, and no small one overtakes a large one',
+  'serves runs in the order they asked, each all or none, and no small one overtakes a large one, whatever else it is sent',
   async (test) => {
     const cluster = await startFakeCluster(test);
     const { end } = await patientNodes(cluster, 'a', 'b', 'c');
+    const pool = cluster.client.workflow.getHandle(`pool-${cluster.pool}`);
+    for (const signal of ['join', 'acquire', 'requestLaunch', 'reportLost', 'reportFault', 'soaked', 'release'])
+      for (const sent of [[], [null], ['a'], [{ holder: 7, nodes: 'a', token: 2 ** 60 }]])
+        await pool.signal(signal, ...sent);
     const first = await start(cluster, 'first', 2);
     await until(async () => (await heldBy(cluster, 'first')) === 2);
     const second = await start(cluster, 'second', 2);

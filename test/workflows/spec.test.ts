@@ -161,6 +161,18 @@ describe('a bad run file is answered with every bad field', () => {
     ],
     ['a password in a source', changed({ 'dataset/source': 'https://me:secret@host/a.jsonl' }), ['dataset.source']],
     ['a token in a source', changed({ 'dataset/source': 'https://host/a.jsonl?token=hf_x' }), ['dataset.source']],
+    ...[
+      'https://b.s3.amazonaws.com/a.jsonl?X-Amz-Expires=9&X-Amz-Signature=0a',
+      'https://b.obs.cn-north-4.myhuaweicloud.com/a.jsonl?AccessKeyId=x&Signature=y',
+      'https://a.blob.core.windows.net/c/a.jsonl?sv=2024&sig=y',
+    ].map((link): [string, object, string[]] => [
+      `a link that is signed, ${link}`,
+      changed({ 'dataset/source': link }),
+      ['dataset.source'],
+    ]),
+    ['a character that nobody sees', changed({ 'dataset/source': 'file:///data/a\u200b.jsonl' }), ['dataset.source']],
+    ['a pattern without end', changed({ 'dataset/source': `hf://a/b/${'*a'.repeat(5000)}` }), ['dataset.source']],
+    ['a NUL', changed({ 'dataset/source': 'file:///data/a\0.jsonl' }), ['dataset.source']],
     ['a file name that does not decode', changed({ 'dataset/source': 'http://host/%ZZ.jsonl' }), ['dataset.source']],
     ['a repository that leaves the hub', changed({ 'dataset/source': 'hf://a/b@main/../../c' }), ['dataset.source']],
     ['the same column twice', changed({ 'dataset/keys': ['text', 'text'] }), ['dataset.keys']],

@@ -3,6 +3,7 @@
  * changed by what the files beside it say. Held against transformers itself by test/fixtures/tokenizers.
  */
 import { join } from 'node:path';
+import { ApplicationFailure } from '@temporalio/common';
 import { readIfThere, readJson } from '../../atomic.js';
 import { failure } from '../../failures.js';
 import {
@@ -62,6 +63,10 @@ export async function readTokenizer(dir: string): Promise<DirectoryTokenizer | u
   const map = await readJson<Config>(join(dir, 'special_tokens_map.json'));
   const older = await readJson<Record<string, number>>(join(dir, 'added_tokens.json'));
   const model = config?.tokenizer_class ? undefined : await readJson<ModelConfig>(join(dir, 'config.json'));
+  const beside = { 'tokenizer_config.json': config, 'special_tokens_map.json': map, 'added_tokens.json': older };
+  for (const [file, content] of Object.entries({ ...beside, 'config.json': model }))
+    if (content !== undefined && (typeof content !== 'object' || content === null || Array.isArray(content)))
+      throw failure('InvalidInput', `${join(dir, file)}: expected an object`, { nonRetryable: true });
   for (const [file, content] of Object.entries({ 'tokenizer_config.json': config, 'special_tokens_map.json': map })) {
     const field = content && fieldWithoutTokens(content);
     if (field !== undefined)
@@ -69,7 +74,15 @@ export async function readTokenizer(dir: string): Promise<DirectoryTokenizer | u
         nonRetryable: true,
       });
   }
-  return merged({ tokenizer, config, map, older, model });
+  try {
+    return merged({ tokenizer, config, map, older, model });
+  } catch (error) {
+    if (error instanceof ApplicationFailure) throw error;
+    throw failure('InvalidInput', `${dir}: its files are no tokenizer's: ${(error as Error).message}`, {
+      nonRetryable: true,
+      cause: error,
+    });
+  }
 }
 
 function fieldWithoutTokens(config: Config): string | undefined {

@@ -9,7 +9,7 @@ import { mutated } from '../mutate.js';
 import type { Target } from '../target.js';
 
 const token = 'a'.repeat(43);
-const files: Record<string, { path: string; good: object; read(dir: string): Promise<void> }> = {
+export const files: Record<string, { path: string; good: object; read(dir: string): Promise<void> }> = {
   fence: {
     path: 'runs/fence.json',
     good: { token: 8, launch: 'r/gen-1-8', stopped: 7 },
