@@ -38,6 +38,8 @@ export interface ArrowLayout {
   batches: Batch[];
   dictionaries: DictionaryBatch[];
   size: number;
+  /** Whether it says that it ends: a stream may go without, and is then as whole as one that was cut off between two batches. */
+  isEnded: boolean;
 }
 
 /** Reads headers only. */
@@ -67,20 +69,22 @@ async function layoutOfFile(file: FileHandle, size: number, path: string): Promi
     dictionaries.push(dictionaryOf((await messageAt(block)).header() as DictionaryHeader, bodyOf(block), 0));
   for (const block of footer.recordBatches())
     batches.push({ header: (await messageAt(block)).header() as BatchHeader, body: bodyOf(block) });
-  return { schema: footer.schema, batches, dictionaries, size };
+  return { schema: footer.schema, batches, dictionaries, size, isEnded: true };
 }
 
 async function layoutOfStream(file: FileHandle, size: number, path: string): Promise<ArrowLayout> {
   let schema: Schema | undefined;
   const batches: Batch[] = [];
   const dictionaries: DictionaryBatch[] = [];
+  let isEnded = false;
   for (let at = 0; at < size;) {
     const prefix = await readExactly(file, at, Math.min(8, size - at));
     // Before version 0.15 there was no continuation marker.
     const isMarked = prefix.length >= 4 && prefix.readUInt32LE(0) === CONTINUATION;
     const prefixSize = isMarked ? 8 : 4;
     const length = prefix.length >= prefixSize ? prefix.readInt32LE(prefixSize - 4) : -1;
-    if (length === 0) break;
+    isEnded = length === 0;
+    if (isEnded) break;
     at += prefixSize;
     if (length < 0 || at + length > size) throw cutOff(path, batches.length);
     const message = Message.decode(await readExactly(file, at, length));
@@ -94,7 +98,7 @@ async function layoutOfStream(file: FileHandle, size: number, path: string): Pro
     at += message.bodyLength;
   }
   if (!schema) throw corrupt(path, undefined, 'there is no Arrow schema at the beginning');
-  return { schema, batches, dictionaries, size };
+  return { schema, batches, dictionaries, size, isEnded };
 }
 
 /** What `Message.decode` says of a dictionary's batch. */

@@ -8,11 +8,17 @@ import { badRow } from './json-rows.js';
 import { corrupt, endOfRows, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
 
 export const arrowReader: Reader = {
-  async *read({ path, columns, range, scratch }) {
+  async *read({ path, columns, range, scratch, compat }) {
     const file = await open(path, 'r');
     const known = createDictionaries(file, scratch);
     try {
-      const { schema, batches, dictionaries, size } = await readLayout(file, path);
+      const { schema, batches, dictionaries, size, isEnded } = await readLayout(file, path);
+      if (!compat && !isEnded)
+        throw corrupt(
+          path,
+          undefined,
+          `the stream has no mark of its end after ${batches.length} record batches, so that more may have been cut off: write it again, with its writer closed`,
+        );
       const placesIn = (views: readonly number[]) =>
         columns.map((column) => {
           const place = textColumn(schema, column, views);

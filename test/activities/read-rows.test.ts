@@ -486,6 +486,15 @@ describe('Arrow that pyarrow wrote', () => {
     expect(found.map((text) => text || null)).toEqual(texts.map((text) => text || null));
   });
 
+  test('is refused as a stream that has no mark of its end, which may be cut off between batches, but as MindSpeed-LLM reads it', async () => {
+    const content = Buffer.from(tableToIPC(arrowTable(['one', 'two']), 'stream')).subarray(0, -8);
+    await expect(rowsOf('a.arrow', content, ['text'])).rejects.toThrow(
+      /no mark of its end after 2 record batches, so that more may have been cut off/,
+    );
+    const { rows } = await readDirectory('a.arrow', content, ['text'], { compat: true });
+    expect(rows.map(([, text]) => text)).toEqual(['one', 'two']);
+  });
+
   test('has long texts of a dictionary through files, and short ones beside them, in order', async () => {
     const long = 'word '.repeat(LONG / 4);
     const texts = ['a', long, 'b', 'a', long, 'x'.repeat(700_000), 'x'.repeat(700_000)];
