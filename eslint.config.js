@@ -10,6 +10,7 @@ import tseslint from 'typescript-eslint';
 /** Workflow files without a Temporal import: to be read, tested and used by activities as plain functions. */
 const pure = [
   'answers',
+  'byte-order',
   'checkpoints',
   'content-key',
   'convert-command',
@@ -87,6 +88,7 @@ const pure = [
 ];
 /** What activities may know of workflows. */
 const forActivities = [
+  'byte-order',
   'checkpoints',
   'contract',
   'data-files',

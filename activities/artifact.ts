@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { bytewise } from '../workflows/byte-order.js';
 import type { Artifact } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { isLeftover, isMissing, isPart, noneIfMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
@@ -246,9 +247,6 @@ export async function sizeOf(path: string): Promise<number | undefined> {
     throw error;
   }
 }
-
-/** Order of UTF-8 bytes, which is what Python and other languages call sorted. */
-export const bytewise = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 /** Regular files below `root`, relative, in byte order; links are not followed. */
 export async function filesBelow(root: string): Promise<string[]> {

@@ -14,8 +14,16 @@ export function datasetSection({ keys }: DatasetFigures): string {
 ${keys.map(keySection).join('')}`;
 }
 
-function keySection({ key, documents, lengths, longest, pieces }: DatasetFigures['keys'][number]): string {
-  const rows = lengths.flatMap((count, place) => (count ? [{ count, place }] : []));
+function keySection({
+  key,
+  documents,
+  lengths,
+  withoutTokens,
+  longest,
+  pieces,
+}: DatasetFigures['keys'][number]): string {
+  const rows = lengths.flatMap((count, place) => (count ? [{ count, tokens: lengthRange(place) }] : []));
+  if (withoutTokens) rows.unshift({ count: withoutTokens, tokens: '0' });
   const places = longest.map(({ file, row, tokens }) => [file, String(row), number(tokens)]);
   const scripts = Object.entries(pieces.characters).map(([script, count]) => [script, number(count)]);
   return `<h2>Documents of ${escapeHtml(key)} by tokens</h2>${histogram(rows, documents)}
@@ -26,10 +34,10 @@ ${section(`Characters of ${key} without a token of their own`, ['script', 'chara
 const section = (title: string, heads: string[], rows: string[][]): string =>
   rows.length ? `<h2>${escapeHtml(title)}</h2>${table(heads, rows)}` : '';
 
-const histogram = (rows: { count: number; place: number }[], documents: number): string =>
+const histogram = (rows: { count: number; tokens: string }[], documents: number): string =>
   `<table><thead><tr><th>tokens</th><th>documents</th><th>share</th></tr></thead><tbody>${rows
     .map(
-      ({ count, place }) =>
-        `<tr><td>${lengthRange(place)}</td><td>${number(count)}</td><td><meter value="${count}" max="${documents}"></meter> ${percent(count, documents)}</td></tr>`,
+      ({ count, tokens }) =>
+        `<tr><td>${tokens}</td><td>${number(count)}</td><td><meter value="${count}" max="${documents}"></meter> ${percent(count, documents)}</td></tr>`,
     )
     .join('')}</tbody></table>`;

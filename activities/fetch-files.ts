@@ -1,8 +1,9 @@
 /** Brings files of a source into a directory of this node, each proven, and seals it. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bytewise } from '../workflows/byte-order.js';
 import type { FetchFilesInput, NodeActivities, SourceFile } from '../workflows/contract.js';
-import { bytewise, confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
+import { confined, MANIFEST, readWhole, sealArtifact, sizeOf, unseal, type Manifest } from './artifact.js';
 import { fetchedPart } from './download.js';
 import { exclusive } from './exclusive.js';
 import { digestKnown, etagOf, fetchFile } from './fetch-file.js';

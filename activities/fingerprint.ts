@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bytewise } from './artifact.js';
+import { bytewise } from '../workflows/byte-order.js';
 
 /** Not programs, though they may lie in a checkout: data, weights and what runs have left there. */
 const NO_SOURCES = /^(\..*|node_modules|__pycache__|logs|dataset|ckpt|model_from_hf|model_weights|kernel_meta)$/;

@@ -1,8 +1,9 @@
 /** What is at an address, pinned so that a retry, a day later, sees the same files or an error. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { bytewise } from '../workflows/byte-order.js';
 import type { NodeActivities, SourceFile, SourceListing } from '../workflows/contract.js';
-import { bytewise, hashFile, sha256 as digestOf } from './artifact.js';
+import { hashFile, sha256 as digestOf } from './artifact.js';
 import { askHub } from './ask-hub.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';

@@ -15,6 +15,8 @@ export interface KeyFigures {
   tokens: number;
   /** Documents by their tokens: those with 2^i and more, but fewer than 2^(i+1), at place i. */
   lengths: number[];
+  /** Those whose text has no token, as some tokenizers make of spaces; absent where there are none. */
+  withoutTokens?: number;
   /** The first of several that are as long. */
   longest: LongDocument[];
   /** How much of it the vocabulary was not made for. */

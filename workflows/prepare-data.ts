@@ -1,5 +1,6 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
 import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
+import { bytewise } from './byte-order.js';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -78,6 +79,9 @@ const FETCHED_ONCE = 'what several nodes read is fetched once';
 
 /** Also where thousands could be. */
 const AT_ONCE = 'shards that are made at once are limited';
+
+/** A dataset's name stands for the order of its files, so that an execution keeps to the one it began with. */
+const BYTE_ORDER = 'files are in the order of the bytes of their names';
 
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
@@ -244,13 +248,20 @@ export async function listFiles(
   const { resolved, files } = await onFirst(nodes, (node) =>
     onNode(node.name, timing).listSource({ source, ...(tokens && { tokens }) }),
   );
-  const chosen = files.filter(({ path }) => wanted(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
+  const chosen = inOrder(files.filter(({ path }) => wanted(path)));
   if (chosen.length === 0)
     throw ApplicationFailure.nonRetryable(
       `${source} holds no file that is wanted here (it lists ${files.length} others)`,
       'InvalidInput',
     );
   return { resolved, files: chosen };
+}
+
+/** Most names have the same order either way, and leave nothing in a history. */
+function inOrder(files: SourceFile[]): SourceFile[] {
+  const before = [...files].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const now = [...files].sort((a, b) => bytewise(a.path, b.path));
+  return now.every((file, index) => file === before[index]) || patched(BYTE_ORDER) ? now : before;
 }
 
 export const fetchOnFirst = (

@@ -1,6 +1,6 @@
 /** Where the record batches of an Arrow file or stream are, and where in a batch a column of texts is. */
 import type { FileHandle } from 'node:fs/promises';
-import { Message, Schema, Type, type Field } from 'apache-arrow';
+import { type DataType, type Dictionary, Message, Schema, Type, type Field } from 'apache-arrow';
 import { Footer } from 'apache-arrow/ipc/metadata/file';
 import { corrupt } from './rows.js';
 
@@ -24,10 +24,22 @@ export interface Batch {
   body: number;
 }
 
+/** Texts that columns of a dictionary's number refer to. */
+export interface DictionaryBatch extends Batch {
+  id: number;
+  /** Goes on with those of that number before it, else stands for them. */
+  isDelta: boolean;
+  /** The first record batch that it is for. */
+  from: number;
+}
+
 export interface ArrowLayout {
   schema: Schema;
   batches: Batch[];
+  dictionaries: DictionaryBatch[];
   size: number;
+  /** Whether it says that it ends: a stream may go without, and is then as whole as one that was cut off between two batches. */
+  isEnded: boolean;
 }
 
 /** Reads headers only. */
@@ -45,25 +57,34 @@ async function layoutOfFile(file: FileHandle, size: number, path: string): Promi
     throw corrupt(path, undefined, 'the file is cut off: it does not end as an Arrow file does');
   const footer = Footer.decode(await readExactly(file, size - 10 - length, length));
   const batches: Batch[] = [];
-  for (const { offset, metaDataLength, bodyLength } of footer.recordBatches()) {
+  type Block = { offset: number; metaDataLength: number; bodyLength: number };
+  const messageAt = async ({ offset, metaDataLength, bodyLength }: Block) => {
     if (offset + metaDataLength + bodyLength > size) throw cutOff(path, batches.length);
     const bytes = await readExactly(file, offset, metaDataLength);
-    const message = Message.decode(bytes.subarray(bytes.readUInt32LE(0) === CONTINUATION ? 8 : 4));
-    batches.push({ header: message.header() as BatchHeader, body: offset + metaDataLength });
-  }
-  return { schema: footer.schema, batches, size };
+    return Message.decode(bytes.subarray(bytes.readUInt32LE(0) === CONTINUATION ? 8 : 4));
+  };
+  const bodyOf = ({ offset, metaDataLength }: Block) => offset + metaDataLength;
+  const dictionaries: DictionaryBatch[] = [];
+  for (const block of footer.dictionaryBatches())
+    dictionaries.push(dictionaryOf((await messageAt(block)).header() as DictionaryHeader, bodyOf(block), 0));
+  for (const block of footer.recordBatches())
+    batches.push({ header: (await messageAt(block)).header() as BatchHeader, body: bodyOf(block) });
+  return { schema: footer.schema, batches, dictionaries, size, isEnded: true };
 }
 
 async function layoutOfStream(file: FileHandle, size: number, path: string): Promise<ArrowLayout> {
   let schema: Schema | undefined;
   const batches: Batch[] = [];
+  const dictionaries: DictionaryBatch[] = [];
+  let isEnded = false;
   for (let at = 0; at < size;) {
     const prefix = await readExactly(file, at, Math.min(8, size - at));
     // Before version 0.15 there was no continuation marker.
     const isMarked = prefix.length >= 4 && prefix.readUInt32LE(0) === CONTINUATION;
     const prefixSize = isMarked ? 8 : 4;
     const length = prefix.length >= prefixSize ? prefix.readInt32LE(prefixSize - 4) : -1;
-    if (length === 0) break;
+    isEnded = length === 0;
+    if (isEnded) break;
     at += prefixSize;
     if (length < 0 || at + length > size) throw cutOff(path, batches.length);
     const message = Message.decode(await readExactly(file, at, length));
@@ -72,11 +93,24 @@ async function layoutOfStream(file: FileHandle, size: number, path: string): Pro
     const header: unknown = message.header();
     if (header instanceof Schema) schema = header;
     else if (message.isRecordBatch()) batches.push({ header: header as BatchHeader, body: at });
+    else if (message.isDictionaryBatch())
+      dictionaries.push(dictionaryOf(header as DictionaryHeader, at, batches.length));
     at += message.bodyLength;
   }
   if (!schema) throw corrupt(path, undefined, 'there is no Arrow schema at the beginning');
-  return { schema, batches, size };
+  return { schema, batches, dictionaries, size, isEnded };
 }
+
+/** What `Message.decode` says of a dictionary's batch. */
+interface DictionaryHeader {
+  id: number;
+  isDelta: boolean;
+  data: BatchHeader;
+}
+
+const dictionaryOf = ({ id, isDelta, data }: DictionaryHeader, body: number, from: number): DictionaryBatch => ({
+  ...{ header: data, body, id, isDelta, from },
+});
 
 const cutOff = (path: string, batches: number) =>
   corrupt(
@@ -90,7 +124,14 @@ export interface TextColumn {
   /** The first of its three buffers: which are there, where they end, the bytes. */
   buffer: number;
   offsetSize: 4 | 8;
+  /** Where there are numbers of texts in a dictionary instead, two buffers: which are there, and the numbers. */
+  dictionary?: { id: number; bytes: number; isSigned: boolean };
 }
+
+const OFFSETS = new Map<Type, 4 | 8>([
+  [Type.Utf8, 4],
+  [Type.LargeUtf8, 8],
+]);
 
 /** @param variadicBufferCounts those of the batch, which move the buffers of what comes after them */
 export function textColumn(
@@ -103,9 +144,12 @@ export function textColumn(
   for (const field of schema.fields) {
     if (field.name === name) {
       const type = field.type as { typeId: Type };
-      if (type.typeId === Type.Utf8) return { node, buffer, offsetSize: 4 };
-      if (type.typeId === Type.LargeUtf8) return { node, buffer, offsetSize: 8 };
-      return { found: String(field.type) };
+      const { id, indices, dictionary: values } = field.type as Dictionary<DataType>;
+      const isDictionary = type.typeId === Type.Dictionary;
+      const offsetSize = OFFSETS.get(isDictionary ? values.typeId : type.typeId);
+      if (offsetSize === undefined) return { found: String(field.type) };
+      if (!isDictionary) return { node, buffer, offsetSize };
+      return { node, buffer, offsetSize, dictionary: { id, bytes: indices.bitWidth / 8, isSigned: indices.isSigned } };
     }
     const size = sizeOf(field, views);
     [node, buffer] = [node + size.nodes, buffer + size.buffers];

@@ -6,7 +6,7 @@ import { PORTION, unzstandard } from './open-bytes.js';
 import { unlz4Frames } from './unlz4-frames.js';
 
 /** Up to this a buffer is kept in memory. */
-const MOST = 2 * 2 ** 20;
+export const SHORT = 2 * 2 ** 20;
 /** Before each compressed buffer: how long it is decompressed, or that it is as it is. */
 const LENGTH = 8;
 const AS_IT_IS = -1n;
@@ -40,7 +40,15 @@ export async function openBuffer(
   const decompress = decompressors[compression.type];
   if (!decompress) throw new Error(`the record batches are compressed in a way that is not known, ${compression.type}`);
   const portions = decompress(portionsOf(file, start, at + region.length));
-  return length <= MOST ? inMemory(portions, Number(length)) : inFile(portions, Number(length), scratch('buffer'));
+  return length <= SHORT ? inMemory(portions, Number(length)) : inFile(portions, Number(length), scratch('buffer'));
+}
+
+/** For what is read often, and not in order. */
+export async function inMemoryIfShort(buffer: BodyBuffer): Promise<BodyBuffer> {
+  if (buffer.length > SHORT) return buffer;
+  const whole = await buffer.read(0, buffer.length);
+  await buffer.close();
+  return bufferOf(whole);
 }
 
 const partOf = (file: FileHandle, start: number, length: number): BodyBuffer => ({
@@ -56,15 +64,17 @@ async function* portionsOf(file: FileHandle, from: number, to: number): AsyncGen
 async function inMemory(portions: AsyncGenerator<Buffer>, length: number): Promise<BodyBuffer> {
   const whole = Buffer.alloc(length);
   await fill(portions, length, (portion, at) => void portion.copy(whole, at));
-  return {
-    length,
-    async read(at, count) {
-      if (at < 0 || at + count > length) throw pastEnd();
-      return whole.subarray(at, at + count);
-    },
-    close: async () => undefined,
-  };
+  return bufferOf(whole);
 }
+
+const bufferOf = (whole: Buffer): BodyBuffer => ({
+  length: whole.length,
+  async read(at, count) {
+    if (at < 0 || at + count > whole.length) throw pastEnd();
+    return whole.subarray(at, at + count);
+  },
+  close: async () => undefined,
+});
 
 async function inFile(portions: AsyncGenerator<Buffer>, length: number, path: string): Promise<BodyBuffer> {
   const file = await open(path, 'w+');

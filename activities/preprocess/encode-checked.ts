@@ -15,7 +15,7 @@ export async function encodeChecked(input: EncodeRowsInput): Promise<Checked> {
   const { encoder } = input;
   if (encoder.path.kind === 'slow')
     return { ...(await encodeRows(input)), warnings: [`slow tokenizer: ${encoder.path.reason}`, ...encoder.warnings] };
-  const sample = createSample();
+  const sample = createSample(encoder.excerpts!);
   try {
     const check = async (counts: Encoded['counts']) => {
       await input.check?.(counts);

@@ -12,6 +12,9 @@ import { corrupt, isEmptyText, isText, type Row, type Text } from './rows.js';
 import type { Sample } from './sample.js';
 import { isTextList, type Place } from './usable-rows.js';
 
+/** Characters, or bytes, from which on a text's ids are written in portions. */
+const LONG_TEXT = 512 * 1024;
+
 export interface ColumnOptions extends IdFacts {
   encoder: Encoder;
   appendEod: boolean;
@@ -162,7 +165,8 @@ export function createColumnEncoder(options: ColumnOptions): ColumnEncoder {
     for (const row of rows) {
       const value = row.values[column];
       if (isEmptyText(value) || (isTextList(value) && value.length === 0)) counts.empty += 1;
-      else if (isText(value) && value.length < 2 * PIECE) waiting.push(row);
+      else if (isText(value) && value.length < (encoder.path.kind === 'fast' ? LONG_TEXT : 2 * PIECE))
+        waiting.push(row);
       else {
         await addShort();
         if (isTextList(value)) await addList(row, value);

@@ -32,11 +32,10 @@ export async function whyUnencodable(encoder: Encoder, text: Text | LongText): P
 /** The fast path finds places to cut by itself. */
 async function* encodeChunks(encoder: Encoder, text: Text | LongText, sample?: Sample): AsyncGenerator<Int32Array> {
   const ids = createIds();
-  const document = encoder.open(ids.append);
+  const document = encoder.open(ids.append, sample?.offerJoint);
   for await (const chunk of text instanceof LongText
     ? text.portions()
     : [typeof text === 'string' ? Buffer.from(text) : text]) {
-    sample?.offerPart(chunk);
     await document.write(chunk);
     yield ids.view();
     ids.clear();

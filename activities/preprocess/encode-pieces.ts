@@ -5,8 +5,8 @@
  */
 import { type Encoder, NotEncodable } from './encode.js';
 
-/** Characters that are encoded at once. */
-export const PIECE = 256 * 1024;
+/** Characters that are encoded at once: npm `tokenizers` takes up to a kilobyte for each. */
+export const PIECE = 64 * 1024;
 /** Characters to each side of a seam that are encoded both ways. */
 const WINDOW = 2048;
 const TRIES = 16;

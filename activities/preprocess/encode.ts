@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
 import { readIfThere } from '../atomic.js';
 import { failure, reasonOf } from '../failures.js';
+import { type Excerpts, excerptsOf, type Joint } from './encoder/excerpt.js';
 import { type FastEncoder, NotEncodable } from './encoder/fast.js';
 import { createIds } from './encoder/ids.js';
 import { askOracle } from './encoder/ask-oracle.js';
@@ -17,6 +18,7 @@ import { readTokenizer } from './encoder/read-tokenizer.js';
 import type { TokenizerJson } from './encoder/shape.js';
 import { createSlowEncoder, type SlowEncoder } from './encoder/slow.js';
 
+export type { Excerpts, Joint } from './encoder/excerpt.js';
 export { NotEncodable } from './encoder/fast.js';
 export { describeDifference, type Difference } from './encoder/oracle.js';
 
@@ -51,8 +53,12 @@ export interface Encoder {
   /**
    * A document that need not be in memory at once. `take` gets its ids in portions, which are gone when it returns. On the
    * slow path the document is collected first. Nothing else may be encoded until `end`.
+   *
+   * @param tell on the fast path of the places at which it was cut, each when what comes after it is encoded
    */
-  open(take: (ids: Int32Array) => void): OpenDocument;
+  open(take: (ids: Int32Array) => void, tell?: (joint: Joint) => void): OpenDocument;
+  /** On the fast path, what to compare of a text that is too long to be compared whole. */
+  excerpts: Excerpts | undefined;
   /**
    * Compares a sample with npm `tokenizers`, in another process, unless the same was found right before. When one id
    * differs, the encoder takes the slow path from then on, and tells the difference.
@@ -160,7 +166,8 @@ function createEncoder(eod: number | undefined, warnings: string[], first: Way):
     },
     encode,
     encodeBatch,
-    open: (take) => ('slow' in way ? openSlow(way.slow, take) : openFast(way.fast, take)),
+    open: (take, tell) => ('slow' in way ? openSlow(way.slow, take) : openFast(way.fast, take, tell)),
+    excerpts: 'slow' in first ? undefined : excerptsOf(first.fast),
     async checkAgainstOracle(sample) {
       if ('slow' in way || sample.length === 0) return undefined;
       const encoded = [];
@@ -172,8 +179,8 @@ function createEncoder(eod: number | undefined, warnings: string[], first: Way):
   };
 }
 
-function openFast(fast: FastEncoder, take: (ids: Int32Array) => void): OpenDocument {
-  const document = fast.open(take);
+function openFast(fast: FastEncoder, ...[take, tell]: Parameters<FastEncoder['open']>): OpenDocument {
+  const document = fast.open(take, tell);
   return { write: async (chunk) => document.write(chunk), end: async () => document.end() };
 }
 

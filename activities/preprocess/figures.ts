@@ -7,7 +7,7 @@ import type { CharacterPieces } from './character-pieces.js';
 import { createDocumentDigest, createRepeats, mergeSamples, repeatsIn, type RepeatSample } from './repeats.js';
 import { scriptOf } from './scripts.js';
 
-export interface KeyFigures extends Pick<Told, 'lengths' | 'longest' | 'pieces'> {
+export interface KeyFigures extends Pick<Told, 'lengths' | 'withoutTokens' | 'longest' | 'pieces'> {
   sample: RepeatSample;
 }
 
@@ -62,6 +62,7 @@ export function createTextLook({ vocabSize, special = new Set(), pieces }: IdFac
   mark([pieces?.unknown ?? -1], UNKNOWN);
 
   const lengths: number[] = [];
+  let withoutTokens = 0;
   let longest: LongDocument[] = [];
   const found = { tokens: 0, unknown: 0, characters: {} as Record<string, number> };
   const repeats = createRepeats();
@@ -114,15 +115,20 @@ export function createTextLook({ vocabSize, special = new Set(), pieces }: IdFac
     document(place) {
       if (last) repeats.offer(last);
       else repeats.add(digest.end());
-      const at = 31 - Math.clz32(place.tokens);
-      while (lengths.length <= at) lengths.push(0);
-      lengths[at]! += 1;
+      if (place.tokens === 0) withoutTokens += 1;
+      else {
+        const at = 31 - Math.clz32(place.tokens);
+        while (lengths.length <= at) lengths.push(0);
+        lengths[at]! += 1;
+      }
       if (longest.length === LONGEST && longest.at(-1)!.tokens >= place.tokens) return;
       longest = longestOf([...longest, place]);
     },
-    figures: () => ({ lengths, longest, pieces: found, sample: repeats.sample() }),
+    figures: () => ({ lengths, ...noted(withoutTokens), longest, pieces: found, sample: repeats.sample() }),
   };
 }
+
+const noted = (withoutTokens: number) => (withoutTokens > 0 ? { withoutTokens } : {});
 
 /** Of as long ones the first. */
 const longestOf = (documents: LongDocument[]): LongDocument[] =>
@@ -171,6 +177,7 @@ function addKey(a: KeyFigures, b: KeyFigures): KeyFigures {
     characters[script] = (characters[script] ?? 0) + count;
   return {
     lengths,
+    ...noted((a.withoutTokens ?? 0) + (b.withoutTokens ?? 0)),
     longest: longestOf([...a.longest, ...b.longest]),
     pieces: {
       tokens: a.pieces.tokens + b.pieces.tokens,
@@ -186,15 +193,24 @@ export function toldOf(
   { keys }: Figures,
   totals: Record<string, { documents: number; tokens: number }>,
 ): Record<string, Told> {
-  const tell = ([key, { lengths, longest, pieces, sample }]: [string, KeyFigures]): [string, Told] => {
+  const tell = ([key, figures]: [string, KeyFigures]): [string, Told] => {
+    const { lengths, withoutTokens = 0, longest, pieces, sample } = figures;
     const { documents, tokens } = totals[key]!;
-    const sequences = lengths.reduce((sum, count) => sum + count, 0);
+    const sequences = lengths.reduce((sum, count) => sum + count, withoutTokens);
     const characters = Object.fromEntries(
       Object.entries(pieces.characters).sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)),
     );
     return [
       key,
-      { documents, tokens, lengths, longest, pieces: { ...pieces, characters }, repeats: repeatsIn(sample, sequences) },
+      {
+        documents,
+        tokens,
+        lengths,
+        ...noted(withoutTokens),
+        longest,
+        pieces: { ...pieces, characters },
+        repeats: repeatsIn(sample, sequences),
+      },
     ];
   };
   return Object.fromEntries(Object.entries(keys).map(tell));

@@ -1,8 +1,9 @@
 /** What `--input` names: a file, the files of a directory, or those that a pattern matches, in byte order of their names. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { bytewise } from '../../workflows/byte-order.js';
 import { chooseDataFiles } from '../../workflows/data-files.js';
-import { bytewise, filesBelow } from '../artifact.js';
+import { filesBelow } from '../artifact.js';
 import { isMissing } from '../atomic.js';
 import { failure } from '../failures.js';
 import { globBase, isGlob, matching } from '../../workflows/glob.js';

@@ -1,7 +1,8 @@
 /** `--merge-group-keys`: all pairs of a directory whose names contain a key, in order of their names, into one. */
 import { readdir } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
-import { bytewise, sizeOf } from '../artifact.js';
+import { bytewise } from '../../workflows/byte-order.js';
+import { sizeOf } from '../artifact.js';
 import { failure } from '../failures.js';
 import { mergeAll } from './merge-pairs.js';
 import type { Pair } from './pair-writer.js';

@@ -1,21 +1,24 @@
 /** Arrow, as a file or as the stream that Hugging Face datasets caches: a few rows at a time, however large a batch is. */
 import { isUtf8 } from 'node:buffer';
 import { open, type FileHandle } from 'node:fs/promises';
-import { type BodyBuffer, openBuffer } from './arrow-buffers.js';
 import { readLayout, textColumn, type Batch, type TextColumn } from './arrow-batches.js';
+import { createDictionaries, type DictionaryTexts, openNumbers } from './arrow-dictionary.js';
+import { type Cell, closeAll, openTexts, textsFrom } from './arrow-texts.js';
 import { badRow } from './json-rows.js';
-import type { LongText } from './long-text.js';
-import { createGrowing, LONG } from './long-text.js';
-import { PORTION } from './open-bytes.js';
 import { corrupt, endOfRows, noColumn, rowsOfRange, type Reader, type Row } from './rows.js';
 
-const ROWS = 1024;
-
 export const arrowReader: Reader = {
-  async *read({ path, columns, range, scratch }) {
+  async *read({ path, columns, range, scratch, compat }) {
     const file = await open(path, 'r');
+    const known = createDictionaries(file, scratch);
     try {
-      const { schema, batches, size } = await readLayout(file, path);
+      const { schema, batches, dictionaries, size, isEnded } = await readLayout(file, path);
+      if (!compat && !isEnded)
+        throw corrupt(
+          path,
+          undefined,
+          `the stream has no mark of its end after ${batches.length} record batches, so that more may have been cut off: write it again, with its writer closed`,
+        );
       const placesIn = (views: readonly number[]) =>
         columns.map((column) => {
           const place = textColumn(schema, column, views);
@@ -32,12 +35,14 @@ export const arrowReader: Reader = {
       const total = batches.reduce((sum, { header }) => sum + header.length, 0);
       const { from, to } = rowsOfRange(total, size, range);
       let start = 0;
-      for (const batch of batches) {
+      for (const [index, batch] of batches.entries()) {
         const end = start + batch.header.length;
         const [first, last] = [Math.max(from, start) - start, Math.min(to, end) - start];
         if (first < last) {
           const places = placesIn(batch.header.variadicBufferCounts);
-          for await (const { rows, row } of rowsOfBatch({ file, batch, places, first, last, scratch }))
+          const before = dictionaries.filter(({ from }) => from <= index);
+          const textsOf = (place: TextColumn) => known.of(place, before);
+          for await (const { rows, row } of rowsOfBatch({ file, batch, places, first, last, scratch, textsOf }))
             yield {
               rows: rows.map((cells, i) => rowOf(cells, start + row + i - from)),
               bytes: endOfRows(start + row + rows.length, total, size),
@@ -46,6 +51,7 @@ export const arrowReader: Reader = {
         start = end;
       }
     } finally {
+      await known.close();
       await file.close();
     }
   },
@@ -62,8 +68,6 @@ export const arrowReader: Reader = {
   },
 };
 
-type Cell = { bytes: Buffer } | { long: LongText } | { none: true };
-
 function rowOf(cells: Cell[], row: number): Row {
   if (cells.some((cell) => 'bytes' in cell && !isUtf8(cell.bytes))) return badRow(row, 'not UTF-8');
   const values = cells.map((cell) => ('bytes' in cell ? cell.bytes : 'long' in cell ? cell.long : null));
@@ -78,80 +82,41 @@ interface Part {
   first: number;
   last: number;
   scratch(name: string): string;
+  /** The dictionary of a column. */
+  textsOf: (place: TextColumn) => Promise<DictionaryTexts>;
 }
 
 /** As many rows at a time as all columns have texts for. */
 async function* rowsOfBatch(part: Part): AsyncGenerator<{ rows: Cell[][]; row: number }> {
-  const { places, first, last, scratch } = part;
-  const columns: Texts[] = [];
+  const { places, first, last } = part;
+  const columns: Column[] = [];
   try {
-    for (const place of places) columns.push(await openTexts(part, place));
+    for (const place of places) columns.push(await openColumn(part, place));
     for (let row = first; row < last;) {
-      const cells = await Promise.all(columns.map((texts) => textsFrom(texts, row, last, scratch)));
+      const cells = await Promise.all(columns.map(({ from }) => from(row, last)));
       const count = Math.min(...cells.map(({ length }) => length));
       yield { rows: Array.from({ length: count }, (_, i) => cells.map((column) => column[i]!)), row };
       row += count;
     }
   } finally {
-    for (const { buffers } of columns) for (const buffer of buffers) await buffer.close();
+    for (const { close } of columns) await close();
   }
 }
 
-/** A column of a batch: which are there, where they end, the bytes. */
-interface Texts {
-  buffers: [BodyBuffer, BodyBuffer, BodyBuffer];
-  hasNulls: boolean;
-  offsetSize: 4 | 8;
+interface Column {
+  /** Texts from one row on, one at least. */
+  from(row: number, last: number): Promise<Cell[]>;
+  close(): Promise<void>;
 }
 
-async function openTexts({ file, batch, scratch }: Part, { node, buffer, offsetSize }: TextColumn): Promise<Texts> {
+async function openColumn({ file, batch, scratch, textsOf }: Part, place: TextColumn): Promise<Column> {
   const { header, body } = batch;
-  const opened: BodyBuffer[] = [];
-  try {
-    for (const region of header.buffers.slice(buffer, buffer + 3))
-      opened.push(await openBuffer(region, { file, body, compression: header.compression, scratch }));
-  } catch (error) {
-    for (const buffer of opened) await buffer.close();
-    throw error;
+  const options = { file, body, compression: header.compression, scratch };
+  if (place.dictionary) {
+    const texts = await textsOf(place);
+    const numbers = await openNumbers(header, place, options);
+    return { from: (row, last) => texts.from(numbers, row, last), close: () => closeAll(numbers.buffers) };
   }
-  const buffers = opened as Texts['buffers'];
-  return { buffers, hasNulls: (header.nodes[node]?.nullCount ?? 0) > 0 && buffers[0].length > 0, offsetSize };
-}
-
-/** Texts from one row on: as many as are a megabyte together, one at least. */
-async function textsFrom(
-  { buffers: [present, ends, data], hasNulls, offsetSize }: Texts,
-  row: number,
-  last: number,
-  scratch: (name: string) => string,
-): Promise<Cell[]> {
-  const count = Math.min(ROWS, last - row);
-  const firstByte = Math.floor(row / 8);
-  const bits = hasNulls ? await present.read(firstByte, Math.ceil((row + count) / 8) - firstByte) : undefined;
-  const raw = await ends.read(row * offsetSize, (count + 1) * offsetSize);
-  const end = (i: number) => (offsetSize === 4 ? raw.readInt32LE(4 * i) : Number(raw.readBigInt64LE(8 * i)));
-  const first = end(0);
-  let taken = 1;
-  while (taken < count && end(taken + 1) - first <= PORTION) taken += 1;
-  if (first < 0 || end(taken) < first || end(taken) > data.length)
-    throw new Error('texts of a record batch end outside of it');
-  const isNull = (i: number) => bits && !((bits[Math.floor((row + i) / 8) - firstByte]! >> ((row + i) % 8)) & 1);
-  if (end(taken) - first > LONG)
-    return [isNull(0) ? { none: true } : { long: await copyLong(data, first, end(1) - first, scratch) }];
-  const bytes = await data.read(first, end(taken) - first);
-  return Array.from({ length: taken }, (_, i): Cell =>
-    isNull(i) ? { none: true } : { bytes: bytes.subarray(end(i) - first, end(i + 1) - first) },
-  );
-}
-
-async function copyLong(
-  data: BodyBuffer,
-  at: number,
-  length: number,
-  scratch: (name: string) => string,
-): Promise<LongText> {
-  const growing = createGrowing(() => scratch('text'));
-  for (let done = 0; done < length; done += PORTION)
-    await growing.append(await data.read(at + done, Math.min(PORTION, length - done)));
-  return (await growing.take()) as LongText;
+  const texts = await openTexts(header, place, options);
+  return { from: (row, last) => textsFrom(texts, row, last, scratch), close: () => closeAll(texts.buffers) };
 }

@@ -2,23 +2,24 @@
  * Texts drawn over a whole input while it is encoded, each text with the same chance, whatever there is of them: what the
  * fast path is checked with. Which ones depends on the input alone, so that another attempt draws the same.
  */
-import type { Sampled } from './encode.js';
+import type { Excerpts, Joint, Sampled } from './encode.js';
 import { stringOf, type Text } from './rows.js';
 
 export interface Sample {
-  /** A text and its ids, which are copied if they are kept. */
+  /** A text and its ids, which are copied if they are kept. Encodes, if the text is long, to find its way in them. */
   offer(text: Text, ids: Int32Array): void;
-  /** A part of a text that is too long to be kept. */
-  offerPart(utf8: Uint8Array): void;
+  /** A place at which a text was cut that is too long to be kept. */
+  offerJoint(joint: Joint): void;
+  /** To be asked when no document is open. */
   texts(): Sampled[];
 }
 
 const SIZE = 64;
-/** Of a longer text a part of this many characters is taken, and encoded by itself. */
+/** Of a text that is longer an excerpt of about this many characters is taken. */
 const LONGEST = 4096;
 
-export function createSample(): Sample {
-  const kept: Sampled[] = [];
+export function createSample(excerpts: Excerpts): Sample {
+  const kept: (Sampled | Joint)[] = [];
   const below = pseudoRandom();
   let offered = 0;
 
@@ -29,30 +30,28 @@ export function createSample(): Sample {
     return place < SIZE ? place : undefined;
   }
 
+  function jointIn(text: Text, ids: Int32Array): Joint {
+    const utf8 = typeof text === 'string' ? Buffer.from(text) : text;
+    return excerpts.jointIn(utf8, ids, below(utf8.length));
+  }
+
   return {
-    offer(offered, ids) {
+    offer(text, ids) {
       const place = draw();
       if (place === undefined) return;
-      const text = stringOf(offered);
-      kept[place] = text.length <= LONGEST ? { text, ids: ids.slice() } : { text: partOf(text, below) };
+      kept[place] = text.length <= LONGEST ? { text: stringOf(text), ids: ids.slice() } : jointIn(text, ids);
     },
-    offerPart(utf8) {
+    offerJoint(joint) {
       const place = draw();
-      if (place === undefined) return;
-      const from = below(Math.max(1, utf8.length - LONGEST));
-      // What was cut at the ends is no character.
-      const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(utf8.subarray(from, from + LONGEST));
-      kept[place] = { text: text.replaceAll('\ufffd', '') };
+      if (place !== undefined) kept[place] = joint;
     },
-    texts: () => kept,
+    texts: () => kept.map((one) => ('text' in one ? one : (excerpts.excerptAt(one) ?? { text: around(one) }))),
   };
 }
 
-function partOf(text: string, below: (n: number) => number): string {
-  const from = below(text.length - LONGEST + 1);
-  const isLow = (at: number) => /^[\udc00-\udfff]/.test(text.charAt(at));
-  return text.slice(isLow(from) ? from + 1 : from, isLow(from + LONGEST) ? from + LONGEST - 1 : from + LONGEST);
-}
+/** Where no place is near to cut it out at, it is encoded by itself, without what was cut off at its ends. */
+const around = ({ left, right }: Joint): string =>
+  new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat([left, right])).replaceAll('\ufffd', '');
 
 /** Marsaglia's xorshift; from 0 up to but not including n. */
 function pseudoRandom(): (n: number) => number {

@@ -16,7 +16,7 @@ const facts = { vocabSize: 64, special: new Set([63]), pieces: PIECES };
 
 function documents(count: number, different: number, seed: number): Document[] {
   const { below } = createRandom(seed);
-  const texts = Array.from({ length: different }, () => Int32Array.from({ length: 1 + below(60) }, () => below(64)));
+  const texts = Array.from({ length: different }, () => Int32Array.from({ length: below(60) }, () => below(64)));
   let [file, row] = [0, 0];
   return Array.from({ length: count }, () => {
     if (below(40) === 0) [file, row] = [file + 1, 0];
@@ -66,15 +66,16 @@ describe('figures of texts', () => {
     }
   });
 
-  it('count documents by powers of two, and name the longest, the first of equals', () => {
+  it('count documents by powers of two, those without a token by themselves, and name the longest, the first of equals', () => {
     const look = createTextLook(facts);
-    for (const [index, tokens] of [1, 2, 3, 4, 1023, 1024, 4, ...Array.from({ length: 9 }, () => 5)].entries()) {
+    for (const [index, tokens] of [1, 2, 3, 4, 1023, 1024, 4, 0, 0, ...Array.from({ length: 9 }, () => 5)].entries()) {
       look.whole(new Int32Array(tokens));
       look.document({ file: 'a', row: index + 1, tokens });
     }
-    const { lengths, longest } = look.figures();
+    const { lengths, withoutTokens, longest } = look.figures();
     expect(lengths).toEqual([1, 2, 11, 0, 0, 0, 0, 0, 0, 1, 1]);
-    expect(longest.map(({ row }) => row)).toEqual([6, 5, 8, 9, 10, 11, 12, 13, 14, 15]);
+    expect(withoutTokens).toBe(2);
+    expect(longest.map(({ row }) => row)).toEqual([6, 5, 10, 11, 12, 13, 14, 15, 16, 17]);
   });
 
   it('know tokens of bytes, and the one for what is unknown, of tokenizers of SentencePiece’s kind', () => {

@@ -1,5 +1,7 @@
 /** The fast path gives npm `tokenizers`' ids: every one, on texts made to break it, on random ones and on real ones. */
 import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { excerptsOf, type Joint } from '../../activities/preprocess/encoder/excerpt.js';
+import { firstDifference } from '../../activities/preprocess/encoder/oracle.js';
 import { adversarial, odd, sweep } from '../support/encoder/adversarial.js';
 import { type Both, compare, idsOf, loadBoth, readTokenizer } from '../support/encoder/compare.js';
 import { code, locales, speeches, translations } from '../support/encoder/corpus.js';
@@ -49,6 +51,28 @@ describe("Qwen3's own tokenizer", () => {
     const odds = [...odd(both.added, 2, 9_000)].join('');
     for (const text of [long, spaceless, numbers, odds]) expect(Buffer.byteLength(text)).toBeGreaterThan(2 ** 20);
     expect((await compare(both, [long, spaceless, numbers, odds])).differing).toEqual([]);
+  });
+
+  test('what is told of the seams of a document, and of any other place in it, is what npm tokenizers makes of it', async () => {
+    const text = [...(await speeches()).slice(0, 60), ...odd(both.added, 8, 1_000)].join('');
+    const bytes = Buffer.from(text);
+    const { jointIn, excerptAt } = excerptsOf(both.fast);
+    const joints: Joint[] = [];
+    const ids = idsOf((take) => {
+      const document = both.fast.open(take, (joint) => void joints.push(joint));
+      document.write(bytes);
+      document.end();
+    });
+    expect(joints.length).toBeGreaterThan(1);
+    const random = createRandom(8);
+    const places = [0, bytes.length, ...Array.from({ length: 30 }, () => random.below(bytes.length))];
+    joints.push(...places.map((byte) => jointIn(bytes, Int32Array.from(ids), byte)));
+    const excerpts = joints.map((joint) => excerptAt(joint)!);
+    expect(firstDifference(excerpts, await both.slow.encode(excerpts.map(({ text }) => text)))).toBeUndefined();
+    for (const { text: part } of excerpts) {
+      expect(part.length).toBeGreaterThan(100);
+      expect(text).toContain(part);
+    }
   });
 
   test('a document that comes in chunks, cut inside characters and tokens, has the same ids', async () => {

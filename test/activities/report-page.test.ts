@@ -68,7 +68,7 @@ describe('the report', () => {
   });
 
   it('shows what the texts of its dataset are like', () => {
-    const key = { key: '<b>', documents: 1030, tokens: 2_120_987, lengths: [2, 0, 0, 0, 1028] };
+    const key = { key: '<b>', documents: 1033, tokens: 2_120_987, lengths: [2, 0, 0, 0, 1028], withoutTokens: 3 };
     const state = finished();
     state.dataset = {
       keys: [
@@ -81,12 +81,13 @@ describe('the report', () => {
       ],
     };
     const page = renderReport(state, result);
-    expect(page).toContain('<td>&#60;b&#62;</td><td>1,030</td><td>2,120,987</td><td>0.10 %</td><td>about 1.3 %</td>');
-    expect(page).toContain('<td>16–31</td><td>1,028</td><td><meter value="1028" max="1030"></meter> 99.8 %</td>');
+    expect(page).toContain('<td>&#60;b&#62;</td><td>1,033</td><td>2,120,987</td><td>0.10 %</td><td>about 1.3 %</td>');
+    expect(page).toContain('<td>0</td><td>3</td>');
+    expect(page).toContain('<td>16–31</td><td>1,028</td><td><meter value="1028" max="1033"></meter> 99.5 %</td>');
     expect(page).toContain('<td>a/&#60;i&#62;.jsonl</td><td>7</td><td>31</td>');
     expect(page).toContain('<td>Tibetan</td><td>1,200</td>');
     expect(describeRun(state)).toContain(
-      '\ndataset <b>: 1,030 documents, 2,120,987 tokens · longest 31 · 0.10 % spelled in parts of characters · about 1.3 % repeated\n',
+      '\ndataset <b>: 1,033 documents, 2,120,987 tokens · longest 31 · 0.10 % spelled in parts of characters · about 1.3 % repeated\n',
     );
   });
 

@@ -147,12 +147,17 @@ describe.concurrent('a run', () => {
     const figures = { keys: [{ key: 'text', ...texts, pieces: { tokens: 0, unknown: 0, characters: {} } }] };
     const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
     const warnings = ['the fast tokenizer was wrong: [1], expected [2]'];
+    const made: string[][] = [];
     await cluster.node('a', {
       findArtifact: ({ dir }) => Promise.resolve(dir.startsWith('datasets/') ? {} : { artifact: artifact(dir) }),
       mergeShards: ({ key }) =>
         Promise.resolve({ artifact: artifact(`datasets/${key}`), documents: 1, tokens: 1, warnings, figures }),
-      listSource: ({ source }) => Promise.resolve({ resolved: source, files: [{ path: 'tokenizer.json', size: 1e9 }] }),
-      async preprocessShard({ shard }) {
+      listSource: ({ source }) => {
+        const names = source.includes('data') ? ['\u{1f600}.json', '\u{ff5e}.json'] : ['tokenizer.json'];
+        return Promise.resolve({ resolved: source, files: names.map((path) => ({ path, size: 5e8 })) });
+      },
+      async preprocessShard({ shard, files }) {
+        made[shard] = files;
         if (shard === 1) await isSeen;
         return { artifact: artifact(`shard-${shard}`), documents: 7, tokens: 77 };
       },
@@ -167,6 +172,8 @@ describe.concurrent('a run', () => {
     see();
     await shows('dataset text: 9 documents, 99 tokens · ');
     await shows(`dataset: ${warnings[0]}`);
+    // In the order of their bytes, which is not that of JavaScript's strings.
+    expect(made).toEqual([['\u{ff5e}.json'], ['\u{1f600}.json']]);
     await handle.cancel();
   });
 

@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { nfcNormalizer } from 'tokenizers';
+import { type Joint, watchSeams } from './excerpt.js';
 import type { Shape } from './shape.js';
 import { NORMALISED, PIECE, RAW } from './tables.js';
 import type { EncoderWasm } from './wasm.js';
@@ -21,8 +22,17 @@ export interface FastEncoder {
   encodeText(text: string, take: TakeIds): void;
   /** The same of UTF-8 bytes, which no string is ever made of; throws when they are not UTF-8. */
   encodeBytes(utf8: Uint8Array, take: TakeIds): void;
-  /** The same of a document that need not be in memory as a whole. One at a time. */
-  open(take: TakeIds): OpenDocument;
+  /**
+   * The same of a document that need not be in memory as a whole. One at a time.
+   *
+   * @param tell of the places at which it was cut, each when what comes after it is encoded
+   */
+  open(take: TakeIds, tell?: (joint: Joint) => void): OpenDocument;
+  /** The last place where a part of a text may be cut in two that are encoded apart, else 0. Not within an open document. */
+  lastCut(utf8: Uint8Array): number;
+  /** Ids that stand before and after those of every text. */
+  prefix: Int32Array;
+  suffix: Int32Array;
 }
 
 /** A piece that cannot be cut, a run of one kind of character, is taken whole up to this. */
@@ -123,17 +133,27 @@ export function createFastEncoder(wasm: EncoderWasm, shape: Shape): FastEncoder 
     if (suffix.length > 0) take(suffix);
   }
 
-  function open(take: TakeIds): OpenDocument {
+  function lastCut(utf8: Uint8Array): number {
+    if (wasm.inputCapacity.value < utf8.length) wasm.layOut(utf8.length);
+    wasm.inputView().set(utf8);
+    return wasm.lastCut(utf8.length);
+  }
+
+  function open(take: TakeIds, tell?: (joint: Joint) => void): OpenDocument {
+    const seams = tell && watchSeams(tell);
+    const takePiece: TakeIds = seams ? (ids) => (seams.ids(ids), take(ids)) : take;
     let filled = 0;
     let written = 0;
     if (wasm.inputCapacity.value !== PIECE) wasm.layOut(PIECE);
     if (prefix.length > 0) take(prefix);
 
-    function encodeTo(cut: number): void {
+    function encodeTo(cut: number, isLast: boolean): void {
       if (!isUtf8(wasm.inputView().subarray(0, cut)))
         throw new NotEncodable(`not UTF-8, between the bytes ${written} and ${written + cut}`);
       const rest = wasm.inputView().slice(cut, filled);
-      encodePiece(cut, take);
+      seams?.begin(wasm.inputView().subarray(0, cut), isLast);
+      encodePiece(cut, takePiece);
+      seams?.end();
       written += cut;
       filled = rest.length;
       wasm.inputView().set(rest);
@@ -141,7 +161,7 @@ export function createFastEncoder(wasm: EncoderWasm, shape: Shape): FastEncoder 
 
     function makeRoom(): void {
       const cut = wasm.lastCut(filled);
-      if (cut > 0) encodeTo(cut);
+      if (cut > 0) encodeTo(cut, false);
       // Less than half would soon be full again.
       const capacity = wasm.inputCapacity.value;
       if (filled * 2 < capacity) return;
@@ -163,11 +183,11 @@ export function createFastEncoder(wasm: EncoderWasm, shape: Shape): FastEncoder 
         }
       },
       end() {
-        encodeTo(filled);
+        encodeTo(filled, true);
         if (suffix.length > 0) take(suffix);
       },
     };
   }
 
-  return { encodeText, encodeBytes, open };
+  return { encodeText, encodeBytes, open, lastCut, prefix, suffix };
 }

@@ -1,4 +1,4 @@
-/** A fast encoder for a `tokenizer.json`, or why there is none. */
+/** A fast encoder for a `tokenizer.json`, or why there is none; either is known the next time. */
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -25,17 +25,21 @@ export async function loadFast(json: Buffer, tablesIn?: string): Promise<LoadedF
   const path = tablesIn === undefined ? undefined : snapshotPath(tablesIn, json, program.digest, libraryVersion());
   const snapshot = path === undefined ? undefined : await readSnapshot(path);
   const forgetTables = async () => (path === undefined ? undefined : rm(path, { force: true }));
-  if (snapshot) return { ...restore(program, snapshot), forgetTables };
+  if (snapshot) return 'reason' in snapshot ? snapshot : { ...restore(program, snapshot), forgetTables };
+  const refuse = async (reason: string) => {
+    if (path !== undefined) await writeSnapshot(path, { reason });
+    return { reason };
+  };
   const tokenizer = parse(json);
   const recognised = recogniseShape(tokenizer);
-  if ('reason' in recognised) return recognised;
+  if ('reason' in recognised) return refuse(recognised.reason);
   const { shape } = recognised;
   const model = tokenizer.model!;
   const wasm = program.instantiate();
   prepare(wasm, shape, model.merges.length);
   const normaliser = nfcNormalizer();
   const reason = fillTables(wasm, shape, model, (text) => normaliser.normalizeString(text));
-  if (reason !== undefined) return { reason };
+  if (reason !== undefined) return refuse(reason);
   if (path !== undefined) await writeSnapshot(path, { shape, merges: model.merges.length, tables: tablesOf(wasm) });
   return { fast: createFastEncoder(wasm, shape), shape, forgetTables };
 }

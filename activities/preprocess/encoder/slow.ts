@@ -1,5 +1,6 @@
 /** The slow path, and the judge of the fast one: npm `tokenizers`, which is Hugging Face's own. */
 import { Tokenizer } from 'tokenizers';
+import { collectYoung } from './collect-young.js';
 
 export interface SlowEncoder {
   encode(texts: string[]): Promise<number[][]>;
@@ -13,7 +14,31 @@ export function createSlowEncoder(json: Buffer): SlowEncoder {
   tokenizer.disableTruncation();
   tokenizer.disablePadding();
   return {
-    encode: async (texts) => (await tokenizer.encodeBatch(texts)).map((encoding) => encoding.getIds()),
+    async encode(texts) {
+      const ids: number[][] = [];
+      for (const portion of portions(texts)) {
+        for (const encoding of await tokenizer.encodeBatch(portion)) ids.push(encoding.getIds());
+        collectYoung();
+      }
+      return ids;
+    },
     idOf: (token) => tokenizer.tokenToId(token) ?? undefined,
   };
+}
+
+/** Characters that are given to the library together, if they are of several texts: it takes up to a kilobyte for each. */
+const TOGETHER = 64 * 1024;
+
+function* portions(texts: string[]): Generator<string[]> {
+  let portion: string[] = [];
+  let characters = 0;
+  for (const text of texts) {
+    if (characters + text.length > TOGETHER && portion.length > 0) {
+      yield portion;
+      [portion, characters] = [[], 0];
+    }
+    portion.push(text);
+    characters += text.length;
+  }
+  if (portion.length > 0) yield portion;
 }

@@ -1,5 +1,5 @@
 /**
- * Tables on disk, for the next process: one file a tokenizer and program, in a folder that the caller names. A file that
+ * Tables on disk, or why there are none, for the next process: one file a tokenizer and program, in a folder that the caller names. A file that
  * is missing, damaged or of another version is no error: tables are computed anew and written again.
  */
 import { createHash } from 'node:crypto';
@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { readIfThere, writeFileAtomic } from '../../atomic.js';
 import type { Shape } from './shape.js';
 
-/** Raise it when tables or shape change without the program. */
-const FORMAT = 1;
+/** Raise it when tables or shape change without the program, or what shapes are known. */
+const FORMAT = 2;
 const DIGEST_BYTES = 32;
 
 export interface Snapshot {
@@ -17,7 +17,12 @@ export interface Snapshot {
   tables: Uint8Array;
 }
 
-type Header = Omit<Snapshot, 'tables'>;
+/** Why the tokenizer has no tables. */
+export interface NoTables {
+  reason: string;
+}
+
+type Header = Omit<Snapshot, 'tables'> | NoTables;
 
 /** What tables depend on: the tokenizer, the program that reads them, and the library that was asked about Unicode. */
 export const snapshotPath = (dir: string, tokenizer: Buffer, program: string, library: string): string => {
@@ -26,18 +31,25 @@ export const snapshotPath = (dir: string, tokenizer: Buffer, program: string, li
 };
 
 /** Digest of the rest, length of the header, header, tables. */
-export async function readSnapshot(path: string): Promise<Snapshot | undefined> {
+export async function readSnapshot(path: string): Promise<Snapshot | NoTables | undefined> {
   const file = await readIfThere(path);
   if (!file || file.length < DIGEST_BYTES + 4) return undefined;
   const content = file.subarray(DIGEST_BYTES);
   if (!digestOf(content).equals(file.subarray(0, DIGEST_BYTES))) return undefined;
   const end = 4 + content.readUInt32LE(0);
-  return { ...(JSON.parse(content.toString('utf8', 4, end)) as Header), tables: content.subarray(end) };
+  const header = JSON.parse(content.toString('utf8', 4, end)) as Header;
+  return 'reason' in header ? header : { ...header, tables: content.subarray(end) };
 }
 
 /** As well as it goes: a folder that cannot be written to costs time only. */
-export async function writeSnapshot(path: string, { shape, merges, tables }: Snapshot): Promise<void> {
-  const header = Buffer.from(JSON.stringify({ shape, merges } satisfies Header));
+export async function writeSnapshot(path: string, content: Snapshot | NoTables): Promise<void> {
+  if ('reason' in content) return write(path, { reason: content.reason }, new Uint8Array());
+  const { tables, ...header } = content;
+  await write(path, header, tables);
+}
+
+async function write(path: string, told: Header, tables: Uint8Array): Promise<void> {
+  const header = Buffer.from(JSON.stringify(told));
   const length = Buffer.alloc(4);
   length.writeUInt32LE(header.length);
   const content = Buffer.concat([length, header, tables]);
