@@ -328,7 +328,7 @@ it.concurrent('believes what was said last, and not what arrives last, and keeps
   const at = Date.now() + 1e6;
   const said = (news: object) => handle.signal('generationNews', { generation: 1, replicated: 0, ...news });
   await said({ at, iteration: 9, troubles: ['copies are behind'], points: [[9, 1]] });
-  await said({ at: at - 1, iteration: 8, points: [[8, 2]], lostSpares: ['none of its own'] });
+  await said({ at: at - 1, iteration: 8, points: [[8, 2]], lostSpares: ['none-of-its-own'] });
   while (!(await handle.query<RunState>('runState')).curve.some(([iteration]) => iteration === 8)) await sleepFor(50);
   expect(await handle.query<RunState>('runState')).toMatchObject({
     ...{ iteration: 9, troubles: ['copies are behind'] },
