@@ -60,6 +60,9 @@ export const GROUP_TIMEOUT_SECONDS = 15;
 /** Of every run: enough for a save before a fault and one after. */
 export const ITERATIONS = 60;
 export const SAVE_INTERVAL = 20;
+/** How long ranks may train unwatched, where a case does not say. */
+export const LEASE = '60s';
+
 /** Well after the save at 20 is copied, well before the one at 40. */
 const MIDDLE = { iteration: 30 };
 

@@ -1,7 +1,8 @@
 /** The independent checker: gathers what a case left in histories, logs and on disks, and judges it. */
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ITERATIONS, SAVE_INTERVAL, type Case } from './cases.js';
+import { milliseconds } from '../../workflows/duration.js';
+import { ITERATIONS, LEASE, SAVE_INTERVAL, type Case } from './cases.js';
 import { POOL, type Cluster } from './cluster.js';
 import { readHistories } from './histories.js';
 import type { Evidence } from './invariants.js';
@@ -18,7 +19,7 @@ export async function gather(
   expected: ReadonlyMap<number, string>,
 ): Promise<Evidence> {
   await cluster.heal();
-  const leaseSeconds = Number.parseInt(case_.lease ?? '', 10) || 0;
+  const leaseSeconds = milliseconds(case_.lease ?? LEASE) / 1000;
   const histories = await readHistories(cluster.client, played.runs, `pool-${POOL}`);
   const remains = [
     ...(await orphans(cluster, leaseSeconds + LEASE_ENDS_WITHIN)),

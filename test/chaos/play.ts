@@ -2,7 +2,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { demoRunFile } from '../../infra/demo/run-file.js';
 import { pause } from '../../infra/demo/part.js';
-import { ITERATIONS, SAVE_INTERVAL, type Case, type Step, type When } from './cases.js';
+import { ITERATIONS, LEASE, SAVE_INTERVAL, type Case, type Step, type When } from './cases.js';
 import { POOL, type Cluster } from './cluster.js';
 import { faults } from './faults.js';
 import { observe, type ObservedRun } from './observed-run.js';
@@ -77,7 +77,7 @@ export async function play(cluster: Cluster, case_: Case): Promise<Played> {
 }
 
 function runFileOf(case_: Case, series: string, endsAt: number | undefined) {
-  const { cluster, replicas, recovery, lease = '60s' } = case_;
+  const { cluster, replicas, recovery, lease = LEASE } = case_;
   const base = demoRunFile(POOL, { iterations: ITERATIONS, saveInterval: SAVE_INTERVAL });
   return {
     ...base,
