@@ -105,6 +105,9 @@ const OWNED: Record<string, string> = {
   '--exit-signal-handler': 'nothing: it is always given',
 };
 
+const insteadOf = (owner: string): string =>
+  owner.startsWith('nothing: ') ? owner.replace('nothing', '') : `; use ${owner}`;
+
 export const extraArgs = z
   .record(
     z.string(),
@@ -119,7 +122,7 @@ export const extraArgs = z
       if (!FLAG.test(flag))
         context.addIssue({ code: 'custom', path: [flag], message: 'a flag such as "--recompute-granularity"' });
       else if (OWNED[flag])
-        context.addIssue({ code: 'custom', path: [flag], message: `no such flag here; use ${OWNED[flag]}` });
+        context.addIssue({ code: 'custom', path: [flag], message: `no such flag here${insteadOf(OWNED[flag])}` });
       else if ([value].flat().some((one) => /^--?[A-Za-z]/.test(String(one))))
         context.addIssue({ code: 'custom', path: [flag], message: 'values only: another flag has a line of its own' });
     }
