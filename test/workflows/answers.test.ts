@@ -296,7 +296,11 @@ describe('an accepted update says what will happen and when', () => {
 
 describe('an update with wrong fields names each, the value, and what was expected', () => {
   it.each<[RunRequest['name'], unknown, string]>([
-    ['checkpointNow', undefined, 'checkpointNow: (input): expected an object, got nothing'],
+    [
+      'checkpointNow',
+      undefined,
+      'checkpointNow: (input): expected an object such as {"who": "ann", "why": "a reason"} (--input), got nothing',
+    ],
     [
       'checkpointNow',
       {},
