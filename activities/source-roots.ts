@@ -39,7 +39,8 @@ export type Readable = Pick<NodeDeps, 'name' | 'dataDir' | 'sourceRoots'>;
  */
 export async function allowed({ name, dataDir, sourceRoots = [] }: Readable, path: string): Promise<string> {
   const found = await realpath(path).catch((error: unknown) => {
-    if (isMissing(error)) throw invalid(`file://${path}`, `there is no such file on ${name}`);
+    if (isMissing(error))
+      throw invalid(`file://${path}`, `there is no such file on ${name}, and whatever node is asked has to have it`);
     throw error;
   });
   const roots = await Promise.all([dataDir, ...sourceRoots].map((root) => realpath(root).catch(() => root)));

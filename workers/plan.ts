@@ -17,9 +17,11 @@ async function main(): Promise<string> {
       json: { type: 'boolean', default: false },
       schema: { type: 'boolean', default: false },
       reference: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
     allowPositionals: true,
   });
+  if (values.help) return USAGE;
   if (values.schema) return JSON.stringify(runFileSchema(), null, 2);
   if (values.reference) return runFileReference();
   const [path, ...rest] = positionals;

@@ -116,6 +116,9 @@ const OWNED: Record<string, string> = {
   '--exit-signal-handler': 'nothing: it is always given',
 };
 
+const insteadOf = (owner: string): string =>
+  owner.startsWith('nothing: ') ? owner.replace('nothing', '') : `; use ${owner}`;
+
 export const extraArgs = z
   .record(
     z.string(),
@@ -130,7 +133,7 @@ export const extraArgs = z
       if (!FLAG.test(flag))
         context.addIssue({ code: 'custom', path: [flag], message: 'a flag such as "--recompute-granularity"' });
       else if (OWNED[flag])
-        context.addIssue({ code: 'custom', path: [flag], message: `no such flag here; use ${OWNED[flag]}` });
+        context.addIssue({ code: 'custom', path: [flag], message: `no such flag here${insteadOf(OWNED[flag])}` });
       else if ([value].flat().some((one) => /\p{Cc}/u.test(String(one))))
         context.addIssue({ code: 'custom', path: [flag], message: 'values without control characters' });
       else if ([value].flat().some((one) => /^--?[A-Za-z]/.test(String(one))))

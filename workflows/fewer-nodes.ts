@@ -73,7 +73,7 @@ export function whyNotFewer({ ep }: Pick<Parallel, 'ep'>, flags: Flags): string 
     return `--dataloader-type ${String(order)} draws samples by data-parallel rank, so that others would be trained on`;
   const [flag, why] =
     Object.entries(BY_RANK).find(([name]) => flags[name] !== undefined && flags[name] !== false) ?? [];
-  return flag === undefined ? undefined : `${flag}: ${why}`;
+  return flag === undefined ? undefined : `${flag}: ${why}. "${flag}": false in train.extraArgs takes it out`;
 }
 
 /** For a person, before a run. */

@@ -39,28 +39,32 @@ const settings = z.strictObject({
 
 export const GATES = ['train', 'export'] as const;
 
+const WITH = 'an object such as {"who": "ann", "why": "a reason"} (--input)';
+
 const RUN = {
-  checkpointNow: z.strictObject(because),
-  pauseTraining: z.strictObject({
-    ...because,
-    at,
-    nodes: z.enum(['keep', 'free'], '"keep" or "free"').default('keep'),
-  }),
-  resumeTraining: z.strictObject({ ...because, settings: settings.optional() }),
-  replaceNode: z.strictObject({ ...because, node, at }),
-  drainNode: z.strictObject({ ...because, node, at }),
-  addSpare: z.strictObject({ ...because, count: count.default(1) }),
-  approve: z.strictObject({
-    ...because,
-    gate: z.enum(GATES, `one of ${GATES.join(', ')}`),
-    decision: z.enum(['proceed', 'stop'], '"proceed" or "stop"').default('proceed'),
-  }),
+  checkpointNow: z.strictObject(because, WITH),
+  pauseTraining: z.strictObject(
+    { ...because, at, nodes: z.enum(['keep', 'free'], '"keep" or "free"').default('keep') },
+    WITH,
+  ),
+  resumeTraining: z.strictObject({ ...because, settings: settings.optional() }, WITH),
+  replaceNode: z.strictObject({ ...because, node, at }, WITH),
+  drainNode: z.strictObject({ ...because, node, at }, WITH),
+  addSpare: z.strictObject({ ...because, count: count.default(1) }, WITH),
+  approve: z.strictObject(
+    {
+      ...because,
+      gate: z.enum(GATES, `one of ${GATES.join(', ')}`),
+      decision: z.enum(['proceed', 'stop'], '"proceed" or "stop"').default('proceed'),
+    },
+    WITH,
+  ),
 };
 
 const POOL = {
-  cordon: z.strictObject({ ...because, node }),
-  uncordon: z.strictObject({ ...because, node }),
-  drain: z.strictObject({ ...because, node }),
+  cordon: z.strictObject({ ...because, node }, WITH),
+  uncordon: z.strictObject({ ...because, node }, WITH),
+  drain: z.strictObject({ ...because, node }, WITH),
 };
 
 type Fields<S, K extends keyof S> = { name: K } & (S[K] extends z.ZodType ? z.infer<S[K]> : never);

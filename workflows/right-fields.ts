@@ -30,6 +30,15 @@ export function unlessWrong<T>(judge: () => T): T | undefined {
   }
 }
 
+/** The names of the fields that an object in the schema may have; none where there is no object. */
+export function fieldNames(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const object = objectIn(schema);
+  if (!object || path.length === 0) return Object.keys(object?.shape ?? {});
+  const [first, ...rest] = path as string[];
+  const field = Object.hasOwn(object.shape, first!) ? (object.shape[first!] as z.ZodType) : undefined;
+  return field ? fieldNames(field, rest) : [];
+}
+
 function objectIn(schema: z.ZodType): z.ZodObject | undefined {
   if (schema instanceof z.ZodObject) return schema;
   const wrapped = schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional;

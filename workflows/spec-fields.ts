@@ -10,14 +10,14 @@ import { MACHINES, RELEASES } from './releases.js';
 export const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/;
 const duration = (from: string, to: string) => {
   const fits = (value: string) => milliseconds(value) >= milliseconds(from) && milliseconds(value) <= milliseconds(to);
+  const expected = 'a duration such as "90s", "10m" or "1.5h"';
   return z
-    .string()
-    .regex(DURATION, { error: 'a duration such as "90s", "10m" or "1.5h"', abort: true })
+    .string(expected)
+    .regex(DURATION, { error: expected, abort: true })
     .refine(fits, `a duration from "${from}" to "${to}"`);
 };
-const name = z
-  .string()
-  .regex(NAME, 'letters, digits, ".", "_" and "-", 128 at most, beginning and ending with a letter or digit');
+const NAME_IS = 'letters, digits, ".", "_" and "-", 128 at most, beginning and ending with a letter or digit';
+const name = z.string(NAME_IS).regex(NAME, NAME_IS);
 const count = (min: number, max = 1_000_000_000) =>
   z.int(`a whole number from ${min}`).min(min, `a whole number from ${min}`).max(max, `at most ${max}`);
 
@@ -49,8 +49,11 @@ const MOST_OF_SOURCE = 4096;
 const OPENS =
   /[?&][\w.-]*(token|signature|password|passwd|secret|credential|api[-_]?key|access[-_]?key(_?id)?)=|[?&](sig|auth)=/i;
 
+const SOURCE_IS =
+  'hf://owner/name[@revision][/glob], modelscope://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path (of a file, a directory, or a glob)';
+
 /** `hf://owner/name@revision/glob`, `modelscope://…`, `https://…`, `s3://bucket/…` and `file:///…`; everything else is refused by name. */
-const source = z.string().superRefine((value, context) => {
+const source = z.string(SOURCE_IS).superRefine((value, context) => {
   // A pattern is held against every name of a listing, by a node that has other things to do as well.
   if (value.length > MOST_OF_SOURCE)
     return context.addIssue({ code: 'custom', message: `an address of ${MOST_OF_SOURCE} characters at most` });
@@ -78,19 +81,13 @@ const source = z.string().superRefine((value, context) => {
   if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s]+)?$/.test(value)) return;
   if (/^https?:\/\/[^\s/]+\/[^\s]+$/.test(value)) return;
   if (/^file:\/\/\/[^\s]+$/.test(value)) return;
-  context.addIssue({
-    code: 'custom',
-    message:
-      'hf://owner/name[@revision][/glob], modelscope://owner/name[@revision][/glob], https://host/path, s3://bucket/glob or file:///path',
-  });
+  context.addIssue({ code: 'custom', message: SOURCE_IS });
 });
 
+const DESTINATION_IS = 'file:///directory or s3://bucket/prefix, without a pattern';
 const destination = z
-  .string()
-  .regex(
-    /^(s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s*?[{#]+)?|file:\/\/\/[^\s*?[{#]+)$/,
-    'file:///directory or s3://bucket/prefix, without a pattern',
-  )
+  .string(DESTINATION_IS)
+  .regex(/^(s3:\/\/[a-z0-9][a-z0-9.-]+(\/[^\s*?[{#]+)?|file:\/\/\/[^\s*?[{#]+)$/, DESTINATION_IS)
   .refine((value) => !value.split('/').includes('..'), 'an address without ".."');
 
 const sizes = z.strictObject({
@@ -132,13 +129,16 @@ const parallel = z.strictObject({
     .describe('Places that hold no layer, so that layers and these fill all stages alike (--noop-layers)'),
 });
 
-const gate = z.strictObject({
-  timeout: duration('1s', '90d').default('24h').describe('How long the run waits for an approve'),
-  default: z
-    .enum(['proceed', 'stop'], '"proceed" or "stop"')
-    .default('stop')
-    .describe('What happens when nobody says anything'),
-});
+const gate = z.strictObject(
+  {
+    timeout: duration('1s', '90d').default('24h').describe('How long the run waits for an approve'),
+    default: z
+      .enum(['proceed', 'stop'], '"proceed" or "stop"')
+      .default('stop')
+      .describe('What happens when nobody says anything'),
+  },
+  'an object such as {"timeout": "24h", "default": "stop"}',
+);
 
 const FEWER = '"wait", or {"atLeast": a number of nodes from 1, "after": a duration such as "10s"}';
 const fewerNodes = z.union(
@@ -146,8 +146,10 @@ const fewerNodes = z.union(
   FEWER,
 );
 
-const hubToken = (base: string) =>
-  z.string().regex(new RegExp(`^${base}(_[A-Z0-9]+)*$`), `the name of an environment variable such as ${base}_TEAM_A`);
+const hubToken = (base: string) => {
+  const expected = `the name of an environment variable such as ${base}_TEAM_A`;
+  return z.string(expected).regex(new RegExp(`^${base}(_[A-Z0-9]+)*$`), expected);
+};
 
 export const runFile = z.strictObject({
   series: name
@@ -185,7 +187,7 @@ export const runFile = z.strictObject({
       .default('GeneralPretrainHandler')
       .describe('How rows become documents: the one handler for pretraining (--handler-name)'),
     keys: z
-      .array(name)
+      .array(name, 'a list of text columns, such as ["text"]')
       .min(1, 'at least one text column')
       .refine((keys) => new Set(keys).size === keys.length, 'each column once')
       .default(['text'])
@@ -213,7 +215,7 @@ export const runFile = z.strictObject({
       engine: z
         .enum(['native', 'mindspeed'], '"native" or "mindspeed"')
         .default('native')
-        .describe("The checkout's own preprocess_data.py, or the native one: the same bytes"),
+        .describe("mindspeed: the checkout's own preprocess_data.py, a process a file; the bytes are the same"),
       shards: z
         .union([z.literal('auto'), count(1, 10_000)], '"auto" or a whole number from 1')
         .default('auto')
@@ -232,7 +234,9 @@ export const runFile = z.strictObject({
   cluster: z.strictObject({
     pool: name.default('default').describe('Whose nodes the run leases: those whose PRETRAIN_POOL is the same'),
     nodes: count(1, 2000).describe('Nodes that train'),
-    spares: count(0, 100).default(0).describe("Nodes that stand by to take a lost one's place"),
+    spares: count(0, 100)
+      .default(0)
+      .describe("Nodes that stand by to take a lost one's place; a run begins when it has these as well"),
     devicesPerNode: count(1, 64).describe('Ranks on a node'),
     priority: count(0, 10).default(0).describe("In the pool's line; an hour of waiting is worth one"),
     soak: name.optional().describe('The node that this run is to try out, in quarantine or not: that one and no other'),
@@ -289,15 +293,18 @@ export const runFile = z.strictObject({
     .prefault({}),
   /** The trained model in Hugging Face format, when the last iteration of the series is trained. */
   export: z
-    .strictObject({
-      huggingface: z.literal(true, 'true').default(true).describe('In Hugging Face format, the one there is'),
-      to: destination
-        .optional()
-        .describe(
-          'file:///directory on the node that exports, or s3://bucket/prefix; without it the model stays there',
-        ),
-      at: z.literal('end', '"end"').default('end').describe('When the last iteration of the series is trained'),
-    })
+    .strictObject(
+      {
+        huggingface: z.literal(true, 'true').default(true).describe('In Hugging Face format, the one there is'),
+        to: destination
+          .optional()
+          .describe(
+            'file:///directory on the node that exports, or s3://bucket/prefix; without it the model stays there',
+          ),
+        at: z.literal('end', '"end"').default('end').describe('When the last iteration of the series is trained'),
+      },
+      'an object such as {} or {"to": "s3://bucket/prefix"}',
+    )
     .optional(),
   /** Where the run waits for somebody's `approve`. */
   gates: z.strictObject({ train: gate.optional(), export: gate.optional() }).default({}),

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { ModelSizes } from './presets.js';
-import { rightFields } from './right-fields.js';
+import { fieldNames, rightFields } from './right-fields.js';
 import { usualGrace } from './save-interval.js';
 import { NAME, runFile, type RunFile } from './spec-fields.js';
 import { complaintsAbout, layoutOf, microBatchOf, sizesOf } from './spec-rules.js';
@@ -44,7 +44,7 @@ export function parseRunSpec(
     };
   const result = runFile.safeParse(input);
   const found = [
-    ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, input)),
+    ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, input, runFile)),
     ...complaintsAbout(rightFields(runFile, input), extraArgsIn(input), byHand).map(({ path, expected }) => ({
       ...{ path, expected },
       value: show(valueAt(input, path.split('.'))),
@@ -104,15 +104,15 @@ export const describeProblems = (problems: Problem[]): string =>
 /** All that a schema has against an input. */
 export const problemsIn = (schema: z.ZodType, input: unknown): Problem[] =>
   (schema.safeParse(input).error?.issues ?? [])
-    .flatMap((issue) => problemsOf(issue, input))
+    .flatMap((issue) => problemsOf(issue, input, schema))
     .map((problem) => ({ ...problem, path: problem.path || '(input)' }));
 
-function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
+function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): Problem[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({
       path: [...path, key || '""'].join('.'),
-      expected: 'no field of this name',
+      expected: `no field of this name, but one of ${fieldNames(schema, path).join(', ')}`,
       value: show(valueAt(input, [...path, key])),
     }));
   const value = valueAt(input, path);

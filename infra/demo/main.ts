@@ -139,6 +139,7 @@ async function end(stack: Stack): Promise<void> {
 
 async function keepOpen(stack: Stack, signalsMean: (does: OnSignal) => void): Promise<void> {
   say(`\nThe cluster stays up for a look around (${stack.uiUrl ?? stack.dashboardUrl}); Ctrl-C ends it.`);
+  say(`For the Temporal CLI: export TEMPORAL_ADDRESS=${stack.address}`);
   await new Promise<void>((done) => signalsMean(() => done()));
   signalsMean(leave);
 }

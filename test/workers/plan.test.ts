@@ -98,6 +98,13 @@ it.each([
   expect(stderr.trimEnd().split('\n')).toHaveLength(1);
 });
 
+it('says how it is used when it is asked', async () => {
+  expect(await plan('--help')).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('usage: npm run plan -- run') as string,
+  });
+});
+
 it('says how it is used when there is no run file', async () => {
   expect(await plan()).toMatchObject({
     code: 1,

@@ -296,7 +296,11 @@ describe('an accepted update says what will happen and when', () => {
 
 describe('an update with wrong fields names each, the value, and what was expected', () => {
   it.each<[RunRequest['name'], unknown, string]>([
-    ['checkpointNow', undefined, 'checkpointNow: (input): expected an object, got nothing'],
+    [
+      'checkpointNow',
+      undefined,
+      'checkpointNow: (input): expected an object such as {"who": "ann", "why": "a reason"} (--input), got nothing',
+    ],
     [
       'checkpointNow',
       {},
@@ -308,7 +312,7 @@ describe('an update with wrong fields names each, the value, and what was expect
     [
       'replaceNode',
       { ...who, node: 'n1', force: true },
-      'replaceNode: force: expected no field of this name, got true',
+      'replaceNode: force: expected no field of this name, but one of who, why, node, at, got true',
     ],
     ['approve', { ...who, gate: 'lunch' }, 'approve: gate: expected one of train, export, got "lunch"'],
     ['checkpointNow', { who: ' ', why: 'x' }, 'checkpointNow: who: expected your name: it stays on record, got " "'],

@@ -102,6 +102,7 @@ it.each<[string, ep: number, flags: Record<string, string | boolean>, why: strin
   ['no distributed optimizer', 1, { '--use-distributed-optimizer': false }, '--use-distributed-optimizer only'],
   ['samples drawn by rank', 1, { '--dataloader-type': 'cyclic' }, 'others would be trained on'],
   ['low halves cut by rank', 1, { '--reuse-fp32-param': true }, '--reuse-fp32-param: it keeps the low halves'],
+  ['and what helps', 1, { '--reuse-fp32-param': true }, '"--reuse-fp32-param": false in train.extraArgs takes it out'],
 ])('%s are a reason against it', (_, ep, flags, why) => {
   expect(whyNotFewer({ ep }, flags)).toContain(why);
 });

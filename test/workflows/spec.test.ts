@@ -236,6 +236,25 @@ describe('a bad run file is answered with every bad field', () => {
     );
   });
 
+  it.each<[string, unknown, string]>([
+    ['train/global_batch', 4, 'no field of this name, but one of backend, iterations, iterationsPerRun, globalBatch'],
+    ['recovery/patience', '1h', 'no field of this name, but one of maxFailures, limits, fewerNodes, heartbeat'],
+    ['shedule', '0 2 * * *', 'no field of this name, but one of series, model, tokenizer, dataset'],
+    ['recovery/lease', 30, 'a duration such as "90s", "10m" or "1.5h"'],
+    ['dataset/keys', 'text', 'a list of text columns, such as ["text"]'],
+    ['dataset/source', ['a.parquet'], 'hf://owner/name[@revision][/glob], '],
+    ['series', 7, 'letters, digits, ".", "_" and "-"'],
+    ['export', true, 'an object such as {} or {"to": "s3://bucket/prefix"}'],
+    ['gates', { train: '24h' }, 'an object such as {"timeout": "24h", "default": "stop"}'],
+    ['train/extraArgs', { '--save': '/ckpt' }, 'no such flag here: the pipeline decides it'],
+    ['train/extraArgs', { '--train-iters': 5 }, 'no such flag here; use train.iterations'],
+  ])('in words that say what it might be: %s %j', (path, value, expected) => {
+    const result = parseRunSpec(changed({ [path]: value }), 'run');
+    expect('problems' in result && result.problems).toMatchObject([
+      { expected: expect.stringContaining(expected) as string },
+    ]);
+  });
+
   it('also when only the workflow id cannot name a series', () => {
     expect(parseRunSpec(good(), 'a/b')).toMatchObject({ problems: [{ path: 'series', value: '"a/b"' }] });
   });
