@@ -28,12 +28,17 @@ export const WORTH_BYTES = 16 * 2 ** 20;
 /** Between saves its memory is for others. */
 const IDLE_MS = 60_000;
 
-export function createBesideTraining(asker: Asker): BesideTraining {
+/** For one that a killed worker left: it ends by itself when it sees that, at once or after a large write. */
+const HELD_MS = 60_000;
+
+/** @param heldMs how long a job waits for such a process, which is at the same files */
+export function createBesideTraining(asker: Asker, heldMs = HELD_MS): BesideTraining {
   const { name, dataDir, peerCa, copyRate, onReceived } = asker;
   let helper: Helper | undefined;
   const run = (job: BesideJob, signal: AbortSignal | undefined): Promise<Artifact> => {
     const mine = (helper ??= startHelper(
       { name, dataDir, ...(peerCa && { peerCa }), ...(copyRate && { copyRate }) },
+      heldMs,
       { onGone: () => (helper = undefined), onReceived: (bytes) => onReceived?.(bytes) },
     ));
     return mine(job, signal);
@@ -66,7 +71,7 @@ interface HelperEvents {
   onReceived(bytes: number): void;
 }
 
-function startHelper(asker: Asker, { onGone, onReceived }: HelperEvents): Helper {
+function startHelper(asker: Asker, heldMs: number, { onGone, onReceived }: HelperEvents): Helper {
   const { path, execArgv } = programOf(import.meta.url, './beside-process');
   // Detached: a session of its own, see low-priority.ts.
   const child = fork(path, [], { execArgv, detached: true });
@@ -98,7 +103,7 @@ function startHelper(asker: Asker, { onGone, onReceived }: HelperEvents): Helper
       if (isHeld) handle?.ref();
       else handle?.unref();
   };
-  send({ asker });
+  send({ asker, heldMs });
   return (job, signal) =>
     new Promise((resolve, reject) => {
       signal?.throwIfAborted();

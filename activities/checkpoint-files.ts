@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { confined, filesBelow, isTouched, readWhole, sealArtifact, type SealOptions } from './artifact.js';
-import { readIfThere, syncPath } from './atomic.js';
+import { noneIfMissing, readIfThere, syncPath } from './atomic.js';
 import type { Artifact, ShardHeld } from '../workflows/contract.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { identityFor } from './series-launch.js';
@@ -24,7 +24,8 @@ export const shardDir = (dir: string, iteration: number, shard: string): string 
 
 /** Iterations that have a directory, complete or not, oldest first. */
 export async function iterationsIn(dataDir: string, dir: string): Promise<number[]> {
-  const names = await readdir(confined(dataDir, dir)).catch(() => []);
+  // A disk that cannot be read is not one that holds nothing: a series would be started over for it.
+  const names = await readdir(confined(dataDir, dir)).catch(noneIfMissing);
   return names
     .flatMap((name) => ITERATION.exec(name)?.[1] ?? [])
     .map(Number)
@@ -32,7 +33,7 @@ export async function iterationsIn(dataDir: string, dir: string): Promise<number
 }
 
 export async function shardsIn(dataDir: string, dir: string, iteration: number): Promise<string[]> {
-  const names = await readdir(join(confined(dataDir, dir), iterationDir(iteration))).catch(() => []);
+  const names = await readdir(join(confined(dataDir, dir), iterationDir(iteration))).catch(noneIfMissing);
   return names.filter((name) => SHARD.test(name)).sort();
 }
 

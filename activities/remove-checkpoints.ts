@@ -51,8 +51,13 @@ export async function removeOld(
       return false;
     }
   };
-  const named = [tracked, await readTracker(dataDir, dir)];
-  for (const iteration of expendable(await iterationsIn(dataDir, dir), retention, named))
+  const held: number[] = [];
+  const named = [tracked];
+  await attempt(dir, async () => {
+    named.push(await readTracker(dataDir, dir));
+    held.push(...(await iterationsIn(dataDir, dir)));
+  });
+  for (const iteration of expendable(held, retention, named))
     if (await attempt(`iteration ${iteration}`, () => remove(join(root, iterationDir(iteration)))))
       removed.push(iteration);
   // What a worker that died had begun to remove.

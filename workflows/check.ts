@@ -2,7 +2,7 @@
 import { ApplicationFailure, log } from '@temporalio/workflow';
 import { onNode, type Artifact, type NodeInfo, type NodeReport, type Timing } from './contract.js';
 import { hasLastGasps } from './high-availability.js';
-import { contradiction, islandsOf, partlyShared, type Islands, type PartlyShared } from './islands.js';
+import { contradiction, islandsOf, partlyShared, type Groups, type Islands, type PartlyShared } from './islands.js';
 import { launchEnvironment } from './launch-environment.js';
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
@@ -15,6 +15,8 @@ export interface Checked {
   shared: boolean;
   /** Directories that some nodes share and others do not, with who does. */
   partly: PartlyShared;
+  /** Nodes by the storage of their checkpoints, where some share it, or all do. */
+  storages?: Groups;
   /** Who shares the storage of checkpoints with whom is known of every node, and not all do. */
   seriesApart: boolean;
 }
@@ -59,6 +61,7 @@ export async function checkNodes(
     );
   return {
     ...{ reports, shared, partly: islands ? partlyShared(islands) : {} },
+    ...(islands?.series.some(({ length }) => length > 1) && { storages: islands.series }),
     seriesApart: islands !== undefined && islands.series.length > 1,
   };
 }

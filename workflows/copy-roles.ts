@@ -23,7 +23,7 @@ export interface LaunchedRoles {
   /** What each node writes at a save, by node rank. */
   writes: NodePlace['writes'][];
   copies: CopyPlan;
-  /** Nodes by the storage of their checkpoints, where only some share it. */
+  /** Nodes by the storage of their checkpoints, where some share it, or all do. */
   storages?: Groups;
   /** Copies that nobody keeps since their node was lost. */
   dropped?: CopyPlan[string];

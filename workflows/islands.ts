@@ -93,7 +93,7 @@ export function groupsByName(nodes: { name: string; storage: string | undefined 
  * All groups, with one more node that has come while the others train: also where all share, or none do. One that was there
  * before may have another storage now.
  *
- * @param groups of the others; nothing where all of them share, or none do
+ * @param groups of the others; nothing where none share, and where nobody looked whether all do
  * @param beside those whose probes the newcomer found
  */
 export function withNewcomer(

@@ -1,6 +1,6 @@
 /** What the preparation of a launch is told, what it tells meanwhile, and what it comes to: little, whatever the number of nodes. */
 import type { CheckpointsRemoved, NodeInfo } from './contract.js';
-import type { PartlyShared } from './islands.js';
+import type { Groups, PartlyShared } from './islands.js';
 import type { Start } from './plan.js';
 import type { PreparedData } from './prepare-data.js';
 import type { SeriesIdentity } from './series-identity.js';
@@ -51,6 +51,8 @@ export interface Readiness {
   shared: boolean;
   /** What only some of them share; absent from preparations that began before anybody looked. */
   partly?: PartlyShared;
+  /** Nodes by the storage of their checkpoints, where some share it, or all do; absent from older preparations. */
+  storages?: Groups;
   /** Free on the first member. */
   masterPort: number;
   identity: SeriesIdentity;

@@ -55,7 +55,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   if (isReached && !(await isListedAnew(input, found, tell))) return { outcome: 'reached', present };
   const brought = input.data ? [input.data.tokenizer, input.data.dataset] : [];
   const checked = await checkNodes(spec, { run: name, token }, all, spec.recovery, brought);
-  const { reports, shared, partly } = checked;
+  const { reports, shared, partly, storages } = checked;
   const isPartly = describePartly(partly);
   if (isPartly !== undefined) await tell({ note: `storage: ${isPartly}`, isKnown: true });
   if (partly.series) {
@@ -88,6 +88,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   const start = await bringCheckpoint(input, found, shards, tell, { removal, checked });
   return {
     ...{ outcome: 'ready', present, start, shared, partly, masterPort: reports[0]!.freePort, identity, data },
+    ...(storages && { storages }),
     aside: [...aside].map(([node, there]) => ({ node, aside: there })),
   };
 }

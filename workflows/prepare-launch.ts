@@ -128,13 +128,15 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   const { name, state, crew } = run;
   const spec = asItTrains(run);
   const { start, shared, masterPort, identity, data } = prepared;
-  const storages = prepared.partly?.series;
+  const storages = prepared.storages ?? prepared.partly?.series;
   const { nodes, devicesPerNode: devices } = spec.cluster;
   const places = placeNodes(spec.parallel, nodes, devices);
   const restored = restoredBy(prepared);
   const { replicas } = spec.train;
   const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), replicas, storages);
-  state.copies = writersOf(copies);
+  // Of the one storage that all have nobody keeps a copy, nor is one missing.
+  if (storages?.length === 1) delete state.copies;
+  else state.copies = writersOf(copies);
   noteWriter(state, crew.members.at(-1)!.name);
   const hang = hangLimits(spec, restored, state.pace);
   const plan = {

@@ -34,6 +34,7 @@ import {
   addPoints,
   describeRun,
   enterPhase,
+  isCopied,
   newState,
   noteReplicated,
   type PretrainResult,
@@ -244,7 +245,7 @@ function followNews(run: Run): void {
     addPoints(state, points);
     addRate(state);
     noteTrained(state, Date.now(), { iteration, secondsPerIteration });
-    if (news.copies) state.copies = news.copies;
+    if (news.copies && (state.copies || isCopied(news))) state.copies = news.copies;
     show(run);
   });
 }

@@ -1,5 +1,5 @@
 /** Bringing each node the checkpoint shards that its ranks load, proven, with the tracker written last. */
-import { ApplicationFailure, CancellationScope, isCancellation, patched } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, isCancellation, log, patched } from '@temporalio/workflow';
 import { newestComplete, type BadShard, type CompleteCheckpoint, type NodeListing } from './checkpoints.js';
 import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type Timing } from './contract.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
@@ -221,7 +221,7 @@ export async function restoreNewest(target: RestoreTarget, listings: NodeListing
     if (!newest) {
       if (bad.length === 0 || told !== listings) break;
       // Of the older ones not all are told at first.
-      told = await listCheckpoints(target.dir, [...target.members, ...target.spares], target.timing);
+      told = await listAll(target, listings);
       continue;
     }
     try {
@@ -240,6 +240,26 @@ export async function restoreNewest(target: RestoreTarget, listings: NodeListing
       { bad },
     );
   return 0;
+}
+
+/** Before, older ones that none of the run's own nodes has were not asked for. */
+const KEEPERS_TOO = 'older checkpoints are asked for on all nodes that have some';
+
+/** Of a node that is none of the run's, and does not answer, there is what it told before. */
+async function listAll({ dir, members, spares, timing }: RestoreTarget, before: NodeListing[]): Promise<NodeListing[]> {
+  const own = await listCheckpoints(dir, [...members, ...spares], timing);
+  const others = before.filter(({ peer }) => !own.some((listing) => listing.peer.name === peer.name));
+  if (others.length === 0 || !patched(KEEPERS_TOO)) return own;
+  const asked = others.map(async (listing) => {
+    try {
+      return { ...listing, checkpoints: await onNode(listing.peer.name, timing).listCheckpoints({ dir }) };
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('older checkpoints of a node are not used', { node: listing.peer.name, error: String(error) });
+      return listing;
+    }
+  });
+  return [...own, ...(await Promise.all(asked))];
 }
 
 /** Which bytes were bad, if that is what was wrong: only then is there another checkpoint to turn to. */

@@ -111,12 +111,22 @@ it('nothing is written by such a process while one that another worker left stil
   const writer = await saved(await testNode('n1'));
   const release = (await holdDirectory(writer.dataDir, 'copier'))!;
   onTestFinished(release);
+  // Where that does not end each job says so, and one that is called off waits no longer.
+  const impatient = createBesideTraining(writer, 500);
+  await expect(impatient.seal(writer.dataDir, DIR, [FILE], {})).rejects.toMatchObject({
+    ...{ type: 'EnvCheckFailed', message: expect.stringMatching(/^an earlier process .* does not end/) as string },
+  });
+  process.kill(await theOne(), 'SIGKILL');
+
+  const patient = createBesideTraining(writer);
+  const off = new AbortController();
+  const calledOff = patient.seal(writer.dataDir, DIR, [FILE], { signal: off.signal });
   let isSealed = false;
-  const sealing = createBesideTraining(writer)
-    .seal(writer.dataDir, DIR, [FILE], {})
-    .then(() => (isSealed = true));
+  const sealing = patient.seal(writer.dataDir, DIR, [FILE], {}).then(() => (isSealed = true));
   const pid = await theOne();
-  await pause(2_000);
+  await pause(500);
+  off.abort(new Error('the run was cancelled'));
+  await expect(calledOff).rejects.toThrow('the run was cancelled');
   expect(isSealed).toBe(false);
   await release();
   await sealing;

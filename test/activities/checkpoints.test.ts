@@ -57,6 +57,18 @@ const restore = (deps: NodeDeps, iteration: number, shards: (ShardHeld & { from:
   run(createRestoreCheckpoint(deps), { dir: DIR, iteration, shards, setAsideNewer });
 
 describe('a listing', () => {
+  it('fails where the tree cannot be read, which is not to hold nothing; old ones there are left, and that is said', async () => {
+    const deps = await testNode('n1');
+    await mkdir(join(deps.dataDir, 'series/s'), { recursive: true });
+    // As a stale handle of shared storage, or a failing disk.
+    await symlink('checkpoints', join(deps.dataDir, DIR));
+    await expect(list(deps)).rejects.toThrow('ELOOP');
+    const removing = new MockActivityEnvironment().run(removeOld, deps.dataDir, DIR, { before: 5, keep: [] });
+    expect(await removing).toMatchObject({
+      ...{ removed: [], failed: [expect.stringContaining('ELOOP')] },
+    });
+  });
+
   it('names the sealed shards of every iteration, and nothing of a tree that is not there', async () => {
     const deps = await testNode('n1');
     expect(await list(deps)).toEqual([]);

@@ -107,6 +107,22 @@ test.runIf(canMount)('a disk that fills up during a copy is no fault of the node
   expect(blamed).toEqual([]);
 });
 
+test.runIf(canMount)('a copy of which every file is here needs no room for them', async () => {
+  const sender = await testNode('n02');
+  await mkdir(join(sender.dataDir, 'datasets/k'), { recursive: true });
+  const bytes = randomBytes(3_000_000);
+  await writeFile(join(sender.dataDir, 'datasets/k/a.bin'), bytes);
+  const artifact = await sealArtifact(sender.dataDir, 'datasets/k');
+  // 1 % of it is left for everything else, and a manifest fits into that.
+  const node = await testNode('n01', { dataDir: await smallDisk(4) });
+  await mkdir(join(node.dataDir, 'datasets/k'), { recursive: true });
+  await writeFile(join(node.dataDir, 'datasets/k/a.bin'), bytes);
+  const { bavail, bsize } = await statfs(node.dataDir);
+  await writeFile(join(node.dataDir, 'filler'), Buffer.alloc((bavail - 8) * bsize));
+  expect(await pullArtifact(node, { artifact, from: [await serving(sender)] })).toEqual(artifact);
+  expect(await readArtifact(node.dataDir, 'datasets/k')).toEqual(artifact);
+});
+
 test.runIf(canMount)('a block of which the disk takes only a part is not proven', async () => {
   const sender = await testNode('n02');
   await mkdir(join(sender.dataDir, 'datasets/k'), { recursive: true });

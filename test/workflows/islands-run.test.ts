@@ -4,6 +4,7 @@ import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
 import { expect, it, type TestContext } from 'vitest';
 import type { LaunchTrainingInput, NodeActivities, ReplicateCheckpointInput } from '../../workflows/contract.js';
 import type { Sees } from '../../workflows/islands.js';
+import type { RunState } from '../../workflows/status.js';
 import { startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 import { quietNode } from '../support/quiet-node.js';
 
@@ -114,6 +115,15 @@ it('brings files to each storage once, copies to another one, and keeps indices 
   const page = await handle.query<string>('status');
   expect(page).toContain(`storage: in datasets ${full('a')}, ${full('b')} find what each other wrote`);
   expect(page).toContain(`${full('c')} finds only what it wrote itself`);
+}, 120_000);
+
+it('counts nothing as a copy, and reads nothing again, where all nodes have one storage of checkpoints', async (test) => {
+  const { seen, start } = await mixedCluster(test, () => ['a', 'b', 'c']);
+  const handle = await start();
+  expect(await handle.result()).toMatchObject({ iteration: 20, generations: 1 });
+  // Who writes seals; the third one has nothing to do.
+  expect([...seen.copies.values()]).toEqual([[], []]);
+  expect(await handle.query<RunState>('runState')).not.toHaveProperty('copies');
 }, 120_000);
 
 it('refuses a run file that calls such storage shared, or not shared, with what was found', async (test) => {

@@ -346,6 +346,43 @@ it.concurrent(
   },
 );
 
+it.concurrent(
+  'what is damaged leads to an older one that only a node of others has, and had not told of',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const file = cluster.runFile({
+      ...{ parallel: { pp: 1 }, cluster: { nodes: 1 } },
+      train: { globalBatch: 12, iterationsPerRun: 10, keepCheckpoints: 1 },
+    });
+    const all = holding('mp_rank_00', 5, 6, 7, 8);
+    const told = (keep = all.length): CheckpointHeld[] => all.slice(-keep - 2);
+    let isTrained = false;
+    const a = await cluster.node('a', {
+      ...disk('mp_rank_00'),
+      listCheckpoints: ({ keep }) => Promise.resolve(isTrained ? told(keep) : []),
+    });
+    await result(await start(cluster, 'one', file));
+    isTrained = true;
+    await cluster.client.workflow
+      .getHandle(`pool-${cluster.pool}`)
+      .executeUpdate('cordon', { args: [{ node: a.info.name, who: 'ann', why: 'its disk' }] });
+    const restored: number[] = [];
+    await cluster.node('b', {
+      ...disk('mp_rank_00'),
+      restoreCheckpoint({ iteration, shards: [shard] }) {
+        restored.push(iteration);
+        if (iteration < 6) return Promise.resolve({});
+        throw ApplicationFailure.create({
+          ...{ type: 'DataCorrupt', message: 'no good copy', nonRetryable: true },
+          details: [{ iteration, shard: shard!.shard, digest: shard!.digest }],
+        });
+      },
+    });
+    expect(await result(await start(cluster, 'two', file))).toMatchObject({ generations: 1 });
+    expect(restored).toEqual([8, 7, 6, 5]);
+  },
+);
+
 it.concurrent('nodes that list one storage keep older checkpoints where the newest has no other', async (test) => {
   const ends = async (storages: [string, string, string]) => {
     const cluster = await startFakeCluster(test);
