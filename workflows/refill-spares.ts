@@ -46,7 +46,7 @@ export async function refillSpares(run: Run, input: GenerationInput): Promise<vo
       await settling.begin(came);
     }
   } finally {
-    await settling.ended();
+    await settling.stop();
   }
 }
 
@@ -81,7 +81,10 @@ function createSettling(run: Run, input: GenerationInput) {
       }
     },
     giveUp: (name: string): void => begun.get(name)?.scope.cancel(),
-    ended: () => Promise.all([...begun.values()].map(({ done }) => done)),
+    async stop(): Promise<void> {
+      for (const { scope } of begun.values()) scope.cancel();
+      await Promise.all([...begun.values()].map(({ done }) => done));
+    },
   };
 }
 
