@@ -16,6 +16,9 @@ export interface Struck {
 
 export type Fault = (struck: Struck) => Promise<void>;
 
+/** Nothing was struck: what the fault is for is not on that node, as where another has taken its place. */
+export class NothingThere extends Error {}
+
 /** What of a launch a process is, by its environment as the launch made it. */
 async function launched({ host }: Machine): Promise<{ pid: number; part: 'rank' | 'torchrun' | 'guard' }[]> {
   const found = await Promise.all(
@@ -38,7 +41,7 @@ const signalLaunched =
     let pids = await look();
     // A launch that has just begun may still be on its way to it.
     for (const end = Date.now() + STARTS_WITHIN_MS; pids.length === 0; pids = await look()) {
-      if (Date.now() > end) throw new Error(`no ${part} runs on ${node.host.name}`);
+      if (Date.now() > end) throw new NothingThere(`no ${part} runs on ${node.host.name}`);
       await pause(20);
     }
     for (const pid of pids) process.kill(pid, signal);

@@ -4,7 +4,7 @@ import { demoRunFile } from '../../infra/demo/run-file.js';
 import { pause } from '../../infra/demo/part.js';
 import { ITERATIONS, LEASE, SAVE_INTERVAL, type Case, type Step, type When } from './cases.js';
 import { POOL, type Cluster } from './cluster.js';
-import { faults } from './faults.js';
+import { faults, NothingThere } from './faults.js';
 import { observe, type ObservedRun } from './observed-run.js';
 import { startRecorder, type Recorder } from './recorder.js';
 
@@ -124,12 +124,23 @@ async function strikeAll(
     }
     // Whoever is hurt later may be asked for when nobody can tell any more.
     if (to === 'control') await run.page();
-    if (to !== 'same' && to !== 'control') node = cluster.nodes.get(await run.nodeOf(to))!;
-    const generation = run.recorder.generation();
-    const iteration = run.recorder.reached(generation);
-    const struckNode = to === 'control' ? 'control' : node.host.name;
-    played.strikes.push({ fault: name, node: struckNode, at: Date.now(), generation, iteration });
-    await faults[name]({ cluster, run, node });
+    for (let isStruck = false; !isStruck;) {
+      if (to !== 'same' && to !== 'control') node = cluster.nodes.get(await run.nodeOf(to))!;
+      const generation = run.recorder.generation();
+      const iteration = run.recorder.reached(generation);
+      const struckNode = to === 'control' ? 'control' : node.host.name;
+      played.strikes.push({ fault: name, node: struckNode, at: Date.now(), generation, iteration });
+      isStruck = await faults[name]({ cluster, run, node }).then(
+        () => true,
+        (error: unknown) => {
+          // The gang of that moment is no more, and the next one may be on other nodes.
+          const isOver = over.yet || Date.now() - since > PATIENCE_SECONDS * 1000;
+          if (!(error instanceof NothingThere) || to === 'same' || isOver) throw error;
+          played.strikes.pop();
+          return false;
+        },
+      );
+    }
   }
 }
 
