@@ -1,7 +1,7 @@
 /** Who keeps copies of what while a gang trains, as spares go and come. No effects. */
 import { copiesLacking, shareOut, type CopyPlan } from './checkpoints.js';
 import { peerOf, type NodeInfo } from './contract.js';
-import type { Groups } from './islands.js';
+import { joinedBy, type Groups } from './islands.js';
 import type { SpareReady } from './messages.js';
 import type { NodePlace } from './topology.js';
 
@@ -97,7 +97,7 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
       away.delete(node.name);
       const others = everyone.filter(({ name }) => name !== node.name);
       everyone.splice(0, everyone.length, ...others, node);
-      groups = joined(groups, others, node, beside);
+      groups = joinedBy({ name: node.name, beside }, groups ?? others.map((other) => [other.name]));
       delete plan[node.name];
       // It would fail again, and be replaced by itself.
       if (unable.has(node.name)) return undefined;
@@ -121,12 +121,4 @@ export function createCopyRoles({ nodes, spares, writes, copies, storages, ...be
     /** For whoever goes on from here. */
     kept: () => ({ spares: present(), copies: { ...plan }, dropped, ...(groups && { storages: groups }) }),
   };
-}
-
-/** Each node in one group, also where that is one of its own: who shares what is not forgotten when one more comes. */
-function joined(groups: Groups | undefined, others: NodeInfo[], { name }: NodeInfo, beside: string[]): Groups {
-  const before = groups ?? others.map((other) => [other.name]);
-  const apart = before.map((group) => group.filter((other) => other !== name)).filter(({ length }) => length > 0);
-  const own = apart.find((group) => group.some((other) => beside.includes(other)));
-  return own ? apart.map((group) => (group === own ? [...group, name] : group)) : [...apart, [name]];
 }

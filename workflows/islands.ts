@@ -96,14 +96,19 @@ export function groupsByName(nodes: { name: string; storage: string | undefined 
  * @param groups of the others; nothing where none share, and where nobody looked whether all do
  * @param beside those whose probes the newcomer found
  */
-export function withNewcomer(
-  groups: Groups | undefined,
-  others: string[],
-  { name, beside }: { name: string; beside: string[] },
-): Groups {
-  const doAll = others.length > 1 && others.every((other) => beside.includes(other));
-  const before = groups ?? (doAll ? [others] : others.map((other) => [other]));
-  const apart = before.map((group) => group.filter((other) => other !== name)).filter(({ length }) => length > 0);
+export function withNewcomer(groups: Groups | undefined, others: string[], newcomer: Newcomer): Groups {
+  const doAll = others.length > 1 && others.every((other) => newcomer.beside.includes(other));
+  return joinedBy(newcomer, groups ?? (doAll ? [others] : others.map((other) => [other])));
+}
+
+interface Newcomer {
+  name: string;
+  beside: string[];
+}
+
+/** Each node in one group, also where that is one of its own: who shares what is not forgotten when one more comes. */
+export function joinedBy({ name, beside }: Newcomer, groups: Groups): Groups {
+  const apart = groups.map((group) => group.filter((other) => other !== name)).filter(({ length }) => length > 0);
   const own = apart.find((group) => group.some((other) => beside.includes(other)));
   return own ? apart.map((group) => (group === own ? [...group, name] : group)) : [...apart, [name]];
 }

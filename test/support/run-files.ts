@@ -39,3 +39,14 @@ export const RECOMMENDED = (Object.keys(presets) as Preset[]).flatMap((preset) =
     RELEASES.flatMap((release) => (recipeOf(preset, machine, release) ? [{ preset, machine, release }] : [])),
   ),
 );
+
+/** What a run under way was started with: two nodes and a spare. */
+export const TWO_NODES = {
+  series: 's',
+  model: { preset: 'qwen3-tiny' },
+  tokenizer: { source: 'hf://a/tokenizer' },
+  dataset: { source: 'hf://a/data/*.parquet' },
+  cluster: { nodes: 2, spares: 1, devicesPerNode: 1 },
+  parallel: { pp: 2 },
+  train: { iterations: 200, globalBatch: 4, seqLength: 128, saveInterval: 20, replicas: 1 },
+};

@@ -3,16 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { answerTo, type View } from '../../workflows/answers.js';
 import { readRunRequest, type RunRequest } from '../../workflows/requests.js';
 import { endingOf, noWishes, type Wishes } from '../../workflows/wishes.js';
-
-const file = {
-  series: 's',
-  model: { preset: 'qwen3-tiny' },
-  tokenizer: { source: 'hf://a/tokenizer' },
-  dataset: { source: 'hf://a/data/*.parquet' },
-  cluster: { nodes: 2, spares: 1, devicesPerNode: 1 },
-  parallel: { pp: 2 },
-  train: { iterations: 200, globalBatch: 4, seqLength: 128, saveInterval: 20, replicas: 1 },
-};
+import { TWO_NODES as file } from '../support/run-files.js';
 
 const soaking = {
   ...file,

@@ -4,18 +4,9 @@ import { poolAnswer } from '../../../workflows/cordon.js';
 import { readPoolRequest, readRunRequest } from '../../../workflows/requests.js';
 import { parseRunSpec } from '../../../workflows/spec.js';
 import { noWishes } from '../../../workflows/wishes.js';
+import { TWO_NODES as file } from '../../support/run-files.js';
 import { mutatedJson } from '../mutate.js';
 import type { Target } from '../target.js';
-
-const file = {
-  series: 's',
-  model: { preset: 'qwen3-tiny' },
-  tokenizer: { source: 'hf://a/tokenizer' },
-  dataset: { source: 'hf://a/data/*.parquet' },
-  cluster: { nodes: 2, spares: 1, devicesPerNode: 1 },
-  parallel: { pp: 2 },
-  train: { iterations: 200, globalBatch: 4, seqLength: 128, saveInterval: 20, replicas: 1 },
-};
 
 const viewIn = (phase: View['state']['phase']): View => ({
   state: { phase, generation: 1, iteration: 45, replicated: 40, target: 200, secondsPerIteration: 10, series: 's' },
