@@ -367,6 +367,6 @@ async function expectLedgerAsInHistory(run: string): Promise<void> {
     rows.filter((row) => !phase || row.phase === phase).reduce((sum, { nodeSeconds }) => sum + nodeSeconds, 0);
   expect(of() / history.nodeSeconds).toBeCloseTo(1, 1);
   expect(effectiveTime(state, Date.now())! / (history.trained / history.seconds)).toBeCloseTo(1, 1);
-  expect(of('train again') / of('train')).toBeCloseTo(history.again / history.trained, 1);
+  expect(of('train again') / of('train')).toBeCloseTo(history.againNodeSeconds / history.trainedNodeSeconds, 1);
   expect(causesOf(state)).toMatchObject([{ cause: 'node', failures: 1, lostIterations: history.lostIterations }]);
 }

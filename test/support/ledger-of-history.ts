@@ -11,9 +11,11 @@ export interface HistoryLedger {
   seconds: number;
   /** What the nodes that were granted to it were held for. */
   nodeSeconds: number;
-  /** In iterations that count, and in those that were trained again, at the pace that generations told. */
+  /** In iterations that count, at the mean pace of all that their generation told. */
   trained: number;
-  again: number;
+  /** Of the nodes that were held meanwhile, spares too: in iterations that count, and in those that were trained again. */
+  trainedNodeSeconds: number;
+  againNodeSeconds: number;
   lostIterations: number;
 }
 
@@ -33,16 +35,20 @@ export async function ledgerOfHistory(client: Client, run: string): Promise<Hist
     const result = payload<GenerationResult>(
       events.at(-1)!.workflowExecutionCompletedEventAttributes?.result?.payloads,
     );
-    const pace = signals<GenerationNews>(own, 'generationNews')
-      .filter(({ body }) => body.generation === number)
-      .findLast(({ body }) => body.secondsPerIteration !== undefined)?.body.secondsPerIteration;
-    generations.push({ input: input!, iteration: result!.iteration, pace: pace ?? 0 });
+    const pace = meanPace(
+      signals<GenerationNews>(own, 'generationNews').flatMap(({ body }) => (body.generation === number ? [body] : [])),
+      input!.startedFrom,
+    );
+    generations.push({ input: input!, iteration: result!.iteration, pace });
   }
-  const ledger = { seconds: (end - begin) / 1000, nodeSeconds: 0, trained: 0, again: 0, lostIterations: 0 };
+  const ledger = { seconds: (end - begin) / 1000, nodeSeconds: 0, trained: 0, lostIterations: 0 };
+  const held = { trainedNodeSeconds: 0, againNodeSeconds: 0 };
   for (const [index, { input, iteration, pace }] of generations.entries()) {
     const kept = generations[index + 1]?.input.startedFrom ?? iteration;
     ledger.trained += (kept - input.startedFrom) * pace;
-    ledger.again += (iteration - kept) * pace;
+    const nodes = input.nodes.length + input.spares.length;
+    held.trainedNodeSeconds += (kept - input.startedFrom) * pace * nodes;
+    held.againNodeSeconds += (iteration - kept) * pace * nodes;
     ledger.lostIterations += iteration - kept;
   }
   for (const { at, body } of signals<NodesGranted>(own, 'nodesGranted'))
@@ -51,7 +57,18 @@ export async function ledgerOfHistory(client: Client, run: string): Promise<Hist
     const lost = event.signalExternalWorkflowExecutionInitiatedEventAttributes;
     if (lost?.signalName === 'reportLost') ledger.nodeSeconds -= (end - timeOf(event)) / 1000;
   }
-  return ledger;
+  return { ...ledger, ...held };
+}
+
+/** Seconds an iteration: what a machine that does other things too takes for the last one is no measure of the others. */
+function meanPace(news: GenerationNews[], from: number): number {
+  let [reached, seconds] = [from, 0];
+  for (const { iteration, secondsPerIteration } of news) {
+    if (iteration <= reached || secondsPerIteration === undefined) continue;
+    seconds += (iteration - reached) * secondsPerIteration;
+    reached = iteration;
+  }
+  return reached > from ? seconds / (reached - from) : 0;
 }
 
 type Event = Awaited<ReturnType<typeof eventsOf>>[number];
