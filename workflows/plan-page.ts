@@ -62,7 +62,9 @@ export function planRun(spec: RunSpec): RunPlan {
   const members = Array.from({ length: nodes }, (_, rank) => member(`node-${rank}`, devices));
   const peers = (names: NodeInfo[]): Peer[] => names.map(({ name }) => ({ name, url: '' }));
   const extra = Array.from({ length: spares }, (_, index) => member(`spare-${index}`, devices));
-  const copies = planCopies(places, peers(members), peers(extra), spec.train.replicas);
+  // On one storage there is nobody to keep a copy.
+  const storages = sharedStorage === true ? [[...members, ...extra].map(({ name }) => name)] : undefined;
+  const copies = planCopies(places, peers(members), peers(extra), spec.train.replicas, storages);
   const pretrained = spec.model.init === 'pretrained';
   const start: Start = pretrained ? { from: 'pretrained', dir: convertedDir('$WEIGHTS', spec) } : { from: 'random' };
   const target = targetOf(spec, 0);

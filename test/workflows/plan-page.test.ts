@@ -27,6 +27,9 @@ describe('the plan', () => {
       'node-1: ranks 1–1, stage 1; reads the dataset; loads mp_rank_00_001; writes mp_rank_00_001',
     );
     expect(page).toContain('spare-0: no ranks; copies after each save mp_rank_00_000 of node-0');
+    const shared = { ...spec, cluster: { ...spec.cluster, sharedStorage: true as const } };
+    expect(planRun(shared).nodes.flatMap(({ copies }) => copies)).toEqual([]);
+    expect(describePlan(planRun(shared), shared)).not.toContain('copies after each save');
   });
 
   it('of Qwen3-8B on two servers places two stages on each', async () => {
