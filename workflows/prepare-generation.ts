@@ -2,7 +2,7 @@
  * Everything before a launch that asks each node: fenced, looked through, checked, given data and weights, the newest
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
-import { getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
+import { getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
 import { checkNodes, type Checked } from './check.js';
 import { runChild } from './child.js';
 import { lostNode, messageOf } from './failure-chain.js';
@@ -157,21 +157,25 @@ async function bringData(
   return data;
 }
 
+/** Before, nodes that all share one storage brought the same shards to the same place at the same time. */
+const ONE_OF_ALL = 'where all share, one node brings a shard';
+
 /** Every member has what it loads afterwards, and nothing newer beside it. */
 async function bringCheckpoint(
   input: PreparationInput,
   found: FoundCheckpoints,
   shards: string[],
   tell: Tell,
-  { removal, checked: { partly, seriesApart } }: { removal: Removal; checked: Checked },
+  { removal, checked: { partly, storages, seriesApart } }: { removal: Removal; checked: Checked },
 ): Promise<Start> {
   const { spec, members, spares, generation, replicated } = input;
   const { series, recovery: timing } = spec;
   const all = [...members, ...spares];
   const places = placeNodes(spec.parallel, spec.cluster.nodes, spec.cluster.devicesPerNode);
+  const groups = storages && !partly.series && patched(ONE_OF_ALL) ? storages : partly.series;
   const target: RestoreTarget = {
     dir: checkpointsDir(series),
-    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside, groups: partly.series },
+    ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside, groups },
     ...(seriesApart && isOptimizerReadWhereWritten(spec) && { copies: spec.train.replicas + 1 }),
   };
   const restored = await restoreNewest(target, found.listings, shards);

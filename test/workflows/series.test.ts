@@ -261,6 +261,35 @@ it.concurrent(
 );
 
 it.concurrent(
+  'where all nodes share one storage, one brings a shard there, and then the others prove it',
+  async (test) => {
+    const cluster = await startFakeCluster(test);
+    const quiet = quietNode({ name: 'any', address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' });
+    const sees = { datasets: 'all', models: 'all', series: 'all' } as const;
+    const seen: string[] = [];
+    for (const name of ['a', 'b', 'c'])
+      await cluster.node(name, {
+        checkNode: async (input) => ({
+          ...(await quiet.checkNode(input)),
+          ...{ name: `${name}-${cluster.pool}`, sees, seesFirst: true },
+        }),
+        listCheckpoints: async () => holding('mp_rank_00', 10),
+        async restoreCheckpoint({ shards }) {
+          if (shards.length === 0) return {};
+          seen.push('begins');
+          await sleep(100);
+          seen.push('ends');
+          return {};
+        },
+      });
+    const file = cluster.runFile({ cluster: { nodes: 3 }, parallel: { pp: 1 }, train: { globalBatch: 6 } });
+    await result(await start(cluster, 'run', file));
+    expect(seen.slice(0, 2)).toEqual(['begins', 'ends']);
+    expect(seen).toHaveLength(6);
+  },
+);
+
+it.concurrent(
   'what older launches left has ended on every node, the spare too, before checkpoints are looked for',
   async (test) => {
     const cluster = await startFakeCluster(test);
