@@ -258,6 +258,13 @@ export async function filesBelow(root: string): Promise<string[]> {
     .sort(bytewise);
 }
 
+/** Of these together; 0 where there is no such directory. */
+export async function bytesBelow(root: string): Promise<number> {
+  let bytes = 0;
+  for (const path of await filesBelow(root).catch(noneIfMissing)) bytes += (await sizeOf(join(root, path))) ?? 0;
+  return bytes;
+}
+
 const describe = (dir: string, { files }: Manifest, bytes: Uint8Array): Artifact => ({
   dir,
   digest: sha256(bytes),

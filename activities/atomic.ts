@@ -11,6 +11,10 @@ export const isPart = (name: string): boolean => name.endsWith('.part');
 
 export const besides = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
 
+/** Whether a name in the directory of this path is one of those. */
+export const isBesides = (path: string, name: string): boolean =>
+  name.startsWith(`.${basename(path)}.`) && /^\.[0-9a-f-]{36}\.tmp$/.test(name.slice(basename(path).length + 1));
+
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await writeAside(path, data, (temporary) => rename(temporary, path));
 }

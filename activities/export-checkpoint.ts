@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path';
 import type { ExportCheckpointInput, ExportedModel, NodeActivities } from '../workflows/contract.js';
 import { checkpointsDir } from '../workflows/plan.js';
 import { differingShapes, huggingFaceShapes } from '../workflows/weight-shapes.js';
-import { confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
+import { bytesBelow, confined, readManifest, readWhole, sealArtifact, sha256, verifyArtifact } from './artifact.js';
 import { noneIfMissing, readJson, syncPath, writeFileAtomic, writeJson } from './atomic.js';
 import { isModel, shardDir, TRACKER } from './checkpoint-files.js';
 import { dressModel } from './dress-model.js';
@@ -108,15 +108,12 @@ async function giveUp(task: Task, error: unknown): Promise<never> {
 }
 
 async function make(task: Task): Promise<Note> {
-  const { deps, input, signal, tell } = task;
+  const { deps, input, signal } = task;
   const { dataDir, name: node } = deps;
-  tell('gathering');
-  await gather(task);
-  tell('converting');
   const target = confined(dataDir, input.dir);
   const relative = `${input.dir}.converting`;
   const aside = confined(dataDir, relative);
-  await convert(task, aside);
+  await gatherAndConvert(task, aside);
   const found = await tensorsIn(aside);
   const names = Object.keys(found.shapes);
   const wrong = [
@@ -144,15 +141,39 @@ async function make(task: Task): Promise<Note> {
   return note;
 }
 
+/** Not a byte is copied, unless there is room for all of them and for the model; and until that is made, nobody else is given it. */
+async function gatherAndConvert(task: Task, aside: string): Promise<void> {
+  const { deps, input, tell } = task;
+  tell('gathering');
+  // An earlier try's is no longer of use, and takes room.
+  await rm(aside, { recursive: true, force: true });
+  const pulls = await linkOwn(task);
+  const model = input.modelBytes ?? 0;
+  // A copy that has begun counts what it has still to bring itself.
+  let toPull = pulls.reduce((sum, { need }) => sum + need, 0);
+  const path = confined(deps.dataDir, gathered(input));
+  const left = async () => toPull + Math.max(0, model - (await bytesBelow(aside)));
+  const room = { path, bytes: toPull + model, left };
+  await withSpace(room, { node: deps.name, name: `export of iteration ${input.iteration}` }, async () => {
+    for (const { pull, need } of pulls) {
+      toPull -= need;
+      await pullArtifact(deps, pull);
+    }
+    await writeFileAtomic(join(path, TRACKER), String(input.iteration));
+    tell('converting');
+    await convert(task, aside);
+  });
+}
+
 /**
- * Our own shards stay where they are, and are read once to be proven; of others what is needed is copied, and goes when
- * the export is there. Not a byte is, unless there is room for all of them and for the model.
+ * Our own shards stay where they are, and are read once to be proven.
+ *
+ * @returns what is to be copied of others; it goes when the export is there
  */
-async function gather({ deps, input, signal, tell }: Task): Promise<void> {
+async function linkOwn({ deps, input, signal, tell }: Task): Promise<{ pull: PullOptions; need: number }[]> {
   const { dataDir, name: node } = deps;
   const to = gathered(input);
   const pulls: { pull: PullOptions; need: number }[] = [];
-  let bytes = input.modelBytes ?? 0;
   for (const { shard, digest, bytes: size, from } of input.shards) {
     const own = shardDir(checkpointsDir(input.series), input.iteration, shard);
     const at = shardDir(to, input.iteration, shard);
@@ -169,20 +190,9 @@ async function gather({ deps, input, signal, tell }: Task): Promise<void> {
     const artifact = { dir: at, digest, bytes: size, files: 0 };
     const onProgress = (done: object) => tell({ gathering: shard, ...done });
     const pull = { artifact, from: peers, signal, only: isModel, onProgress };
-    const need = await bytesToPull(deps, pull);
-    bytes += need;
-    pulls.push({ pull, need });
+    pulls.push({ pull, need: await bytesToPull(deps, pull) });
   }
-  // A copy that has begun counts what it has still to bring itself.
-  let left = bytes;
-  const room = { path: confined(dataDir, to), bytes, left: () => left };
-  await withSpace(room, { node, name: `export of iteration ${input.iteration}` }, async () => {
-    for (const { pull, need } of pulls) {
-      left -= need;
-      await pullArtifact(deps, pull);
-    }
-  });
-  await writeFileAtomic(join(confined(dataDir, to), TRACKER), String(input.iteration));
+  return pulls;
 }
 
 const isLink = (path: string): Promise<boolean> =>
@@ -194,7 +204,6 @@ const isLink = (path: string): Promise<boolean> =>
 async function convert({ deps, input, signal }: Task, aside: string): Promise<void> {
   const { dataDir, mindspeedDir, python, env, name: node } = deps;
   const flags = Object.entries(input.paths).flatMap(([flag, path]) => [flag, confined(dataDir, path)]);
-  await rm(aside, { recursive: true, force: true });
   await mkdir(aside, { recursive: true });
   const { within } = input;
   if (within !== undefined) await writeJson(join(aside, 'config.json'), { torch_dtype: 'bfloat16', ...input.config });

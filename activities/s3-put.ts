@@ -36,6 +36,10 @@ export function openBucket(node: string, bucket: string, prefix: string, signal:
         return found?.Body?.transformToString();
       });
     },
+    write: async (name: string, text: string): Promise<void> => {
+      const { at, ask } = placeOf(name);
+      await ask(() => s3().send(new PutObjectCommand({ ...at, Body: text }), options));
+    },
     remove: async (name: string): Promise<void> => {
       const { at, ask } = placeOf(name);
       await ask(() => s3().send(new DeleteObjectCommand(at), options));

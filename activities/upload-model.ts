@@ -1,8 +1,8 @@
 /** Brings an exported model to where it was asked for; the list of digests last, so that what has it is whole. */
-import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { copyFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { hashFile, isFile, type ManifestFile } from './artifact.js';
-import { besides, commitFile, readIfThere } from './atomic.js';
+import { besides, commitFile, isBesides, noneIfMissing, readIfThere, writeFileAtomic } from './atomic.js';
 import { SUMS } from './dress-model.js';
 import { failure } from './failures.js';
 import { openBucket } from './s3-put.js';
@@ -18,9 +18,13 @@ interface Upload {
   tell: (done: unknown) => void;
 }
 
+/** What may lie at a place where no model is whole, listed like digests: of the one that comes, and of those before it. */
+const UNFINISHED = `${SUMS}.unfinished`;
+
 /** A place for models, and the files there by name. */
 interface Target {
   read(name: string): Promise<string | undefined>;
+  write(name: string, text: string): Promise<void>;
   remove(name: string): Promise<void>;
   /** Puts a file there, or finds it there, and reads it back. */
   put(file: ManifestFile): Promise<void>;
@@ -28,21 +32,25 @@ interface Target {
 
 /**
  * Of another model that is there the list goes first, then what this one does not have: a loader that finds more weights
- * than the index names may take those.
+ * than the index names may take those. An upload that is broken off leaves word of what it and the one before had there.
  */
 export async function uploadModel({ node, dir, to, signal, tell }: Upload): Promise<void> {
   const target = targetOf(node, dir, to, signal);
-  const files = await filesOf(dir, signal);
-  const before = await target.read(SUMS);
-  if (before !== undefined && before !== (await readFile(join(dir, SUMS), 'utf8'))) {
-    await target.remove(SUMS);
-    for (const { path } of listedIn(before))
+  const sums = await readFile(join(dir, SUMS), 'utf8');
+  const files = await filesOf(dir, sums, signal);
+  const [there, unfinished] = [await target.read(SUMS), await target.read(UNFINISHED)];
+  if (there !== sums || unfinished !== undefined) {
+    const lines = new Set([unfinished, there, sums].flatMap((list) => list?.split('\n') ?? []).filter(Boolean));
+    await target.write(UNFINISHED, `${[...lines].join('\n')}\n`);
+    if (there !== sums) await target.remove(SUMS);
+    for (const path of new Set([...lines].map((line) => line.slice(66))))
       if (path === basename(path) && !files.some((file) => file.path === path)) await target.remove(path);
   }
   for (const [index, file] of files.entries()) {
     tell({ uploading: file.path, file: index + 1, of: files.length });
     await target.put(file);
   }
+  await target.remove(UNFINISHED);
 }
 
 function targetOf(node: string, dir: string, to: string, signal: AbortSignal): Target {
@@ -50,7 +58,11 @@ function targetOf(node: string, dir: string, to: string, signal: AbortSignal): T
   if (place.kind === 'file')
     return {
       read: async (name) => (await readIfThere(join(place.path, name)))?.toString('utf8'),
-      remove: (name) => rm(join(place.path, name), { force: true }),
+      write: (name, text) => writeFileAtomic(join(place.path, name), text),
+      remove: async (name) => {
+        await removeBesides(join(place.path, name));
+        await rm(join(place.path, name), { force: true });
+      },
       put: (file) => copyProven(node, join(dir, file.path), place.path, file, signal),
     };
   if (place.kind === 's3') {
@@ -66,16 +78,17 @@ const listedIn = (sums: string) =>
     .filter(Boolean)
     .map((line) => ({ sha256: line.slice(0, 64), path: line.slice(66) }));
 
-async function filesOf(dir: string, signal: AbortSignal): Promise<ManifestFile[]> {
-  const listed = listedIn(await readFile(join(dir, SUMS), 'utf8'));
+async function filesOf(dir: string, sums: string, signal: AbortSignal): Promise<ManifestFile[]> {
+  const listed = listedIn(sums);
   const all = [...listed, { path: SUMS, sha256: await hashFile(join(dir, SUMS), { signal }) }];
   return Promise.all(all.map(async (file) => ({ ...file, size: (await stat(join(dir, file.path))).size })));
 }
 
 async function copyProven(node: string, from: string, to: string, file: ManifestFile, signal: AbortSignal) {
   const place = join(to, file.path);
-  if (await isFile(place, file, { signal })) return;
   await mkdir(to, { recursive: true });
+  await removeBesides(place);
+  if (await isFile(place, file, { signal })) return;
   const temporary = besides(place);
   try {
     await copyFile(from, temporary);
@@ -88,4 +101,10 @@ async function copyProven(node: string, from: string, to: string, file: Manifest
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** What a copy that was killed has left beside its file: it may be as large as that. */
+async function removeBesides(place: string): Promise<void> {
+  for (const name of await readdir(dirname(place)).catch(noneIfMissing))
+    if (isBesides(place, name)) await rm(join(dirname(place), name), { force: true });
 }

@@ -3,8 +3,8 @@ import { link, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { log } from '@temporalio/activity';
 import type { MergeShardsInput, NodeActivities, ShardResult } from '../../workflows/contract.js';
-import { confined, filesBelow, readArtifact, sealArtifact, sizeOf, unseal } from '../artifact.js';
-import { noneIfMissing, writeFileAtomic } from '../atomic.js';
+import { bytesBelow, confined, readArtifact, sealArtifact, sizeOf, unseal } from '../artifact.js';
+import { writeFileAtomic } from '../atomic.js';
 import { exclusive } from '../exclusive.js';
 import { failure } from '../failures.js';
 import type { NodeDeps } from '../node-deps.js';
@@ -59,12 +59,6 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
   await writeFileAtomic(join(root, SUMMARY), `${JSON.stringify(written)}\n`);
   const artifact = await sealArtifact(dataDir, dir, [SUMMARY, ...pairs], { signal });
   return { artifact, ...resultOf(written, keys), ...(await pairsIn(dataDir, dir)) };
-}
-
-async function bytesBelow(root: string): Promise<number> {
-  let bytes = 0;
-  for (const path of await filesBelow(root).catch(noneIfMissing)) bytes += (await sizeOf(join(root, path))) ?? 0;
-  return bytes;
 }
 
 const COUNTED = ['documents', 'sequences', 'tokens'] as const;

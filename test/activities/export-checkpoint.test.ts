@@ -1,14 +1,15 @@
 /** A checkpoint becomes a model that others can load, or nothing at all. */
-import { createHash } from 'node:crypto';
-import { appendFile, symlink, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { appendFile, mkdir, readdir, readFile, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import S3rver from 's3rver';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { sealArtifact } from '../../activities/artifact.js';
 import { sealShard, shardDir } from '../../activities/checkpoint-files.js';
 import { createExportCheckpoint } from '../../activities/export-checkpoint.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { withSpace } from '../../activities/promised-space.js';
 import { uploadModel } from '../../activities/upload-model.js';
 import type { ExportCheckpointInput, Peer } from '../../workflows/contract.js';
 import { configOf, tensorsOf } from '../../workflows/hugging-face.js';
@@ -176,6 +177,23 @@ describe('an export', () => {
     await expect(calls(deps)).rejects.toThrow('ENOENT');
   });
 
+  it('keeps the room for the model until it is converted, so that nobody else is given it', async () => {
+    const deps = await exporter('n1', BOTH, 'touch begun; while [ ! -e go ]; do sleep 0.02; done');
+    const going = exporting(deps, await input(deps, { modelBytes: 2 ** 30 }));
+    onTestFinished(() => writeFile(join(deps.mindspeedDir, 'go'), ''));
+    await vi.waitFor(() => stat(join(deps.mindspeedDir, 'begun')), 10_000);
+    const { bavail, bsize } = await statfs(deps.dataDir);
+    const bytes = bavail * bsize - 2 ** 28 - 2 ** 29;
+    const other = withSpace(
+      { path: deps.dataDir, bytes, left: () => bytes },
+      { node: 'n1', name: 'copy' },
+      () => going,
+    );
+    await expect(other).rejects.toThrow(/besides 1\.\d GB that other steps are bringing/);
+    await writeFile(join(deps.mindspeedDir, 'go'), '');
+    expect(await going).toMatchObject({ tensors: 2 });
+  });
+
   it('is none where a tensor has another name or shape than the model gives it', async () => {
     const sizes = { ...presets['qwen3-tiny'], layers: 1, tied: true };
     const names = Object.keys(huggingFaceShapes(sizes));
@@ -243,9 +261,12 @@ describe('an export that is to go elsewhere', () => {
     await writeFile(join(place, 'notes.txt'), 'of a person');
     const two = ['a.safetensors', 'b.safetensors'];
     await expect(uploadModel(await model('two', two, true))).rejects.toThrow('b.safetensors');
-    expect((await readdir(place)).sort()).toEqual([...two, 'notes.txt']);
-    await uploadModel(await model('three', two));
-    expect((await readdir(place)).sort()).toEqual(['SHA256SUMS', ...two, 'notes.txt']);
+    expect((await readdir(place)).sort()).toEqual(['SHA256SUMS.unfinished', ...two, 'notes.txt']);
+    // A process that is killed leaves what it was writing, and perhaps what it was about to remove.
+    for (const name of ['c.safetensors', `.b.safetensors.${randomUUID()}.tmp`, `.c.safetensors.${randomUUID()}.tmp`])
+      await writeFile(join(place, name), 'of a killed one');
+    await uploadModel(await model('three', ['a.safetensors']));
+    expect((await readdir(place)).sort()).toEqual(['SHA256SUMS', 'a.safetensors', 'notes.txt']);
   });
 
   it('is refused before anything is made where the node names no such directory, wherever links lead', async () => {
