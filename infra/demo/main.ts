@@ -78,11 +78,15 @@ async function demo(): Promise<DemoResult> {
   const hub = await startHub({ root: await makeCorpus(join(root, '.cache/demo-hub')) });
   const { postgres, fault } = options;
   const stack = await startStack({ dir, nodes: NODES, hub: hub.url, ui: true, postgres });
+  const asking = new AbortController();
+  let leaving: Promise<void> | undefined;
   signalsMean((signal) => {
     signalsMean(leave);
-    void end(stack).then(() => leave(signal));
+    // A call that is open when its connection is closed is tried again by the client, from a timer whose error nobody can catch.
+    asking.abort();
+    leaving = end(stack).then(() => leave(signal));
   });
-  try {
+  const play = async (): Promise<DemoResult> => {
     if (stack.uiUrl) say(`Temporal UI:  ${stack.uiUrl}/namespaces/default/workflows/${RUN}`);
     say(`Dashboard:    ${stack.dashboardUrl}runs/${RUN}`);
     say(`Everything is kept in ${dir}\n`);
@@ -121,7 +125,11 @@ async function demo(): Promise<DemoResult> {
       wallSeconds: (Date.now() - began) / 1000,
       reportPath: result.report,
     };
+  };
+  try {
+    return await stack.client.withAbortSignal(asking.signal, play);
   } catch (error) {
+    await leaving;
     await end(stack);
     throw error;
   } finally {
