@@ -29,6 +29,8 @@ export interface Case {
   /** One of the twelve that are run most. */
   core?: true;
   steps: Step[];
+  /** A run that is over before a moment comes is a case all the same: what was to strike then is left out. */
+  mayEndBefore?: true;
   /** Iterations that may be trained twice: none at all, or those since the newest copied checkpoint. */
   lost: 'nothing' | 'since the checkpoint';
   cluster?: { nodes?: number; spares?: number };

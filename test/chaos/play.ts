@@ -60,7 +60,8 @@ export async function play(cluster: Cluster, case_: Case): Promise<Played> {
     const ended = endOf(handle);
     const between = steps.findIndex(({ when }) => when === 'between runs');
     const mine = endsAt === undefined || between < 0 ? steps.splice(0) : steps.splice(0, between);
-    await strikeAll(cluster, run, mine, played, ended);
+    const options = { mayEndBefore: case_.mayEndBefore === true };
+    await strikeAll(cluster, run, mine, played, ended, options);
     played.ended = await Promise.race([ended, pause(PATIENCE_SECONDS * 1000).then(() => 'never' as const)]);
     await run.page();
     await recorder.stop();
@@ -108,6 +109,7 @@ async function strikeAll(
   steps: Step[],
   played: Played,
   ended: Promise<unknown>,
+  { mayEndBefore = false } = {},
 ): Promise<void> {
   const over = { yet: false };
   void ended.finally(() => (over.yet = true));
@@ -117,11 +119,13 @@ async function strikeAll(
     while (!(await isNow(run, when, since))) {
       if (Date.now() - since > PATIENCE_SECONDS * 1000)
         throw new Error(`the moment for ${name} never came: ${JSON.stringify(when)}`);
-      // What brings something back is done all the same: the checker looks at a whole cluster.
-      if (over.yet && !(typeof when === 'object' && 'seconds' in when))
+      if (over.yet && !isRepair(when)) {
+        if (mayEndBefore) break;
         throw new Error(`the run ended before the moment for ${name}: ${JSON.stringify(when)}`);
+      }
       await pause(LOOK_EVERY_MS);
     }
+    if (mayEndBefore && over.yet && !isRepair(when)) return;
     // Whoever is hurt later may be asked for when nobody can tell any more.
     if (to === 'control') await run.page();
     for (let isStruck = false; !isStruck;) {
@@ -134,15 +138,19 @@ async function strikeAll(
         () => true,
         (error: unknown) => {
           // The gang of that moment is no more, and the next one may be on other nodes.
-          const isOver = over.yet || Date.now() - since > PATIENCE_SECONDS * 1000;
+          const isOver = (over.yet && !mayEndBefore) || Date.now() - since > PATIENCE_SECONDS * 1000;
           if (!(error instanceof NothingThere) || to === 'same' || isOver) throw error;
           played.strikes.pop();
           return false;
         },
       );
+      if (!isStruck && over.yet) return;
     }
   }
 }
+
+/** What brings something back is done also after the end: the checker looks at a whole cluster. */
+const isRepair = (when: When): boolean => typeof when === 'object' && 'seconds' in when;
 
 async function isNow(run: ObservedRun, when: When, since: number): Promise<boolean> {
   if (when === 'between runs') return true;

@@ -58,6 +58,8 @@ export function randomCases(count: number, seed: number): Case[] {
     return {
       name: `random-${seed}-${index + 1}`,
       steps: incidents.flatMap(({ steps }) => steps),
+      // A repair may take longer than what is left to train.
+      mayEndBefore: true,
       lost: incidents.some(({ costs }) => costs) ? 'since the checkpoint' : 'nothing',
     };
   });
