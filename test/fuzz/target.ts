@@ -4,6 +4,8 @@ import fc from 'fast-check';
 export interface Target<T = unknown> {
   name: string;
   inputs: fc.Arbitrary<T>;
+  /** How many of them `npm test` has time for, where an answer is waited for. */
+  slice?: number;
   /** @throws Error where what must hold does not */
   check(input: T): Promise<void> | void;
   close?(): Promise<void>;

@@ -1,4 +1,7 @@
 /** Every door that is fuzzed. */
+import { bucket } from './bucket.js';
+import { codecServer } from './codec.js';
+import { dashboard } from './dashboard.js';
 import { downloads } from './download.js';
 import { glob } from './glob.js';
 import { hub } from './hub.js';
@@ -8,6 +11,7 @@ import { manifest } from './manifest.js';
 import { safetensors, tokenizer, torchFile } from './model-files.js';
 import { modelscope } from './modelscope.js';
 import { npuTools } from './npu-tools.js';
+import { peer } from './peer.js';
 import { rows } from './rows.js';
 import { runFile } from './run-file.js';
 import { service } from './service.js';
@@ -18,4 +22,5 @@ import { poolUpdates, runUpdates } from './updates.js';
 export const targets = [
   ...[runFile, ...rows, indexFile, manifest, trainingLog, npuTools, stateFiles, hub, modelscope, service],
   ...[runUpdates, poolUpdates, poolSignals, glob, downloads, torchFile, safetensors, tokenizer],
+  ...[peer, bucket, codecServer, dashboard],
 ];

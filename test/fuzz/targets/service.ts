@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -9,6 +7,7 @@ import { startFileService, type FileService } from '../../../activities/file-ser
 import { grantAccess } from '../../../activities/grants.js';
 import { mutated } from '../mutate.js';
 import type { Target } from '../target.js';
+import { exchange } from './exchange.js';
 
 const SECRET = 'not-for-peers';
 
@@ -64,16 +63,3 @@ export const service: Target<[Buffer, boolean]> = {
     site = undefined;
   },
 };
-
-/** What comes back until the other side closes, or has nothing more to say. */
-async function exchange(port: number, bytes: Buffer): Promise<string> {
-  const socket = connect(port, '127.0.0.1');
-  let answer = '';
-  socket.on('data', (chunk) => (answer += chunk.toString('latin1')));
-  socket.on('error', () => undefined);
-  await Promise.race([once(socket, 'connect'), once(socket, 'close')]).catch(() => undefined);
-  socket.end(bytes);
-  await Promise.race([once(socket, 'close'), new Promise((done) => setTimeout(done, 300))]).catch(() => undefined);
-  socket.destroy();
-  return answer;
-}
