@@ -86,13 +86,12 @@ async function lastCheckpoint(
 ): Promise<string[]> {
   const problems: string[] = [];
   const tree = (node: string) => join(cluster.nodes.get(node)!.host.data, 'series', series, 'checkpoints');
-  const lostBy = (...faults: string[]) =>
-    new Set(strikes.filter(({ fault, at }) => faults.includes(fault) && at > startedAt).map(({ node }) => node));
-  const lost = lostBy('killHost');
-  // A spare that can keep nothing any more hands over what it was to keep.
-  const unable = lostBy('killHost', 'fillDisk');
+  const since = strikes.filter(({ at }) => at > startedAt);
+  const lost = new Set(since.filter(({ fault }) => fault === 'killHost').map(({ node }) => node));
+  // A spare that is not reached, or can keep nothing any more, hands over what it was to keep: then others say that they have.
+  const struck = new Set(since.map(({ node }) => node));
   const planned = Object.entries(input.copies)
-    .filter(([name]) => !unable.has(name))
+    .filter(([name]) => !struck.has(name))
     .flatMap(([name, copies]) => copies.map(({ shard }) => ({ name, shard })));
   const said = new Set(copied.filter((one) => one.iteration === iteration).map(({ task }) => task));
   const kept = parts
