@@ -3,9 +3,9 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { demoRunFile } from '../../infra/demo/run-file.js';
 import { pause } from '../../infra/demo/part.js';
 import { ITERATIONS, LEASE, SAVE_INTERVAL, type Case, type Step, type When } from './cases.js';
-import { POOL, type Cluster } from './cluster.js';
+import { POOL, type Cluster, type Machine } from './cluster.js';
 import { faults, NothingThere } from './faults.js';
-import { observe, type ObservedRun } from './observed-run.js';
+import { observe, type ObservedRun, type Role } from './observed-run.js';
 import { startRecorder, type Recorder } from './recorder.js';
 
 /** A fault as it struck. */
@@ -114,6 +114,18 @@ async function strikeAll(
   const over = { yet: false };
   void ended.finally(() => (over.yet = true));
   let node = [...cluster.nodes.values()][0]!;
+  const off = new Set<string>();
+  /** The run may not have noticed yet that the one it names is switched off, nor found another. */
+  const nodeOf = async (role: Exclude<Role, 'control'>, since: number): Promise<Machine> => {
+    for (;;) {
+      const isLast = off.size === 0 || over.yet || Date.now() - since > PATIENCE_SECONDS * 1000;
+      const name = await run.nodeOf(role).catch((error: unknown) => {
+        if (isLast) throw error;
+      });
+      if (name !== undefined && (isLast || !off.has(name))) return cluster.nodes.get(name)!;
+      await pause(LOOK_EVERY_MS);
+    }
+  };
   for (const { when, do: name, to } of steps) {
     const since = Date.now();
     while (!(await isNow(run, when, since))) {
@@ -129,7 +141,7 @@ async function strikeAll(
     // Whoever is hurt later may be asked for when nobody can tell any more.
     if (to === 'control') await run.page();
     for (let isStruck = false; !isStruck;) {
-      if (to !== 'same' && to !== 'control') node = cluster.nodes.get(await run.nodeOf(to))!;
+      if (to !== 'same' && to !== 'control') node = await nodeOf(to, since);
       const generation = run.recorder.generation();
       const iteration = run.recorder.reached(generation);
       const struckNode = to === 'control' ? 'control' : node.host.name;
@@ -145,6 +157,8 @@ async function strikeAll(
         },
       );
       if (!isStruck && over.yet) return;
+      if (name === 'killHost') off.add(node.host.name);
+      if (name === 'startHost') off.delete(node.host.name);
     }
   }
 }
