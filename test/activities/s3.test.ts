@@ -104,6 +104,24 @@ test('an object that was replaced after it was listed is refused', async () => {
   });
 });
 
+test('all of a bucket is listed by a server that knows the older question for it alone', async () => {
+  const names = ['a', 'b', 'c', 'd', 'e'].map((name) => `wiki/${name}.parquet`);
+  let isStuck = false;
+  const server = createServer(({ url }, response) => {
+    const after = isStuck ? '' : (new URL(url!, 'http://x').searchParams.get('marker') ?? '');
+    const left = names.filter((name) => name > after);
+    const told = left.slice(0, 2).map((name) => `<Contents><Key>${name}</Key><Size>1</Size></Contents>`);
+    const isTruncated = `<IsTruncated>${left.length > 2}</IsTruncated>`;
+    response.end(`<ListBucketResult>${isTruncated}${told.join('')}</ListBucketResult>`);
+  }).listen(port, '127.0.0.1');
+  onTestFinished(() => void (server.closeAllConnections(), server.close()));
+  const node = await testNode('n01');
+  const listed = () => run(createListSource(node), { source: 's3://corpus/wiki/*.parquet' });
+  expect((await listed()).files.map(({ path }) => path)).toEqual(names);
+  isStuck = true;
+  await expect(listed()).rejects.toThrow('lists the same names again');
+});
+
 test('a bucket that is not there is named, with what to check', async () => {
   await bucket();
   const listing = run(createListSource(await testNode('n01')), { source: 's3://missing/data/*' });
