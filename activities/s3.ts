@@ -27,8 +27,15 @@ const SIGNED_FOR_SECONDS = 24 * 3600;
 /** The SDK itself waits for ever for a server that takes a question and does not answer. */
 const LIMITS = { connectionTimeout: 30_000, socketTimeout: 60_000 };
 
+/** OBS and others refuse an upload with the SDK's own checksums. All that is put or fetched is proven by its bytes anyway. */
+const PROVEN_HERE = {
+  requestChecksumCalculation: 'WHEN_REQUIRED',
+  responseChecksumValidation: 'WHEN_REQUIRED',
+} as const;
+
 let client: S3Client | undefined;
-export const s3 = (): S3Client => (client ??= new S3Client({ forcePathStyle: true, requestHandler: LIMITS }));
+export const s3 = (): S3Client =>
+  (client ??= new S3Client({ forcePathStyle: true, requestHandler: LIMITS, ...PROVEN_HERE }));
 
 /** Lists by the part of the name before any pattern. A prefix without one is a file or a directory. */
 export async function listBucket(
