@@ -5,6 +5,7 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { request } from 'undici';
 import { sha256 as digestOf, sizeOf } from './artifact.js';
 import { commitFile, errorCode, noneIfMissing } from './atomic.js';
 import { bootSeconds } from './process.js';
@@ -96,15 +97,14 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
   let received = have;
   let answered = false;
   try {
-    const response = await fetch(url, {
-      headers: {
-        ...options.headers,
-        'accept-encoding': 'identity',
-        ...(have ? { range: `bytes=${have}-` } : {}),
-        ...(have && !isProven(options) && isStrong(options.etag) ? { 'if-range': options.etag } : {}),
-      },
-      signal: idle.signal,
-    });
+    const headers = {
+      ...options.headers,
+      'accept-encoding': 'identity',
+      ...(have ? { range: `bytes=${have}-` } : {}),
+      ...(have && !isProven(options) && isStrong(options.etag) ? { 'if-range': options.etag } : {}),
+    };
+    const asked = { headers, signal: idle.signal };
+    const response = await asItIs(await fetch(url, asked), options, have, asked);
     answered = true;
     requireBody(response, options, have);
     if (response.status === 200 && have) {
@@ -140,6 +140,28 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
     idle.lift();
   }
   if (received < size) throw new DownloadError('cut', `${called} ended after ${received} of ${size} bytes`);
+}
+
+/**
+ * Of a file that is compressed some servers, and objects of S3, say that their answer is: `fetch` would unpack it, and
+ * these are the bytes that were listed. An answer of another length was compressed on its way, and is unpacked.
+ */
+async function asItIs(
+  response: Response,
+  { url: asked, size }: DownloadOptions,
+  have: number,
+  { headers, signal }: { headers: Record<string, string>; signal: AbortSignal },
+): Promise<Response> {
+  const left = response.status === 206 ? size - have : size;
+  if (!response.headers.has('content-encoding') || response.headers.get('content-length') !== String(left))
+    return response;
+  await response.body?.cancel();
+  // What opens the one server is not for another one that it sends to.
+  const isSame = new URL(response.url).origin === new URL(asked).origin;
+  const { authorization: _, cookie: __, ...open } = headers;
+  const raw = await request(response.url, { headers: isSame ? headers : open, signal });
+  const told = Object.entries(raw.headers).map(([name, value]): [string, string] => [name, String(value)]);
+  return new Response(Readable.toWeb(raw.body) as never, { status: raw.statusCode, headers: told });
 }
 
 function requireBody(response: Response, { url, called = url, etag, modified }: DownloadOptions, have: number): void {
