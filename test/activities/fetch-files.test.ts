@@ -486,6 +486,17 @@ test('local files are taken by path, directory or glob, in byte order, as copies
   expect((await stat(join(from, 'x.csv'))).nlink).toBe(1);
 });
 
+test('a "#" in the name of a local directory or file is part of the name', async () => {
+  const from = await tempDir();
+  const node = await testNode('n01', { sourceRoots: [from] });
+  for (const name of ['c', 'c#1']) await mkdir(join(from, name));
+  for (const name of ['c/other.txt', 'c#1/x.txt', 'c#1/x#2.txt']) await writeFile(join(from, name), name);
+  expect((await list(node, `file://${from}/c#1`)).files.map(({ path }) => path)).toEqual(['x#2.txt', 'x.txt']);
+  expect((await list(node, `file://${from}/c#1/*.txt`)).files).toHaveLength(2);
+  await fetchAll(node, `file://${from}/c#1/x#2.txt`);
+  expect((await read(node, 'x#2.txt')).toString()).toBe('c#1/x#2.txt');
+});
+
 test('a local file that changes after it was listed is not taken for the one listed', async () => {
   const from = await tempDir();
   await writeFile(join(from, 'x.txt'), 'one');
