@@ -2,12 +2,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { request } from 'undici';
 import { sha256 as digestOf, sizeOf } from './artifact.js';
-import { commitFile, errorCode, noneIfMissing } from './atomic.js';
+import { commitFile, errorCode, nameBeside, noneIfMissing } from './atomic.js';
 import { bootSeconds } from './process.js';
 import { timeLimit } from './time-limit.js';
 
@@ -38,7 +38,7 @@ export interface DownloadOptions {
  * apart it is part of the name.
  */
 export const fetchedPart = (node: string, to: string, etag?: string): string =>
-  `${to}.${etag === undefined ? '' : `${digestOf(etag).slice(0, 8)}.`}${node}.part`;
+  join(dirname(to), `${nameBeside(to)}.${etag === undefined ? '' : `${digestOf(etag).slice(0, 8)}.`}${node}.part`);
 
 /** Why a download ended. `refused` is the server's word, `cut` a lost connection, `wrong` bytes that are not the file's. */
 export class DownloadError extends Error {
