@@ -11,6 +11,7 @@ import { sha256 } from '../../activities/artifact.js';
 import { createFetchFiles } from '../../activities/fetch-files.js';
 import { createListSource } from '../../activities/list-source.js';
 import { openBucket } from '../../activities/s3-put.js';
+import { namedFrom, renamed } from '../../workflows/model-files.js';
 import { s3Environment } from '../support/s3-environment.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, testNode } from '../support/test-node.js';
@@ -46,6 +47,17 @@ test('files of a bucket are listed by pattern and fetched, from a server that ha
   await run(createFetchFiles(node), { source: resolved, files, dir });
   expect((await readFile(join(node.dataDir, dir, 'wiki/en/b.parquet'))).equals(table)).toBe(true);
   expect(await readFile(join(node.dataDir, dir, 'wiki/en/a b.parquet'), 'utf8')).toBe('small');
+});
+
+test('files of a directory in a bucket may be named from there', async () => {
+  await bucket();
+  const node = await testNode('n01');
+  const source = 's3://corpus/wiki/en';
+  const { resolved, files } = await run(createListSource(node), { source });
+  const named = files.map((file) => renamed(file, namedFrom(source)(file.path)));
+  await run(createFetchFiles(node), { source: resolved, files: named, dir });
+  expect((await readFile(join(node.dataDir, dir, 'b.parquet'))).equals(table)).toBe(true);
+  expect(await readFile(join(node.dataDir, dir, 'a b.parquet'), 'utf8')).toBe('small');
 });
 
 test('a download that is cut goes on where it was while the object is the same, and asks with a signature of its own', async () => {
