@@ -1,5 +1,5 @@
 /** Writes that a crash at any instruction leaves either undone or done: temporary file, fsync, rename, fsync of the directory. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -9,11 +9,22 @@ export const isLeftover = (name: string): boolean => name.startsWith('.') || isP
 /** A file that was on its way here. */
 export const isPart = (name: string): boolean => name.endsWith('.part');
 
-export const besides = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`);
+/** With more in it, a name is still to be one that file systems take: of 255 bytes. */
+const LONG = 150;
+
+/** What stands for a file's own name in the names of what lies beside it. */
+export function nameBeside(path: string): string {
+  const name = basename(path);
+  return Buffer.byteLength(name) <= LONG ? name : createHash('sha256').update(name).digest('hex');
+}
+
+export const besides = (path: string): string => join(dirname(path), `.${nameBeside(path)}.${randomUUID()}.tmp`);
 
 /** Whether a name in the directory of this path is one of those. */
-export const isBesides = (path: string, name: string): boolean =>
-  name.startsWith(`.${basename(path)}.`) && /^\.[0-9a-f-]{36}\.tmp$/.test(name.slice(basename(path).length + 1));
+export function isBesides(path: string, name: string): boolean {
+  const own = nameBeside(path);
+  return name.startsWith(`.${own}.`) && /^\.[0-9a-f-]{36}\.tmp$/.test(name.slice(own.length + 1));
+}
 
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await writeAside(path, data, (temporary) => rename(temporary, path));

@@ -2,11 +2,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { request } from 'undici';
 import { sha256 as digestOf, sizeOf } from './artifact.js';
-import { commitFile, errorCode, noneIfMissing } from './atomic.js';
+import { commitFile, errorCode, nameBeside, noneIfMissing } from './atomic.js';
 import { bootSeconds } from './process.js';
 import { timeLimit } from './time-limit.js';
 
@@ -37,7 +38,7 @@ export interface DownloadOptions {
  * apart it is part of the name.
  */
 export const fetchedPart = (node: string, to: string, etag?: string): string =>
-  `${to}.${etag === undefined ? '' : `${digestOf(etag).slice(0, 8)}.`}${node}.part`;
+  join(dirname(to), `${nameBeside(to)}.${etag === undefined ? '' : `${digestOf(etag).slice(0, 8)}.`}${node}.part`);
 
 /** Why a download ended. `refused` is the server's word, `cut` a lost connection, `wrong` bytes that are not the file's. */
 export class DownloadError extends Error {
@@ -96,15 +97,14 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
   let received = have;
   let answered = false;
   try {
-    const response = await fetch(url, {
-      headers: {
-        ...options.headers,
-        'accept-encoding': 'identity',
-        ...(have ? { range: `bytes=${have}-` } : {}),
-        ...(have && !isProven(options) && isStrong(options.etag) ? { 'if-range': options.etag } : {}),
-      },
-      signal: idle.signal,
-    });
+    const headers = {
+      ...options.headers,
+      'accept-encoding': 'identity',
+      ...(have ? { range: `bytes=${have}-` } : {}),
+      ...(have && !isProven(options) && isStrong(options.etag) ? { 'if-range': options.etag } : {}),
+    };
+    const asked = { headers, signal: idle.signal };
+    const response = await asItIs(await fetch(url, asked), options, have, asked);
     answered = true;
     requireBody(response, options, have);
     if (response.status === 200 && have) {
@@ -140,6 +140,28 @@ async function receive(options: DownloadOptions, part: string, have: number, pro
     idle.lift();
   }
   if (received < size) throw new DownloadError('cut', `${called} ended after ${received} of ${size} bytes`);
+}
+
+/**
+ * Of a file that is compressed some servers, and objects of S3, say that their answer is: `fetch` would unpack it, and
+ * these are the bytes that were listed. An answer of another length was compressed on its way, and is unpacked.
+ */
+async function asItIs(
+  response: Response,
+  { url: asked, size }: DownloadOptions,
+  have: number,
+  { headers, signal }: { headers: Record<string, string>; signal: AbortSignal },
+): Promise<Response> {
+  const left = response.status === 206 ? size - have : size;
+  if (!response.headers.has('content-encoding') || response.headers.get('content-length') !== String(left))
+    return response;
+  await response.body?.cancel();
+  // What opens the one server is not for another one that it sends to.
+  const isSame = new URL(response.url).origin === new URL(asked).origin;
+  const { authorization: _, cookie: __, ...open } = headers;
+  const raw = await request(response.url, { headers: isSame ? headers : open, signal });
+  const told = Object.entries(raw.headers).map(([name, value]): [string, string] => [name, String(value)]);
+  return new Response(Readable.toWeb(raw.body) as never, { status: raw.statusCode, headers: told });
 }
 
 function requireBody(response: Response, { url, called = url, etag, modified }: DownloadOptions, have: number): void {

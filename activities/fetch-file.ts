@@ -27,7 +27,7 @@ const noteOf = ({ dataDir }: NodeDeps, source: Source, path: string, etag: strin
 export async function digestKnown(deps: NodeDeps, source: Source, file: SourceFile): Promise<string | undefined> {
   const etag = etagOf(source, file);
   if (!isStrong(etag)) return file.sha256;
-  const noted = (await readIfThere(noteOf(deps, source, file.path, etag)))?.toString('utf8');
+  const noted = (await readIfThere(noteOf(deps, source, file.at ?? file.path, etag)))?.toString('utf8');
   return noted !== undefined && /^[0-9a-f]{64}$/.test(noted) ? noted : undefined;
 }
 
@@ -40,7 +40,7 @@ export async function fetchFile(
   signal: AbortSignal,
   progress: { bytes: number },
 ): Promise<string> {
-  const { path, size, sha256 } = file;
+  const { path, size, sha256, at = path } = file;
   const { dataDir, name: node } = deps;
   const to = confined(root, path);
   const onBytes = (bytes: number) => void (progress.bytes += bytes);
@@ -61,13 +61,13 @@ export async function fetchFile(
     const digest = await retrying(
       async () => {
         // What opens an address for a while is asked for anew: credentials of the node may have changed since.
-        const { url, headers = {} } = await addressOf(deps, source, path);
+        const { url, headers = {} } = await addressOf(deps, source, at);
         // Each attempt counts what lies there already once more.
         onBytes(-counted);
         counted = 0;
         return download({
           url,
-          called: source.kind === 's3' ? `s3://${source.bucket}/${path}` : undefined,
+          called: source.kind === 's3' ? `s3://${source.bucket}/${at}` : undefined,
           to,
           part: fetchedPart(node, to, etag),
           headers,
@@ -83,7 +83,7 @@ export async function fetchFile(
       { signal, progress: () => counted },
     );
     await keepInStore(dataDir, digest, to);
-    if (isStrong(etag)) await writeFileAtomic(noteOf(deps, source, path, etag), digest);
+    if (isStrong(etag)) await writeFileAtomic(noteOf(deps, source, at, etag), digest);
     return digest;
   } catch (error) {
     throw error instanceof DownloadError ? explain(deps, source, file, error) : error;

@@ -5,12 +5,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { commitFile, readIfThere } from './atomic.js';
+import { dirname, join } from 'node:path';
+import { commitFile, nameBeside, readIfThere } from './atomic.js';
 import type { Block } from './blocks.js';
 
 /** Hidden, and with the node's name in it: two nodes may share the directory. */
-export const partOf = (node: string, to: string): string => join(dirname(to), `.${basename(to)}.${node}.part`);
+export const partOf = (node: string, to: string): string => join(dirname(to), `.${nameBeside(to)}.${node}.part`);
 
 const listOf = (part: string): string => `${part}.blocks`;
 

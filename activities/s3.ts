@@ -2,7 +2,14 @@
  * Buckets of S3's interface, through the AWS SDK: credentials, region and endpoint are found where it always looks for
  * them (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_S3`, profiles …). Buckets are part of the path, as MinIO and OBS want it.
  */
-import { GetObjectCommand, ListObjectsV2Command, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  ListObjectsCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { SourceFile, SourceListing } from '../workflows/contract.js';
 import { requireEnd } from './ask-hub.js';
@@ -20,8 +27,15 @@ const SIGNED_FOR_SECONDS = 24 * 3600;
 /** The SDK itself waits for ever for a server that takes a question and does not answer. */
 const LIMITS = { connectionTimeout: 30_000, socketTimeout: 60_000 };
 
+/** OBS and others refuse an upload with the SDK's own checksums. All that is put or fetched is proven by its bytes anyway. */
+const PROVEN_HERE = {
+  requestChecksumCalculation: 'WHEN_REQUIRED',
+  responseChecksumValidation: 'WHEN_REQUIRED',
+} as const;
+
 let client: S3Client | undefined;
-export const s3 = (): S3Client => (client ??= new S3Client({ forcePathStyle: true, requestHandler: LIMITS }));
+export const s3 = (): S3Client =>
+  (client ??= new S3Client({ forcePathStyle: true, requestHandler: LIMITS, ...PROVEN_HERE }));
 
 /** Lists by the part of the name before any pattern. A prefix without one is a file or a directory. */
 export async function listBucket(
@@ -30,26 +44,41 @@ export async function listBucket(
   signal: AbortSignal,
 ): Promise<SourceListing> {
   const wanted = matching(key || undefined);
+  const source = `s3://${bucket}/${key}`;
+  const options = { abortSignal: signal };
+  const all = { Bucket: bucket, Prefix: isGlob(key) ? globBase(key) : key.replace(/\/$/, '') };
   const files: SourceFile[] = [];
-  let after: string | undefined;
+  let next: Next | undefined;
   let pages = 0;
   do {
-    requireEnd(++pages, files.length, `s3://${bucket}/${key}`);
-    const page = await asked(node, `s3://${bucket}/${key}`, signal, () =>
-      s3().send(
-        new ListObjectsV2Command({
-          ...{ Bucket: bucket, Prefix: isGlob(key) ? globBase(key) : key.replace(/\/$/, '') },
-          ...(after !== undefined && { ContinuationToken: after }),
-        }),
-        { abortSignal: signal },
-      ),
+    requireEnd(++pages, files.length, source);
+    const { marker, token } = next ?? {};
+    const page: Page = await asked(node, source, signal, () =>
+      marker === undefined
+        ? s3().send(new ListObjectsV2Command({ ...all, ...(token && { ContinuationToken: token }) }), options)
+        : s3().send(new ListObjectsCommand({ ...all, Marker: marker }), options),
     );
     for (const { Key: path, Size: size = 0, ETag: etag } of page.Contents ?? [])
       if (path && !path.endsWith('/') && wanted(path) && !/(^|\/)\./.test(path))
         files.push({ path, size, ...(etag && { etag }) });
-    after = page.NextContinuationToken;
-  } while (after !== undefined);
-  return { resolved: `s3://${bucket}/${key}`, files };
+    next = nextOf(page);
+    if (next?.marker !== undefined && next.marker === marker)
+      throw new DownloadError(
+        'wrong',
+        `${source}: the server lists the same names again, and not what comes after them`,
+      );
+  } while (next);
+  return { resolved: source, files };
+}
+
+type Page = Pick<ListObjectsV2CommandOutput, 'Contents' | 'IsTruncated' | 'NextContinuationToken'>;
+type Next = { token: string; marker?: undefined } | { marker: string; token?: undefined };
+
+/** What the rest is asked for by: without a token, as of servers that know the older question alone, by the last name. */
+function nextOf({ NextContinuationToken: token, IsTruncated, Contents }: Page): Next | undefined {
+  if (token !== undefined) return { token };
+  const marker = Contents?.at(-1)?.Key;
+  return IsTruncated && marker !== undefined ? { marker } : undefined;
 }
 
 /** An address from which the object can be read without credentials, for a while. */

@@ -27,7 +27,8 @@ export function parseSource(source: string): Source {
     throw invalid(source, 'expected s3://bucket/glob');
   }
   if (scheme === 'file') {
-    const path = source.slice('file://'.length).replace(/#[^#]*$/, '');
+    // What a listing pins it by; any other "#" is part of a name.
+    const path = source.slice('file://'.length).replace(/#state=[0-9a-f]{64}$/, '');
     if (path.startsWith('/')) return { kind: 'file', path };
     throw invalid(source, 'expected file:// and an absolute path');
   }

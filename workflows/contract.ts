@@ -148,6 +148,8 @@ export interface TestPairInput {
 
 export interface SourceFile {
   path: string;
+  /** Its path in the source, where that is another one. */
+  at?: string;
   size: number;
   /** Absent where the hub does not tell (files outside LFS). */
   sha256?: string;

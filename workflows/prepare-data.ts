@@ -21,6 +21,7 @@ import { findBase, type Base } from './grown-data.js';
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import type { Groups, PartlyShared } from './islands.js';
 import { preparationNews } from './messages.js';
+import { namedFrom, renamed } from './model-files.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import {
@@ -177,7 +178,7 @@ export const listedNow = async (spec: RunSpec, nodes: NodeInfo[], timing: Timing
   listingKey(dataOf(spec, await listFiles(spec, spec.dataset.source, nodes, timing, () => true)));
 
 const listTokenizer = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
-  listFiles(spec, spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));
+  listModel(spec, spec.tokenizer.source ?? spec.model.weights!, nodes, timing, (path) => TOKENIZER_FILES.test(path));
 
 const tokenizerAt = (listing: SourceListing): string => `models/${contentKey(listing)}/tokenizer`;
 
@@ -255,6 +256,13 @@ export async function listFiles(
       'InvalidInput',
     );
   return { resolved, files: chosen };
+}
+
+/** The same of a model or a tokenizer, with names from its directory. */
+export async function listModel(...[tokens, source, nodes, timing, wanted]: Parameters<typeof listFiles>) {
+  const nameOf = namedFrom(source);
+  const { resolved, files } = await listFiles(tokens, source, nodes, timing, (path) => wanted(nameOf(path)));
+  return { resolved, files: files.map((file) => renamed(file, nameOf(file.path))) };
 }
 
 /** Most names have the same order either way, and leave nothing in a history. */

@@ -7,7 +7,7 @@ import { damagedShard, listCheckpoints } from './restore.js';
 import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
 import { onFirst } from './place.js';
 import { convertedDir, toMegatron } from './convert-command.js';
-import { fetchOnFirst, listFiles } from './prepare-data.js';
+import { fetchOnFirst, listModel } from './prepare-data.js';
 import { saidOf } from './hugging-face.js';
 import { releases } from './releases.js';
 import type { RunSpec } from './spec.js';
@@ -39,7 +39,7 @@ export async function bringWeights(
 ): Promise<string> {
   const { spec, nodes, timing, note } = needed;
   const wanted = (path: string) => WEIGHT_FILES.test(path) || (isLegacy(spec) && TOKENIZER_FILE.test(path));
-  const listing = await listFiles(spec, spec.model.weights!, nodes, timing, wanted);
+  const listing = await listModel(spec, spec.model.weights!, nodes, timing, wanted);
   const key = contentKey(listing);
   const dir = convertedDir(key, spec);
   const bring = async () => load(dir, await converted(needed, listing, { dir, from: `models/${key}/hf` }));

@@ -99,6 +99,41 @@ test('a server that takes a question about a file and does not answer is asked a
   expect((await listed).files).toEqual([{ path: 'a.jsonl', size: 7 }]);
 });
 
+test('a compressed file is fetched as it is, also where the server says that its answer is compressed', async () => {
+  const bytes = gzipSync(table);
+  const asked: { range: string | undefined; authorization: string | undefined }[] = [];
+  const url = await server(({ method, headers: { range, authorization } }, response) => {
+    const from = range ? Number(/\d+/.exec(range)![0]) : 0;
+    response.writeHead(range ? 206 : 200, {
+      ...{ etag: '"one"', 'content-encoding': 'gzip', 'content-length': bytes.length - from },
+      ...(range && { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
+    });
+    if (method === 'HEAD') return void response.end();
+    asked.push({ range, authorization });
+    if (asked.length > 2) return void response.end(bytes.subarray(from));
+    response.write(bytes.subarray(0, 1_000_000));
+    setTimeout(() => response.socket?.end(), 500);
+  });
+  const first = await server(({ url: path }, response) => response.writeHead(302, { location: url + path! }).end());
+  const node = await nodeAt(first, { hfToken: 'secret' });
+  await fetchAll(node, `${first}/a.jsonl.gz`);
+  expect((await read(node, 'a.jsonl.gz')).equals(bytes)).toBe(true);
+  expect(asked.at(-1)!.range).toBe('bytes=1000000-');
+  const files = [{ path: 'b.jsonl.gz', size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }];
+  asked.length = 0;
+  await run(createFetchFiles(node), { source: 'hf://datasets/demo/text@1', files, dir: `${dir}b` });
+  expect(asked.every(({ authorization }) => authorization === undefined)).toBe(true);
+});
+
+test('what a server compresses on its way, though it was asked not to, is unpacked', async () => {
+  const text = '{"text": "one"}\n'.repeat(1000);
+  const url = await server((_, response) => response.setHeader('content-encoding', 'gzip').end(gzipSync(text)));
+  const node = await nodeAt(url);
+  const files = [{ path: 'a.jsonl', size: text.length, sha256: createHash('sha256').update(text).digest('hex') }];
+  await run(createFetchFiles(node), { source: 'hf://datasets/demo/text@1', files, dir });
+  expect((await read(node, 'a.jsonl')).toString()).toBe(text);
+});
+
 test('a leftover that is wrong is left for the whole file, also where the connection to it was cut before that', async () => {
   let asked = 0;
   const url = await server(({ headers: { range } }, response) => {
@@ -449,6 +484,17 @@ test('local files are taken by path, directory or glob, in byte order, as copies
   await fetchAll(node, `file://${from}/x.csv`);
   expect((await read(node, 'x.csv')).toString()).toBe('x.csv');
   expect((await stat(join(from, 'x.csv'))).nlink).toBe(1);
+});
+
+test('a "#" in the name of a local directory or file is part of the name', async () => {
+  const from = await tempDir();
+  const node = await testNode('n01', { sourceRoots: [from] });
+  for (const name of ['c', 'c#1']) await mkdir(join(from, name));
+  for (const name of ['c/other.txt', 'c#1/x.txt', 'c#1/x#2.txt']) await writeFile(join(from, name), name);
+  expect((await list(node, `file://${from}/c#1`)).files.map(({ path }) => path)).toEqual(['x#2.txt', 'x.txt']);
+  expect((await list(node, `file://${from}/c#1/*.txt`)).files).toHaveLength(2);
+  await fetchAll(node, `file://${from}/c#1/x#2.txt`);
+  expect((await read(node, 'x#2.txt')).toString()).toBe('c#1/x#2.txt');
 });
 
 test('a local file that changes after it was listed is not taken for the one listed', async () => {

@@ -7,13 +7,17 @@ import { expect, test } from 'vitest';
 import { readArtifact, readManifest, sealArtifact } from '../../activities/artifact.js';
 import { blocksOf } from '../../activities/blocks.js';
 import type { NodeDeps } from '../../activities/node-deps.js';
+import { createFetchFiles } from '../../activities/fetch-files.js';
+import { createListSource } from '../../activities/list-source.js';
 import { partOf } from '../../activities/part-file.js';
 import { fetchBlock } from '../../activities/peer-client.js';
 import { pause } from '../../activities/process.js';
+import { keepInStore } from '../../activities/store.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
 import { bytesToPull, pullArtifact } from '../../activities/transfer.js';
 import type { Peer } from '../../workflows/contract.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
+import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
 
 const DIR = 'datasets/k';
@@ -48,6 +52,21 @@ test('a node copies an artifact from a peer, keeps it in its content store, and 
   expect((await stat(join(node.dataDir, DIR, 'prefix.bin'))).nlink).toBe(2);
   expect(await run(createSyncFiles(node), { artifact, from: [] })).toEqual(artifact);
   expect(received).toBe(artifact.bytes);
+});
+
+test('names as long as a file system takes are fetched and copied as others are', async () => {
+  const name = `${'語'.repeat(83)}.jsonl`;
+  const [from, node] = [await tempDir(), await testNode('n02')];
+  await writeFile(join(from, name), 'text');
+  const origin = await testNode('n01', { sourceRoots: [from] });
+  const { resolved, files } = await run(createListSource(origin), { source: `file://${from}/*` });
+  const fetch = (dir: string) => run(createFetchFiles(origin), { source: resolved, files, dir });
+  const artifact = await fetch(DIR);
+  // From the store of its contents, at another place.
+  await keepInStore(origin.dataDir, files[0]!.sha256!, join(origin.dataDir, DIR, name));
+  await fetch(`${DIR}2`);
+  await run(createSyncFiles(node), { artifact, from: [await serving(origin)] });
+  expect(await readFile(join(node.dataDir, DIR, name), 'utf8')).toBe('text');
 });
 
 test('what an earlier attempt has of a copy is not counted as still to come', async () => {

@@ -4,7 +4,12 @@ import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { heartbeat, sleep } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
-import type { NodeActivities, ReplicateCheckpointInput, WatchHeartbeat } from '../../workflows/contract.js';
+import type {
+  FetchFilesInput,
+  NodeActivities,
+  ReplicateCheckpointInput,
+  WatchHeartbeat,
+} from '../../workflows/contract.js';
 import type { PretrainResult, RunState } from '../../workflows/status.js';
 import { holding, QUICK, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
 
@@ -175,6 +180,28 @@ describe.concurrent('a run', () => {
     // In the order of their bytes, which is not that of JavaScript's strings.
     expect(made).toEqual([['\u{ff5e}.json'], ['\u{1f600}.json']]);
     await handle.cancel();
+  });
+
+  it('takes a tokenizer from a directory in a bucket by the names that its files have there', async (test) => {
+    const cluster = await startFakeCluster(test);
+    let fetched: FetchFilesInput | undefined;
+    const artifact = (dir: string) => ({ dir, digest: dir, files: 1, bytes: 1 });
+    const paths = ['qwen/mine/notes.txt', 'qwen/mine/tokenizer.json'];
+    await cluster.node('a', {
+      findArtifact: ({ dir }) => Promise.resolve(dir.startsWith('models/') ? {} : { artifact: artifact(dir) }),
+      listSource: ({ source }) => {
+        const names = source.startsWith('s3://') ? paths : ['a.jsonl'];
+        return Promise.resolve({ resolved: source, files: names.map((path) => ({ path, size: 1 })) });
+      },
+      fetchFiles(input) {
+        fetched = input;
+        return Promise.resolve(artifact(input.dir));
+      },
+    });
+    const tokenizer = { source: 's3://models/qwen/mine' };
+    const file = { ...cluster.runFile({ cluster: { nodes: 1 }, parallel: { pp: 1 } }), tokenizer };
+    await result(await start(cluster, file));
+    expect(fetched?.files).toEqual([{ path: 'tokenizer.json', at: 'qwen/mine/tokenizer.json', size: 1 }]);
   });
 
   it('tells how far a shard is while it is made, of the node that makes it only', async (test) => {
