@@ -11,7 +11,9 @@ export type FailureType =
   | 'DataCorrupt'
   | 'NoCheckpoint'
   | 'OutOfNodes'
-  | 'NoProgress';
+  | 'NoProgress'
+  /** None of the nodes that have something answered whoever copies it. Workflows ask them, and make another of it. */
+  | 'HoldersAway';
 
 export interface FailureOptions {
   details?: unknown;

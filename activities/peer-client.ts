@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Peer } from '../workflows/contract.js';
+import { watchForAbsence } from './absence.js';
 import type { Block } from './blocks.js';
 import { causeOf, DownloadError, isDiskError } from './download.js';
 import type { NodeDeps } from './node-deps.js';
@@ -30,7 +31,17 @@ function agentOf({ peerCa: ca }: Asker): Agent {
   return agent;
 }
 
-/** @throws DownloadError when the peer refuses, cannot be reached, or breaks off while `read` reads its answer */
+/** It did not answer at all, or its machine does not any more. */
+export class PeerUnreached extends DownloadError {
+  constructor(message: string) {
+    super('cut', message);
+  }
+}
+
+/**
+ * @throws DownloadError when the peer refuses, cannot be reached, or breaks off while `read` reads its answer;
+ *   `PeerUnreached` where there is nobody to answer
+ */
 async function ask<T>(
   asker: Asker,
   peer: Peer,
@@ -40,28 +51,38 @@ async function ask<T>(
 ): Promise<T> {
   const url = `${peer.url}${path}`;
   const idle = timeLimit(idleMs, signal);
+  const gone = new AbortController();
+  const absence = watchForAbsence(peer, { onAbsent: () => gone.abort() });
+  const touch = (): void => {
+    idle.touch();
+    absence.touch();
+  };
   let answered = false;
   try {
     const { statusCode, body } = await request(url, {
       dispatcher: agentOf(asker),
       headers: peer.token ? { authorization: `Bearer ${peer.token}` } : {},
-      signal: idle.signal,
+      signal: AbortSignal.any([idle.signal, gone.signal]),
       // In line for its turn.
-      onInfo: () => idle.touch(),
+      onInfo: touch,
     });
     answered = true;
+    touch();
     if (statusCode !== 200) {
       await body.dump();
       throw new DownloadError('refused', `${url} answered ${statusCode}`, statusCode);
     }
-    return await read(body, idle.touch);
+    return await read(body, touch);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     if (error instanceof DownloadError || isDiskError(error)) throw error;
+    if (gone.signal.aborted) throw new PeerUnreached(`${url} cannot be reached: its machine does not answer`);
     const why = idle.signal.aborted ? `nothing came for ${idleMs} ms` : causeOf(error);
-    throw new DownloadError('cut', `${url} ${answered ? 'broke off' : 'cannot be reached'}: ${why}`);
+    if (!answered) throw new PeerUnreached(`${url} cannot be reached: ${why}`);
+    throw new DownloadError('cut', `${url} broke off: ${why}`);
   } finally {
     idle.lift();
+    absence.stop();
   }
 }
 

@@ -17,7 +17,7 @@ import { readIfThere, writeFileAtomic } from './atomic.js';
 import { DownloadError } from './download.js';
 import { failure, reasonOf } from './failures.js';
 import { readPart } from './held-part.js';
-import { askBytes, type Asker } from './peer-client.js';
+import { askBytes, PeerUnreached, type Asker } from './peer-client.js';
 
 export interface PullOptions {
   artifact: Artifact;
@@ -25,6 +25,8 @@ export interface PullOptions {
   from: Peer[];
   /** Peers that fetch it at the same time: each passes on what it has. */
   beside?: Peer[] | undefined;
+  /** Whoever asked for the copy asks these then: where none of `from` answers it fails at once, with `HoldersAway`. */
+  asksHolders?: true | undefined;
   /** Only these of its files: what is here then is no copy of it. Where that leaves nothing out, it is one. */
   only?: Wanted;
   /** Share the files with the content store. Never for what a trainer writes in place. */
@@ -88,6 +90,7 @@ export async function wholeManifest(task: Pull): Promise<Manifest> {
 /** From the first peer that has it; digest and manifest fit or it is not believed. */
 async function pullManifest(task: Pull): Promise<Manifest> {
   const { asker, artifact, signal, idleMs } = task;
+  let unreached = 0;
   for (const peer of [...task.from, ...task.beside]) {
     const path = `/artifacts/${artifact.digest}/manifest`;
     try {
@@ -99,15 +102,30 @@ async function pullManifest(task: Pull): Promise<Manifest> {
       task.beside = task.beside.filter((other) => other !== peer);
     } catch (error) {
       if (!(error instanceof DownloadError)) throw error;
-      if (task.from.includes(peer)) noteProblem(task, peer.name, reasonOf(error), false);
+      if (!task.from.includes(peer)) continue;
+      noteProblem(task, peer.name, reasonOf(error), false);
+      if (error instanceof PeerUnreached) unreached++;
     }
   }
+  if (task.asksHolders && unreached > 0 && unreached === task.from.length) throw nobodyAnswers(task);
   throw nobodyHas(task, { path: MANIFEST });
 }
 
 export function noteProblem(task: Pull, peer: string, problem: string, lied: boolean): void {
   task.problems.push({ peer, problem, lied });
   task.onProblem?.(peer, problem);
+}
+
+/** The same attempt again is for whoever asks them. */
+export function nobodyAnswers({ asker, artifact, problems, from }: Pull) {
+  const { name: node } = asker;
+  const unanswered = from.map(({ name }) => name);
+  const told = problems.slice(-unanswered.length).map(({ peer, problem }) => `${peer}: ${problem}`);
+  return failure(
+    'HoldersAway',
+    `${node}: copy ${artifact.dir}: nobody answers who has it (${told.join('; ')}). Check that these nodes run and that ${node} reaches them`,
+    { nonRetryable: true, details: { node, dir: artifact.dir, unanswered, problems: problems.slice(-10) } },
+  );
 }
 
 export function nobodyHas({ asker, artifact, problems, from, beside }: Pull, { path }: Pick<ManifestFile, 'path'>) {

@@ -68,7 +68,7 @@ type Shard = RestoreCheckpointInput['shards'][number];
 
 async function bringShard(
   deps: NodeDeps,
-  { dir: tree, iteration, beside }: RestoreCheckpointInput,
+  { dir: tree, iteration, beside, asksHolders }: RestoreCheckpointInput,
   { shard, digest, bytes, from, modelOnly }: Shard,
   signal: AbortSignal,
   onProgress: (done: object) => void,
@@ -88,7 +88,7 @@ async function bringShard(
     // Never shared with the content store: the trainer writes these files in place.
     const artifact = { dir, digest, bytes, files: 0 };
     await pullArtifact(deps, {
-      ...{ artifact, from: peers, beside, signal, onProgress },
+      ...{ artifact, from: peers, beside, asksHolders, signal, onProgress },
       ...(modelOnly && { only: isModel }),
     });
   } catch (error) {

@@ -8,7 +8,7 @@ import type { Peer } from '../workflows/contract.js';
 import { DownloadError } from './download.js';
 import { reasonOf } from './failures.js';
 import { createSignal, unpackBits } from './partial.js';
-import { askBytes, type Asker } from './peer-client.js';
+import { askBytes, PeerUnreached, type Asker } from './peer-client.js';
 import { pickBlock, type SourceView } from './pick-block.js';
 import type { Progress } from './shown-artifact.js';
 import { nearOnes, stepsTo, stripesFor } from './spread.js';
@@ -23,6 +23,8 @@ export interface SwarmOptions {
   /** Peers that have it all, and peers that fetch it at the same time. */
   from: Peer[];
   beside: Peer[];
+  /** It is over as soon as none of `from` answers and nobody else has what is wanted. */
+  asksHolders?: true | undefined;
   signal?: AbortSignal | undefined;
   idleMs: number;
   onProblem(peer: string, problem: string, lied: boolean): void;
@@ -65,6 +67,8 @@ interface Source {
   /** Not asked before this time. */
   after: number;
   dropped: boolean;
+  /** Did not answer when it was asked last. */
+  unreached: boolean;
   /** Was slow: not asked before this time while there is anybody else. */
   asideUntil: number;
   /** Milliseconds that its newest blocks took. */
@@ -89,8 +93,11 @@ interface Request {
   done: Promise<void>;
 }
 
-/** Resolves when every wanted block is here; throws nothing but the signal's reason and failures of this node's own. */
-export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobody'> {
+/**
+ * Resolves when every wanted block is here, or nobody is left to have one from, or nobody answers who has all; throws nothing
+ * but the signal's reason and failures of this node's own.
+ */
+export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobody' | 'unreached'> {
   const { wanted, signal, beside } = options;
   const receivers = [...beside.map(({ name }) => name), options.asker.name].sort();
   const place = receivers.indexOf(options.asker.name);
@@ -177,6 +184,7 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
         overdue: starvedFor > options.idleMs,
       };
       takeBack();
+      if (options.asksHolders && isUnreached(sources, wanted, [...inFlight.values()])) return 'unreached';
       while (inFlight.size < AT_ONCE) {
         const here = options.blocks - wanted.size - inFlight.size;
         const view = { receivers, sources: viewOf(sources, began), ...impatience, here };
@@ -208,7 +216,18 @@ export async function fetchBlocks(options: SwarmOptions): Promise<'all' | 'nobod
 }
 
 const sourceOf = (peer: Peer, seed: boolean, blocks: number): Source => ({
-  ...{ peer, seed, busy: 0, failures: 0, after: 0, dropped: false, asideUntil: 0, took: [], lives: undefined },
+  ...{
+    peer,
+    seed,
+    busy: 0,
+    failures: 0,
+    after: 0,
+    dropped: false,
+    unreached: false,
+    asideUntil: 0,
+    took: [],
+    lives: undefined,
+  },
   ...{ has: seed ? 'all' : [], count: seed ? blocks : 0, fetching: new Set<number>() },
 });
 
@@ -255,6 +274,7 @@ async function fetchOne(options: SwarmOptions, request: Request, signal: AbortSi
       request.since ??= performance.now();
     });
     source.failures = 0;
+    source.unreached = false;
     source.took = [...source.took, performance.now() - request.began].slice(-REMEMBERED);
     return true;
   } catch (error) {
@@ -262,11 +282,21 @@ async function fetchOne(options: SwarmOptions, request: Request, signal: AbortSi
     if (!(error instanceof DownloadError)) throw error;
     const lied = error.kind === 'wrong';
     source.failures++;
+    source.unreached = error instanceof PeerUnreached;
     source.after = performance.now() + AGAIN_MS * source.failures;
     source.dropped = lied || source.failures >= STRIKES;
     options.onProblem(source.peer.name, reasonOf(error), lied);
     return false;
   }
+}
+
+/** Blocks that those who do not answer were asked for are not waited for, unless somebody else sends some. */
+function isUnreached(sources: Source[], wanted: ReadonlySet<number>, inFlight: Request[]): boolean {
+  const seeds = sources.filter(({ seed }) => seed);
+  if (seeds.length === 0 || !seeds.every(({ unreached }) => unreached)) return false;
+  if (inFlight.some(({ source }) => !source.seed)) return false;
+  const blocks = [...wanted, ...inFlight.map(({ block }) => block)];
+  return !sources.some((source) => !source.seed && !source.dropped && blocks.some((block) => hasBlock(source, block)));
 }
 
 function isHopeless(sources: Source[], began: number, idleMs: number): boolean {

@@ -7,13 +7,14 @@ import { pullArtifact } from './transfer.js';
 
 export const createSyncFiles =
   (deps: NodeDeps): NodeActivities['syncFiles'] =>
-  ({ artifact, from, beside }) => {
+  ({ artifact, from, beside, asksHolders }) => {
     let progress: unknown;
     return step({ node: deps.name, name: `copy ${artifact.dir}`, details: () => progress }, (signal) =>
       pullArtifact(deps, {
         artifact,
         from,
         beside,
+        asksHolders,
         link: true,
         signal,
         onProgress: (done) => void (progress = done),

@@ -24,6 +24,7 @@ import { createSignal, whileShown, type Partial } from './partial.js';
 import { fetchBlock, type Asker } from './peer-client.js';
 import {
   forgetWhole,
+  nobodyAnswers,
   nobodyHas,
   noteProblem,
   taskOf,
@@ -189,7 +190,7 @@ async function bringBlocks(
   await whileShown(dataDir, artifact.digest, shown, async () => {
     const fetching = fetchBlocks({
       ...{ asker, digest: artifact.digest, blocks: blocks.length, wanted, signal },
-      ...{ from: task.from, beside: task.beside, idleMs: task.idleMs },
+      ...{ from: task.from, beside: task.beside, idleMs: task.idleMs, asksHolders: task.asksHolders },
       onProblem: (peer, problem, lied) => noteProblem(task, peer, problem, lied),
       onFetching(fetching) {
         shown.fetching = fetching;
@@ -215,6 +216,7 @@ async function bringBlocks(
         await requireSpace(confined(dataDir, artifact.dir), left(), { node, name: `copy ${artifact.dir}` });
       throw error;
     });
+    if (outcome === 'unreached') throw nobodyAnswers(task);
     if (outcome === 'nobody') throw nobodyHas(task, manifest.files[blocks[[...wanted][0]!]!.file]!);
     // While it is shown as partial: peers that ask in between must find one or the other.
     if (task.only) await writePart(dataDir, artifact.dir, manifest, task.only);

@@ -233,6 +233,15 @@ export interface Peer {
   token?: string;
 }
 
+/** Of a step that copies from other nodes. */
+export interface AsksHolders {
+  /**
+   * Where nobody answers who has something, the step fails at once with `HoldersAway`, and whoever asked for it asks them.
+   * Absent where a control worker of an earlier version asks: the step is tried again then, as any other.
+   */
+  asksHolders?: true;
+}
+
 /** By what a dataset is known to begin with another one. */
 export interface Lineage {
   /** Stands for all that datasets are made with, but for their files. */
@@ -241,7 +250,7 @@ export interface Lineage {
   name: string;
 }
 
-export interface MergeShardsInput {
+export interface MergeShardsInput extends AsksHolders {
   key: string;
   engine?: 'native' | 'mindspeed';
   keys: string[];
@@ -260,7 +269,7 @@ export interface LineageFound {
   artifact: Artifact;
 }
 
-export interface SyncFilesInput {
+export interface SyncFilesInput extends AsksHolders {
   artifact: Artifact;
   from: Peer[];
   /** Nodes that are told to fetch the same at the same time: each passes on what it has. */
@@ -345,7 +354,7 @@ export interface SealSavesInput {
   dumped?: string[];
 }
 
-export interface RestoreCheckpointInput {
+export interface RestoreCheckpointInput extends AsksHolders {
   /** `series/<series>/checkpoints` or `models/<key>`. */
   dir: string;
   iteration: number;
@@ -817,7 +826,7 @@ export function onNode(name: string, timing: Timing, gang = Infinity): NodeActiv
 }
 
 /** Whether a node's worker answers, within the time that it may be away. */
-async function isThere(node: string, { agentAway }: Timing): Promise<boolean> {
+export async function isThere(node: string, { agentAway }: Timing): Promise<boolean> {
   const deadline = Date.now() + milliseconds(agentAway);
   do {
     try {

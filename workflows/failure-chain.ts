@@ -21,6 +21,10 @@ export const unfitNode = (error: unknown): string | undefined => nodeIn(error, '
 export const nobodyGave = (error: unknown): boolean =>
   (failureIn(error)?.details?.[0] as { problems?: unknown[] } | undefined)?.problems !== undefined;
 
+/** Names of the nodes that have something and did not answer whoever copies it, if that is what an error says. */
+export const silentHolders = (error: unknown): string[] | undefined =>
+  (failureIn(error, 'HoldersAway')?.details?.[0] as { unanswered?: string[] } | undefined)?.unanswered;
+
 /** What an activity that timed out last said of itself in a heartbeat. */
 export function lastHeartbeat(error: unknown): unknown {
   for (let at = error; at instanceof Error; at = at.cause)

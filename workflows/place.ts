@@ -12,6 +12,7 @@ import {
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import { setAsideDamaged, type Note } from './set-aside.js';
+import { createHolders } from './silent-holders.js';
 
 export interface Placed {
   artifact: Artifact;
@@ -112,8 +113,9 @@ async function copied(
   const atATime = toldAtATime(from.length + beside.length);
   const rounds = others.length > atATime && patched(IN_ROUNDS) ? { atATime, between: nextTask } : undefined;
   const under: Promise<unknown>[] = [];
+  const outlasting = createHolders(timing);
   const copy = (node: NodeInfo) => {
-    const work = onNode(node.name, timing).syncFiles({ artifact, from, beside });
+    const work = outlasting((asks) => onNode(node.name, timing).syncFiles({ artifact, from, beside, ...asks }));
     under.push(work);
     return work;
   };

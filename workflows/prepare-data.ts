@@ -1,5 +1,12 @@
 /** From a dataset's address to the `.bin/.idx` pair on every node: list, fetch in parts, preprocess in shards, merge, place. */
-import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  patched,
+  sleep,
+} from '@temporalio/workflow';
 import { bytewise } from './byte-order.js';
 import { contentKey } from './content-key.js';
 import {
@@ -18,7 +25,7 @@ import { chooseDataFiles, isSplittable } from './data-files.js';
 import { madeWith } from './engines.js';
 import { createFetchOnce, type FetchOnce } from './fetch-once.js';
 import { findBase, type Base } from './grown-data.js';
-import { failureIn, lostNode, messageOf } from './failure-chain.js';
+import { failureIn, messageOf, silentHolders } from './failure-chain.js';
 import type { Groups, PartlyShared } from './islands.js';
 import { preparationNews } from './messages.js';
 import { namedFrom, renamed } from './model-files.js';
@@ -37,7 +44,9 @@ import {
 } from './plan.js';
 import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
+import { afterSilence, createHolders, passing } from './silent-holders.js';
 import type { RunSpec } from './spec.js';
+import { leftAfter, stillThere } from './still-there.js';
 
 export interface PrepareDataInput {
   spec: RunSpec;
@@ -83,6 +92,9 @@ const AT_ONCE = 'shards that are made at once are limited';
 
 /** A dataset's name stands for the order of its files, so that an execution keeps to the one it began with. */
 const BYTE_ORDER = 'files are in the order of the bytes of their names';
+
+/** Before, the next node was to have from a lost one what that had made, and tried five times. */
+const MERGED_ANEW = 'shards of a node that was lost in a merge are made again first';
 
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
@@ -326,13 +338,24 @@ async function preprocess(
   let alive = nodes;
   const again = new Set<string>();
   const isAlive = ({ name }: NodeInfo) => alive.some((node) => node.name === name);
-  for (;;) {
+  const forgetLost = () => {
+    for (const node of nodes) if (!isAlive(node)) for (const dir of from) inputs.forget(node, dir);
+    for (const [index, shard] of shards.entries()) if (shard && !isAlive(shard.at)) shards[index] = undefined;
+  };
+  for (let silences = 0; ;) {
     const holders = base?.at.filter(isAlive);
     if (holders?.length === 0) return preprocess({ ...input, nodes: alive }, wanted);
     const begin = base && holders ? [{ artifact: base.artifact, from: holders.map(peerOf) }] : [];
-    await makeMissing({ ...input, nodes: alive }, { tokenizer, key, plans, from, inputs, teller }, shards);
+    const lost = await makeMissing({ ...input, nodes: alive }, { tokenizer, key, plans, from, inputs, teller }, shards);
+    const isAnew = patched(MERGED_ANEW);
+    const others = alive.filter(({ name }) => !lost.has(name));
+    if (isAnew && lost.size > 0 && others.length > 0) {
+      alive = others;
+      forgetLost();
+      continue;
+    }
     try {
-      return await onFirst(holders ?? alive, async (at) => {
+      return await onFirst((holders ?? alive).slice(0, isAnew ? 1 : undefined), async (at) => {
         const merged = await onNode(at.name, timing).mergeShards({
           key,
           engine,
@@ -340,6 +363,7 @@ async function preprocess(
           shards: [...begin, ...shards.map((shard) => ({ artifact: shard!.artifact, from: [peerOf(shard!.at)] }))],
           compat,
           skipBadRows,
+          ...(isAnew && { asksHolders: true }),
           ...(lineages && { lineage: { like: lineages.like, name: lineages.names.at(-1)! } }),
         });
         return { ...merged, at };
@@ -360,10 +384,16 @@ async function preprocess(
         }
       }
       const before = alive.length;
-      alive = await stillThere(alive, timing);
-      if (alive.length === before || alive.length === 0) throw error;
-      for (const node of nodes) if (!isAlive(node)) for (const dir of from) inputs.forget(node, dir);
-      for (const [index, shard] of shards.entries()) if (!isAlive(shard!.at)) shards[index] = undefined;
+      alive = isAnew ? await leftAfter(error, alive, timing) : await stillThere(alive, timing);
+      const isSilence = silentHolders(error) !== undefined;
+      if (alive.length === before && isSilence) {
+        const next = afterSilence(++silences, true);
+        if (typeof next === 'string') throw passing(error);
+        await sleep(next.pauseMs);
+        continue;
+      }
+      if (alive.length === before || alive.length === 0) throw isSilence ? passing(error) : error;
+      forgetLost();
     }
   }
 }
@@ -395,20 +425,22 @@ interface ShardWork {
 
 type Fetch = (at: NodeInfo, dir: string, files: SourceFile[]) => Promise<Artifact>;
 
-const fetchOnceFrom = (fetch: Fetch, timing: Timing, groups: Groups | undefined): FetchOnce =>
-  createFetchOnce({
+const fetchOnceFrom = (fetch: Fetch, timing: Timing, groups: Groups | undefined): FetchOnce => {
+  const outlasting = createHolders(timing);
+  return createFetchOnce({
     groups,
     fetch,
     async copy(at, artifact, from, beside) {
       try {
         const peers = { from: from.map(peerOf), beside: beside.map(peerOf) };
-        await onNode(at.name, timing).syncFiles({ artifact, ...peers });
+        await outlasting((asks) => onNode(at.name, timing).syncFiles({ artifact, ...peers, ...asks }));
       } catch (error) {
         if (!isCancellation(error)) log.warn('a node did not get what another had fetched', { why: messageOf(error) });
         throw error;
       }
     },
   });
+};
 
 /** As it was: each node fetches what it reads, those that share storage one after the other. */
 const inTurn = (turns: Turns, fetch: Fetch): FetchOnce => ({
@@ -419,12 +451,16 @@ const inTurn = (turns: Turns, fetch: Fetch): FetchOnce => ({
   distance: () => 0,
 });
 
-/** Every node takes the next shard as it has made one, several at a time; a shard of a lost node goes to the next node. */
+/**
+ * Every node takes the next shard as it has made one, several at a time; a shard of a lost node goes to the next node.
+ *
+ * @returns names of nodes that were lost
+ */
 async function makeMissing(
   { spec, nodes, timing }: PrepareDataInput,
   work: ShardWork,
   shards: (Shard | undefined)[],
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const missing = [...shards.keys()].filter((index) => !shards[index]);
   const lost = new Set<string>();
   const lane = async (first: number) => {
@@ -439,6 +475,7 @@ async function makeMissing(
   const isLimited = shardsAtOnce(nodes.length) === shardsEver(nodes.length) || patched(AT_ONCE);
   const length = isLimited ? shardsAtOnce(nodes.length) : shardsEver(nodes.length);
   await Promise.all(Array.from({ length }, (_, index) => lane(index % nodes.length)));
+  return lost;
 }
 
 /** Of what a node has already, else of what nobody fetches: so that nodes fetch different files. */
@@ -500,16 +537,4 @@ async function makeShard({ spec, at, timing, work, index, lost }: ShardTask): Pr
     await fetch();
     return make();
   }
-}
-
-async function stillThere(nodes: NodeInfo[], timing: Timing): Promise<NodeInfo[]> {
-  const answers = await Promise.all(
-    nodes.map((node) =>
-      onNode(node.name, timing)
-        .pingNode()
-        .then(() => true)
-        .catch((error: unknown) => !lostNode(error)),
-    ),
-  );
-  return nodes.filter((_, index) => answers[index]);
 }

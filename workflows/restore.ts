@@ -5,6 +5,7 @@ import { onNode, peerOf, type CheckpointsRemoved, type NodeInfo, type Peer, type
 import { failureIn, lostNode, messageOf } from './failure-chain.js';
 import { storageOf, type Groups } from './islands.js';
 import { modelOnly } from './optimizer-state.js';
+import { createHolders } from './silent-holders.js';
 import { nextTask, oncePerStorage, toldAtATime } from './place.js';
 import type { NodePlace } from './topology.js';
 
@@ -91,6 +92,8 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
   const { dir, members, spares, places, timing, setAsideNewer, groups, onAside } = target;
   const { iteration } = checkpoint;
   const parts = readInPart(target, checkpoint);
+  const own = new Set([...members, ...spares].map(({ name }) => name));
+  const outlasting = createHolders(timing, (name) => own.has(name));
   const isPart = (node: NodeInfo, shard: string) => parts[members.indexOf(node)]?.includes(shard) === true;
   const bring = async (node: NodeInfo, names: string[], beside: Peer[]) => {
     const rank = members.indexOf(node);
@@ -99,10 +102,12 @@ async function restoreOn(target: RestoreTarget, checkpoint: CompleteCheckpoint, 
       from: askedOf(checkpoint.shards[shard]!.from, node.name, rank, groups),
       ...(isPart(node, shard) && { modelOnly: true as const }),
     }));
-    const { aside } = await onNode(node.name, timing).restoreCheckpoint({
-      ...{ dir, iteration, shards, setAsideNewer },
-      ...(beside.length > 0 && { beside }),
-    });
+    const { aside } = await outlasting((asks) =>
+      onNode(node.name, timing).restoreCheckpoint({
+        ...{ dir, iteration, shards, setAsideNewer, ...asks },
+        ...(beside.length > 0 && { beside }),
+      }),
+    );
     if (setAsideNewer) onAside?.(node.name, aside);
   };
   const on = (node: NodeInfo, names: string[], beside: Peer[] = []) => {

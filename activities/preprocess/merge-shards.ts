@@ -51,7 +51,7 @@ interface Task {
 
 async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<ShardResult> {
   const { name: node, dataDir } = deps;
-  const { keys, shards, lineage } = input;
+  const { keys, shards, lineage, asksHolders } = input;
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   const isMade = there && summary && keys.every((key) => summary.keys[key]);
@@ -62,7 +62,7 @@ async function merge({ deps, dir, input, signal, onBytes }: Task): Promise<Shard
     const onProblem = (peer: string, problem: string) => {
       log.warn('a peer was left', { peer, problem, dir: artifact.dir });
     };
-    await pullArtifact(deps, { artifact, from, signal, onProblem });
+    await pullArtifact(deps, { artifact, from, asksHolders, signal, onProblem });
     onBytes(artifact.bytes);
   }
 

@@ -29,7 +29,7 @@ export const createMindspeedMerge =
 
 async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signal: AbortSignal): Promise<ShardResult> {
   const { name: node, dataDir } = deps;
-  const { keys, shards } = input;
+  const { keys, shards, asksHolders } = input;
   const there = await readArtifact(dataDir, dir);
   const summary = there && (await readSummary(dataDir, dir));
   if (there && summary && keys.every((key) => summary.keys[key]))
@@ -39,7 +39,7 @@ async function merge(deps: NodeDeps, dir: string, input: MergeShardsInput, signa
     const onProblem = (peer: string, problem: string) => {
       log.warn('a peer was left', { peer, problem, dir: artifact.dir });
     };
-    await pullArtifact(deps, { artifact, from, signal, onProblem });
+    await pullArtifact(deps, { artifact, from, asksHolders, signal, onProblem });
   }
   const root = confined(dataDir, dir);
   await unseal(dataDir, dir);

@@ -1,11 +1,15 @@
 /** What a node can say of another whose worker does not answer. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { watchForAbsence } from '../../activities/absence.js';
 import { createProbePeer } from '../../activities/probe-peer.js';
+import { blackHole } from '../support/black-hole.js';
 import { run } from '../support/test-node.js';
+import { until } from '../support/until.js';
+
+const UNREACHABLE = 'http://255.255.255.255:9';
 
 const probe = (url: string, patience?: Parameters<typeof createProbePeer>[0]) =>
   run(createProbePeer(patience), { peer: { name: 'n2', url } });
@@ -20,31 +24,44 @@ it('a machine that serves, and one that refuses because its worker is away, are 
 });
 
 it('an address that cannot be reached is not', async () => {
-  expect(await probe('http://255.255.255.255:9', { withinMs: 60, knocks: 2 })).toEqual({ reachable: false });
+  expect(await probe(UNREACHABLE, { withinMs: 60, knocks: 2 })).toEqual({ reachable: false });
 });
 
 it('a machine whose link comes back while it is asked is there, before TCP would send again what was lost', async () => {
-  // A queue that is full has the kernel drop whatever else knocks, as a link that is down does.
-  const script = `const s = require('net').createServer().listen(0, '127.0.0.1', 1, () => console.log(s.address().port))`;
-  const server = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const knocking: Socket[] = [];
-  try {
-    const port = Number(String(((await once(server.stdout, 'data')) as [Buffer])[0]));
-    server.kill('SIGSTOP');
-    for (let isFull = false; !isFull;) {
-      const socket = connect(port, '127.0.0.1');
-      knocking.push(socket);
-      isFull = !(await Promise.race([once(socket, 'connect'), sleep(500, false)]));
-    }
-    knocking.at(-1)!.destroy();
-    const url = `http://127.0.0.1:${port}`;
-    expect(await probe(url, { withinMs: 200, knocks: 2 })).toEqual({ reachable: false });
-    const asked = probe(url, { withinMs: 600, knocks: 5 });
-    await sleep(200);
-    server.kill('SIGCONT');
-    expect(await asked).toEqual({ reachable: true });
-  } finally {
-    for (const socket of knocking) socket.destroy();
-    server.kill('SIGKILL');
+  const { url, comeBack } = await blackHole();
+  expect(await probe(url, { withinMs: 200, knocks: 2 })).toEqual({ reachable: false });
+
+  // A connection to it that was there before would never break off.
+  let isAbsent = false;
+  const gone = { onAbsent: () => void (isAbsent = true), silentMs: 50, patience: { withinMs: 60, knocks: 2 } };
+  const absence = watchForAbsence({ url }, gone);
+  await until(() => isAbsent, 20);
+  absence.stop();
+
+  const asked = probe(url, { withinMs: 600, knocks: 5 });
+  await sleep(200);
+  comeBack();
+  expect(await asked).toEqual({ reachable: true });
+});
+
+it('a machine that is only slow is not taken for absent, nor one that says something while it is asked', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const slow = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const absent: string[] = [];
+  const watch = (url: string) =>
+    watchForAbsence(
+      { url },
+      { onAbsent: () => void absent.push(url), silentMs: 20, patience: { withinMs: 60, knocks: 2 } },
+    );
+  const [silent, unreached] = [watch(slow), watch(UNREACHABLE)];
+  for (let times = 0; times < 30; times++) {
+    unreached.touch();
+    await sleep(5);
   }
+  expect(absent).toEqual([]);
+  await until(() => absent.length > 0, 20);
+  for (const absence of [silent, unreached]) absence.stop();
+  expect(absent).toEqual([UNREACHABLE]);
+  server.close();
 });

@@ -13,9 +13,11 @@ import { partOf } from '../../activities/part-file.js';
 import { fetchBlock } from '../../activities/peer-client.js';
 import { pause } from '../../activities/process.js';
 import { keepInStore } from '../../activities/store.js';
+import { createMergeShards } from '../../activities/preprocess/merge-shards.js';
 import { createSyncFiles } from '../../activities/sync-files.js';
 import { bytesToPull, pullArtifact } from '../../activities/transfer.js';
-import type { Peer } from '../../workflows/contract.js';
+import type { MergeShardsInput, Peer } from '../../workflows/contract.js';
+import { blackHole } from '../support/black-hole.js';
 import { faultyProxy } from '../support/faulty-proxy.js';
 import { tempDir } from '../support/temp-dir.js';
 import { run, serving, testNode } from '../support/test-node.js';
@@ -247,4 +249,49 @@ test('two copies of one artifact at the same time do not write into each other',
   const both = [1, 2].map(() => run(createSyncFiles(node), { artifact, from: [peer] }));
   expect(await Promise.all(both)).toEqual([artifact, artifact]);
   expect(await pulled(node)).toBe(true);
+});
+
+/** As it is thrown to whoever asks these nodes then. */
+const away = (...unanswered: string[]) => ({
+  ...{ type: 'HoldersAway', nonRetryable: true },
+  details: [expect.objectContaining({ node: 'n02', dir: DIR, unanswered }) as object],
+});
+
+test('where nobody answers who has something, a copy and a merge fail at once and say who', async () => {
+  const { artifact } = await origin();
+  const node = await testNode('n02');
+  const gone: Peer = { name: 'gone', url: (await blackHole()).url };
+  const asks = { artifact, asksHolders: true } as const;
+  // The kernel's own word for the one, an end of patience for the other.
+  const both = pullArtifact(node, { ...asks, from: [nobody, gone], idleMs: 300 });
+  await expect(both).rejects.toMatchObject(away('dead', 'gone'));
+  await expect(run(createSyncFiles(node), { ...asks, from: [nobody] })).rejects.toMatchObject(away('dead'));
+  const shards = [{ artifact, from: [nobody] }];
+  const merge: MergeShardsInput = { key: 'merged', keys: ['text'], shards, asksHolders: true };
+  await expect(run(createMergeShards(node), merge)).rejects.toMatchObject(away('dead'));
+});
+
+test('one that is lost in the middle of a copy is asked once more, and what came from it is kept', async () => {
+  const { artifact, peer } = await origin();
+  const node = await testNode('n02');
+  let blocks = 0;
+  const lost = await faultyProxy(peer.url, ({ url }) => (url?.includes('/blocks/') && ++blocks > 3 ? 'handled' : {}));
+  const from = [{ ...peer, name: 'lost', url: lost.url }];
+  const copy = pullArtifact(node, { artifact, from, idleMs: 1000, asksHolders: true });
+  await expect(copy).rejects.toMatchObject(away('lost'));
+  expect(blocks).toBeLessThanOrEqual(3 + 2);
+  const again = await faultyProxy(peer.url, () => ({}));
+  await pullArtifact(node, { artifact, from: [{ ...peer, url: again.url }], asksHolders: true });
+  expect(again.seen.filter(({ path }) => path.includes('/blocks/'))).toHaveLength(BLOCKS - 3);
+  expect(await pulled(node)).toBe(true);
+});
+
+test('one of several that answers is enough, also one that has only what it brought so far', async () => {
+  const { artifact, peer } = await origin();
+  const node = await testNode('n02');
+  await pullArtifact(node, { artifact, from: [nobody], beside: [peer], asksHolders: true });
+  expect(await pulled(node)).toBe(true);
+  const other = await testNode('n03');
+  await pullArtifact(other, { artifact, from: [nobody, peer], asksHolders: true });
+  expect(await pulled(other)).toBe(true);
 });
