@@ -176,6 +176,18 @@ describe('against MindSpeed-LLM itself', () => {
     expect(await readdir(out)).toEqual(['y.idx']);
   });
 
+  test('there is nothing where the second of its temporary files cannot be made', async () => {
+    const { root: work, out } = { root: await tempDir(), out: await tempDir() };
+    await writeFile(join(work, 'a.jsonl'), '{"x":"a"}\n');
+    await mkdir(join(out, '.x.lengths.tmp'));
+    const pairs = encodeRows({
+      ...{ root: work, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['x'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+    });
+    await expect(pairs).rejects.toMatchObject({ code: 'EISDIR' });
+    expect(await readdir(out)).toEqual(['.x.lengths.tmp']);
+  });
+
   test.each([1, 2])(
     'a file of no bytes is refused in one of %i shards where its format does not allow that',
     async (of) => {
