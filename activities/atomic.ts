@@ -115,6 +115,9 @@ export function noneIfMissing(error: unknown): [] {
   throw error;
 }
 
+/** Of bytes or of files, or what one user may have of them. */
+export const isFullDisk = (error: unknown): boolean => ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
+
 export const errorCode = (error: unknown): string | undefined => {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' ? code : undefined;

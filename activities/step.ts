@@ -1,6 +1,6 @@
 /** What every long step of a node shares: it heartbeats, ends on cancellation as Temporal wants it, and fails in words. */
 import { ApplicationFailure, cancellationSignal, heartbeat } from '@temporalio/activity';
-import { errorCode } from './atomic.js';
+import { errorCode, isFullDisk } from './atomic.js';
 import { failure, reasonOf } from './failures.js';
 
 export interface StepOptions {
@@ -36,8 +36,6 @@ export async function whileBeating<T>(work: () => Promise<T>, details?: () => un
     clearInterval(timer);
   }
 }
-
-export const isFullDisk = (error: unknown): boolean => ['ENOSPC', 'EDQUOT'].includes(errorCode(error) ?? '');
 
 export function toFailure(error: unknown, { node, name }: StepOptions): ApplicationFailure {
   if (error instanceof ApplicationFailure) {

@@ -16,6 +16,7 @@ import {
   writeManifest,
   type Manifest,
 } from './artifact.js';
+import { isFullDisk } from './atomic.js';
 import { blocksOf, type Block } from './blocks.js';
 import { exclusive } from './exclusive.js';
 import { readPart, writePart } from './held-part.js';
@@ -34,7 +35,6 @@ import {
   type PullOptions,
 } from './pull-task.js';
 import { requireSpace, withSpace } from './promised-space.js';
-import { isFullDisk } from './step.js';
 import { keepInStore, placeFromStore } from './store.js';
 import { fetchBlocks } from './swarm.js';
 

@@ -1,22 +1,15 @@
 /** Where the record batches of an Arrow file or stream are, and where in a batch a column of texts is. */
 import type { FileHandle } from 'node:fs/promises';
-import { type DataType, type Dictionary, Message, Schema, Type, type Field } from 'apache-arrow';
-import { Footer } from 'apache-arrow/ipc/metadata/file';
+import { type DataType, type Dictionary, type Field, type Schema, Type } from 'apache-arrow';
+import { type BatchHeader, type Block, decodeFooter, decodeMessage } from './arrow-messages.js';
 import { corrupt } from './rows.js';
 
 const MAGIC = 'ARROW1';
+/** The mark of a file with what fills it up. */
+const HEAD = 8;
+/** The length of the table, and the mark again. */
+const TAIL = 10;
 const CONTINUATION = 0xffffffff;
-
-/** What `Message.decode` says of a batch. */
-export interface BatchHeader {
-  length: number;
-  nodes: { length: number; nullCount: number }[];
-  buffers: { offset: number; length: number }[];
-  /** Of its body; `type` is the codec. */
-  compression: { type: number } | null | undefined;
-  /** Of each column of views, in the order of the columns, how many buffers of bytes it has. */
-  variadicBufferCounts: number[];
-}
 
 export interface Batch {
   header: BatchHeader;
@@ -38,79 +31,122 @@ export interface ArrowLayout {
   batches: Batch[];
   dictionaries: DictionaryBatch[];
   size: number;
-  /** Whether it says that it ends: a stream may go without, and is then as whole as one that was cut off between two batches. */
-  isEnded: boolean;
+  /** Of a file the table at its end, of a stream the mark of it; nothing where a stream goes without. */
+  end: { isTable: boolean; at: number } | undefined;
 }
 
 /** Reads headers only. */
 export async function readLayout(file: FileHandle, path: string): Promise<ArrowLayout> {
   const { size } = await file.stat();
-  const isFile = (await readExactly(file, 0, Math.min(8, size))).toString('latin1', 0, MAGIC.length) === MAGIC;
-  return isFile ? layoutOfFile(file, size, path) : layoutOfStream(file, size, path);
+  const isFile = (await readExactly(file, 0, Math.min(HEAD, size))).toString('latin1', 0, MAGIC.length) === MAGIC;
+  if (isFile) return layoutOfFile(file, size, path);
+  const { schema, endsAt, ...messages } = await readMessages({ file, path, from: 0, to: size });
+  if (!schema) throw corrupt(path, undefined, 'there is no Arrow schema at the beginning');
+  return { ...messages, schema, size, end: endsAt === undefined ? undefined : { isTable: false, at: endsAt } };
 }
+
+/** pyarrow reads what is named at the end of a file, and a stream as far as it goes, and does not say that there is, or was, more. */
+export async function requireWhole(file: FileHandle, path: string, layout: ArrowLayout): Promise<void> {
+  const { batches, dictionaries, end, size } = layout;
+  const refused = (why: string) => corrupt(path, undefined, why);
+  if (!end)
+    throw refused(
+      `the stream has no mark of its end after ${batches.length} record batches, so that more may have been cut off: write it again, with its writer closed`,
+    );
+  if (!end.isTable) {
+    if (end.at < size)
+      throw refused(
+        `after the mark of its end, which comes after ${batches.length} record batches, there are ${size - end.at} bytes that nobody would read`,
+      );
+    return;
+  }
+  const found = await readMessages({ file, path, from: HEAD, to: end.at });
+  if (placesOf(found.batches) === placesOf(batches) && placesOf(found.dictionaries) === placesOf(dictionaries)) return;
+  throw refused(
+    `its end names ${batches.length} record batches and ${dictionaries.length} dictionaries; there are ${found.batches.length} and ${found.dictionaries.length}, or elsewhere: the file is damaged`,
+  );
+}
+
+const placesOf = (batches: Batch[]): string =>
+  batches
+    .map(({ body }) => body)
+    .sort((a, b) => a - b)
+    .join();
 
 /** A file ends with a table of its batches. */
 async function layoutOfFile(file: FileHandle, size: number, path: string): Promise<ArrowLayout> {
-  const end = await readExactly(file, Math.max(0, size - 10), Math.min(10, size));
-  const length = end.length === 10 ? end.readInt32LE(0) : -1;
-  if (end.toString('latin1', 4) !== MAGIC || length <= 0 || length > size - 18)
+  const tail = await readExactly(file, Math.max(0, size - TAIL), Math.min(TAIL, size));
+  const length = tail.length === TAIL ? tail.readInt32LE(0) : -1;
+  if (tail.toString('latin1', 4) !== MAGIC || length <= 0 || length > size - TAIL - HEAD)
     throw corrupt(path, undefined, 'the file is cut off: it does not end as an Arrow file does');
-  const footer = Footer.decode(await readExactly(file, size - 10 - length, length));
-  const batches: Batch[] = [];
-  type Block = { offset: number; metaDataLength: number; bodyLength: number };
+  const at = size - TAIL - length;
+  const { schema, ...blocks } = decodeFooter(await readExactly(file, at, length));
   const messageAt = async ({ offset, metaDataLength, bodyLength }: Block) => {
     if (offset + metaDataLength + bodyLength > size) throw cutOff(path, batches.length);
     const bytes = await readExactly(file, offset, metaDataLength);
-    return Message.decode(bytes.subarray(bytes.readUInt32LE(0) === CONTINUATION ? 8 : 4));
+    return decodeMessage(bytes.subarray(bytes.readUInt32LE(0) === CONTINUATION ? 8 : 4));
   };
   const bodyOf = ({ offset, metaDataLength }: Block) => offset + metaDataLength;
-  const dictionaries: DictionaryBatch[] = [];
-  for (const block of footer.dictionaryBatches())
-    dictionaries.push(dictionaryOf((await messageAt(block)).header() as DictionaryHeader, bodyOf(block), 0));
-  for (const block of footer.recordBatches())
-    batches.push({ header: (await messageAt(block)).header() as BatchHeader, body: bodyOf(block) });
-  return { schema: footer.schema, batches, dictionaries, size, isEnded: true };
-}
-
-async function layoutOfStream(file: FileHandle, size: number, path: string): Promise<ArrowLayout> {
-  let schema: Schema | undefined;
   const batches: Batch[] = [];
   const dictionaries: DictionaryBatch[] = [];
-  let isEnded = false;
-  for (let at = 0; at < size;) {
-    const prefix = await readExactly(file, at, Math.min(8, size - at));
+  for (const block of blocks.dictionaries) {
+    const message = await messageAt(block);
+    if (!('dictionary' in message)) throw corrupt(path, undefined, 'its end names a dictionary that is none');
+    const { data: header, ...dictionary } = message.dictionary;
+    dictionaries.push({ ...dictionary, header, body: bodyOf(block), from: 0 });
+  }
+  for (const block of blocks.batches) {
+    const message = await messageAt(block);
+    if (!('batch' in message)) throw corrupt(path, undefined, 'its end names a record batch that is none');
+    batches.push({ header: message.batch, body: bodyOf(block) });
+  }
+  return { schema, batches, dictionaries, size, end: { isTable: true, at } };
+}
+
+interface Span {
+  file: FileHandle;
+  path: string;
+  from: number;
+  to: number;
+}
+
+interface Messages {
+  schema: Schema | undefined;
+  batches: Batch[];
+  dictionaries: DictionaryBatch[];
+  /** Where the mark of their end is over, if there is one. */
+  endsAt: number | undefined;
+}
+
+async function readMessages({ file, path, from, to }: Span): Promise<Messages> {
+  const found: Messages = { schema: undefined, batches: [], dictionaries: [], endsAt: undefined };
+  const { batches, dictionaries } = found;
+  for (let at = from; at < to;) {
+    const prefix = await readExactly(file, at, Math.min(8, to - at));
     // Before version 0.15 there was no continuation marker.
     const isMarked = prefix.length >= 4 && prefix.readUInt32LE(0) === CONTINUATION;
     const prefixSize = isMarked ? 8 : 4;
     const length = prefix.length >= prefixSize ? prefix.readInt32LE(prefixSize - 4) : -1;
-    isEnded = length === 0;
-    if (isEnded) break;
     at += prefixSize;
-    if (length < 0 || at + length > size) throw cutOff(path, batches.length);
-    const message = Message.decode(await readExactly(file, at, length));
+    if (length === 0) return { ...found, endsAt: at };
+    if (length < 0 || at + length > to) throw cutOff(path, batches.length);
+    const message = decodeMessage(await readExactly(file, at, length));
     at += length;
-    if (at + message.bodyLength > size) throw cutOff(path, batches.length);
-    const header: unknown = message.header();
-    if (header instanceof Schema) schema = header;
-    else if (message.isRecordBatch()) batches.push({ header: header as BatchHeader, body: at });
-    else if (message.isDictionaryBatch())
-      dictionaries.push(dictionaryOf(header as DictionaryHeader, at, batches.length));
+    if (at + message.bodyLength > to) throw cutOff(path, batches.length);
+    if ('schema' in message) {
+      if (found.schema) throw corrupt(path, undefined, 'there is a second Arrow schema in it');
+      found.schema = message.schema;
+    } else if ('batch' in message) batches.push({ header: message.batch, body: at });
+    else {
+      const { data: header, ...dictionary } = message.dictionary;
+      if (!found.schema?.dictionaries.has(dictionary.id))
+        throw corrupt(path, undefined, `there is a dictionary ${dictionary.id}, of which its schema knows nothing`);
+      dictionaries.push({ ...dictionary, header, body: at, from: batches.length });
+    }
     at += message.bodyLength;
   }
-  if (!schema) throw corrupt(path, undefined, 'there is no Arrow schema at the beginning');
-  return { schema, batches, dictionaries, size, isEnded };
+  return found;
 }
-
-/** What `Message.decode` says of a dictionary's batch. */
-interface DictionaryHeader {
-  id: number;
-  isDelta: boolean;
-  data: BatchHeader;
-}
-
-const dictionaryOf = ({ id, isDelta, data }: DictionaryHeader, body: number, from: number): DictionaryBatch => ({
-  ...{ header: data, body, id, isDelta, from },
-});
 
 const cutOff = (path: string, batches: number) =>
   corrupt(

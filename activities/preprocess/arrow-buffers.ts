@@ -1,6 +1,6 @@
 /** The buffers of a record batch, which are compressed one by one: long ones are decompressed to a file of their own. */
 import { open, rm, type FileHandle } from 'node:fs/promises';
-import type { BatchHeader } from './arrow-batches.js';
+import type { BatchHeader } from './arrow-messages.js';
 import { readExactly } from './arrow-batches.js';
 import { PORTION, unzstandard } from './open-bytes.js';
 import { unlz4Frames } from './unlz4-frames.js';

@@ -1,6 +1,7 @@
 /** Columns of Arrow that have numbers of texts in a dictionary, which may come in several batches and be replaced on the way. */
 import type { FileHandle } from 'node:fs/promises';
-import type { BatchHeader, DictionaryBatch, TextColumn } from './arrow-batches.js';
+import type { DictionaryBatch, TextColumn } from './arrow-batches.js';
+import type { BatchHeader } from './arrow-messages.js';
 import { type BodyBuffer, type BodyOptions, inMemoryIfShort, SHORT } from './arrow-buffers.js';
 import {
   type Cell,

@@ -1,5 +1,5 @@
 /** Texts of a column of an Arrow record batch: a few at a time, however large it is. */
-import type { BatchHeader } from './arrow-batches.js';
+import type { BatchHeader } from './arrow-messages.js';
 import { type BodyBuffer, type BodyOptions, openBuffer } from './arrow-buffers.js';
 import type { LongText } from './long-text.js';
 import { createGrowing, LONG } from './long-text.js';

@@ -21,6 +21,8 @@ function createScanner() {
   };
   return {
     isQuoted: () => state === 'quoted',
+    /** Whether what was read last ends a line. */
+    isEnded: () => state === 'cr' || state === 'line',
     /** Whether there is nothing to be read in the line at hand, or in the one that ended last. */
     isBlank,
     wasBlank: () => wasBlank,
@@ -54,6 +56,8 @@ export interface Records {
   content: Buffer | LongText;
   bytes: number;
   isHeader: boolean;
+  /** Not for the last one of a file that has no end of its line. */
+  isEnded: boolean;
 }
 
 /** The header, and the records that begin in a part of the file; what is before has to be gone through for its quotes. */
@@ -77,7 +81,7 @@ export async function* recordsOf(
       const give = async (end: number): Promise<Records> => {
         await growing.append(portion.subarray(given, end));
         given = end;
-        const records = { content: await growing.take(), bytes: source.read(), isHeader };
+        const records = { content: await growing.take(), bytes: source.read(), isHeader, isEnded: true };
         isHeader = false;
         return records;
       };
@@ -99,7 +103,8 @@ export async function* recordsOf(
       position += portion.length;
     }
     if (scanner.isQuoted()) throw new Error('the last quote is not closed');
-    if (growing.bytes && !scanner.isBlank()) yield { content: await growing.take(), bytes: source.read(), isHeader };
+    if (growing.bytes && !scanner.isBlank())
+      yield { content: await growing.take(), bytes: source.read(), isHeader, isEnded: scanner.isEnded() };
   } finally {
     await growing.discard();
   }

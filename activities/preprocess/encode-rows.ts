@@ -10,7 +10,7 @@ import { LongText } from './long-text.js';
 import { plainName } from './open-bytes.js';
 import { openPair, removeAll, removePairs, type Pair } from './pair-writer.js';
 import { batchesOf, readerOf } from './read-rows.js';
-import { isEmptyText, isText, rangesOfSlice, type Row } from './rows.js';
+import { isEmptyText, isText, rangesOfSlice, type Row, WHOLE } from './rows.js';
 import { looksLikeBoolean, looksLikeDate, looksLikeNumber } from './taken-for.js';
 import { createSieve, type Place, type SkipOptions } from './usable-rows.js';
 
@@ -127,8 +127,11 @@ async function* portionsOf({ root, files, slice, keys, prefixOf, compat = false 
     const rowsBefore = () =>
       (known ??= range.from === 0 ? Promise.resolve(0) : readerOf(path).rowsBefore(path, range.from));
     const place: Place = { file, path, rowsBefore };
-    if (range.from >= range.to) continue;
-    for await (const batch of batchesOf({ path, columns: keys, range, scratch, compat })) {
+    // A file without a byte is in no slice's range, and may be one that was cut off, which its reader knows.
+    const isEmpty = sizes[index] === 0;
+    if (isEmpty ? slice.index > 0 : range.from >= range.to) continue;
+    const part = isEmpty ? WHOLE : range;
+    for await (const batch of batchesOf({ path, columns: keys, range: part, scratch, compat })) {
       const bytes = before + Math.min(length, Math.max(0, batch.bytes - range.from));
       const { numbers } = batch;
       for (const rows of portions(batch.rows))

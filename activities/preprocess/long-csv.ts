@@ -9,21 +9,34 @@ const [QUOTE, COMMA, CR, LF] = Buffer.from('",\r\n');
 export interface LongCsv {
   record: LongText;
   row: number;
-  /** Number of fields that there may be, and those that are asked for. */
-  width: number;
+  /** How many there may be. */
+  fields: FieldCount;
+  /** Those that are asked for. */
   places: number[];
   scratch(name: string): string;
 }
 
+export interface FieldCount {
+  most: number;
+  least: number;
+}
+
+/** Why a record of so many fields cannot be used. */
+export function problemOf(count: number, { most, least }: FieldCount): string | undefined {
+  if (count > most) return `${count} fields, where the header has ${most}`;
+  if (count < least) return `cut off: ${count} of ${least} fields, and no end of the line`;
+  return undefined;
+}
+
 /** Short fields are strings, as they are of a short record. */
-export async function rowOfLongCsv({ record, row, width, places, scratch }: LongCsv): Promise<Row> {
+export async function rowOfLongCsv({ record, row, fields: allowed, places, scratch }: LongCsv): Promise<Row> {
   const fields = new Map<number, Buffer | LongText | undefined>();
   try {
     if (!(await record.isUtf8())) return badRow(row, 'not UTF-8');
-    const count = await readFields(record, { places, scratch, fields });
-    if (count > width) {
+    const problem = problemOf(await readFields(record, { places, scratch, fields }), allowed);
+    if (problem !== undefined) {
       for (const field of fields.values()) if (field && !Buffer.isBuffer(field)) await field.discard();
-      return badRow(row, `${count} fields, where the header has ${width}`);
+      return badRow(row, problem);
     }
   } finally {
     await record.discard();

@@ -89,18 +89,20 @@ export async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerat
   let ready: Buffer[] = [];
   const open = () => {
     const hash = create64();
+    let bytes = 0;
     const decoder = new Decompress((chunk) => {
       if (!chunk.length) return;
       hash.update(chunk);
+      bytes += chunk.length;
       // The decoder goes on using its window: a view of it would change under the reader.
       ready.push(Buffer.from(chunk));
     });
-    return { decoder, hash };
+    return { decoder, hash, bytes: () => bytes };
   };
   const frames = createFrames(MOST_WINDOW);
   let frame = open();
   for await (const chunk of source)
-    for (const { bytes, isLast, checksum } of frames.take(chunk)) {
+    for (const { bytes, isLast, checksum, size } of frames.take(chunk)) {
       for (let at = 0; at < bytes.length; at += FED) {
         const end = Math.min(at + FED, bytes.length);
         frame.decoder.push(bytes.subarray(at, end), isLast && end === bytes.length);
@@ -111,6 +113,10 @@ export async function* unzstandard(source: AsyncGenerator<Buffer>): AsyncGenerat
       // RFC 8878, section 3.1.1: the four lower bytes of it.
       if (checksum !== undefined && Number(frame.hash.digest() & 0xffffffffn) !== checksum)
         throw new Error('what is in a Zstandard frame is not that of its checksum: the file is damaged');
+      if (size !== undefined && BigInt(frame.bytes()) !== size)
+        throw new Error(
+          `a Zstandard frame that says it holds ${size} bytes holds ${frame.bytes()}: the file is damaged`,
+        );
       frame = open();
     }
   frames.end();

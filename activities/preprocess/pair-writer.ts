@@ -36,7 +36,11 @@ export interface PairWriter {
 export async function openPair(prefix: string): Promise<PairWriter> {
   const temporary = temporaryNames(prefix);
   const bin = await openDigested(temporary.bin);
-  const lengths = await openDigested(temporary.lengths);
+  const lengths = await openDigested(temporary.lengths).catch(async (error: unknown) => {
+    await bin.close().catch(() => undefined);
+    await removeAll([temporary.bin]);
+    throw error;
+  });
   let sequences = 0;
   let documents = 0;
   let tokens = 0;
@@ -93,19 +97,24 @@ export interface IndexContent {
 export async function writeIndex(path: string, content: IndexContent): Promise<string> {
   const { sequences, documents } = content;
   const file = await openDigested(path);
-  await file.write(encodeHeader({ sequences, documentIndex: documents + 1 }));
-  for await (const part of content.lengths()) await file.write(bytesOf(part));
-  let pointer = 0n;
-  for await (const part of content.lengths()) {
-    const pointers = BigInt64Array.from(part, (length) => {
-      const here = pointer;
-      pointer += BigInt(length * TOKEN_SIZE);
-      return here;
-    });
-    await file.write(bytesOf(pointers));
+  try {
+    await file.write(encodeHeader({ sequences, documentIndex: documents + 1 }));
+    for await (const part of content.lengths()) await file.write(bytesOf(part));
+    let pointer = 0n;
+    for await (const part of content.lengths()) {
+      const pointers = BigInt64Array.from(part, (length) => {
+        const here = pointer;
+        pointer += BigInt(length * TOKEN_SIZE);
+        return here;
+      });
+      await file.write(bytesOf(pointers));
+    }
+    await file.write(bytesOf(BigInt64Array.of(0n)));
+    for await (const part of content.documentEnds()) await file.write(bytesOf(part));
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    throw error;
   }
-  await file.write(bytesOf(BigInt64Array.of(0n)));
-  for await (const part of content.documentEnds()) await file.write(bytesOf(part));
   return file.close();
 }
 

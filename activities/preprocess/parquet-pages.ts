@@ -1,9 +1,11 @@
 /** The values of one column of one row group, page by page: a whole row group may be larger than memory. */
 import type { FileHandle } from 'node:fs/promises';
+import { crc32, gunzipSync } from 'node:zlib';
 import type { ColumnMetaData, SchemaTree } from 'hyparquet';
 import { type BigDictionary, INSTEAD, openBigDictionary } from './big-dictionary.js';
 import { isBigDictionary, isBigPage, LARGEST_WHOLE, valuesOfBigPage } from './big-page.js';
 import { compressors } from 'hyparquet-compressors';
+import { filePortions } from './file-portions.js';
 import { LongText } from './long-text.js';
 import { bytesOfPage } from './page-bytes.js';
 import { windowCheck } from './zstd-window.js';
@@ -14,6 +16,11 @@ import type { ColumnDecoder, DecodedArray, PageHeader } from 'hyparquet/src/type
 /** A page says of itself how large it is; what its frames say is not held against that before they are decoded. */
 const safeCompressors: typeof compressors = {
   ...compressors,
+  // Holds what comes of it against the checksum, which the package passes over; that reads what has no header, too.
+  GZIP: (input, length) =>
+    input[0] === 0x1f && input[1] === 0x8b
+      ? gunzipSync(input, { maxOutputLength: Math.max(1, length) })
+      : compressors.GZIP!(input, length),
   ZSTD: (input, length) => {
     windowCheck()(input);
     return compressors.ZSTD!(input, length);
@@ -36,12 +43,14 @@ export interface ColumnChunk {
   to: number;
   /** A page of more bytes is not decompressed in memory where that can be helped. */
   big: number;
+  /** Pages that have a checksum are held against it. */
+  isChecked: boolean;
   scratch(name: string): string;
 }
 
 /** A flat column's values from row `from` to row `to` of its row group, texts as their bytes. */
 export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unknown>> {
-  const { path, file, schemaPath, metadata, from, to, scratch, big } = chunk;
+  const { path, file, schemaPath, metadata, from, to, scratch, big, isChecked } = chunk;
   const { codec } = metadata;
   const isOptional = schemaPath.at(-1)!.element.repetition_type === 'OPTIONAL';
   const decoder: ColumnDecoder = {
@@ -69,7 +78,10 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unk
         row += rows;
         continue;
       }
+      const check = (bytes: Iterable<Buffer> | AsyncIterable<Buffer>) =>
+        requireChecksum(isChecked ? header.crc : undefined, bytes);
       if (isBigDictionary(header, codec, big)) {
+        await check(filePortions(path, start, at));
         const texts = header.dictionary_page_header?.num_values ?? 0;
         const content = bytesOfPage(path, start, at, codec);
         inFile = await openBigDictionary({ bytes: content, texts, scratch });
@@ -78,6 +90,7 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unk
       }
       const [first, last] = [Math.max(0, from - row), Math.min(rows, to - row)];
       if (isBigPage(header, codec, big)) {
+        await check(filePortions(path, start, at));
         const big = { path, at: start, header, codec, isOptional, scratch };
         for await (const value of valuesOfBigPage(big, first, last)) yield [value];
         row += rows;
@@ -85,6 +98,7 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unk
       }
       refuseLarge(header, metadata);
       const page = await readExactly(file, start, header.compressed_page_size);
+      await check([page]);
       const reader = { view: new DataView(page.buffer, page.byteOffset, page.byteLength), offset: 0 };
       const { data } = readPage(reader, header, decoder, dictionary, undefined, 0);
       if (header.type === 'DICTIONARY_PAGE') {
@@ -98,9 +112,22 @@ export async function* pagesOf(chunk: ColumnChunk): AsyncGenerator<ArrayLike<unk
       row += rows;
     }
     if (row < to) throw new Error(`rows ${row + 1} to ${to} of a row group are not there`);
+    if (row > Number(metadata.num_values))
+      throw new Error(`the pages of a row group of ${metadata.num_values} rows have ${row}`);
   } finally {
     await inFile?.close();
   }
+}
+
+/** Of a page as it lies in the file, after its header. Spark writes checksums, pyarrow where it is told to. */
+async function requireChecksum(
+  expected: number | undefined,
+  bytes: Iterable<Buffer> | AsyncIterable<Buffer>,
+): Promise<void> {
+  if (expected === undefined) return;
+  let sum = 0;
+  for await (const portion of bytes) sum = crc32(portion, sum);
+  if (sum !== expected >>> 0) throw new Error('a page is not that of its checksum: the file is damaged');
 }
 
 const isOfDictionary = ({ data_page_header, data_page_header_v2 }: PageHeader): boolean =>

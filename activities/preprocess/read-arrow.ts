@@ -1,7 +1,7 @@
 /** Arrow, as a file or as the stream that Hugging Face datasets caches: a few rows at a time, however large a batch is. */
 import { isUtf8 } from 'node:buffer';
 import { open, type FileHandle } from 'node:fs/promises';
-import { readLayout, textColumn, type Batch, type TextColumn } from './arrow-batches.js';
+import { readLayout, requireWhole, textColumn, type Batch, type TextColumn } from './arrow-batches.js';
 import { createDictionaries, type DictionaryTexts, openNumbers } from './arrow-dictionary.js';
 import { type Cell, closeAll, openTexts, textsFrom } from './arrow-texts.js';
 import { badRow } from './json-rows.js';
@@ -12,13 +12,9 @@ export const arrowReader: Reader = {
     const file = await open(path, 'r');
     const known = createDictionaries(file, scratch);
     try {
-      const { schema, batches, dictionaries, size, isEnded } = await readLayout(file, path);
-      if (!compat && !isEnded)
-        throw corrupt(
-          path,
-          undefined,
-          `the stream has no mark of its end after ${batches.length} record batches, so that more may have been cut off: write it again, with its writer closed`,
-        );
+      const layout = await readLayout(file, path);
+      if (!compat) await requireWhole(file, path, layout);
+      const { schema, batches, dictionaries, size } = layout;
       const placesIn = (views: readonly number[]) =>
         columns.map((column) => {
           const place = textColumn(schema, column, views);
@@ -38,8 +34,9 @@ export const arrowReader: Reader = {
       for (const [index, batch] of batches.entries()) {
         const end = start + batch.header.length;
         const [first, last] = [Math.max(from, start) - start, Math.min(to, end) - start];
+        const places = placesIn(batch.header.variadicBufferCounts);
+        requireRows(batch, places);
         if (first < last) {
-          const places = placesIn(batch.header.variadicBufferCounts);
           const before = dictionaries.filter(({ from }) => from <= index);
           const textsOf = (place: TextColumn) => known.of(place, before);
           for await (const { rows, row } of rowsOfBatch({ file, batch, places, first, last, scratch, textsOf }))
@@ -67,6 +64,14 @@ export const arrowReader: Reader = {
     }
   },
 };
+
+function requireRows({ header }: Batch, places: TextColumn[]): void {
+  for (const { node } of places)
+    if (header.nodes[node]?.length !== header.length)
+      throw new Error(
+        `a record batch of ${header.length} rows has ${header.nodes[node]?.length ?? 'nothing'} in a column: the file is damaged`,
+      );
+}
 
 function rowOf(cells: Cell[], row: number): Row {
   if (cells.some((cell) => 'bytes' in cell && !isUtf8(cell.bytes))) return badRow(row, 'not UTF-8');

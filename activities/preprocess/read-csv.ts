@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { countRecords, fieldsOf, recordsOf } from './csv-records.js';
 import { badRow } from './json-rows.js';
 import { LongText } from './long-text.js';
-import { rowOfLongCsv } from './long-csv.js';
+import { problemOf, rowOfLongCsv } from './long-csv.js';
 import { corrupt, noColumn, type Reader, type Row } from './rows.js';
 
 /** What pandas reads as no value at all, in quotes as well. */
@@ -16,16 +16,20 @@ export const csvReader: Reader = {
     let header: string[] = [];
     let places: number[] = [];
     let next = 0;
-    const rowOf = (fields: (string | undefined)[], row: number): Row => {
-      if (fields.length > header.length)
-        return badRow(row, `${fields.length} fields, where the header has ${header.length}`);
-      return asAsked({ row, values: places.map((place) => fields[place]) });
+    /** pandas takes what is missing for nothing, at the end of a file that was cut off as well. */
+    const least = (isEnded: boolean) => (isEnded || compat ? 0 : header.length);
+    const rowOf = (fields: (string | undefined)[], row: number, isEnded: boolean): Row => {
+      const problem = problemOf(fields.length, { most: header.length, least: least(isEnded) });
+      return problem === undefined
+        ? asAsked({ row, values: places.map((place) => fields[place]) })
+        : badRow(row, problem);
     };
     const asAsked = (row: Row): Row => (compat ? { ...row, values: row.values.map(asPandas) } : row);
-    for await (const { content, bytes, isHeader } of recordsOf(path, range, scratch)) {
+    for await (const { content, bytes, isHeader, isEnded } of recordsOf(path, range, scratch)) {
       if (content instanceof LongText) {
         if (isHeader) throw corrupt(path, undefined, 'the header is no header: it is longer than any text');
-        const row = await rowOfLongCsv({ record: content, row: next, width: header.length, places, scratch });
+        const fields = { most: header.length, least: least(isEnded) };
+        const row = await rowOfLongCsv({ record: content, row: next, fields, places, scratch });
         yield { rows: [asAsked(row)], bytes };
         next += 1;
       } else if (isHeader) {
@@ -35,12 +39,14 @@ export const csvReader: Reader = {
       } else {
         const first = next;
         const rows = recordsIn(content).map((fields, index) =>
-          fields ? rowOf(fields, first + index) : badRow(first + index, 'not UTF-8'),
+          fields ? rowOf(fields, first + index, isEnded) : badRow(first + index, 'not UTF-8'),
         );
         next += rows.length;
         yield { rows, bytes };
       }
     }
+    if (header.length === 0)
+      throw corrupt(path, undefined, 'there is no header, as in a file that was cut off before it');
   },
 
   rowsBefore: countRecords,

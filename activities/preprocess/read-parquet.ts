@@ -1,7 +1,13 @@
 /** Parquet, one page of each column at a time. */
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetSchema, type SchemaTree } from 'hyparquet';
+import {
+  asyncBufferFromFile,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetSchema,
+  type SchemaTree,
+} from 'hyparquet';
 import { bigPage } from './big-page.js';
 import { badRow } from './json-rows.js';
 import { pagesOf } from './parquet-pages.js';
@@ -31,7 +37,14 @@ export const parquetReader: Reader = {
           const name = schemaPath.map(({ element }) => element.name).slice(1);
           const chunk = chunks.find(({ meta_data }) => meta_data?.path_in_schema.join('\0') === name.join('\0'));
           if (!chunk?.meta_data) throw corrupt(path, undefined, `a row group has no column ${name.join('.')}`);
-          return pagesOf({ path, file, scratch, schemaPath, metadata: chunk.meta_data, big, ...part });
+          const { meta_data: metadata } = chunk;
+          if (metadata.num_values !== num_rows)
+            throw corrupt(
+              path,
+              undefined,
+              `a row group of ${num_rows} rows has ${metadata.num_values} of ${name.join('.')}`,
+            );
+          return pagesOf({ ...{ path, file, scratch, schemaPath, metadata, big, isChecked: !compat }, ...part });
         });
         let next = first + part.from;
         for await (const values of together(sources, part.to - part.from)) {
@@ -51,9 +64,21 @@ export const parquetReader: Reader = {
   },
 };
 
-async function footerOf(path: string) {
+const MAGIC = 'PAR1';
+/** The length of the metadata and the mark of the end. */
+const TAIL = 8;
+
+async function footerOf(path: string): Promise<{ metadata: FileMetaData; size: number }> {
   const file = await asyncBufferFromFile(path);
-  return { metadata: await parquetMetadataAsync(file), size: file.byteLength };
+  const { byteLength: size } = file;
+  const tail = Buffer.from(await file.slice(Math.max(0, size - TAIL), size));
+  if (tail.length < TAIL || tail.toString('latin1', TAIL - MAGIC.length) !== MAGIC)
+    throw corrupt(path, undefined, 'the file is cut off, or no parquet: it does not end as such a file does');
+  const metadata = await parquetMetadataAsync(file);
+  const inGroups = metadata.row_groups.reduce((sum, { num_rows }) => sum + num_rows, 0n);
+  if (inGroups !== metadata.num_rows)
+    throw corrupt(path, undefined, `of ${metadata.num_rows} rows its row groups have ${inGroups}: the file is damaged`);
+  return { metadata, size };
 }
 
 function textColumn(path: string, schema: SchemaTree, column: string, compat: boolean): SchemaTree[] {

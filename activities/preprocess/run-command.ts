@@ -1,5 +1,7 @@
 /** One call of `npm run preprocess`, from its words to its files. */
 import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isFullDisk } from '../atomic.js';
 import { parseFlags } from './command-flags.js';
 import { readRequest } from './command.js';
 import type { KeyFigures } from '../../workflows/dataset-figures.js';
@@ -40,23 +42,39 @@ export async function runCommand(words: string[], options: CommandOptions): Prom
   const request = await readRequest(parseFlags(words));
   const { input, prefix, mergeKeys, workers, notes, logInterval, ...how } = request;
   notes.forEach(say);
-  if (mergeKeys) return { ...(await resultOf(await mergeGroups(input, prefix, mergeKeys))), notes };
+  const naming = <T>(work: Promise<T>) =>
+    work.catch((error: unknown) => {
+      throw isFullDisk(error) ? fullDisk(prefix, !mergeKeys && workers > 1, error) : error;
+    });
+  if (mergeKeys) return { ...(await resultOf(await naming(mergeGroups(input, prefix, mergeKeys)))), notes };
   const found = await findInput(input, true);
   for (const file of found.left) say(`${input}: ${file} is not read, as in the real program`);
-  const { pairs, counts, figures, warnings, peakRssBytes } = await preprocessFiles({
-    ...how,
-    prefix,
-    input: found,
-    processes: workers,
-    elsewhere,
-    tablesIn,
-    ...(load && { load }),
-    onProgress: progressLine(logInterval, say),
-  });
+  const { pairs, counts, figures, warnings, peakRssBytes } = await naming(
+    preprocessFiles({
+      ...how,
+      prefix,
+      input: found,
+      processes: workers,
+      elsewhere,
+      tablesIn,
+      ...(load && { load }),
+      onProgress: progressLine(logInterval, say),
+    }),
+  );
   for (const warning of warnings) say(`preprocess: warning: ${warning}`);
   const bytes = await inputBytes(found);
   const told = toldOf(figures, pairs);
   return { ...(await resultOf(pairs)), bytes, counts, figures: told, peakRssBytes, left: found.left, notes, warnings };
+}
+
+/** The system says of a write that failed neither where nor what for. */
+function fullDisk(prefix: string, isInParts: boolean, cause: unknown): Error {
+  const twice = isInParts ? ', and twice that until its parts are merged' : '';
+  const room = `A pair takes 4 bytes a token and 24 a document${twice}`;
+  return new Error(
+    `${dirname(prefix)}: the disk is full, of bytes or of files (df, df -i). ${room}. Nothing is left of this one`,
+    { cause },
+  );
 }
 
 async function resultOf(pairs: Record<string, Pair>) {

@@ -22,6 +22,8 @@ export interface FramePart {
   isLast: boolean;
   /** Of the last part, if the frame has one: the lower half of the XXH64 of what is in the frame. */
   checksum?: number;
+  /** Of the last part, if the frame says it: how many bytes come of the frame. */
+  size?: bigint;
 }
 
 export interface Frames {
@@ -40,6 +42,7 @@ export function createFrames(mostWindow: number): Frames {
   let have = Buffer.alloc(0);
   let skip = 0;
   let count = 0;
+  let contents: bigint | undefined;
 
   /** @returns whether a frame with data begins or ends with these bytes */
   function read(bytes: Buffer): 'begins' | 'ends' | undefined {
@@ -71,7 +74,9 @@ export function createFrames(mostWindow: number): Frames {
         return undefined;
       }
       case 'frame':
-        refuseLarge(windowOf(bytes, field), mostWindow);
+        contents = sizeOf(bytes, field);
+        // Without a window it is decoded in one piece.
+        refuseLarge(field.hasWindow ? windowOf(bytes[0]!) : Number(contents), mostWindow);
         field = blockOf(field.checksum);
         return undefined;
       case 'block': {
@@ -109,7 +114,10 @@ export function createFrames(mostWindow: number): Frames {
           parts.push({ bytes: whole, isLast: false });
         } else if (event === 'ends') {
           const checksum = whole.length ? { checksum: whole.readUInt32LE() } : {};
-          parts.push({ bytes: bytes.subarray(start, at), isLast: true, ...checksum });
+          parts.push({
+            ...{ bytes: bytes.subarray(start, at), isLast: true, ...checksum },
+            ...(contents !== undefined && { size: contents }),
+          });
           start = undefined;
         }
       }
@@ -124,15 +132,17 @@ export function createFrames(mostWindow: number): Frames {
   };
 }
 
-/** A frame without a window is decoded in one piece, as large as it says that it is. */
-function windowOf(bytes: Buffer, { hasWindow, dictionary }: Extract<Field, { name: 'frame' }>): number {
-  if (hasWindow) {
-    const base = 2 ** (10 + (bytes[0]! >> 3));
-    return base + (base / 8) * (bytes[0]! & 7);
-  }
-  const size = bytes.subarray(dictionary);
-  if (size.length === 8) return Number(size.readBigUInt64LE());
-  return size.readUIntLE(0, size.length) + (size.length === 2 ? 256 : 0);
+function windowOf(descriptor: number): number {
+  const base = 2 ** (10 + (descriptor >> 3));
+  return base + (base / 8) * (descriptor & 7);
+}
+
+/** What comes of a frame, where its header says it. */
+function sizeOf(header: Buffer, { hasWindow, dictionary }: Extract<Field, { name: 'frame' }>): bigint | undefined {
+  const size = header.subarray((hasWindow ? 1 : 0) + dictionary);
+  if (size.length === 0) return undefined;
+  if (size.length === 8) return size.readBigUInt64LE();
+  return BigInt(size.readUIntLE(0, size.length) + (size.length === 2 ? 256 : 0));
 }
 
 function refuseLarge(window: number, mostWindow: number): void {

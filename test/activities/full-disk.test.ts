@@ -13,6 +13,8 @@ import { makeCorpus } from '../../infra/demo/corpus.js';
 import { startHub } from '../../infra/demo/hub.js';
 import { root } from '../../workers/config.js';
 import { fetchBlock } from '../../activities/peer-client.js';
+import { encodeJob } from '../../activities/preprocess/encode-job.js';
+import { runCommand } from '../../activities/preprocess/run-command.js';
 import { temporaryNames } from '../../activities/preprocess/pair-writer.js';
 import { pairName } from '../../activities/preprocess/summary.js';
 import { pullArtifact } from '../../activities/transfer.js';
@@ -184,6 +186,19 @@ test.runIf(canMount)(
     expect(await merged).toMatchObject({ documents: 4000 });
   },
 );
+
+test.runIf(canMount)('the command says which disk is full and what a pair takes, and leaves nothing', async () => {
+  const dir = await smallDisk(1);
+  const input = join(await tempDir(), 'a.jsonl');
+  await writeFile(input, `${JSON.stringify({ text: 'a b c d '.repeat(500) })}\n`.repeat(200));
+  const model = join(await makeCorpus(join(root, '.cache/demo-hub')), 'models/demo/qwen3-tiny');
+  const words = ['--input', input, '--tokenizer-name-or-path', model, '--output-prefix', join(dir, 'p')];
+  const call = runCommand(words, { say: () => undefined, elsewhere: encodeJob, tablesIn: await tempDir() });
+  await expect(call).rejects.toThrow(
+    `${dir}: the disk is full, of bytes or of files (df, df -i). A pair takes 4 bytes`,
+  );
+  expect(await readdir(dir)).toEqual([]);
+});
 
 test.runIf(canMount)('a full disk does not keep ranks alive that are to stop', async () => {
   const dataDir = await smallDisk(2);

@@ -176,6 +176,38 @@ describe('against MindSpeed-LLM itself', () => {
     expect(await readdir(out)).toEqual(['y.idx']);
   });
 
+  test('there is nothing where the second of its temporary files cannot be made', async () => {
+    const { root: work, out } = { root: await tempDir(), out: await tempDir() };
+    await writeFile(join(work, 'a.jsonl'), '{"x":"a"}\n');
+    await mkdir(join(out, '.x.lengths.tmp'));
+    const pairs = encodeRows({
+      ...{ root: work, files: ['a.jsonl'], slice: { index: 0, of: 1 }, keys: ['x'], appendEod: true, encoder },
+      ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+    });
+    await expect(pairs).rejects.toMatchObject({ code: 'EISDIR' });
+    expect(await readdir(out)).toEqual(['.x.lengths.tmp']);
+  });
+
+  test.each([1, 2])(
+    'a file of no bytes is refused in one of %i shards where its format does not allow that',
+    async (of) => {
+      const work = await tempDir();
+      await writeFile(join(work, 'a.jsonl'), '{"text":"a"}\n{"text":"b"}\n');
+      for (const name of ['b.parquet', 'b.arrow', 'b.csv', 'b.jsonl.gz', 'b.txt.zst', 'b.txt']) {
+        await writeFile(join(work, name), '');
+        const shards = Array.from({ length: of }, async (_, index) => {
+          const out = await tempDir();
+          return encodeRows({
+            ...{ root: work, files: ['a.jsonl', name], slice: { index, of }, keys: ['text'], appendEod: true, encoder },
+            ...{ vocabSize: VOCABULARY, prefixOf: (key: string) => join(out, key) },
+          });
+        });
+        const failed = (await Promise.allSettled(shards)).filter(({ status }) => status === 'rejected');
+        expect(failed, name).toHaveLength(name === 'b.txt' ? 0 : 1);
+      }
+    },
+  );
+
   test('a row that is refused leaves neither its long texts nor those of the rows after it', async () => {
     const { root: work, out } = { root: await tempDir(), out: await tempDir() };
     const long = 'word '.repeat(2 ** 20);

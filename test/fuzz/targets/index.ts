@@ -12,6 +12,7 @@ import { safetensors, tokenizer, torchFile } from './model-files.js';
 import { modelscope } from './modelscope.js';
 import { npuTools } from './npu-tools.js';
 import { peer } from './peer.js';
+import { oneByte } from './one-byte.js';
 import { rows } from './rows.js';
 import { runFile } from './run-file.js';
 import { service } from './service.js';
@@ -20,7 +21,7 @@ import { stateFiles } from './state-files.js';
 import { poolUpdates, runUpdates } from './updates.js';
 
 export const targets = [
-  ...[runFile, ...rows, indexFile, manifest, trainingLog, npuTools, stateFiles, hub, modelscope, service],
+  ...[runFile, ...rows, oneByte, indexFile, manifest, trainingLog, npuTools, stateFiles, hub, modelscope, service],
   ...[runUpdates, poolUpdates, poolSignals, glob, downloads, torchFile, safetensors, tokenizer],
   ...[peer, bucket, codecServer, dashboard],
 ];
