@@ -47,6 +47,7 @@ const pure = [
   'leftovers',
   'memory',
   'muon',
+  'online-conversion',
   'open-activities',
   'optimizer-state',
   'pair-nodes',
