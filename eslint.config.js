@@ -19,6 +19,7 @@ const pure = [
   'dataset-figures',
   'device-fault-list',
   'device-faults',
+  'device-fit',
   'duration',
   'engines',
   'extra-args',

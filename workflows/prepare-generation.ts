@@ -2,9 +2,10 @@
  * Everything before a launch that asks each node: fenced, looked through, checked, given data and weights, the newest
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
-import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
 import { checkNodes, type Checked } from './check.js';
 import { runChild } from './child.js';
+import { deviceNotes } from './device-fit.js';
 import { lostNode, messageOf } from './failure-chain.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
@@ -25,6 +26,9 @@ import { allShards, placeNodes } from './topology.js';
 import { isOptimizerReadWhereWritten } from './spec-rules.js';
 import { testPairs } from './test-pairs.js';
 import { setAside } from './unsealed.js';
+
+/** Before, nobody heard of it. */
+const DEVICES_ARE_TOLD = 'devices of another kind than the run file is for are told of';
 
 export async function prepareGeneration(told: PreparationInput): Promise<Prepared> {
   const { name, spec, token } = told;
@@ -66,6 +70,8 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   }
   if (isOnline(spec) && done === 0) refuseOnline(input, checked);
   const say = (note: string) => tell({ note, isKnown: true });
+  const notes = deviceNotes(spec, reports);
+  if (notes.length > 0 && patched(DEVICES_ARE_TOLD)) for (const text of notes) await say(text);
   // One node needs no network between devices.
   if (members.length > 1)
     await pingDevices({ reports, timing: spec.recovery, isFirst: input.generation === 0, note: say });
