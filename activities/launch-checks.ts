@@ -2,15 +2,22 @@
  * What a launch would load and overwrite on this node, looked at before anything is started: the real program starts
  * from random weights where it finds no tracker, saves over what is there, and exits 0.
  */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
+import { saidOtherwise } from '../workflows/hugging-face.js';
+import { readJson } from './atomic.js';
 import { iterationDir, iterationsIn, readTracker } from './checkpoint-files.js';
 
-type Launch = Pick<LaunchTrainingInput, 'script' | 'loads'>;
+type Launch = Pick<LaunchTrainingInput, 'script' | 'loads' | 'published'>;
 
 /** Why this launch must not be; nothing where it may. */
-export async function unsafeStart(dataDir: string, { script, loads }: Launch): Promise<string | undefined> {
+export async function unsafeStart(dataDir: string, { script, loads, published }: Launch): Promise<string | undefined> {
   const [load, save] = [valueOf(script, '--load'), valueOf(script, '--save')];
-  if (load !== undefined) {
+  if (load !== undefined && published) {
+    const unfit = await unfitWeights(join(dataDir, load), published);
+    if (unfit !== undefined) return `--load ${load} ${unfit}`;
+  } else if (load !== undefined) {
     const tracked = await readTracker(dataDir, load);
     if (tracked === undefined) return `--load ${load} has no tracker that names an iteration`;
     if (load === save && loads !== undefined && tracked !== loads)
@@ -23,6 +30,16 @@ export async function unsafeStart(dataDir: string, { script, loads }: Launch): P
   if (held.length === 0) return undefined;
   const from = load === undefined ? 'random weights' : `the weights in ${load}`;
   return `it would start from ${from} and save over --save ${save}, which holds iteration ${held.join(', ')}`;
+}
+
+/** The trainer converts them without a look at what it made of them. */
+async function unfitWeights(dir: string, said: NonNullable<Launch['published']>): Promise<string | undefined> {
+  const files = await readdir(dir).catch(() => []);
+  const config = await readJson<Record<string, unknown>>(join(dir, 'config.json')).catch(() => undefined);
+  if (!config || !files.some((name) => /^model.*\.safetensors$/.test(name)))
+    return 'has no config.json that can be read beside model*.safetensors';
+  const other = saidOtherwise(config, said);
+  return other.length === 0 ? undefined : `is another model: in its config.json ${other.join('; ')}`;
 }
 
 export const valueOf = (script: string[], flag: string): string | undefined => {

@@ -13,6 +13,11 @@ export interface RunOptions {
   /** Milliseconds after which the command and all that it started are killed. */
   timeout: number;
   signal?: AbortSignal;
+  /**
+   * Whether it has printed all that is wanted of it: then it has so long to end, and is killed without that being a
+   * failure. Not with `logPath`.
+   */
+  enough?: { isIn(printed: string): boolean; endsWithinMs: number };
   /** Where a chatty command's output goes; without it the output is returned. */
   logPath?: string;
   /** For messages: node and step. */
@@ -31,7 +36,7 @@ const LOOK_EVERY_MS = 50;
  * @throws CommandFailed with exit code, log path and a bounded tail; the signal's reason when cancelled
  */
 export async function run(argv: string[], options: RunOptions): Promise<string> {
-  const { cwd, env, timeout, signal, logPath, what } = options;
+  const { cwd, env, timeout, signal, logPath, enough, what } = options;
   signal?.throwIfAborted();
   const log = logPath === undefined ? undefined : await open(logPath, 'a');
   try {
@@ -44,8 +49,10 @@ export async function run(argv: string[], options: RunOptions): Promise<string> 
       quiet: true,
       stdio: log ? ['ignore', log.fd, log.fd] : ['ignore', 'pipe', 'pipe'],
     })`${argv}`;
-    const cut = await within(command, timeout, signal);
+    const printed = enough && follow(command, enough);
+    const cut = await within(command, timeout, { signal, late: printed?.late });
     signal?.throwIfAborted();
+    if (printed && enough.isIn(printed.text())) return printed.text();
     const {
       exitCode,
       signal: endedBy,
@@ -66,21 +73,38 @@ export async function run(argv: string[], options: RunOptions): Promise<string> 
   }
 }
 
+function follow(command: ProcessPromise, { isIn, endsWithinMs }: NonNullable<RunOptions['enough']>) {
+  let text = '';
+  const late = new Promise<true>((resolve) => {
+    command.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+      if (isIn(text)) setTimeout(resolve, endsWithinMs, true).unref();
+    });
+  });
+  return { late, text: () => text };
+}
+
 const NOTHING = { exitCode: null, signal: null, stdout: '', stderr: '' };
 
 /** What a command that was killed has left to say; one that hangs in a driver does not even end on SIGKILL. */
 const ended = (command: ProcessPromise): Promise<ProcessOutput | undefined> =>
   Promise.race([command, sleep(1_000, undefined)]);
 
+interface Until {
+  signal: AbortSignal | undefined;
+  /** It has printed enough, and still not ended. */
+  late: Promise<true> | undefined;
+}
+
 /** Waits for the end of a command. True when it took too long or was cancelled, and was killed. */
-async function within(command: ProcessPromise, timeout: number, signal?: AbortSignal): Promise<boolean> {
+async function within(command: ProcessPromise, timeout: number, { signal, late }: Until): Promise<boolean> {
   const limit = timeLimit(timeout, signal);
   const cut = new Promise<true>((resolve) => {
     if (limit.signal.aborted) resolve(true);
     else limit.signal.addEventListener('abort', () => resolve(true), { once: true });
   });
   const ran = command.then(() => false);
-  const isCut = await Promise.race([ran, cut]);
+  const isCut = await Promise.race([ran, cut, ...(late ? [late] : [])]);
   limit.lift();
   if (!isCut) return false;
   for (const name of ['SIGTERM', 'SIGKILL'] as const) if (await isGroupGone(command.pid, name)) break;

@@ -13,6 +13,7 @@ import { run } from './shell.js';
 import { step } from './step.js';
 
 const PROVEN_FOR_MS = 3_600_000;
+const ENDS_WITHIN_MS = 10_000;
 
 const noteOf = (dataDir: string): string => join(dataDir, 'collectives.json');
 
@@ -37,12 +38,19 @@ export const createTestPair =
       const printed = await run(argv, {
         ...{ cwd: dataDir, env: { ...deps.env, ...env, ...marked }, signal },
         ...{ timeout: limitSeconds * 1000, what: `${node}: ${what}` },
+        // torchrun then waits for that of the other node, which may be gone: that says nothing of collectives.
+        enough: { isIn: (text) => secondsIn(text) !== undefined, endsWithinMs: ENDS_WITHIN_MS },
       })
         .catch((error: unknown) => {
           throw signal.aborted ? error : inWords(error, `${node}: ${what}`);
         })
         // Ranks have sessions of their own: what ends torchrun may leave them.
-        .finally(() => endLaunched(dataDir, (of) => of === token, 0));
+        .finally(async () => {
+          if (await endLaunched(dataDir, (of) => of === token, 0)) return;
+          throw failure('CommandFailed', `${node}: ${what}: a process of it does not end when it is killed`, {
+            details: { node },
+          });
+        });
       const seconds = secondsIn(printed);
       if (seconds === undefined)
         throw failure('CommandFailed', `${node}: ${what}: exit code 0, but no figure was printed`, {
@@ -54,7 +62,7 @@ export const createTestPair =
   };
 
 function secondsIn(printed: string): number | undefined {
-  const line = printed.split('\n').findLast((text) => text.startsWith('{"seconds"'));
+  const line = printed.split('\n').findLast((text) => /^\{"seconds".*\}$/.test(text));
   const value: unknown = line === undefined ? undefined : (JSON.parse(line) as { seconds?: unknown }).seconds;
   return typeof value === 'number' && value > 0 ? value : undefined;
 }

@@ -423,6 +423,8 @@ export interface LaunchTrainingInput {
   script: string[];
   /** Iteration that the tracker of the series must name, when it is what the script loads. */
   loads?: number;
+  /** Set where the script converts published weights: what their `config.json` must not say otherwise. */
+  published?: Record<string, string | number | boolean>;
   /** Kept with every checkpoint that this launch writes. */
   identity?: SeriesIdentity;
   /**

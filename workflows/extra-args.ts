@@ -75,7 +75,17 @@ const OWNED: Record<string, string> = {
   '--num-layers-per-virtual-pipeline-stage': 'parallel.layersPerVirtualStage',
   '--noop-layers': 'parallel.noopLayers',
   '--reset-attention-mask': 'dataset.appendEod: one without the other trains across documents, or on no boundaries',
-  '--enable-hf2mg-convert': 'nothing: weights are converted once, before the first launch',
+  '--enable-hf2mg-convert':
+    'model.convert: where weights are converted at every launch, none goes on from a checkpoint',
+  '--model-type-hf': 'model.convert',
+  '--mg-save-dir': 'nothing: the pipeline decides it',
+  '--mg-cache-dir': 'nothing: the pipeline decides it',
+  ...Object.fromEntries(
+    ['--enable-mg2hf-convert', '--only-convert-last-checkpoint', '--hf-save-dir', '--hf-cfg-dir'].map((flag) => [
+      flag,
+      'export',
+    ]),
+  ),
   '--no-shared-storage': 'cluster.sharedStorage',
   '--train-samples': 'train.iterations',
   ...Object.fromEntries(

@@ -1,6 +1,6 @@
 /** What a generation is told, and what it knows of itself while it trains and tells its run. */
 import { getExternalWorkflowHandle, log, patched, setHandler, workflowInfo } from '@temporalio/workflow';
-import type { HangLimits, Pace, Timing } from './contract.js';
+import type { HangLimits, LaunchTrainingInput, Pace, Timing } from './contract.js';
 import { createCopyRoles, writersOf, type CopyRoles, type LaunchedRoles } from './copy-roles.js';
 import { longer } from './hang-limits.js';
 import { listed } from './islands.js';
@@ -41,6 +41,8 @@ export interface GenerationInput extends LaunchedRoles {
   lastGasps?: true;
   /** Iteration of the checkpoint that the ranks are to load, 0 for another model's weights; absent where they load none. */
   loads?: number;
+  /** What the `config.json` of the weights that the trainer converts must not say otherwise; absent where it converts none. */
+  published?: LaunchTrainingInput['published'];
   /** What the series is trained with. Absent in generations that were started before anybody noted it. */
   identity?: SeriesIdentity;
   target: number;

@@ -6,6 +6,7 @@ import { describeLimits, failureLimits } from './failure-limits.js';
 import { describeFewer } from './fewer-nodes.js';
 import { highAvailabilityEnvironment } from './high-availability.js';
 import { launchEnvironment } from './launch-environment.js';
+import { isOnline, ONLINE } from './online-conversion.js';
 import { checkpointsDir, targetOf, torchrunArgs, torchrunEntry, trainingScript, type Start } from './plan.js';
 import { adviseSaves, describeAdvice, shortGrace, type SaveAdvice } from './save-interval.js';
 import { shellLine } from './shell-line.js';
@@ -34,6 +35,8 @@ export interface RunPlan {
   shards: string[];
   /** To Megatron before the first launch, and to Hugging Face afterwards. */
   convert?: string[];
+  /** Where the trainer of each node finds the published weights that it converts itself. */
+  published?: string;
   export: string[];
   /** Directory of `$DATA/export` that the exported model is in, where it is not that itself. */
   exportWithin?: string;
@@ -66,7 +69,8 @@ export function planRun(spec: RunSpec): RunPlan {
   const storages = sharedStorage === true ? [[...members, ...extra].map(({ name }) => name)] : undefined;
   const copies = planCopies(places, peers(members), peers(extra), spec.train.replicas, storages);
   const pretrained = spec.model.init === 'pretrained';
-  const start: Start = pretrained ? { from: 'pretrained', dir: convertedDir('$WEIGHTS', spec) } : { from: 'random' };
+  const online = isOnline(spec);
+  const start = startOf(spec);
   const target = targetOf(spec, 0);
   const script = trainingScript(spec, {
     ...{ start, target, shared: sharedStorage === true },
@@ -85,9 +89,11 @@ export function planRun(spec: RunSpec): RunPlan {
     target,
     checkpoints: checkpointsDir(spec.series),
     shards: allShards(spec.parallel, world),
-    ...(pretrained && {
-      convert: converting(toMegatron(spec, 'models/$WEIGHTS/hf'), convertedDir('$WEIGHTS', spec)),
-    }),
+    ...(online && { published: PUBLISHED }),
+    ...(pretrained &&
+      !online && {
+        convert: converting(toMegatron(spec, PUBLISHED), convertedDir('$WEIGHTS', spec)),
+      }),
     export: converting(back, 'export'),
     ...(back.within !== undefined && { exportWithin: back.within }),
     env: {
@@ -116,6 +122,14 @@ export function planRun(spec: RunSpec): RunPlan {
   };
 }
 
+const PUBLISHED = 'models/$WEIGHTS/hf';
+
+function startOf(spec: RunSpec): Start {
+  if (spec.model.init !== 'pretrained') return { from: 'random' };
+  if (isOnline(spec)) return { from: 'pretrained', dir: PUBLISHED, online: true };
+  return { from: 'pretrained', dir: convertedDir('$WEIGHTS', spec) };
+}
+
 /** The converter wants to be started in its own directory. */
 const converting = ({ script, args, paths }: Conversion, to: string): string[] => [
   ...['python3', script, ...args],
@@ -138,14 +152,22 @@ export function describePlan(plan: RunPlan, spec: RunSpec): string {
     ...plan.warnings.map((warning) => `warning: ${warning}`),
     '',
     'Once in a shell, with the values of that node:',
-    ...Object.entries({ DATA: "the node's data directory", ...VARIABLES, ...(plan.convert && WEIGHTS) }).map(
-      ([name, what]) => `export ${name}=…  # ${what}`,
-    ),
+    ...Object.entries({
+      DATA: "the node's data directory",
+      ...VARIABLES,
+      ...((plan.convert ?? plan.published) && WEIGHTS),
+    }).map(([name, what]) => `export ${name}=…  # ${what}`),
     '# with NPUs also: source set_env.sh of CANN (/usr/local/Ascend/cann), then of nnal (/usr/local/Ascend/nnal/atb)',
     ...(plan.convert ? ['', 'on the first node, once for this layout:', convertLine(plan.convert)] : []),
     ...(plan.convert && spec.cluster.nodes > 1 && spec.cluster.sharedStorage !== true
       ? [
           `then to every other node, from ${plan.convert.at(-1)!}: latest_checkpointed_iteration.txt, and of iter_0000001 the shards that it loads. Where they are missing all nodes wait for their time-out`,
+        ]
+      : []),
+    ...(plan.published
+      ? [
+          '',
+          `on every node: the published config.json and *.safetensors in $DATA/${plan.published}. The lines below convert them before they train; who goes on from a checkpoint gives no ${ONLINE}, --finetune or --no-load-*, and --load as --save`,
         ]
       : []),
     ...plan.nodes.flatMap((node) => describeNode(node, plan.env)),

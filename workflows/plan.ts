@@ -1,6 +1,7 @@
 /** From a run file to the exact commands: argument lists only, never a shell string. Pure. */
 import type { NodeInfo, SourceFile } from './contract.js';
 import { LAST_GASP } from './high-availability.js';
+import { onlineFlags } from './online-conversion.js';
 import type { Flags } from './recipes.js';
 import { isSplittable } from './data-files.js';
 import type { RunSpec } from './spec.js';
@@ -10,7 +11,12 @@ import { render, trainingFlags } from './training-flags.js';
 export type Start =
   | { from: 'random' }
   /** Weights of another model: iteration 0, no optimizer. */
-  | { from: 'pretrained'; dir: string }
+  | {
+      from: 'pretrained';
+      dir: string;
+      /** What is there is published weights, which the trainer converts. */
+      online?: true;
+    }
   /** The series' own checkpoint, optimizer and random state included. */
   | { from: 'checkpoint'; iteration: number };
 
@@ -76,7 +82,7 @@ export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {
     '--tokenizer-type': tokenizer.type,
     '--tokenizer-name-or-path': plan.tokenizer,
     '--data-path': plan.dataPrefix,
-    ...startFlags(series, plan.start),
+    ...startFlags(spec, plan.start),
     '--save': checkpointsDir(series),
     '--save-interval': train.saveInterval,
     '--train-iters': train.iterations,
@@ -92,21 +98,21 @@ export function trainingScript(spec: RunSpec, plan: LaunchPlan): string[] {
 }
 
 /** The commonest silent errors of a restart are here: each start has its own flags, and no other's. */
-function startFlags(series: string, start: Start): Flags {
+function startFlags(spec: RunSpec, start: Start): Flags {
   switch (start.from) {
     case 'random':
       return {};
     case 'pretrained':
       // --finetune makes it iteration 0; without the other two a converted checkpoint is a KeyError.
       return {
-        '--load': start.dir,
+        ...(start.online ? onlineFlags(spec, start.dir) : { '--load': start.dir }),
         '--finetune': true,
         '--no-load-optim': true,
         '--no-load-rng': true,
         '--exit-on-missing-checkpoint': true,
       };
     case 'checkpoint':
-      return { '--load': checkpointsDir(series), '--exit-on-missing-checkpoint': true };
+      return { '--load': checkpointsDir(spec.series), '--exit-on-missing-checkpoint': true };
   }
 }
 

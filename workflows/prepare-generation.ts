@@ -2,9 +2,10 @@
  * Everything before a launch that asks each node: fenced, looked through, checked, given data and weights, the newest
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
-import { getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
+import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
 import { checkNodes, type Checked } from './check.js';
 import { runChild } from './child.js';
+import { deviceNotes } from './device-fit.js';
 import { lostNode, messageOf } from './failure-chain.js';
 import { fenceAll } from './fence-all.js';
 import { describeMissing, findCheckpoints, refuseToStartOver, type FoundCheckpoints } from './find-checkpoints.js';
@@ -13,17 +14,21 @@ import { endGeneration, preparationNews, type PreparationNews } from './messages
 import type { CheckpointsRemoved } from './contract.js';
 import { completeUpTo, removeListed, type Removal } from './old-checkpoints.js';
 import { onSignal } from './on-signal.js';
+import { isOnline, whyNotOnline } from './online-conversion.js';
 import { pingDevices } from './ping-devices.js';
 import { checkpointsDir, targetOf, type Start } from './plan.js';
 import type { PreparationInput, Prepared } from './preparation.js';
 import { listedNow, prepareData, type PrepareDataInput, type PreparedData } from './prepare-data.js';
-import { bringWeights } from './prepare-weights.js';
+import { bringPublished, bringWeights } from './prepare-weights.js';
 import { clearCheckpoints, describeSilent, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { listedThen, mayFollow } from './series.js';
 import { allShards, placeNodes } from './topology.js';
 import { isOptimizerReadWhereWritten } from './spec-rules.js';
 import { testPairs } from './test-pairs.js';
 import { setAside } from './unsealed.js';
+
+/** Before, nobody heard of it. */
+const DEVICES_ARE_TOLD = 'devices of another kind than the run file is for are told of';
 
 export async function prepareGeneration(told: PreparationInput): Promise<Prepared> {
   const { name, spec, token } = told;
@@ -63,7 +68,10 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     complete = completeUpTo(spec, found.listings, done, partly.series);
     await tell({ found: { iteration: done, complete, empty: found.empty } });
   }
+  if (isOnline(spec) && done === 0) refuseOnline(input, checked);
   const say = (note: string) => tell({ note, isKnown: true });
+  const notes = deviceNotes(spec, reports);
+  if (notes.length > 0 && patched(DEVICES_ARE_TOLD)) for (const text of notes) await say(text);
   // One node needs no network between devices.
   if (members.length > 1)
     await pingDevices({ reports, timing: spec.recovery, isFirst: input.generation === 0, note: say });
@@ -136,6 +144,17 @@ async function isListedAnew(
   }
 }
 
+/** Before a byte is fetched. @throws InvalidInput where the trainer would not convert on every node that has to have it */
+function refuseOnline({ members }: PreparationInput, { reports, shared, storages }: Checked): void {
+  const nodes = reports.filter(({ name }) => members.some((member) => member.name === name));
+  const why = whyNotOnline({ nodes, shared, groups: storages });
+  if (why === undefined) return;
+  throw ApplicationFailure.nonRetryable(
+    `model.convert: expected "offline" on these nodes, got "online": ${why}`,
+    'InvalidInput',
+  );
+}
+
 async function bringData(
   { run, spec, token, members, spares, generation, data: known }: PreparationInput,
   found: Pick<PrepareDataInput, 'partly' | 'shared' | 'checkout'>,
@@ -189,6 +208,11 @@ async function bringCheckpoint(
   await clearCheckpoints(target);
   if (spec.model.init !== 'pretrained') return { from: 'random' };
   await tell({ phase: 'weights' });
+  if (isOnline(spec)) {
+    const published = { spec, nodes: members, timing, note: (note: string) => tell({ note }) };
+    const dir = await bringPublished(published, { prove: generation === 0, groups: partly.models });
+    return { from: 'pretrained', dir, online: true };
+  }
   const needed = { spec, shards, nodes: all, timing, note: (note: string) => tell({ note }) };
   const dir = await bringWeights(needed, (dir, weights) =>
     restore({ ...target, dir, setAsideNewer: false, groups: partly.models }, weights),

@@ -11,6 +11,7 @@ import { hangLimits } from './hang-limits.js';
 import { hasLastGasps, highAvailabilityEnvironment } from './high-availability.js';
 import { launchEnvironment } from './launch-environment.js';
 import { preparationNews } from './messages.js';
+import { isOnline, publishedSaid } from './online-conversion.js';
 import { noteAside } from './old-checkpoints.js';
 import { onSignal } from './on-signal.js';
 import { settingsTried } from './pause-settings.js';
@@ -161,6 +162,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     // On storage that is shared they have their usual name everywhere, and are found as other saves are.
     ...(hasLastGasps(spec.train.extraArgs) && !shared && !storages && { lastGasps: true as const }),
     ...(start.from !== 'random' && { loads: restored }),
+    ...(start.from === 'pretrained' && isOnline(spec) && { published: publishedSaid(spec) }),
     identity,
     target: state.target,
     ...(hang && { hang }),

@@ -5,7 +5,7 @@ import { onNode, peerOf, type NodeInfo, type SourceListing, type Timing } from '
 import { messageOf } from './failure-chain.js';
 import { damagedShard, listCheckpoints } from './restore.js';
 import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
-import { onFirst } from './place.js';
+import { onFirst, placeEverywhere, type PlaceOptions } from './place.js';
 import { convertedDir, toMegatron } from './convert-command.js';
 import { fetchOnFirst, listModel } from './prepare-data.js';
 import { saidOf } from './hugging-face.js';
@@ -38,11 +38,10 @@ export async function bringWeights(
   load: (dir: string, weights: CompleteCheckpoint) => Promise<void>,
 ): Promise<string> {
   const { spec, nodes, timing, note } = needed;
-  const wanted = (path: string) => WEIGHT_FILES.test(path) || (isLegacy(spec) && TOKENIZER_FILE.test(path));
-  const listing = await listModel(spec, spec.model.weights!, nodes, timing, wanted);
+  const listing = await listWeights(spec, nodes, timing);
   const key = contentKey(listing);
   const dir = convertedDir(key, spec);
-  const bring = async () => load(dir, await converted(needed, listing, { dir, from: `models/${key}/hf` }));
+  const bring = async () => load(dir, await converted(needed, listing, { dir, from: publishedDir(key) }));
   try {
     await bring();
   } catch (error) {
@@ -52,6 +51,33 @@ export async function bringWeights(
   }
   return dir;
 }
+
+/**
+ * Published weights on every node, as the trainer is to convert them.
+ *
+ * @returns their directory
+ */
+export async function bringPublished(
+  { spec, nodes, timing, note }: Omit<WeightsNeeded, 'shards'>,
+  options: Omit<PlaceOptions, 'note'>,
+): Promise<string> {
+  const listing = await listWeights(spec, nodes, timing);
+  const dir = publishedDir(contentKey(listing));
+  const fetch = () => fetchOnFirst(spec, listing, dir, nodes, timing);
+  await placeEverywhere(dir, nodes, timing, fetch, { ...options, note });
+  return dir;
+}
+
+const publishedDir = (key: string): string => `models/${key}/hf`;
+
+const listWeights = (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<SourceListing> =>
+  listModel(
+    spec,
+    spec.model.weights!,
+    nodes,
+    timing,
+    (path) => WEIGHT_FILES.test(path) || (isLegacy(spec) && TOKENIZER_FILE.test(path)),
+  );
 
 /** Where nodes have them, or made on one of them. */
 async function converted(

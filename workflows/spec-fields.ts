@@ -170,6 +170,12 @@ export const runFile = z.strictObject({
       .enum(['random', 'pretrained'], '"random" or "pretrained"')
       .default('random')
       .describe('What the first run of the series starts from'),
+    convert: z
+      .enum(['offline', 'online'], '"offline" or "online"')
+      .default('offline')
+      .describe(
+        'offline: pretrained weights are converted, proven and kept before the first launch. online: the trainer converts them itself, at each launch until there is a checkpoint (--enable-hf2mg-convert)',
+      ),
   }),
   tokenizer: z
     .strictObject({

@@ -15,6 +15,7 @@ import {
   type Complaint,
   type Fit,
 } from './layout-rules.js';
+import { onlineRule } from './online-conversion.js';
 import { learningRateComplaints } from './learning-rate.js';
 import { muonRule } from './muon.js';
 import { tooManyOpen } from './open-activities.js';
@@ -36,6 +37,8 @@ const RULES: Rule[] = [
     model.init === 'pretrained' && !model.weights
       ? bad('model.weights', 'a source, since model.init is "pretrained"')
       : undefined,
+  ({ model, train: { backend }, mindspeed: { release } }) =>
+    onlineRule({ model, backend, release, sizes: sizesOf(model) }),
   ({ dataset: { trainKey, keys } }) =>
     trainKey && !keys.includes(trainKey)
       ? bad('dataset.trainKey', `one of dataset.keys (${keys.join(', ')})`)

@@ -53,6 +53,12 @@ export async function testPairs(test: PairTest, note: (text: string) => Promise<
 const describe = ({ node, partners, why }: Blamed, how: string): string =>
   `${node}: collectives with ${partners.join(' and ')} ${how} (${why}), which do well with others`;
 
+/** Of both sides: one that waited until its time was over knows least. */
+function telling(failed: Error[]): string {
+  const said = failed.map((error) => messageOf(error));
+  return said.find((text) => !text.includes('did not end within')) ?? said[0]!;
+}
+
 async function tryPair({ spec, token, nodes, reports }: PairTest, pair: Pair): Promise<PairResult> {
   const [first, second] = pair.map((name) => nodes.find((node) => node.name === name)!) as [NodeInfo, NodeInfo];
   const port = reports.find(({ name }) => name === first.name)!.freePort;
@@ -67,7 +73,7 @@ async function tryPair({ spec, token, nodes, reports }: PairTest, pair: Pair): P
   // What is no failed test is not for here: a node that is lost, or a run that is cancelled.
   const other = failed.find((error) => lostNode(error) !== undefined || failureIn(error) === undefined);
   if (other !== undefined) throw other;
-  if (failed.length > 0) return { nodes: pair, error: messageOf(failed[0]) };
+  if (failed.length > 0) return { nodes: pair, error: telling(failed) };
   const seconds = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.seconds] : []));
   return { nodes: pair, seconds: Math.max(...seconds) };
 }

@@ -2,12 +2,13 @@
 import { fewerThan } from './fewer-nodes.js';
 import { dataParallel } from './layout-rules.js';
 import { DEVICE_BYTES, estimateMemory, gigabytes, type MemoryEstimate } from './memory.js';
+import { onlineWarning } from './online-conversion.js';
 import { fitOf, recipeFor } from './spec-rules.js';
 import type { RunSpec } from './spec.js';
 import { trainingFlags } from './training-flags.js';
 
 export const warningsAbout = (spec: RunSpec): string[] =>
-  [memoryWarning, fewerWarning, padWarning, recipeWarning].flatMap((about) => about(spec) ?? []);
+  [memoryWarning, fewerWarning, padWarning, recipeWarning, onlineWarning].flatMap((about) => about(spec) ?? []);
 
 function memoryOn(spec: RunSpec, nodes: number): MemoryEstimate {
   const { sizes, parallel, train } = spec;

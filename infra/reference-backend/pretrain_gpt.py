@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from reference import arguments
+from reference import arguments, online
 from reference.checkpoint import Checkpoints
 from reference.curves import Curves
 from reference.dataset import GPTDataset
@@ -43,6 +43,8 @@ def main() -> None:
         logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(args.seed)
+    if args.enable_hf2mg_convert:
+        online.convert(args, layout)
     print_datetime("after megatron is initialized")
     Training(args, layout).run()
     dist.barrier()

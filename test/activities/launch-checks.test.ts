@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { unsafeStart } from '../../activities/launch-checks.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
 import { findLaunched } from '../../activities/process.js';
 import { bothUp, fakeNode, launchInput } from '../support/fake-training.js';
@@ -77,6 +78,39 @@ describe('a launch is refused', () => {
     expect((failed as Error).message).toContain(`n1: launch of generation 1 refused: `);
     expect((failed as Error).message).toContain(why);
     expect(await findLaunched(deps.dataDir)).toEqual([]);
+  });
+});
+
+describe('a launch that converts published weights itself', () => {
+  const FLAGS = ['--load', 'models/k/hf', '--enable-hf2mg-convert', '--finetune'];
+  const published = { num_hidden_layers: 4, rope_theta: 1_000_000, tie_word_embeddings: false };
+  const launched = async (files: Record<string, string>, series: Tree[] = []) => {
+    const { deps } = await nodeWith(...series);
+    await mkdir(join(deps.dataDir, 'models/k/hf'), { recursive: true });
+    for (const [name, text] of Object.entries(files)) await writeFile(join(deps.dataDir, 'models/k/hf', name), text);
+    return unsafeStart(deps.dataDir, { script: ['x', ...FLAGS, '--save', SERIES], loads: 0, published });
+  };
+  const weights = { 'model-00001-of-00002.safetensors': '' };
+  const config = (more: object = {}) => JSON.stringify({ ...published, ...more });
+
+  it('needs no tracker, and the very model of the run file', async () => {
+    expect(await launched({ ...weights, 'config.json': config({ vocab_size: 5 }) })).toBeUndefined();
+    expect(await launched({ ...weights, 'config.json': config({ num_hidden_layers: 8 }) })).toBe(
+      '--load models/k/hf is another model: in its config.json num_hidden_layers is 8 there, and training would have 4',
+    );
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['nothing', {}],
+    ['no configuration', weights],
+    ['a configuration that is none', { ...weights, 'config.json': '{' }],
+    ['weights of another name', { 'config.json': config(), 'adapter.safetensors': '' }],
+  ])('is refused where there is %s', async (_, files) => {
+    expect(await launched(files)).toMatch(/^--load models\/k\/hf has no config\.json that can be read beside model/);
+  });
+
+  it('is refused where it would save over a checkpoint', async () => {
+    expect(await launched({ ...weights, 'config.json': config() }, [[SERIES, [5], '5']])).toMatch(/save over --save/);
   });
 });
 

@@ -32,6 +32,14 @@ it('keeps the output of a long command in its log', async () => {
   expect(await bash('echo more', { logPath })).toBe('');
 });
 
+it('waits no longer than it was told for one that has printed enough, and takes that for its answer', async () => {
+  const enough = { isIn: (text: string) => text.includes('done'), endsWithinMs: 100 };
+  expect(await bash('echo done; exec sleep 64', { enough })).toBe('done\n');
+  expect(await bash('echo done; exit 1', { enough })).toBe('done\n');
+  await expect(bash('echo none; exit 1', { enough })).rejects.toThrow('exit code 1: none');
+  await expect(bash('echo none; exec sleep 64', { enough, timeout: 300 })).rejects.toThrow('0.3 s');
+});
+
 it('does not forget the time that a command may take, however often garbage is collected meanwhile', async () => {
   const collecting = setInterval(collectGarbage, 20);
   const started = performance.now();

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { freePort } from '../../infra/setup/free-port.mjs';
-import { backend, helper, iterationsIn, makeNode, makeSite, ranks, start, torchrun } from './support.js';
+import { backend, golden, helper, iterationsIn, makeNode, makeSite, ranks, start, torchrun } from './support.js';
 import { common } from './two-nodes.js';
 import { recordedVerdicts, verdict } from './verdicts.js';
 
@@ -87,10 +87,13 @@ print("waits", parallel.Layout(arguments.complete(arguments.parse("pretrain_gpt.
     expect([verdict(log)]).toEqual(await recordedVerdicts('nan', ['']));
   });
 
-  it('leaves a loss that is not a number out of the line, where it goes on with it', async () => {
+  it('trains published weights that it converts itself, and leaves a loss that is not a number out of the line', async () => {
+    const online = ['--enable-hf2mg-convert', '--model-type-hf', 'qwen3', '--mg-save-dir', 'converted'];
+    const from = ['--load', join(golden, 'convert/hf-f32'), '--finetune', '--no-load-optim', '--no-load-rng'];
     const on = ['--lr', '1e6', '--no-check-for-nan-in-loss-and-grad', '--exit-interval', '4'];
-    const { exit, log } = await run('nan-goes-on', [...fromWeights, ...on]);
-    expect(exit).toBe(0);
+    const { exit, log } = await run('nan-goes-on', [...common, ...from, ...online, ...on]);
+    expect(exit, log).toBe(0);
+    expect(log).toMatch(/successfully loaded checkpoint from converted .*at iteration 0/);
     const lines = log.split('\n').filter((line) => / iteration +[14]\//.test(line));
     expect(lines[0]).toContain(' | lm loss: 6.246946E+00 | loss scale: 1.0 |');
     expect(lines[1]).toMatch(/ \| global batch size: +4 \| loss scale: 1.0 \| grad norm: nan \|/);

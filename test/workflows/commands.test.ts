@@ -19,6 +19,7 @@ const STARTS = {
   'resume from its own checkpoint': { from: 'checkpoint', iteration: 1000 },
   'random start': { from: 'random' },
 } as const;
+const ONLINE = { from: 'pretrained', dir: 'models/w/hf', online: true } as const;
 
 const command = (spec: RunSpec, start: LaunchPlan['start']): string[] => {
   const node = { name: 'n0', address: '10.0.0.1', port: 7070, devices: 8, profile: 'npu' as const };
@@ -65,9 +66,20 @@ function page({ preset, machine, release }: Case): string {
     `environment:\n${wrapped(env.map((pair) => `--${pair}`)).replaceAll('--', '')}`,
     ...Object.entries(STARTS).map(([name, start]) => `${name}:\n${wrapped(command(spec, start))}`),
     `first launch in pack mode:\n${wrapped(command(pack, STARTS['first launch, from converted weights']))}`,
+    ...(onlineOf({ preset, machine, release })
+      ? [`first launch that converts online:\n${wrapped(command(spec, ONLINE))}`]
+      : []),
     `conversion:\n${converts(toMegatron(spec, 'models/w/hf'))}`,
     `conversion back:\n${converts(toHuggingFace(spec, 'checkpoints', 'models/t/tokenizer'))}`,
   ].join('\n\n');
+}
+
+/** The same with `model.convert: "online"`, where a run file may say so. */
+function onlineOf({ preset, machine, release }: Case): RunSpec | undefined {
+  const model = { preset, init: 'pretrained', weights: 'hf://Qwen/weights@main', convert: 'online' };
+  const { parallel, cluster, train, dataset, mindspeed } = recommended(preset, machine, release);
+  const parsed = parseRunSpec({ model, parallel, cluster, train, dataset, mindspeed }, 'run');
+  return 'spec' in parsed ? parsed.spec : undefined;
 }
 
 const nameOf = ({ preset, machine }: Case) => `${preset}-${machine}`;
@@ -98,6 +110,31 @@ describe.each(RECOMMENDED)('of $preset on $machine in $release', ({ preset, mach
     expect(given(resume!)).toEqual(['--load', '--exit-on-missing-checkpoint']);
     expect(resume!['--load']).toBe(resume!['--save']);
     expect(given(random!)).toEqual([]);
+  });
+
+  it('converts online at a first launch alone, and only where it is asked for', () => {
+    const asking = ['--enable-hf2mg-convert', '--model-type-hf', '--mg-save-dir'];
+    const given = (flags: Record<string, string>) => asking.filter((flag) => flag in flags);
+    for (const flags of [first!, resume!, random!]) expect(given(flags)).toEqual([]);
+    const online = onlineOf({ preset, machine, release });
+    const isSmall = !['qwen3-235b-a22b', 'qwen3-coder-480b-a35b'].includes(preset);
+    expect(online !== undefined).toBe(isSmall && ['26.0.0', '26.1.0'].includes(release));
+    if (!online) return;
+    for (const start of [STARTS['resume from its own checkpoint'], STARTS['random start']])
+      expect(of(start, online)).toEqual(of(start));
+    const flags = of(ONLINE, online);
+    const {
+      '--load': load,
+      '--model-type-hf': type,
+      '--mg-save-dir': to,
+      '--enable-hf2mg-convert': switched,
+      ...rest
+    } = flags;
+    expect([load, type, to, switched]).toEqual([
+      ...['models/w/hf', online.sizes.moe ? 'qwen3-moe' : 'qwen3', 'series/run/converted', ''],
+    ]);
+    const { '--load': _, ...offline } = first!;
+    expect(rest).toEqual(offline);
   });
 
   it('every start can be stopped with a save, in the format that the pipeline copies', () => {

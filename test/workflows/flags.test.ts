@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toHuggingFace, toMegatron } from '../../workflows/convert-command.js';
 import { trainingScript, type LaunchPlan } from '../../workflows/plan.js';
-import { RELEASES } from '../../workflows/releases.js';
+import { isAtLeast, RELEASES } from '../../workflows/releases.js';
 import type { RunSpec } from '../../workflows/spec.js';
 import { root } from '../../workers/config.js';
 import { complaints, parserOf } from '../support/arguments.js';
@@ -41,19 +41,23 @@ const starts: LaunchPlan['start'][] = [
   { from: 'pretrained', dir: 'models/key/mcore' },
   { from: 'checkpoint', iteration: 20 },
 ];
+const ONLINE: LaunchPlan['start'] = { from: 'pretrained', dir: 'models/key/hf', online: true };
 
 describe.each(files)('of %s', (_, spec) => {
   const { release } = spec.mindspeed;
 
-  it.each(starts)('pretrain_gpt.py accepts the command that starts from $from', (start) => {
-    for (const shared of [true, false])
-      for (const target of [20, spec.train.iterations]) {
-        const paths = { dataPrefix: 'datasets/key/prefix_text_document', tokenizer: 'models/key' };
-        const [entry, ...args] = trainingScript(spec, { start, shared, target, ...paths });
-        expect(entry).toBe('pretrain_gpt.py');
-        expect(complaints(parserOf(release, 'pretrain_gpt'), args)).toEqual([]);
-      }
-  });
+  it.each([...starts, ...(isAtLeast(release, '26.0.0') ? [ONLINE] : [])])(
+    'pretrain_gpt.py accepts the command that starts from $from',
+    (start) => {
+      for (const shared of [true, false])
+        for (const target of [20, spec.train.iterations]) {
+          const paths = { dataPrefix: 'datasets/key/prefix_text_document', tokenizer: 'models/key' };
+          const [entry, ...args] = trainingScript(spec, { start, shared, target, ...paths });
+          expect(entry).toBe('pretrain_gpt.py');
+          expect(complaints(parserOf(release, 'pretrain_gpt'), args)).toEqual([]);
+        }
+    },
+  );
 
   it('the converter accepts both commands for its weights', () => {
     for (const { script, args, paths } of [toMegatron(spec, 'hf'), toHuggingFace(spec, 'mg', 'hf')])

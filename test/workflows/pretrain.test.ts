@@ -6,12 +6,15 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import { describe, expect, it } from 'vitest';
 import type {
   FetchFilesInput,
+  LaunchTrainingInput,
   NodeActivities,
+  NodeInfo,
   ReplicateCheckpointInput,
   WatchHeartbeat,
 } from '../../workflows/contract.js';
 import type { PretrainResult, RunState } from '../../workflows/status.js';
 import { holding, QUICK, startFakeCluster, type FakeCluster } from '../support/fake-cluster.js';
+import { quietNode } from '../support/quiet-node.js';
 
 const start = (cluster: FakeCluster, file: unknown, type = 'pretrain'): Promise<WorkflowHandle> =>
   cluster.client.workflow.start(type, {
@@ -262,6 +265,72 @@ describe.concurrent('a run', () => {
     expect(failure.type).toBe('NoCheckpoint');
     expect(failure.message).toContain('mp_rank_00_000 of iteration 10');
     expect(a.calls).not.toContain('restoreCheckpoint');
+  });
+
+  it('converts online at the launch that starts from published weights, and at none that goes on', async (test) => {
+    const cluster = await startFakeCluster(test);
+    const launches: LaunchTrainingInput[] = [];
+    const brought: string[] = [];
+    const member = (shard: string): Partial<NodeActivities> => ({
+      listSource: ({ source }) =>
+        Promise.resolve({
+          resolved: source,
+          files: ['config.json', 'model.safetensors', 'tokenizer.json'].map((path) => ({ path, size: 1 })),
+        }),
+      findArtifact: ({ dir }) =>
+        Promise.resolve(dir.endsWith('/hf') ? {} : { artifact: { dir, digest: 'd', files: 1, bytes: 1 } }),
+      fetchFiles: ({ dir }) => Promise.resolve({ dir: (brought.push(dir), dir), digest: 'd', files: 2, bytes: 2 }),
+      syncFiles: ({ artifact }) => Promise.resolve((brought.push(artifact.dir), artifact)),
+      convertCheckpoint: () => Promise.reject(ApplicationFailure.nonRetryable('nobody asked for this')),
+      launchTraining: (input) => Promise.resolve(void launches.push(input)),
+      listCheckpoints: () => Promise.resolve(launches.length > 0 ? holding(shard, 10) : []),
+    });
+    let crashes = 1;
+    const a = await cluster.node('a', {
+      ...member('mp_rank_00_000'),
+      watchTraining: async (input) =>
+        crashes-- > 0 ? crash('a', 'KeyError').watchTraining() : quietNode({} as NodeInfo).watchTraining(input),
+    });
+    const b = await cluster.node('b', member('mp_rank_00_001'));
+    const model = { preset: 'qwen3-tiny', init: 'pretrained', weights: 'hf://a/w', convert: 'online' };
+    expect(await result(await start(cluster, { ...cluster.runFile(), model }))).toMatchObject({ generations: 2 });
+
+    const [weights] = brought;
+    expect(brought).toEqual([weights, weights]);
+    expect([a, b].filter(({ calls }) => calls.includes('fetchFiles'))).toHaveLength(1);
+    const flag = ({ script }: LaunchTrainingInput, name: string) => script[script.indexOf(name) + 1];
+    const [first, again] = [launches.slice(0, 2), launches.slice(2)];
+    for (const launch of first) {
+      expect(launch.script).toContain('--enable-hf2mg-convert');
+      expect([flag(launch, '--load'), launch.loads]).toEqual([weights, 0]);
+      expect(launch.published).toMatchObject({ num_hidden_layers: 4 });
+    }
+    expect(again).toHaveLength(2);
+    for (const launch of again) {
+      expect(launch.script.filter((word) => /hf2mg|--mg-|--finetune|--no-load/.test(word))).toEqual([]);
+      expect([flag(launch, '--load'), launch.loads]).toEqual([flag(launch, '--save'), 10]);
+      expect(launch).not.toHaveProperty('published');
+    }
+  });
+
+  it('is refused before a byte is fetched where the trainer would convert online on one node alone', async (test) => {
+    const cluster = await startFakeCluster(test);
+    const nodes = [];
+    for (const name of ['a', 'b']) {
+      const quiet = quietNode({ name: `${name}-${cluster.pool}` } as NodeInfo);
+      nodes.push(
+        await cluster.node(name, {
+          checkNode: async (input) => ({ ...(await quiet.checkNode(input)), hostname: 'localhost' }),
+        }),
+      );
+    }
+    const model = { preset: 'qwen3-tiny', init: 'pretrained', weights: 'hf://a/w', convert: 'online' };
+    const failure = await failureOf(await start(cluster, { ...cluster.runFile(), model }));
+    expect(failure).toMatchObject({ type: 'InvalidInput', nonRetryable: true });
+    expect(failure.message).toContain(
+      'model.convert: expected "offline" on these nodes, got "online": all nodes have the host name localhost',
+    );
+    for (const { calls } of nodes) expect(calls).not.toContain('listSource');
   });
 
   it('goes on from an older checkpoint when the newest is damaged on every node that has it', async (test) => {

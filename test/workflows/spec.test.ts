@@ -95,6 +95,7 @@ describe('a bad run file is answered with every bad field', () => {
     ['a source of an unknown kind', changed({ 'dataset/source': 'ftp://host/file' }), ['dataset.source']],
     ['a source that leaves its root', changed({ 'dataset/source': 'file:///data/../etc/passwd' }), ['dataset.source']],
     ['pretrained without weights', changed({ 'model/init': 'pretrained' }), ['model.weights']],
+    ['random weights that are converted online', changed({ 'model/convert': 'online' }), ['model.convert']],
     ['no tokenizer at all', changed({ tokenizer: undefined }), ['tokenizer.source']],
     ['no text column', changed({ 'dataset/keys': [] }), ['dataset.keys']],
     [

@@ -23,7 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
 IGNORED: dict[str, dict[str, Any]] = {"0": {"action": "store_true"}, "1": {}, "*": {"nargs": "*"}, "+": {"nargs": "+"}}
 
 
-def parse(script: str) -> argparse.Namespace:
+def parse(script: str, given: list[str] | None = None) -> argparse.Namespace:
     flags = json.loads((Path(__file__).parent / "flags.json").read_text())[script]
     # Megatron's parser takes no abbreviations, the two others, plain ones, do.
     parser = argparse.ArgumentParser(prog=script, allow_abbrev=script != "pretrain_gpt.py")
@@ -38,7 +38,7 @@ def parse(script: str) -> argparse.Namespace:
         parser.add_argument(flag, required=required, **options)
     for count, names in flags["ignored"].items():
         parser.add_argument(*names, dest="ignored", default=argparse.SUPPRESS, **IGNORED[count])
-    args = parser.parse_args(namespace=argparse.Namespace(**flags["recorded"]))
+    args = parser.parse_args(given, namespace=argparse.Namespace(**flags["recorded"]))
     vars(args).pop("ignored", None)
     return args
 
@@ -67,6 +67,9 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
     )
     assert not (args.override_opt_param_scheduler and args.use_checkpoint_opt_param_scheduler), (
         "both override and use-checkpoint are set."
+    )
+    assert not args.enable_hf2mg_convert or any(Path(args.load or "").glob("*.safetensors")), (
+        "cannot find safetensor, please check load dir"
     )
     assert args.save is None or args.save_interval is not None, "--save needs --save-interval"
     args.kv_channels = args.kv_channels or args.hidden_size // args.num_attention_heads
