@@ -5,6 +5,7 @@ import { bytewise } from '../workflows/byte-order.js';
 import type { NodeActivities, SourceFile, SourceListing } from '../workflows/contract.js';
 import { hashFile, sha256 as digestOf } from './artifact.js';
 import { askHub } from './ask-hub.js';
+import { DownloadError } from './download.js';
 import { globBase, isGlob, matching } from '../workflows/glob.js';
 import { listRepo } from './hub.js';
 import { withTokenFor } from './hub-tokens.js';
@@ -49,16 +50,35 @@ export const createListSource =
 
 async function listUrl(source: Source & { kind: 'http' }, signal: AbortSignal): Promise<SourceListing> {
   const { url, sha256 } = source;
-  const headers = { 'accept-encoding': 'identity' };
-  const response = await retrying(() => askHub(url, headers, signal, 'HEAD'), { signal });
-  const length = response.headers.get('content-length');
-  if (length === null) throw invalid(url, 'the server does not say how long the file is');
+  const { headers, length } = await retrying(() => lookAt(url, signal), { signal });
+  if (!length) throw invalid(url, 'the server does not say how long the file is');
   const path = decoded(url, basename(new URL(url).pathname));
   if (!path) throw invalid(url, 'expected the address of a file');
   return {
-    resolved: url + pinOf(url, sha256, response.headers),
+    resolved: url + pinOf(url, sha256, headers),
     files: [{ path, size: Number(length), ...(sha256 && { sha256 }) }],
   };
+}
+
+/** Of servers that do not say, and of addresses that are signed for what reads the file. */
+const NO_HEAD = [403, 405, 501];
+
+/** What a server says of a file before it is read: as text, how many bytes it has; by its first byte where it does not say without. */
+async function lookAt(
+  url: string,
+  signal: AbortSignal,
+): Promise<{ headers: Headers; length: string | null | undefined }> {
+  const identity = { 'accept-encoding': 'identity' };
+  try {
+    const { headers } = await askHub(url, identity, signal, 'HEAD');
+    return { headers, length: headers.get('content-length') };
+  } catch (error) {
+    if (!(error instanceof DownloadError && NO_HEAD.includes(error.status ?? 0))) throw error;
+    const { headers, status, body } = await askHub(url, { ...identity, range: 'bytes=0-0' }, signal);
+    await body?.cancel();
+    const all = /^bytes 0-0\/(\d+)$/.exec(headers.get('content-range') ?? '')?.[1];
+    return { headers, length: status === 206 ? all : headers.get('content-length') };
+  }
 }
 
 /** What a change of the file would change as well. */

@@ -379,6 +379,26 @@ test('one file behind a URL is pinned by its entity tag or proven by the digest 
   await expect(run(createFetchFiles(node), moved)).rejects.toThrow('changed: its entity tag was "old"');
 });
 
+test.each([403, 405, 501])(
+  'one file behind a URL is asked for its first byte where HEAD is answered by %i',
+  async (refused) => {
+    const ranges: (string | undefined)[] = [];
+    const url = await server(({ method, headers: { range } }, response) => {
+      if (method === 'HEAD') return void response.writeHead(refused).end();
+      ranges.push(range);
+      response.writeHead(range ? 206 : 200, {
+        ...{ etag: '"one"', 'content-length': range ? 1 : table.length },
+        ...(range && { 'content-range': `bytes 0-0/${table.length}` }),
+      });
+      response.end(range ? table.subarray(0, 1) : table);
+    });
+    const node = await testNode('n01');
+    await fetchAll(node, `${url}/b.parquet?signature=x`);
+    expect((await read(node, 'b.parquet')).equals(table)).toBe(true);
+    expect(ranges).toEqual(['bytes=0-0', undefined]);
+  },
+);
+
 test('one file behind a URL is pinned by its time where the server has no entity tags, and refused without either', async () => {
   let headers: Record<string, string> = { 'last-modified': 'Mon, 05 Jan 2026 00:00:00 GMT' };
   const url = `${await server((_, response) => response.writeHead(200, { 'content-length': 2, ...headers }).end('{}'))}/a.jsonl`;
