@@ -1,10 +1,11 @@
 /** Brings an exported model to where it was asked for; the list of digests last, so that what has it is whole. */
 import { copyFile, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { hashFile, isFile, type ManifestFile } from './artifact.js';
+import { hashFile, isFile, sizeOf, type ManifestFile } from './artifact.js';
 import { besides, commitFile, isBesides, noneIfMissing, readIfThere, writeFileAtomic } from './atomic.js';
 import { SUMS } from './dress-model.js';
 import { failure } from './failures.js';
+import { withSpace } from './promised-space.js';
 import { openBucket } from './s3-put.js';
 import { parseSource } from './source.js';
 
@@ -26,6 +27,8 @@ interface Target {
   read(name: string): Promise<string | undefined>;
   write(name: string, text: string): Promise<void>;
   remove(name: string): Promise<void>;
+  /** Does what brings these there, or refuses it before its first byte where there is no room for them. */
+  within(files: ManifestFile[], work: () => Promise<void>): Promise<void>;
   /** Puts a file there, or finds it there, and reads it back. */
   put(file: ManifestFile): Promise<void>;
 }
@@ -38,19 +41,24 @@ export async function uploadModel({ node, dir, to, signal, tell }: Upload): Prom
   const target = targetOf(node, dir, to, signal);
   const sums = await readFile(join(dir, SUMS), 'utf8');
   const files = await filesOf(dir, sums, signal);
+  await target.within(files, async () => {
+    await makeWay(target, sums, files);
+    for (const [index, file] of files.entries()) {
+      tell({ uploading: file.path, file: index + 1, of: files.length });
+      await target.put(file);
+    }
+    await target.remove(UNFINISHED);
+  });
+}
+
+async function makeWay(target: Target, sums: string, files: ManifestFile[]): Promise<void> {
   const [there, unfinished] = [await target.read(SUMS), await target.read(UNFINISHED)];
-  if (there !== sums || unfinished !== undefined) {
-    const lines = new Set([unfinished, there, sums].flatMap((list) => list?.split('\n') ?? []).filter(Boolean));
-    await target.write(UNFINISHED, `${[...lines].join('\n')}\n`);
-    if (there !== sums) await target.remove(SUMS);
-    for (const path of new Set([...lines].map((line) => line.slice(66))))
-      if (path === basename(path) && !files.some((file) => file.path === path)) await target.remove(path);
-  }
-  for (const [index, file] of files.entries()) {
-    tell({ uploading: file.path, file: index + 1, of: files.length });
-    await target.put(file);
-  }
-  await target.remove(UNFINISHED);
+  if (there === sums && unfinished === undefined) return;
+  const lines = new Set([unfinished, there, sums].flatMap((list) => list?.split('\n') ?? []).filter(Boolean));
+  await target.write(UNFINISHED, `${[...lines].join('\n')}\n`);
+  if (there !== sums) await target.remove(SUMS);
+  for (const path of new Set([...lines].map((line) => line.slice(66))))
+    if (path === basename(path) && !files.some((file) => file.path === path)) await target.remove(path);
 }
 
 function targetOf(node: string, dir: string, to: string, signal: AbortSignal): Target {
@@ -63,11 +71,26 @@ function targetOf(node: string, dir: string, to: string, signal: AbortSignal): T
         await removeBesides(join(place.path, name));
         await rm(join(place.path, name), { force: true });
       },
+      async within(files, work) {
+        await mkdir(place.path, { recursive: true });
+        const lacks = async ({ path, size }: ManifestFile) => (await sizeOf(join(place.path, path))) !== size;
+        const left = async () => {
+          let bytes = 0;
+          for (const file of files) if (await lacks(file)) bytes += file.size;
+          return bytes;
+        };
+        const room = { path: place.path, bytes: await left(), left };
+        await withSpace(room, { node, name: `export to ${to}` }, work);
+      },
       put: (file) => copyProven(node, join(dir, file.path), place.path, file, signal),
     };
   if (place.kind === 's3') {
     const bucket = openBucket(node, place.bucket, place.key ?? '', signal);
-    return { ...bucket, put: (file) => bucket.putProven(join(dir, file.path), file) };
+    return {
+      ...bucket,
+      within: (_, work) => work(),
+      put: (file) => bucket.putProven(join(dir, file.path), file),
+    };
   }
   throw failure('InvalidInput', `export.to ${to}: expected file:/// or s3://`, { nonRetryable: true });
 }
@@ -86,7 +109,6 @@ async function filesOf(dir: string, sums: string, signal: AbortSignal): Promise<
 
 async function copyProven(node: string, from: string, to: string, file: ManifestFile, signal: AbortSignal) {
   const place = join(to, file.path);
-  await mkdir(to, { recursive: true });
   await removeBesides(place);
   if (await isFile(place, file, { signal })) return;
   const temporary = besides(place);

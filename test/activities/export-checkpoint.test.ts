@@ -1,6 +1,6 @@
 /** A checkpoint becomes a model that others can load, or nothing at all. */
 import { createHash, randomUUID } from 'node:crypto';
-import { appendFile, mkdir, readdir, readFile, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import S3rver from 's3rver';
@@ -79,6 +79,10 @@ const exporting = (deps: NodeDeps, what: ExportCheckpointInput) => run(createExp
 const read = ({ dataDir }: NodeDeps, name: string) => readFile(join(dataDir, DIR, name), 'utf8');
 const calls = async ({ mindspeedDir }: NodeDeps) =>
   (await readFile(join(mindspeedDir, 'calls'), 'utf8')).trim().split('\n').length;
+async function truncateTo(path: string, bytes: number): Promise<void> {
+  await writeFile(path, '');
+  await truncate(path, bytes);
+}
 const digest = (text: string | Buffer) => createHash('sha256').update(text).digest('hex');
 const BOTH = { 'model-00001-of-00001.safetensors': weights('a', 'b') };
 
@@ -267,6 +271,19 @@ describe('an export that is to go elsewhere', () => {
       await writeFile(join(place, name), 'of a killed one');
     await uploadModel(await model('three', ['a.safetensors']));
     expect((await readdir(place)).sort()).toEqual(['SHA256SUMS', 'a.safetensors', 'notes.txt']);
+  });
+
+  it('is refused where there is no room for it, and what is there stays', async () => {
+    const [dir, place] = [await tempDir(), await tempDir()];
+    await truncateTo(join(dir, 'a.safetensors'), 2 ** 43);
+    await writeFile(join(dir, 'SHA256SUMS'), `${'0'.repeat(64)}  a.safetensors\n`);
+    await writeFile(join(place, 'SHA256SUMS'), `${'1'.repeat(64)}  b.safetensors\n`);
+    await writeFile(join(place, 'b.safetensors'), 'of another model');
+    const { signal } = new AbortController();
+    await expect(
+      uploadModel({ node: 'n1', dir, to: `file://${place}`, signal, tell: () => undefined }),
+    ).rejects.toThrow(/^n1: export to file:\/\S+ needs 8796\.1 GB and \S+ has/);
+    expect((await readdir(place)).sort()).toEqual(['SHA256SUMS', 'b.safetensors']);
   });
 
   it('is refused before anything is made where the node names no such directory, wherever links lead', async () => {
