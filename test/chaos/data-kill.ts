@@ -1,6 +1,6 @@
 /**
- * `npx tsx test/chaos/data-kill.ts [--times 50] [--seed 1] [--only transfer,merge,replication,restore] [--json]`: a node
- * in a process of its own copies an artifact, merges shards, seals and copies a checkpoint, restores one, and is killed
+ * `npx tsx test/chaos/data-kill.ts [--times 50] [--seed 1] [--only shard,transfer,merge,replication,restore] [--json]`: a node
+ * in a process of its own makes a shard, copies an artifact, merges shards, seals and copies a checkpoint, restores one, and is killed
  * with SIGKILL each time: at any change of its disk, drawn by the seed, or up to two milliseconds after. Then nothing may
  * pass for complete that is not, by what those who use it look at; every second time it is killed once more on what it
  * left. The next attempt must come to the same bytes.
@@ -71,7 +71,7 @@ async function digestOf(root: string): Promise<{ digest: string; leftovers: numb
 }
 
 async function play(scene: Scene, root: string, times: number, random: () => number): Promise<Found> {
-  const { deed, input, before } = scene;
+  const { deed, input, before, latestMs = LATEST_MS } = scene;
   const found: Found = { changes: 0, killed: 0, ended: 0, wrong: [], reruns: 0, different: 0, leftovers: 0 };
   let count = 0;
   const fresh = async () => {
@@ -91,7 +91,7 @@ async function play(scene: Scene, root: string, times: number, random: () => num
   dataDir = await fresh();
   for (let again = false; found.killed < times;) {
     const change = 1 + Math.floor(random() * found.changes);
-    const lateMs = random() < 0.5 ? 0 : random() * LATEST_MS;
+    const lateMs = random() < 0.5 ? 0 : random() * latestMs;
     const child = next;
     next = startChild();
     const isKilled = (await order(child, { deed, dataDir, input, change, lateMs })) === 'killed';

@@ -3,11 +3,13 @@ import { asyncLocalStorage, Context, type Info } from '@temporalio/activity';
 import { noopMetricMeter, type Logger } from '@temporalio/common';
 import type { NodeDeps } from '../../../activities/node-deps.js';
 import { createMergeShards } from '../../../activities/preprocess/merge-shards.js';
+import { createPreprocessShard } from '../../../activities/preprocess/preprocess-shard.js';
 import { createReplicateCheckpoint } from '../../../activities/replicate-checkpoint.js';
 import { createRestoreCheckpoint } from '../../../activities/restore-checkpoint.js';
 import { createSyncFiles } from '../../../activities/sync-files.js';
 
 export const deeds = {
+  shard: createPreprocessShard,
   transfer: createSyncFiles,
   merge: createMergeShards,
   replication: createReplicateCheckpoint,

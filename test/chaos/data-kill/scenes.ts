@@ -1,6 +1,6 @@
 /** What a node has before each deed, what it is asked, and what passes for complete there. */
 import { randomFillSync } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isFile, readArtifact, sealArtifact, verifyArtifact } from '../../../activities/artifact.js';
 import { iterationsIn, readTracker, sealShard, shardDir, TRACKER } from '../../../activities/checkpoint-files.js';
@@ -17,10 +17,14 @@ import type {
   Artifact,
   MergeShardsInput,
   Peer,
+  PreprocessShardInput,
   ReplicateCheckpointInput,
   RestoreCheckpointInput,
   SyncFilesInput,
 } from '../../../workflows/contract.js';
+import { presets } from '../../../workflows/presets.js';
+import { root } from '../../../workers/config.js';
+import { makeCorpus, readSpeeches } from '../../../infra/demo/corpus.js';
 import type { Deed } from './deeds.js';
 
 export interface Scene {
@@ -28,6 +32,8 @@ export interface Scene {
   /** The node's data directory as it is before. */
   before: string;
   input: unknown;
+  /** How long what is under way goes on at most where most of the work is another process's; two milliseconds without. */
+  latestMs?: number;
   /** What is to be the same at the end, below the data directory. */
   dir: string;
   /** What its readers would take for complete in a data directory, and is not. */
@@ -40,13 +46,13 @@ const [FIRST, SECOND, THIRD] = ['mp_rank_00_000', 'mp_rank_00_001', 'mp_rank_00_
 const TOKEN = 3;
 
 /** One peer has everything, and serves it until it is closed. */
-export async function openScenes(root: string): Promise<{ scenes: Scene[]; close(): Promise<void> }> {
-  const origin = join(root, 'n1');
+export async function openScenes(at: string): Promise<{ scenes: Scene[]; close(): Promise<void> }> {
+  const origin = join(at, 'n1');
   await mkdir(origin, { recursive: true });
   const service: FileService = await startFileService({ name: 'n1', dataDir: origin, host: '127.0.0.1', port: 0 });
   const token = await grantAccess(origin, { run: 'r', series: 's' });
   const from: Peer[] = [{ name: 'n1', url: `http://127.0.0.1:${service.port}`, token }];
-  const before = (deed: Deed) => join(root, 'before', deed);
+  const before = (deed: Deed) => join(at, 'before', deed);
   for (const iteration of [5, 10]) {
     await save(origin, iteration, FIRST);
     await sealShard(origin, shardDir(TREE, iteration, FIRST), { token: TOKEN });
@@ -57,6 +63,7 @@ export async function openScenes(root: string): Promise<{ scenes: Scene[]; close
   }
   await writeFile(join(origin, TREE, TRACKER), '10');
   const scenes = [
+    await preprocessing(before('shard')),
     await transfer(origin, before('transfer'), from),
     await merge(origin, before('merge'), from),
     await replication(before('replication'), from[0]!),
@@ -76,6 +83,23 @@ async function transfer(origin: string, before: string, from: Peer[]): Promise<S
   const artifact = await sealArtifact(origin, dir, undefined, { block: BLOCK });
   const input: SyncFilesInput = { artifact, from };
   return { deed: 'transfer', before, input, dir, wrong: (dataDir) => wrongIn(dataDir, artifact) };
+}
+
+/** It has text and tokenizer, and makes one of three shards. */
+async function preprocessing(before: string): Promise<Scene> {
+  const [text, tokenizer] = ['datasets/k/input', 'models/t/tokenizer'];
+  const hub = await makeCorpus(join(root, '.cache/demo-hub'));
+  await cp(join(hub, 'models/demo/qwen3-tiny'), join(before, tokenizer), { recursive: true });
+  await mkdir(join(before, text), { recursive: true });
+  const lines = (await readSpeeches()).map(({ text }) => JSON.stringify({ text }));
+  await writeFile(join(before, text, 'a.jsonl'), lines.join('\n'));
+  for (const dir of [text, tokenizer]) await sealArtifact(before, dir);
+  const input: PreprocessShardInput = {
+    ...{ key: 'k', shard: 1, of: 3, input: text, files: ['a.jsonl'], slice: { index: 1, of: 3 }, tokenizer },
+    ...{ keys: ['text'], appendEod: true, vocabSize: presets['qwen3-tiny'].vocab },
+  };
+  const dir = 'datasets/k/shards/00001-of-00003';
+  return { deed: 'shard', before, input, dir, latestMs: 2_000, wrong: (dataDir) => wrongIn(dataDir, { dir }) };
 }
 
 const VOCABULARY = 151_000;
