@@ -13,8 +13,7 @@ import { besideProbes, leaveProbes, storageName } from './storage-probe.js';
 
 export const createPingNode =
   (deps: NodeDeps): NodeActivities['pingNode'] =>
-  () =>
-    answer(deps);
+  async () => ({ ...(await answer(deps)), ...(deps.pool !== undefined && { pool: deps.pool }) });
 
 export const createFenceNode =
   (deps: NodeDeps): NodeActivities['fenceNode'] =>

@@ -4,6 +4,8 @@ import type { Retention } from '../workflows/retention.js';
 
 export interface NodeDeps {
   name: string;
+  /** Whose book it is in. */
+  pool?: string;
   /** Where other nodes reach this one. */
   address: string;
   /** Of its file service. */

@@ -1,11 +1,12 @@
 /** A read-only page to look at: runs, pools, and each run as it trains. Served by a control worker. */
 import { randomBytes } from 'node:crypto';
 import { serve } from '@hono/node-server';
-import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import { QueryNotRegisteredError, WorkflowNotFoundError, type Client } from '@temporalio/client';
 import type { PayloadCodec } from '@temporalio/common';
 import { Hono, type Context } from 'hono';
 import { getCookie, setCookie } from 'hono/cookie';
 import { timingSafeEqual } from 'hono/utils/buffer';
+import { reasonOf } from '../activities/failures.js';
 import { clock, htmlPage } from '../activities/html-page.js';
 import { overviewMain, type PoolLine, type RunLine } from '../activities/overview-main.js';
 import { runMain } from '../activities/run-main.js';
@@ -70,14 +71,22 @@ export async function startDashboard({
     return show(c, 'Pretraining', overviewMain(runs, pools));
   });
   app.get('/runs/:id', async (c) => {
-    const run = await lookAt(client, c.req.param('id'));
-    if (!run) return c.text(`there is no run ${c.req.param('id')}, or no control worker that knows it`, 404);
+    const id = c.req.param('id');
+    const run = await lookAt(client, id);
+    if (!run) return c.text(`there is no run ${id}, or no control worker that knows it`, 404);
+    if (run === 'no page')
+      return c.text(
+        `${id} has no page: its run file was refused (temporal workflow result -w … says why), or it is no run`,
+        404,
+      );
     const { state, status } = run;
     const over = status === 'RUNNING' ? '' : `<p class="soft" data-over>${status.toLowerCase()}</p>`;
     return show(c, state.run, over + runMain(state, sayingOf(state), Date.now()));
   });
   if (codec) app.route('/codec', codecRoutes(codec.codec, codec.pages));
-  app.onError((error, c) => c.text(`the Temporal server does not answer: ${error.message}`, 503));
+  app.onError((error, c) =>
+    c.text(`the Temporal server, or a control worker, does not answer: ${reasonOf(error)}`, 503),
+  );
 
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname: host, port }, (info) =>
@@ -118,9 +127,11 @@ async function listRuns(client: Client): Promise<RunLine[]> {
   }
   return Promise.all(
     found.map(async (line) => {
-      const { state } =
-        (line.status === 'running' && (await soon(client, () => lookAt(client, line.id)).catch(() => undefined))) || {};
-      return state ? { ...line, phase: state.phase, progress: `${state.iteration} of ${state.total}` } : line;
+      if (line.status !== 'running') return line;
+      const run = await soon(client, () => lookAt(client, line.id)).catch(() => undefined);
+      if (!run || run === 'no page') return line;
+      const { phase, iteration, total } = run.state;
+      return { ...line, phase, progress: `${iteration} of ${total}` };
     }),
   );
 }
@@ -144,13 +155,17 @@ const soon = <T>(client: Client, ask: () => Promise<T>): Promise<T> =>
   client.withDeadline(Date.now() + ANSWERS_WITHIN_MS, ask);
 
 /** Also a run that is closed, as long as the server keeps it. */
-async function lookAt(client: Client, id: string): Promise<{ state: RunState; status: string } | undefined> {
+async function lookAt(
+  client: Client,
+  id: string,
+): Promise<{ state: RunState; status: string } | 'no page' | undefined> {
   try {
     const handle = client.workflow.getHandle(id);
     const [state, { status }] = await Promise.all([handle.query<RunState>('runState'), handle.describe()]);
     return { state, status: status.name };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
+    if (error instanceof QueryNotRegisteredError) return 'no page';
     throw error;
   }
 }

@@ -46,9 +46,9 @@ export async function runNode(): Promise<void> {
   const files = await startFiles(config, onSent);
   const connected = await connect();
   try {
-    const { name, address, devices, profile } = config;
+    const { name, pool, address, devices, profile } = config;
     const deps: NodeDeps = {
-      ...{ name, address, port: files.port, devices, profile },
+      ...{ name, pool, address, port: files.port, devices, profile },
       dataDir: config.data,
       mindspeedDir: config.mindspeed,
       ...(config.checkout && { checkout: config.checkout }),
@@ -87,7 +87,7 @@ export async function runNode(): Promise<void> {
     });
     const running = worker.run();
     leaveSignalsToWorker();
-    const leave = await joinPool(connected.client, config.pool, activities.pingNode);
+    const leave = await joinPool(connected.client, pool, activities.pingNode);
     process.stdout.write(`node worker ${name} (${address}:${files.port}, ${devices} × ${profile}) is ready\n`);
     await running.finally(leave);
   } finally {

@@ -2,6 +2,10 @@
 import type { Client } from '@temporalio/client';
 import { currentRun } from '../activities/current-run.js';
 import type { NodeAnswer } from '../workflows/contract.js';
+import type { PoolState } from '../workflows/roster.js';
+
+/** A pool whose control worker is gone answers nothing. */
+const ANSWERS_WITHIN_MS = 5_000;
 
 /** Somebody may have terminated the pool; until its nodes join the next one, runs wait for nobody. */
 const LOOK_EVERY_MS = 30_000;
@@ -14,25 +18,53 @@ export async function joinPool(
   client: Client,
   pool: string,
   answer: () => Promise<NodeAnswer>,
-  { lookEveryMs = LOOK_EVERY_MS, taskQueue = 'pretrain' } = {},
+  {
+    lookEveryMs = LOOK_EVERY_MS,
+    taskQueue = 'pretrain',
+    say = (text: string) => void process.stderr.write(`${text}\n`),
+  } = {},
 ): Promise<() => void> {
   const workflowId = `pool-${pool}`;
-  const join = async () =>
-    client.workflow.signalWithStart('nodePool', {
-      ...{ workflowId, taskQueue, signal: 'join' },
-      signalArgs: [await answer()],
-    });
   const current = () => currentRun(client, workflowId);
+  let waitsFor: string | undefined;
+  /** @returns the pool that it is in now; none while a run of the pool before has the node */
+  const join = async (): Promise<string | undefined> => {
+    const said = await answer();
+    const held = await heldElsewhere(client, workflowId, said.name);
+    if (held !== undefined && held !== waitsFor) say(`${held}: ${said.name} joins ${workflowId} when that is over`);
+    waitsFor = held;
+    if (held !== undefined) return undefined;
+    await client.workflow.signalWithStart('nodePool', {
+      ...{ workflowId, taskQueue, signal: 'join' },
+      signalArgs: [said],
+    });
+    return current();
+  };
 
-  await join();
-  let joined = await current();
+  let joined = await join();
   const look = async (): Promise<void> => {
     const now = await current();
     if (now !== undefined && now === joined) return;
-    await join();
-    joined = await current();
+    joined = await join();
   };
   // A server that does not answer is no news of the pool: the next look will tell.
   const timer = setInterval(() => void look().catch(() => undefined), lookEveryMs);
   return () => clearInterval(timer);
+}
+
+/** Which run has the node by the book of another pool, in which it was before. */
+async function heldElsewhere(client: Client, own: string, node: string): Promise<string | undefined> {
+  const others: string[] = [];
+  const query = 'WorkflowType = "nodePool" AND ExecutionStatus = "Running"';
+  for await (const { workflowId } of client.workflow.list({ query })) if (workflowId !== own) others.push(workflowId);
+  const ask = async (pool: string): Promise<string | undefined> => {
+    const within = Date.now() + ANSWERS_WITHIN_MS;
+    const book = () => client.workflow.getHandle(pool).query<PoolState>('poolState');
+    const state = await client.withDeadline(within, book).catch(() => undefined);
+    const holder = state?.nodes.find(({ name }) => name === node)?.holder;
+    // One that was terminated has given nothing back.
+    const isOpen = holder && (await currentRun(client, holder.workflowId)) === holder.firstRunId;
+    return isOpen ? `${holder.workflowId} has this node from ${pool}` : undefined;
+  };
+  return (await Promise.all(others.map(ask))).find(Boolean);
 }

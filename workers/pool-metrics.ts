@@ -46,21 +46,27 @@ export function figuresOfPool({ nodes, waiting }: PoolState, now: number): PoolF
  * @param warn hears why a pool could not be measured
  * @returns what ends it
  */
-export function measurePools(client: Client, meter: MetricMeter, warn: (reason: unknown) => void): () => void {
+export function measurePools(
+  client: Client,
+  meter: MetricMeter,
+  warn: (reason: unknown) => void,
+  everyMs = LOOK_EVERY_MS,
+): () => void {
   const gauges = new Map(
     Object.entries(POOL_GAUGES).map(([name, help]) => [name, meter.createGauge(name, 'float', undefined, help)]),
   );
   const query = 'WorkflowType = "nodePool" AND ExecutionStatus = "Running"';
-  return regularly(
-    LOOK_EVERY_MS,
-    async () => {
-      for await (const { workflowId } of client.workflow.list({ query })) {
-        const state = await client.workflow.getHandle(workflowId).query<PoolState>('poolState');
-        const pool = workflowId.replace(/^pool-/, '');
-        for (const { name, value, labels } of figuresOfPool(state, Date.now()))
-          gauges.get(name)!.set(value, { pool, ...labels });
-      }
-    },
-    warn,
-  );
+  const measure = async (workflowId: string): Promise<void> => {
+    const state = await client.workflow.getHandle(workflowId).query<PoolState>('poolState');
+    const pool = workflowId.replace(/^pool-/, '');
+    for (const { name, value, labels } of figuresOfPool(state, Date.now()))
+      gauges.get(name)!.set(value, { pool, ...labels });
+  };
+  const look = async (): Promise<void> => {
+    const measured: Promise<void>[] = [];
+    // One that does not answer is no reason to say nothing of the others.
+    for await (const { workflowId } of client.workflow.list({ query })) measured.push(measure(workflowId).catch(warn));
+    await Promise.all(measured);
+  };
+  return regularly(everyMs, look, warn);
 }

@@ -100,10 +100,11 @@ const answers: Answers = {
     }
     const from = state.replicated > 0 ? `iteration ${state.replicated}` : 'the beginning';
     const first = pause.nodes === 'free' ? 'asks the pool for nodes, then ' : '';
-    const changed = settings ? `, with ${describeSettings(settings)}` : '';
+    const changes = settings && describeSettings(settings);
+    const changed = changes ? `, with ${changes}` : '';
     return {
       say: `the run ${first}checks its nodes and launches generation ${state.generation + 1} from ${from}${changed}`,
-      wishes: { ...others, ...(settings && { settings }) },
+      wishes: { ...others, ...(changes && { settings }) },
     };
   },
 

@@ -40,6 +40,8 @@ export interface NodeInfo {
 export interface NodeAnswer extends NodeInfo {
   /** Newest launch token it has seen: the pool never gives one that is not above it. */
   token: number;
+  /** That it is to be in; workers of an earlier version do not say. */
+  pool?: string;
 }
 
 /**

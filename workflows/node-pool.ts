@@ -53,6 +53,10 @@ const RECHECK_MS = 15_000;
 
 /** Pools that began before ask nodes that are away, which takes as long as they are silent, before they give one that is there. */
 const FREE_FIRST = 'what is free is given first';
+/** Before, a node that had moved to another pool was leased by both: it answers whoever knows its name. */
+const NO_LONGER_HERE = 'nodes of other pools are not given';
+/** Before, whoever drained a node in the very task in which the pool continued as new was not heard by its run. */
+const TOLD_FIRST = 'holders are told before the pool goes on';
 
 export async function nodePool(initial?: PoolState): Promise<never> {
   const state: PoolState = initial ?? { nodes: [], waiting: [], token: 0 };
@@ -60,7 +64,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
   let looked = Date.now();
   const told = new Map<string, string>();
 
-  onSignal(join, ({ token, ...info }) => {
+  onSignal(join, ({ token, pool: _, ...info }) => {
     // A pool that was terminated begins to count anew, and the nodes would refuse what it gives.
     state.token = Math.max(state.token, token);
     const known = state.nodes.find(({ name }) => name === info.name);
@@ -100,7 +104,7 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     changed = true;
   });
   onSignal(cordonNode, (wanted) => applyToPool(state, { name: 'cordon', ...wanted }, Date.now()));
-  handlePoolUpdates(state, () => (changed = true));
+  const telling = handlePoolUpdates(state, () => (changed = true));
   setHandler(status, () => describePool(state, Date.now()), {
     description: "The pool's page: every node and its state, who waits behind whom, what people did",
   });
@@ -126,6 +130,8 @@ export async function nodePool(initial?: PoolState): Promise<never> {
     await tellPlaces(state, told);
     if (!workflowInfo().continueAsNewSuggested) continue;
     await condition(allHandlersFinished);
+    // The server sends no signal for an execution that ends with the same task.
+    if (telling.size > 0 && patched(TOLD_FIRST)) await condition(() => telling.size === 0);
     if (!changed) await continueAsNew<typeof nodePool>(state);
   }
 }
@@ -159,7 +165,15 @@ async function choose(state: PoolState, request: AcquireNodes): Promise<PoolNode
 
 async function ping(state: PoolState, node: PoolNode): Promise<boolean> {
   try {
-    const { token, ...info } = await onProbe(node.name).pingNode();
+    const { token, pool, ...info } = await onProbe(node.name).pingNode();
+    if (pool !== undefined && `pool-${pool}` !== workflowInfo().workflowId && patched(NO_LONGER_HERE)) {
+      noteAway(
+        node,
+        `is in the pool "${pool}" by now; comes back when its worker starts with PRETRAIN_POOL of this one`,
+        Date.now(),
+      );
+      return false;
+    }
     state.token = Math.max(state.token, token);
     Object.assign(node, info, { heard: Date.now() });
     return true;

@@ -10,12 +10,20 @@ import { giveBack, type PoolState } from './roster.js';
 /** Whichever execution of the run is the current one: it is another after a reset. */
 export const to = ({ workflowId }: Holder) => getExternalWorkflowHandle(workflowId);
 
-export function handlePoolUpdates(state: PoolState, onChange: () => void): void {
-  for (const name of ['cordon', 'uncordon', 'drain'] as const) handleUpdate(state, name, onChange);
+/** @returns what holders of drained nodes are being told */
+export function handlePoolUpdates(state: PoolState, onChange: () => void): ReadonlySet<Promise<void>> {
+  const telling = new Set<Promise<void>>();
+  for (const name of ['cordon', 'uncordon', 'drain'] as const) handleUpdate(state, name, onChange, telling);
+  return telling;
 }
 
 /** Checked before it is on record, and answered at once, from what the pool knows. */
-function handleUpdate(state: PoolState, name: PoolRequest['name'], onChange: () => void): void {
+function handleUpdate(
+  state: PoolState,
+  name: PoolRequest['name'],
+  onChange: () => void,
+  telling: Set<Promise<void>>,
+): void {
   const answerTo = (input: unknown) => {
     const read = readPoolRequest(name, input);
     if ('wrong' in read) throw ApplicationFailure.nonRetryable(read.wrong, 'InvalidInput');
@@ -27,14 +35,17 @@ function handleUpdate(state: PoolState, name: PoolRequest['name'], onChange: () 
     const { request, say, ask } = answerTo(input);
     applyToPool(state, request, Date.now());
     const { node, who, why } = request;
-    if (ask)
-      to(ask)
+    if (ask) {
+      const told = to(ask)
         .signal(nodeWanted, { node, who, why })
         .catch((error: unknown) => {
           log.warn('the holder of a drained node is gone: its nodes are free again', { node, error: String(error) });
           giveBack(state, ask);
           onChange();
-        });
+        })
+        .finally(() => telling.delete(told));
+      telling.add(told);
+    }
     onChange();
     return say;
   };

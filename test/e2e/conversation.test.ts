@@ -40,6 +40,27 @@ const trains = (id: string, generation: number, iterations = 2) =>
 const killRankOf = async (node: string) => process.kill((await cluster.ranks(node))[0]!, 'SIGKILL');
 
 it(
+  'a node whose device failed is given to nobody until its quarantine is lifted, and then to the run that waits for it',
+  async () => {
+    // What a run says that lost it.
+    const fault = JSON.stringify({ node: 'n3', reason: 'device 3 is sick', at: Date.now() });
+    const report = ['workflow', 'signal', '-w', 'pool-demo', '--name', 'reportFault', '--input', fault];
+    expect((await cluster.cli(...report)).code).toBe(0);
+    await shows('pool-demo', /n3 .*in quarantine since .* UTC, until .* UTC: device 3 is sick/);
+    await start('three', {}, { cluster: { nodes: 2, spares: 1 } });
+    await shows('three', /waits for 3 of the pool "demo" \(first in line; .*1 in quarantine.*\)/);
+    const lifted = await update('pool-demo', 'uncordon', { node: 'n3' });
+    expect([lifted.ok, lifted.says]).toEqual([
+      ...[true, expect.stringMatching(/quarantine of n3 is lifted.*device 3 is sick.* is given to runs again/)],
+    ]);
+    await shows('pool-demo', /n3 .*held by three/);
+    expect((await cluster.cli('workflow', 'cancel', '-w', 'three')).code).toBe(0);
+    await until('its nodes to be free', async () => (/held by/.test(await page('pool-demo')) ? undefined : true));
+  },
+  2 * MINUTES,
+);
+
+it(
   'approves, saves, pauses around a failure, resumes with other settings, and drains a node',
   async () => {
     await start('talk', { iterations: 400, saveInterval: 200 }, { gates: { train: { timeout: '10m' } } });

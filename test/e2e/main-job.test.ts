@@ -79,6 +79,13 @@ describe('a run started from the CLI', () => {
     );
     expect(code).toBe(1);
     expect(stdout + stderr).toContain('expected one JSON object, the run file');
+    const page = await fetch(new URL('runs/empty', cluster.dashboardUrl), {
+      headers: { authorization: `Bearer ${SECRETS.PRETRAIN_DASHBOARD_TOKEN}` },
+    });
+    expect([page.status, await page.text()]).toEqual([
+      404,
+      expect.stringMatching(/^empty has no page: .* was refused/),
+    ]);
   });
 
   it(

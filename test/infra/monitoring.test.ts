@@ -93,6 +93,11 @@ describe('alerts', () => {
     expect(told).toEqual(alertRules().map(({ alert }) => alert));
   });
 
+  it('of a node that is away and cordoned nothing is told: a person knows of it', () => {
+    const { expr } = alertRules().find(({ alert }) => alert === 'PretrainNodeAway')!;
+    expect(expr).toMatch(/state="away"\}\) == 1 unless .*state="cordoned"\}\) == 1$/s);
+  });
+
   const promtool = spawnSync('promtool', ['--version']).status === 0;
   it.skipIf(!promtool)('fire and keep silent on recorded courses of events (needs promtool)', () => {
     const file = fileURLToPath(new URL('monitoring/alerts.promtool.yaml', import.meta.url));

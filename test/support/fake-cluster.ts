@@ -22,6 +22,8 @@ export interface FakeCluster {
   client: Client;
   pool: string;
   taskQueue: string;
+  /** Another control worker, on a queue of its own. */
+  control(taskQueue: string): Promise<void>;
   node(name: string, overrides?: Partial<NodeActivities>): Promise<FakeNode>;
   runFile(changes?: { cluster?: object; train?: object; parallel?: object; recovery?: object }): object;
   /** The pool's own page: who holds and who waits. */
@@ -68,15 +70,18 @@ export async function startFakeCluster(
     writeReport: () => Promise.resolve({ path: 'report.html' }),
     ...overrides,
   };
-  const worker = await Worker.create({
-    connection: native,
-    dataConverter,
-    taskQueue,
-    activities: control,
-    ...workflowPatience,
-    workflowBundle: { codePath: inject('workflowBundlePath') },
-  });
-  ending.push(running(worker));
+  const startControl = async (queue: string): Promise<void> => {
+    const worker = await Worker.create({
+      connection: native,
+      dataConverter,
+      taskQueue: queue,
+      activities: control,
+      ...workflowPatience,
+      workflowBundle: { codePath: inject('workflowBundlePath') },
+    });
+    ending.push(running(worker));
+  };
+  await startControl(taskQueue);
   onTestFinished(async () => {
     await client.workflow
       .getHandle(`pool-${id}`)
@@ -91,6 +96,7 @@ export async function startFakeCluster(
     client,
     pool: id,
     taskQueue,
+    control: startControl,
     async node(name, changes = {}) {
       const calls: string[] = [];
       const info: NodeInfo = { name: `${name}-${id}`, address: '127.0.0.1', port: 1, devices: 1, profile: 'cpu' };

@@ -1,6 +1,8 @@
 /** What a scraped control worker says of the pool's nodes. */
-import { expect, it } from 'vitest';
-import { figuresOfPool } from '../../workers/pool-metrics.js';
+import type { Client } from '@temporalio/client';
+import type { MetricMeter } from '@temporalio/common';
+import { expect, it, onTestFinished } from 'vitest';
+import { figuresOfPool, measurePools } from '../../workers/pool-metrics.js';
 import type { PoolState } from '../../workflows/roster.js';
 
 const node = (name: string) => ({ name, address: '10.0.0.1', port: 1, devices: 8, profile: 'npu' as const });
@@ -29,4 +31,21 @@ it('each node is told in each state, so that one it has left is 0, and the oldes
   expect(figuresOfPool({ ...state, waiting: [] }, 100_000)).toContainEqual({
     ...{ name: 'pretrain_pool_waiting_seconds', value: 0 },
   });
+});
+
+it('one pool that does not answer keeps nothing back that there is to say of the others', async () => {
+  const ids = ['pool-stuck', 'pool-big'].map((workflowId) => ({ workflowId }));
+  const query = (id: string) =>
+    id === 'pool-stuck'
+      ? Promise.reject(new Error('query timed out'))
+      : Promise.resolve({ nodes: [node('n1')], waiting: [], token: 1 });
+  const workflow = { list: () => ids, getHandle: (id: string) => ({ query: () => query(id) }) };
+  const said: [number, Record<string, string>][] = [];
+  const gauge = { set: (value: number, labels: Record<string, string>) => void said.push([value, labels]) };
+  const meter = { createGauge: () => gauge } as unknown as MetricMeter;
+  const warned: unknown[] = [];
+  const end = measurePools({ workflow } as unknown as Client, meter, (reason) => void warned.push(reason), 10);
+  onTestFinished(end);
+  await expect.poll(() => said).toContainEqual([1, { pool: 'big', node: 'n1', state: 'free' }]);
+  expect(warned[0]).toMatchObject({ message: 'query timed out' });
 });

@@ -124,6 +124,7 @@ describe('an accepted update says what will happen and when', () => {
       { pause: { at: 'checkpoint', nodes: 'keep' } },
     ],
     ['resumeTraining', {}, view(paused), /checks its nodes and launches generation 2 from iteration 40/, {}],
+    ['resumeTraining', { settings: { extraArgs: {} } }, view(paused), /generation 2 from iteration 40$/, {}],
     ['resumeTraining', {}, view(freed), /asks the pool for nodes, then checks/, {}],
     ['resumeTraining', {}, view({ wishes: { pause: { at: 'checkpoint', nodes: 'keep' } } }), /withdrawn/, {}],
     [

@@ -4,6 +4,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { expect, inject, it } from 'vitest';
 import { pause } from '../../activities/process.js';
+import type { PoolState } from '../../workflows/roster.js';
 import { QUICK, startFakeCluster, type FakeCluster, type FakeNode } from '../support/fake-cluster.js';
 import { cliUpdate, temporalCli } from '../support/temporal-cli.js';
 import { until } from '../support/until.js';
@@ -189,6 +190,38 @@ it.concurrent(
   },
   180_000,
 );
+
+it.concurrent('asks the run that holds a drained node also when its history is full that moment', async (test) => {
+  const cluster = await startFakeCluster(test);
+  const begin = (name: string, taskQueue: string, ...args: PoolState[]) =>
+    cluster.client.workflow.start('nodePool', { workflowId: `${name}-${cluster.pool}`, taskQueue, args });
+  const holder = await begin('pool-holder', 'nobody-works-here');
+  test.onTestFinished(() => holder.terminate().then(() => undefined));
+  const held = { workflowId: holder.workflowId, firstRunId: holder.firstExecutionRunId };
+  const pool = await begin('pool-full', `late-${cluster.pool}`, {
+    ...{ nodes: [{ name: 'a', ...rest, holder: held }], waiting: [], token: 0 },
+  });
+  test.onTestFinished(() =>
+    cluster.client.workflow
+      .getHandle(pool.workflowId)
+      .terminate()
+      .then(() => undefined),
+  );
+  // All of it waits for the worker, so that it comes in one task; 4 MB are a full history.
+  const much = { node: 'nobody', reason: '.'.repeat(100_000) };
+  await Promise.all(Array.from({ length: 43 }, () => pool.signal('reportLost', much)));
+  const said = pool.executeUpdate('drain', { args: [{ who: 'ann', why: 'new fans', node: 'a' }] });
+  await pause(500);
+  await cluster.control(`late-${cluster.pool}`);
+  expect(await said).toContain('is asked to move away from a');
+  const now = () => cluster.client.workflow.getHandle(pool.workflowId).describe();
+  await until(async () => (await now()).runId !== pool.firstExecutionRunId);
+  const heard = async () =>
+    ((await holder.fetchHistory()).events ?? []).flatMap(
+      ({ workflowExecutionSignaledEventAttributes: signal }) => signal?.signalName ?? [],
+    );
+  await until(async () => (await heard()).includes('nodeWanted'), 20);
+});
 
 it.concurrent('makes a second run of a series wait for the first, and lets others pass meanwhile', async (test) => {
   const cluster = await startFakeCluster(test);
