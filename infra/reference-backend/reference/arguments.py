@@ -71,6 +71,7 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
     assert not args.enable_hf2mg_convert or any(Path(args.load or "").glob("*.safetensors")), (
         "cannot find safetensor, please check load dir"
     )
+    assert args.model_type_hf in (None, "qwen3"), f"--model-type-hf {args.model_type_hf}: only qwen3 works here"
     assert args.save is None or args.save_interval is not None, "--save needs --save-interval"
     args.kv_channels = args.kv_channels or args.hidden_size // args.num_attention_heads
     args.params_dtype = torch.bfloat16 if args.bf16 else torch.float32
