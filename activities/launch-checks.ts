@@ -3,12 +3,21 @@
  * from random weights where it finds no tracker, saves over what is there, and exits 0.
  */
 import type { LaunchTrainingInput } from '../workflows/contract.js';
+import { DCP_METADATA } from '../workflows/dcp-shards.js';
 import { iterationDir, iterationsIn, readTracker } from './checkpoint-files.js';
+import { isStepEnded, stepsIn } from './dcp-tree.js';
+
+const FSDP2 = 'train_fsdp2.py';
+const RESUME = '--training.resume_from_checkpoint';
+const OUTPUT = '--training.output_dir';
 
 type Launch = Pick<LaunchTrainingInput, 'script' | 'loads'>;
 
 /** Why this launch must not be; nothing where it may. */
-export async function unsafeStart(dataDir: string, { script, loads }: Launch): Promise<string | undefined> {
+export const unsafeStart = (dataDir: string, launch: Launch): Promise<string | undefined> =>
+  (launch.script[0] === FSDP2 ? unsafeSteps : unsafeTracker)(dataDir, launch);
+
+async function unsafeTracker(dataDir: string, { script, loads }: Launch): Promise<string | undefined> {
   const [load, save] = [valueOf(script, '--load'), valueOf(script, '--save')];
   if (load !== undefined) {
     const tracked = await readTracker(dataDir, load);
@@ -23,6 +32,20 @@ export async function unsafeStart(dataDir: string, { script, loads }: Launch): P
   if (held.length === 0) return undefined;
   const from = load === undefined ? 'random weights' : `the weights in ${load}`;
   return `it would start from ${from} and save over --save ${save}, which holds iteration ${held.join(', ')}`;
+}
+
+/** Of `train_fsdp2.py`: it loads what it is told, whole or not, and removes the oldest of all that it finds beside that. */
+async function unsafeSteps(dataDir: string, { script, loads }: Launch): Promise<string | undefined> {
+  const [from, output] = [valueOf(script, RESUME), valueOf(script, OUTPUT)!];
+  const held = await stepsIn(dataDir, `${output}/checkpoints`);
+  if (from === undefined)
+    return held.length === 0
+      ? undefined
+      : `it would start from the beginning and save over ${OUTPUT} ${output}, which holds step ${held.join(', ')}`;
+  if (!(await isStepEnded(dataDir, from))) return `${RESUME} ${from} has no ${DCP_METADATA}: it is not whole here`;
+  const newer = held.filter((step) => step > loads!);
+  if (newer.length === 0) return undefined;
+  return `${OUTPUT} ${output} holds step ${newer.join(', ')}, newer than ${loads}, which is planned`;
 }
 
 export const valueOf = (script: string[], flag: string): string | undefined => {
