@@ -2,8 +2,12 @@
  * What a launch would load and overwrite on this node, looked at before anything is started: the real program starts
  * from random weights where it finds no tracker, saves over what is there, and exits 0.
  */
+import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import { DCP_METADATA } from '../workflows/dcp-shards.js';
+import { isOfModel } from '../workflows/hugging-face.js';
+import { confined } from './artifact.js';
+import { readJson } from './atomic.js';
 import { iterationDir, iterationsIn, readTracker } from './checkpoint-files.js';
 import { isStepEnded, stepsIn } from './dcp-tree.js';
 
@@ -11,7 +15,7 @@ const FSDP2 = 'train_fsdp2.py';
 const RESUME = '--training.resume_from_checkpoint';
 const OUTPUT = '--training.output_dir';
 
-type Launch = Pick<LaunchTrainingInput, 'script' | 'loads'>;
+type Launch = Pick<LaunchTrainingInput, 'script' | 'loads' | 'model'>;
 
 /** Why this launch must not be; nothing where it may. */
 export const unsafeStart = (dataDir: string, launch: Launch): Promise<string | undefined> =>
@@ -35,7 +39,13 @@ async function unsafeTracker(dataDir: string, { script, loads }: Launch): Promis
 }
 
 /** Of `train_fsdp2.py`: it loads what it is told, whole or not, and removes the oldest of all that it finds beside that. */
-async function unsafeSteps(dataDir: string, { script, loads }: Launch): Promise<string | undefined> {
+async function unsafeSteps(dataDir: string, { script, loads, model }: Launch): Promise<string | undefined> {
+  const dir = valueOf(script, '--model.model_name_or_path');
+  if (dir !== undefined && model) {
+    const config = await readJson<Record<string, unknown>>(join(confined(dataDir, dir), 'config.json'));
+    if (!config || !isOfModel(config, model))
+      return `config.json of the model in ${dir} is not that of the run file's model: choose the weights of model.preset`;
+  }
   const [from, output] = [valueOf(script, RESUME), valueOf(script, OUTPUT)!];
   const held = await stepsIn(dataDir, `${output}/checkpoints`);
   if (from === undefined)

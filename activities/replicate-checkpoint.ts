@@ -55,12 +55,16 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
       let unremoved: string | undefined;
       // Up to which saves have been seen to, done or not.
       let seen = input.after;
+      // Once: what was removed since is not to come again, though the script has it still.
+      let taken = input.after;
       for (let looks = LAST_LOOKS; ;) {
         const newer = await newerLaunch(deps, input);
         if (newer !== undefined) return { iteration: done, unfinished: newer };
         const tracked = await trackerOf(deps, ask, input);
-        if (tracked !== undefined)
-          await takeSteps(deps.dataDir, dir, input.seals, { after: input.after, upTo: tracked });
+        if (tracked !== undefined && tracked > taken) {
+          await takeSteps(deps.dataDir, dir, input.seals, { after: taken, upTo: tracked });
+          taken = tracked;
+        }
         const over = tracked !== undefined && (await isOver(deps, input));
         const isLast = over || (tracked ?? 0) >= input.until;
         const next = tracked === undefined ? undefined : which.next(seen, tracked, isLast);

@@ -7,6 +7,7 @@ import { fsdp2Environment, fsdp2Script } from './fsdp2.js';
 import { fsdp2Identity } from './fsdp2-identity.js';
 import { fsdp2Warnings } from './fsdp2-plan.js';
 import { highAvailabilityEnvironment } from './high-availability.js';
+import { configOf } from './hugging-face.js';
 import { launchEnvironment } from './launch-environment.js';
 import { trainingScript, type LaunchPlan } from './plan.js';
 import { identityOf, type SeriesIdentity } from './series-identity.js';
@@ -26,6 +27,8 @@ export interface Backend {
   convertsWeights: boolean;
   /** The script and its arguments, the same on every node. */
   script(spec: RunSpec, plan: LaunchPlan): string[];
+  /** What `config.json` of the model has to say, where the script takes the sizes from there. */
+  model(spec: RunSpec): { model?: Record<string, unknown> };
   /** @param first address of the node of rank 0 */
   environment(spec: RunSpec, first: string): Record<string, string>;
   /** Whether its log says what it began from, where that is no checkpoint of the series. */
@@ -42,6 +45,7 @@ const mcore: Backend = {
   readsModelOnly: isOptimizerReadWhereWritten,
   convertsWeights: true,
   script: trainingScript,
+  model: () => ({}),
   environment: (spec, first) => ({
     ...launchEnvironment(spec),
     ...highAvailabilityEnvironment(spec.train.extraArgs, first),
@@ -62,6 +66,7 @@ const fsdp2: Backend = {
       ? ['--training.resume_from_checkpoint', `${stepsDir(spec.series)}/${stepDir(start.iteration)}`]
       : []),
   ],
+  model: ({ sizes }) => ({ model: configOf(sizes) }),
   environment: fsdp2Environment,
   tellsWeights: false,
   identity: fsdp2Identity,

@@ -412,6 +412,8 @@ export interface LaunchTrainingInput {
   script: string[];
   /** Iteration that the tracker of the series must name, when it is what the script loads. */
   loads?: number;
+  /** What the configuration of the model says that the script takes its sizes from; absent where it is told them. */
+  model?: Record<string, unknown>;
   /** Kept with every checkpoint that this launch writes. */
   identity?: SeriesIdentity;
   /**

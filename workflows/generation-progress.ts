@@ -41,6 +41,8 @@ export interface GenerationInput extends LaunchedRoles {
   lastGasps?: true;
   /** Iteration of the checkpoint that the ranks are to load, 0 for another model's weights; absent where they load none. */
   loads?: number;
+  /** As of `launchTraining`. */
+  model?: Record<string, unknown>;
   /** What the series is trained with. Absent in generations that were started before anybody noted it. */
   identity?: SeriesIdentity;
   target: number;

@@ -156,6 +156,7 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     devices,
     masterPort,
     script: backend.script(spec, plan),
+    ...backend.model(spec),
     env: backend.environment(spec, crew.members[0]!.address),
     startedFrom: restored,
     // On storage that is shared they have their usual name everywhere, and are found as other saves are.

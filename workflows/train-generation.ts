@@ -121,6 +121,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       torchrun: torchrunArgs(nodeRank, input.nodes, input.devices, input.masterPort),
       script: input.script,
       ...(input.loads !== undefined && { loads: input.loads }),
+      ...(input.model && { model: input.model }),
       ...(input.identity && { identity: input.identity }),
       saves: {
         ...{ isFirst: nodeRank === 0, shards: input.writes[nodeRank] ?? [], after: input.startedFrom },

@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { unsafeStart } from '../../activities/launch-checks.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
 import { findLaunched } from '../../activities/process.js';
+import { configOf } from '../../workflows/hugging-face.js';
+import { presets } from '../../workflows/presets.js';
 import { bothUp, fakeNode, launchInput } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
 
@@ -102,6 +104,21 @@ describe('a launch of train_fsdp2.py', () => {
     expect(await why([4], [], resume(4), 4)).toMatch(/global_step_4 has no \.metadata: it is not whole here$/);
     expect(await why([], [], resume(4), 4)).toMatch(/it is not whole here$/);
     expect(await why([4, 6], [4], resume(4), 4)).toMatch(/holds step 6, newer than 4, which is planned$/);
+  });
+
+  it('is refused with the weights of another model, whose sizes it would take', async () => {
+    const { dataDir } = await fakeNode();
+    const script = ['train_fsdp2.py', '--training.output_dir', OUTPUT, '--model.model_name_or_path', 'models/k/hf'];
+    const model = configOf(presets['qwen3-tiny']);
+    await mkdir(join(dataDir, 'models/k/hf'), { recursive: true });
+    const start = async (config: object) => {
+      await writeFile(join(dataDir, 'models/k/hf/config.json'), JSON.stringify(config));
+      return unsafeStart(dataDir, { script, model });
+    };
+    expect(await start(model)).toBeUndefined();
+    expect(await start({ ...model, num_hidden_layers: 28 })).toMatch(
+      /^config\.json of the model in models\/k\/hf is not/,
+    );
   });
 
   it('goes ahead from nothing where there is nothing, and from a step that is whole, beside older ones', async () => {

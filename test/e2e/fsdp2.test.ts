@@ -19,7 +19,7 @@ beforeAll(async () => {
   sources = await mkdtemp(join(tmpdir(), 'fsdp2-text-'));
   const texts = Array.from({ length: 60 }, (_, n) => ({ text: `${n} is a number. `.repeat(1 + (n % 4)) }));
   await writeFile(join(sources, 'a.jsonl'), texts.map((text) => `${JSON.stringify(text)}\n`).join(''));
-  cluster = await startCluster(0.3, { env: { PRETRAIN_SOURCES: sources } });
+  cluster = await startCluster(0.4, { env: { PRETRAIN_SOURCES: sources } });
 }, 3 * MINUTES);
 afterAll(async () => {
   await cluster?.close();
@@ -50,7 +50,7 @@ it(
       cluster: { sharedStorage: false },
       parallel: { tp: 1, pp: 1 },
       train: {
-        ...{ backend: 'fsdp2', iterations: 12, saveInterval: 4, seqLength: 64 },
+        ...{ backend: 'fsdp2', iterations: 20, saveInterval: 4, seqLength: 64 },
         extraArgs: { '--training.lr': 1e-3, '--training.warmup_ratio': 0.2 },
       },
     });
@@ -68,11 +68,12 @@ it(
     await killNode(cluster.node('n2'), cluster.dataOf('n2'));
     await rm(cluster.dataOf('n2'), { recursive: true });
     const result = (await cluster.client.workflow.getHandle('r').result()) as PretrainResult;
-    expect(result).toMatchObject({ iteration: 12, generations: 2, failures: 1 });
+    expect(result).toMatchObject({ iteration: 20, generations: 2, failures: 1 });
 
     const again = (await cluster.metrics('r')).filter(({ generation }) => generation === 2);
     const first = again[0]!.iteration;
-    expect([5, 9]).toContain(first);
+    expect(first % 4).toBe(1);
+    expect(first).toBeGreaterThan(4);
     // Its first line has what no iteration had, and is not taken for one.
     expect(again[0]!.loss).toBeUndefined();
     const expected = (await undisturbed()).filter(({ iteration }) => iteration > first);
@@ -81,14 +82,14 @@ it(
     expect(losses.length).toBeGreaterThan(2);
 
     for (const node of ['n1', 'n3'])
-      expect((await readdir(saves(node, 'checkpoints/iter_0000012'))).sort()).toEqual([
+      expect((await readdir(saves(node, 'checkpoints/iter_0000020'))).sort()).toEqual([
         'dcp_00000_00000',
         'dcp_00001_00001',
       ]);
     // By the script's own rule, and by that of the series.
-    expect((await readdir(saves('n1', 'fsdp2/checkpoints'))).sort()).toEqual(['global_step_12', 'global_step_8']);
+    expect((await readdir(saves('n1', 'fsdp2/checkpoints'))).sort()).toEqual(['global_step_16', 'global_step_20']);
     const kept = (await readdir(saves('n1', 'checkpoints'))).filter((name) => name.startsWith('iter_'));
-    expect(kept.sort()).toEqual(['iter_0000008', 'iter_0000012']);
+    expect(kept.sort()).toEqual(['iter_0000016', 'iter_0000020']);
   },
   4 * MINUTES,
 );
