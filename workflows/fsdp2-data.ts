@@ -8,7 +8,6 @@ import { isSplittable } from './data-files.js';
 import { placeEverywhere } from './place.js';
 import type { PrepareDataInput, PreparedData } from './prepare-data.js';
 import { dataOf, fetchOnFirst, listFiles, listingKey } from './sources.js';
-import type { RunSpec } from './spec.js';
 
 const CONFIGURATION =
   /^((generation_)?config\.json|tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja)$/;
@@ -25,7 +24,7 @@ export async function prepareText({ spec, nodes, timing, prove, known }: Prepare
   ]);
   const ofText = dataOf(spec, listed);
   const path = onlyFile(
-    spec,
+    spec.dataset.source,
     ofText.files.map((file) => file.path),
   );
   const place = (dir: string, listing: typeof listed) =>
@@ -41,7 +40,7 @@ export async function prepareText({ spec, nodes, timing, prove, known }: Prepare
 }
 
 /** Of several it takes the order in which a disk lists them, which differs from node to node. */
-function onlyFile({ dataset: { source } }: RunSpec, paths: string[]): string {
+export function onlyFile(source: string, paths: string[]): string {
   const [path, ...others] = paths;
   if (path !== undefined && others.length === 0 && isSplittable(path)) return path;
   const why =

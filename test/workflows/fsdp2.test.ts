@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { isOfShard, placeDcp } from '../../workflows/dcp-shards.js';
 import { fsdp2Environment, fsdp2Script } from '../../workflows/fsdp2.js';
+import { onlyFile } from '../../workflows/fsdp2-data.js';
 import { fsdp2Identity } from '../../workflows/fsdp2-identity.js';
 import { describeFsdp2, planFsdp2 } from '../../workflows/fsdp2-plan.js';
 import { FSDP2_PRESETS, fsdp2RecipeOf } from '../../workflows/fsdp2-recipes.js';
@@ -304,6 +305,20 @@ describe('a run file for FSDP2', () => {
     expect(problemsOf(good({ train: { backend: 'ddp' } }))).toMatchObject([
       { path: 'train.backend', expected: '"mcore" or "fsdp2"' },
     ]);
+  });
+});
+
+describe('the text that train_fsdp2.py is given', () => {
+  const source = 'hf://a/b@main/*';
+
+  it('is one file, which it reads as it is', () => {
+    expect(onlyFile(source, ['data/a.parquet'])).toBe('data/a.parquet');
+    expect(() => onlyFile(source, ['a.jsonl', 'b.jsonl'])).toThrow(
+      `dataset.source ${source}: expected one file of text with train.backend "fsdp2": it lists 2, which train_fsdp2.py reads in the order in which each node's disk has them`,
+    );
+    expect(() => onlyFile(source, ['a.jsonl.zst'])).toThrow(
+      'train_fsdp2.py does not read a.jsonl.zst, which is compressed',
+    );
   });
 });
 
