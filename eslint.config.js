@@ -10,6 +10,7 @@ import tseslint from 'typescript-eslint';
 /** Workflow files without a Temporal import: to be read, tested and used by activities as plain functions. */
 const pure = [
   'answers',
+  'backends',
   'byte-order',
   'checkpoints',
   'content-key',
@@ -17,6 +18,7 @@ const pure = [
   'cordon',
   'data-files',
   'dataset-figures',
+  'dcp-shards',
   'device-fault-list',
   'device-faults',
   'device-fit',
@@ -31,6 +33,7 @@ const pure = [
   'flag-rules',
   'fsdp2',
   'fsdp2-flag-list',
+  'fsdp2-identity',
   'fsdp2-plan',
   'fsdp2-recipes',
   'fsdp2-rules',
@@ -95,6 +98,7 @@ const forActivities = [
   'contract',
   'data-files',
   'dataset-figures',
+  'dcp-shards',
   'device-faults',
   'duration',
   'engines',

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 /** Real training, real clusters, and nobody who watches the time: more than half of theirs is waiting. */
 const REFERENCE = [
   'test/reference-backend/**/*.test.ts',
-  'test/e2e/{lost-and-found,metrics,npu-run,shared-storage}.test.ts',
+  'test/e2e/{fsdp2,lost-and-found,metrics,npu-run,shared-storage}.test.ts',
 ];
 /** They wait for heartbeats, kill and measure: with machines' worth of processes of their own, one at a time. */
 const CLUSTERS = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts'];

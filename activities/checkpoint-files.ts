@@ -1,9 +1,13 @@
-/** Megatron's checkpoint tree on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, each shard directory an artifact of its own. */
+/**
+ * The checkpoint tree of a series on a node: `<dir>/iter_NNNNNNN/mp_rank_…/`, which is Megatron's own, or `…/dcp_…/`, what the
+ * ranks of one node wrote of a distributed checkpoint (dcp-tree.ts). Each shard directory is an artifact of its own.
+ */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { confined, filesBelow, isTouched, readWhole, sealArtifact, type SealOptions } from './artifact.js';
 import { noneIfMissing, readIfThere, syncPath } from './atomic.js';
 import type { Artifact, ShardHeld } from '../workflows/contract.js';
+import { isDcpShard } from '../workflows/dcp-shards.js';
 import type { SeriesIdentity } from '../workflows/series-identity.js';
 import { identityFor } from './series-launch.js';
 
@@ -15,7 +19,8 @@ const OPTIMIZER = /^(distrib_optim|layer_wise_optimizer_\d+)\.pt$/;
 /** Of a shard, all but the state of a distributed optimizer, which is most of it: what converters and most ranks read. */
 export const isModel = (path: string): boolean => !OPTIMIZER.test(path);
 const ITERATION = /^iter_(\d{7,})$/;
-export const SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
+const MEGATRON_SHARD = /^mp_rank_\d{2}(_\d{3}){0,2}$/;
+export const isShard = (name: string): boolean => MEGATRON_SHARD.test(name) || isDcpShard(name);
 
 export const iterationDir = (iteration: number): string => `iter_${String(iteration).padStart(7, '0')}`;
 
@@ -34,7 +39,7 @@ export async function iterationsIn(dataDir: string, dir: string): Promise<number
 
 export async function shardsIn(dataDir: string, dir: string, iteration: number): Promise<string[]> {
   const names = await readdir(join(confined(dataDir, dir), iterationDir(iteration))).catch(noneIfMissing);
-  return names.filter((name) => SHARD.test(name)).sort();
+  return names.filter(isShard).sort();
 }
 
 export type SealFiles = (

@@ -5,7 +5,7 @@ import { failure } from './failures.js';
 import { fingerprint } from './fingerprint.js';
 import type { NodeDeps } from './node-deps.js';
 
-const KNOWN = new Set(RELEASES.flatMap(entryPointsOf));
+const KNOWN = new Set([...RELEASES.flatMap(entryPointsOf), 'train_fsdp2.py']);
 
 type Checkout = Pick<NodeDeps, 'name' | 'mindspeedDir' | 'checkout'>;
 

@@ -10,10 +10,12 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import parseRange, { type Range } from 'range-parser';
+import { isDcpShard } from '../workflows/dcp-shards.js';
 import { checkpointsDir } from '../workflows/plan.js';
 import { confined, MANIFEST } from './artifact.js';
 import { readIfThere } from './atomic.js';
-import { shardDir, SHARD, TRACKER } from './checkpoint-files.js';
+import { isShard, shardDir, TRACKER } from './checkpoint-files.js';
+import { isStepBegun } from './dcp-tree.js';
 import { grantOf, type Grant } from './grants.js';
 import type { Partial } from './partial.js';
 import { findShown, hasBlock, openBlock, progressOf, type Shown } from './shown-artifact.js';
@@ -166,7 +168,7 @@ async function answerSeries(
   [, series, tracker, iteration, shard]: string[],
   response: ServerResponse,
 ): Promise<void> {
-  if (series !== grant.series || (!tracker && !SHARD.test(shard!))) return end(response, 404);
+  if (series !== grant.series || (!tracker && !isShard(shard!))) return end(response, 404);
   const dir = checkpointsDir(series);
   if (tracker) {
     const bytes = await readIfThere(confined(dataDir, `${dir}/${TRACKER}`));
@@ -174,8 +176,11 @@ async function answerSeries(
   }
   const place = confined(dataDir, shardDir(dir, Number(iteration), shard!));
   const bytes = await readIfThere(join(place, MANIFEST));
+  if (bytes) return text(response, bytes);
+  const isBegun =
+    (await isDirectory(place)) || (isDcpShard(shard!) && (await isStepBegun(dataDir, series, Number(iteration))));
   // Whoever asks knows that it was saved: without a directory nobody will seal it here.
-  return bytes ? text(response, bytes) : end(response, (await isDirectory(place)) ? 404 : 410);
+  return end(response, isBegun ? 404 : 410);
 }
 
 const isDirectory = (path: string): Promise<boolean> =>

@@ -4,7 +4,7 @@
  * it is written; an index without a seal, or that is not what was sealed, goes before the next launch and is built anew.
  */
 import { open, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
 import { bytewise } from '../workflows/byte-order.js';
@@ -43,10 +43,18 @@ const sealOf = (id: string): string => `.${id}.sealed.json`;
  * with shared storage rank 0 alone does.
  */
 export function indexCacheOf({ script, saves }: Pick<LaunchTrainingInput, 'script' | 'saves'>): string | undefined {
-  const prefix = valueOf(script, '--data-path');
-  const builds = saves.isFirst || script.includes('--no-shared-storage');
+  const prefix = valueOf(script, '--data-path') ?? tokensOf(valueOf(script, '--data.dataset'));
+  const builds =
+    saves.isFirst || script.includes('--no-shared-storage') || valueOf(script, '--data.no_shared_storage') === 'True';
   if (prefix === undefined || !builds) return undefined;
   return valueOf(script, '--data-cache-path') ?? `${prefix}/cache/GPTDataset_indices`;
+}
+
+/** Where `train_fsdp2.py` writes the tokens of a file of text. */
+function tokensOf(dataset: string | undefined): string | undefined {
+  if (dataset === undefined) return undefined;
+  const { file_name: text } = JSON.parse(dataset) as { file_name: string };
+  return `${text.slice(0, text.length - extname(text).length)}_text_document`;
 }
 
 /**

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import type { LastGasp } from '../workflows/contract.js';
 import { confined, isVouchedFor } from './artifact.js';
 import { isPart, noneIfMissing, syncPath } from './atomic.js';
-import { iterationDir, readTracker, SHARD, shardDir, shardsIn } from './checkpoint-files.js';
+import { isShard, iterationDir, readTracker, shardDir, shardsIn } from './checkpoint-files.js';
 import type { SeriesLaunch } from './series-launch.js';
 
 const MODEL = 'model_optim_rng.pt';
@@ -36,7 +36,7 @@ export async function findDumps(
   for (const iteration of await dumpsIn(dataDir, dir)) {
     if (iteration <= after) continue;
     const names = await readdir(join(confined(dataDir, dir), dumpDir(iteration))).catch(noneIfMissing);
-    found.push({ iteration, shards: names.filter((name) => SHARD.test(name)).sort() });
+    found.push({ iteration, shards: names.filter(isShard).sort() });
   }
   const tracked = await readTracker(dataDir, dir);
   if (tracked === undefined || tracked <= after || found.some(({ iteration }) => iteration === tracked)) return found;

@@ -5,14 +5,24 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
-import { saidOtherwise } from '../workflows/hugging-face.js';
+import { DCP_METADATA } from '../workflows/dcp-shards.js';
+import { isOfModel, saidOtherwise } from '../workflows/hugging-face.js';
+import { confined } from './artifact.js';
 import { readJson } from './atomic.js';
 import { iterationDir, iterationsIn, readTracker } from './checkpoint-files.js';
+import { isStepEnded, stepsIn } from './dcp-tree.js';
 
-type Launch = Pick<LaunchTrainingInput, 'script' | 'loads' | 'published'>;
+const FSDP2 = 'train_fsdp2.py';
+const RESUME = '--training.resume_from_checkpoint';
+const OUTPUT = '--training.output_dir';
+
+type Launch = Pick<LaunchTrainingInput, 'script' | 'loads' | 'published' | 'model'>;
 
 /** Why this launch must not be; nothing where it may. */
-export async function unsafeStart(dataDir: string, { script, loads, published }: Launch): Promise<string | undefined> {
+export const unsafeStart = (dataDir: string, launch: Launch): Promise<string | undefined> =>
+  (launch.script[0] === FSDP2 ? unsafeSteps : unsafeTracker)(dataDir, launch);
+
+async function unsafeTracker(dataDir: string, { script, loads, published }: Launch): Promise<string | undefined> {
   const [load, save] = [valueOf(script, '--load'), valueOf(script, '--save')];
   if (load !== undefined && published) {
     const unfit = await unfitWeights(join(dataDir, load), published);
@@ -40,6 +50,26 @@ async function unfitWeights(dir: string, said: NonNullable<Launch['published']>)
     return 'has no config.json that can be read beside model*.safetensors';
   const other = saidOtherwise(config, said);
   return other.length === 0 ? undefined : `is another model: in its config.json ${other.join('; ')}`;
+}
+
+/** Of `train_fsdp2.py`: it loads what it is told, whole or not, and removes the oldest of all that it finds beside that. */
+async function unsafeSteps(dataDir: string, { script, loads, model }: Launch): Promise<string | undefined> {
+  const dir = valueOf(script, '--model.model_name_or_path');
+  if (dir !== undefined && model) {
+    const config = await readJson<Record<string, unknown>>(join(confined(dataDir, dir), 'config.json'));
+    if (!config || !isOfModel(config, model))
+      return `config.json of the model in ${dir} is not that of the run file's model: choose the weights of model.preset`;
+  }
+  const [from, output] = [valueOf(script, RESUME), valueOf(script, OUTPUT)!];
+  const held = await stepsIn(dataDir, `${output}/checkpoints`);
+  if (from === undefined)
+    return held.length === 0
+      ? undefined
+      : `it would start from the beginning and save over ${OUTPUT} ${output}, which holds step ${held.join(', ')}`;
+  if (!(await isStepEnded(dataDir, from))) return `${RESUME} ${from} has no ${DCP_METADATA}: it is not whole here`;
+  const newer = held.filter((step) => step > loads!);
+  if (newer.length === 0) return undefined;
+  return `${OUTPUT} ${output} holds step ${newer.join(', ')}, newer than ${loads}, which is planned`;
 }
 
 export const valueOf = (script: string[], flag: string): string | undefined => {

@@ -1,6 +1,6 @@
 /** Starts one member of a gang, detached, once, and only if no newer launch has been seen on this node. */
 import { spawn } from 'node:child_process';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchTrainingInput } from '../workflows/contract.js';
 import { checkpointsDir, torchrunEntry } from '../workflows/plan.js';
@@ -8,7 +8,7 @@ import { entryPoint } from './entry-point.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { fenceBelow } from './fence.js';
-import { readJson, writeJson } from './atomic.js';
+import { besides, readJson, writeJson } from './atomic.js';
 import { filesOf, generationDir, launchName, type CommandFile } from './generation-files.js';
 import { indexCacheOf, removeUnproven } from './index-cache.js';
 import { unsafeStart } from './launch-checks.js';
@@ -63,7 +63,7 @@ async function launch(deps: NodeDeps, input: LaunchTrainingInput): Promise<void>
     await writeJson(files.command, {
       ...{ token, dataDir, owner, launch: launchName(input) },
       argv,
-      env: { ...deps.env, PYTHONUNBUFFERED: '1', ...input.env },
+      env: { ...deps.env, PYTHONUNBUFFERED: '1', ...input.env, ...(await besideCheckout(deps, input)) },
       graceSeconds: leaseGrace(leaseSeconds),
       ...(indexCache !== undefined && { indexCache }),
     } satisfies CommandFile);
@@ -106,6 +106,23 @@ const commandLine = async (deps: NodeDeps, { torchrun, script }: LaunchTrainingI
   ...[deps.python, ...torchrunEntry(script), ...torchrun],
   ...[await entryPoint(deps, script[0]!), ...script.slice(1)],
 ];
+
+/**
+ * Some programs look for parts of their checkout in the directory that they are started in, and start others that import it.
+ * @returns more of the environment
+ */
+async function besideCheckout(
+  { dataDir, mindspeedDir, env }: NodeDeps,
+  { script }: LaunchTrainingInput,
+): Promise<Record<string, string>> {
+  if (script[0] !== 'train_fsdp2.py') return {};
+  for (const name of ['mindspeed_llm', 'configs']) {
+    const link = besides(join(dataDir, name));
+    await symlink(join(mindspeedDir, name), link);
+    await rename(link, join(dataDir, name));
+  }
+  return { PYTHONPATH: [env['PYTHONPATH'], mindspeedDir].filter(Boolean).join(':') };
+}
 
 async function startGuard(dir: string, { dataDir, env }: NodeDeps, marked: string): Promise<void> {
   const { path, execArgv } = programOf(import.meta.url, './guard');

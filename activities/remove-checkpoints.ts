@@ -12,6 +12,7 @@ import { expendable, type Retention } from '../workflows/retention.js';
 import { confined } from './artifact.js';
 import { isMissing, noneIfMissing } from './atomic.js';
 import { iterationDir, iterationsIn, readTracker, SET_ASIDE } from './checkpoint-files.js';
+import { removeSteps, stepsIn } from './dcp-tree.js';
 import { reasonOf } from './failures.js';
 import { dumpsIn } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
@@ -23,6 +24,9 @@ export const createRemoveCheckpoints =
     step({ node, name: `remove old checkpoints of ${series}` }, async () => {
       const dir = checkpointsDir(series);
       const removed = await removeOld(dataDir, dir, retention);
+      // Not before: beside a script that trains, which removes its own, this would be one of two.
+      const held = await iterationsIn(dataDir, dir);
+      await removeSteps(dataDir, dir, (step) => step < retention.before && !held.includes(step));
       const aside = await asideIn(dataDir, dir);
       return { ...removed, ...(aside && { aside }) };
     });
@@ -90,9 +94,15 @@ export async function asideIn(dataDir: string, dir: string): Promise<Checkpoints
   const found = await readdir(root, { recursive: true, withFileTypes: true }).catch(noneIfMissing);
   const iterations = new Set<number>();
   for (const batch of await readdir(root).catch(() => []))
-    for (const look of [iterationsIn, dumpsIn])
+    for (const look of [iterationsIn, dumpsIn, stepsIn])
       for (const iteration of await look(dataDir, `${dir}/${SET_ASIDE}/${batch}`)) iterations.add(iteration);
-  let bytes = 0;
-  for (const entry of found) if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
+  // By file: a step that a script wrote and what was taken of it are the same ones.
+  const sizes = new Map<number, number>();
+  for (const entry of found)
+    if (entry.isFile()) {
+      const { ino, size } = await stat(join(entry.parentPath, entry.name));
+      sizes.set(ino, size);
+    }
+  const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
   return iterations.size === 0 ? undefined : { iterations: [...iterations].sort((a, b) => a - b), bytes };
 }

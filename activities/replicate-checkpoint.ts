@@ -6,6 +6,7 @@ import { log, sleep } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { NodeActivities, ReplicateCheckpointInput } from '../workflows/contract.js';
 import type { CheckpointReplicated, CopiesBehind } from '../workflows/messages.js';
+import { isDcpShard } from '../workflows/dcp-shards.js';
 import { checkpointsDir } from '../workflows/plan.js';
 import { parseManifest, sha256 } from './artifact.js';
 import { createPatientAsk, silent, type PatientAsk } from './ask-patiently.js';
@@ -13,6 +14,7 @@ import { createBesideTraining, type BesideTraining } from './beside-training.js'
 import { parseTracker, readTracker, sealShard, shardDir } from './checkpoint-files.js';
 import { isMissing, readJson } from './atomic.js';
 import { isFinal, isGivenUp, isLasting, troubled, waitOf, type Trouble } from './copy-trouble.js';
+import { takeSteps, trackSteps } from './dcp-tree.js';
 import { reasonOf } from './failures.js';
 import { FenceDamaged, newestToken } from './fence.js';
 import { filesOf, generationDir, type ExitFile } from './generation-files.js';
@@ -53,10 +55,16 @@ export const createReplicateCheckpoint = (deps: NodeDeps): NodeActivities['repli
       let unremoved: string | undefined;
       // Up to which saves have been seen to, done or not.
       let seen = input.after;
+      // Once: what was removed since is not to come again, though the script has it still.
+      let taken = input.after;
       for (let looks = LAST_LOOKS; ;) {
         const newer = await newerLaunch(deps, input);
         if (newer !== undefined) return { iteration: done, unfinished: newer };
         const tracked = await trackerOf(deps, ask, input);
+        if (tracked !== undefined && tracked > taken) {
+          await takeSteps(deps.dataDir, dir, input.seals, { after: taken, upTo: tracked });
+          taken = tracked;
+        }
         const over = tracked !== undefined && (await isOver(deps, input));
         const isLast = over || (tracked ?? 0) >= input.until;
         const next = tracked === undefined ? undefined : which.next(seen, tracked, isLast);
@@ -158,10 +166,12 @@ async function isOver(deps: NodeDeps, input: ReplicateCheckpointInput): Promise<
 async function trackerOf(
   deps: NodeDeps,
   ask: PatientAsk,
-  { series, master }: ReplicateCheckpointInput,
+  { series, master, seals, after }: ReplicateCheckpointInput,
 ): Promise<number | undefined> {
-  if (master.name === deps.name) return readTracker(deps.dataDir, checkpointsDir(series));
-  return parseTracker((await ask(master, `/series/${series}/tracker`))?.toString());
+  const dir = checkpointsDir(series);
+  if (master.name !== deps.name) return parseTracker((await ask(master, `/series/${series}/tracker`))?.toString());
+  if (seals.some(isDcpShard)) await trackSteps(deps.dataDir, dir, after);
+  return readTracker(deps.dataDir, dir);
 }
 
 /**

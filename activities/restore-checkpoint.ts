@@ -7,6 +7,7 @@ import type { NodeActivities, Peer, RestoreCheckpointInput } from '../workflows/
 import { confined, readManifest, verifyArtifact } from './artifact.js';
 import { besides, errorCode, isMissing, readIfThere, syncPath, writeFileAtomic } from './atomic.js';
 import { isModel, iterationDir, iterationsIn, parseTracker, SET_ASIDE, shardDir, TRACKER } from './checkpoint-files.js';
+import { layStep, setStepsAside } from './dcp-tree.js';
 import { exclusive } from './exclusive.js';
 import { failure } from './failures.js';
 import { dumpDir, dumpsIn } from './last-gasp.js';
@@ -39,6 +40,13 @@ export const createRestoreCheckpoint =
         await bringShard(deps, input, shard, signal, (done) => (progress = { shard: shard.shard, ...done }));
       // Whose workflow has turned to another iteration says nothing of this one any more.
       signal.throwIfAborted();
+      if (!input.leavesTracker)
+        await layStep(
+          deps.dataDir,
+          input.dir,
+          input.iteration,
+          input.shards.map(({ shard }) => shard),
+        );
       if (tracks && !input.leavesTracker) await writeFileAtomic(join(root, TRACKER), String(input.iteration));
       const aside = await asideIn(deps.dataDir, input.dir);
       return aside ? { aside } : {};
@@ -118,8 +126,9 @@ async function setAside({ dataDir }: NodeDeps, { dir, iteration }: RestoreCheckp
   const newer = (await iterationsIn(dataDir, dir)).filter((found) => found > iteration).map(iterationDir);
   // Dumps all of them: the next launch's must not be taken together with an older one's.
   newer.push(...(await dumpsIn(dataDir, dir)).map(dumpDir));
-  if (newer.length === 0) return;
   const aside = join(root, SET_ASIDE, new Date().toISOString().replace(/[:.]/g, '-'));
+  await setStepsAside(dataDir, dir, iteration, aside);
+  if (newer.length === 0) return;
   await mkdir(aside, { recursive: true });
   for (const found of newer)
     await rename(join(root, found), join(aside, found)).catch((error: unknown) => {

@@ -15,9 +15,11 @@
  * - Never where there is a manifest, or was: one that does not fit its files any more tells of damage.
  */
 import type { NodeActivities, SavesFound } from '../workflows/contract.js';
+import { isDcpShard } from '../workflows/dcp-shards.js';
 import { checkpointsDir } from '../workflows/plan.js';
 import { isVouchedFor } from './artifact.js';
 import { iterationsIn, readTracker, sealShard, shardDir } from './checkpoint-files.js';
+import { takeSteps, trackSteps } from './dcp-tree.js';
 import { filesOf, generationDir } from './generation-files.js';
 import { dumpsIn, findDumps, nameDump } from './last-gasp.js';
 import type { NodeDeps } from './node-deps.js';
@@ -33,9 +35,10 @@ export const createFindSaves =
 
 export async function savesOf(dataDir: string, series: string): Promise<SavesFound> {
   const dir = checkpointsDir(series);
+  const launch = await leftLaunch(dataDir, series);
+  if (launch) await takeLeft(dataDir, dir, launch);
   const saved = await iterationsIn(dataDir, dir);
   const iterations = [...new Set([...saved, ...(await dumpsIn(dataDir, dir))])].sort((a, b) => a - b);
-  const launch = await leftLaunch(dataDir, series);
   if (!launch) return { iterations };
   const unsealed: NonNullable<SavesFound['launch']>['unsealed'] = [];
   for (const iteration of saved) {
@@ -69,6 +72,13 @@ export const createSealSaves =
       for (const shard of shards) await sealShard(dataDir, shardDir(dir, iteration, shard), { signal, token });
       return { sealed: shards };
     });
+
+/** Where no copier was there to do it. Of a save that nobody ended there is part of it here, as of any other. */
+async function takeLeft(dataDir: string, dir: string, { saves }: SeriesLaunch): Promise<void> {
+  const { shards, after, isFirst } = saves;
+  await takeSteps(dataDir, dir, shards, { after, upTo: Infinity });
+  if (isFirst && shards.some(isDcpShard)) await trackSteps(dataDir, dir, after);
+}
 
 async function namedDumps(dataDir: string, dir: string, iteration: number, shards: string[]): Promise<string[]> {
   const named: string[] = [];

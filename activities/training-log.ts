@@ -20,7 +20,9 @@ export interface Iteration {
 
 export type LogEvent =
   | Iteration
-  | { kind: 'saving' | 'saved' | 'loaded'; iteration: number }
+  | { kind: 'saving' | 'saved'; iteration: number }
+  /** Of a trainer that `forgetsMeans` the next line has loss and time of one iteration divided by all there were. */
+  | { kind: 'loaded'; iteration: number; forgetsMeans?: true }
   /** The timer that the last rank prints after a save, where rank 0 prints the save itself. */
   | { kind: 'saveTimer' }
   /** Of rank 0: the dataset's index is built, is there, and the first step begins. */
@@ -47,7 +49,18 @@ export interface TrainingLog {
 }
 
 const ITERATION = /\biteration +(\d+)\/ *(\d+) \|(.*?)(?=\[\d{4}-\d\d-\d\d |$)/g;
-const MARKS: [RegExp, (match: RegExpExecArray) => LogEvent][] = [
+type Mark = [RegExp, (match: RegExpExecArray) => LogEvent];
+/** Of `train_fsdp2.py`, by the first rank of every node (MindSpeed-LLM's fsdp2/train/trainer.py). */
+const FSDP2_MARKS: Mark[] = [
+  [
+    /Distributed checkpoint saved at .*?global_step_(\d+) successfully!/g,
+    ([, n]) => ({ kind: 'saved', iteration: Number(n) }),
+  ],
+  [/\bGlobal step = (\d+)/g, ([, n]) => ({ kind: 'loaded', iteration: Number(n), forgetsMeans: true })],
+  [/Loaded model weights only, starting training from step 0/g, () => ({ kind: 'startedOver' })],
+  [/\bTraining completed in [\d.]+s/g, () => ({ kind: 'done' })],
+];
+const MARKS: Mark[] = [
   [/\bsaving checkpoint at iteration +(\d+) to/g, ([, n]) => ({ kind: 'saving', iteration: Number(n) })],
   [/successfully saved checkpoint from iteration +(\d+) to/g, ([, n]) => ({ kind: 'saved', iteration: Number(n) })],
   [
@@ -61,6 +74,7 @@ const MARKS: [RegExp, (match: RegExpExecArray) => LogEvent][] = [
   [/\bvalidation loss at iteration \d+/g, () => ({ kind: 'evaluated' })],
   [/will not load any checkpoints and will start from random/g, () => ({ kind: 'startedOver' })],
   [/\[after training is done\]/g, () => ({ kind: 'done' })],
+  ...FSDP2_MARKS,
   [/\[exiting program after receiving SIGTERM/g, () => ({ kind: 'exiting', why: 'sigterm' })],
   [/\[exiting program at iteration \d+\]/g, () => ({ kind: 'exiting', why: 'iteration' })],
   [/\[exiting program after [\d.]+ minutes\]/g, () => ({ kind: 'exiting', why: 'time' })],
@@ -73,6 +87,7 @@ export function createTrainingLog(): TrainingLog {
   let lastSaved: number | undefined;
   let loadedAt: number | undefined;
   let startedOver = false;
+  let forgot = false;
   let done = false;
   let exiting: 'sigterm' | 'iteration' | 'time' | undefined;
 
@@ -83,15 +98,23 @@ export function createTrainingLog(): TrainingLog {
       errors.survived(event.iteration);
     }
     if (event.kind === 'saved') lastSaved = event.iteration;
-    if (event.kind === 'loaded') loadedAt = event.iteration;
+    if (event.kind === 'loaded') [loadedAt, forgot] = [event.iteration, event.forgetsMeans === true];
     if (event.kind === 'startedOver') startedOver = true;
     if (event.kind === 'done') done = true;
     if (event.kind === 'exiting') exiting = event.why;
   }
 
+  /** What no iteration had is left out, as a loss that is no number is. */
+  function asPrinted(event: Iteration): Iteration {
+    if (!forgot) return event;
+    forgot = false;
+    const { loss: _loss, msPerIteration: _ms, ...rest } = event;
+    return rest;
+  }
+
   return {
     line(text) {
-      const events = [...iterationsIn(text), ...marksIn(text), ...errors.line(text)];
+      const events = [...iterationsIn(text).map(asPrinted), ...marksIn(text), ...errors.line(text)];
       events.forEach(take);
       return events;
     },

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { describeFsdp2, planFsdp2 } from '../workflows/fsdp2-plan.js';
 import { describePlan, planRun } from '../workflows/plan-page.js';
 import { runFileReference } from '../workflows/run-file-reference.js';
-import { describeProblems, parseRunSpec, runFileSchema, type RunSpec } from '../workflows/spec.js';
+import { describeProblems, parseRunSpec, runFileSchema, type Problem, type RunSpec } from '../workflows/spec.js';
 import { invokedFrom } from './config.js';
 import { program } from './program.js';
 
@@ -26,16 +26,20 @@ async function main(): Promise<string> {
   if (values.reference) return runFileReference();
   const [path, ...rest] = positionals;
   if (path === undefined || rest.length) throw new Error(USAGE);
-  const parsed = parseRunSpec(await readRunFile(path), basename(path, '.json'), { byHand: true });
+  const file = await readRunFile(path);
+  const id = basename(path, '.json');
+  const parsed = parseRunSpec(file, id, { byHand: true });
   if ('problems' in parsed) throw new Error(describeProblems(parsed.problems));
-  const { plan, page } = planned(parsed.spec);
+  const run = parseRunSpec(file, id);
+  const { plan, page } = planned(parsed.spec, 'problems' in run ? run.problems : []);
   return values.json ? `${page}\n${JSON.stringify(plan)}` : page;
 }
 
-function planned(spec: RunSpec): { plan: object; page: string } {
+/** @param refused what a run has against the file, though its commands can be printed */
+function planned(spec: RunSpec, refused: Problem[]): { plan: object; page: string } {
   if (spec.train.backend === 'fsdp2') {
     const plan = planFsdp2(spec);
-    return { plan, page: describeFsdp2(plan, spec) };
+    return { plan, page: describeFsdp2(plan, spec, refused) };
   }
   const plan = planRun(spec);
   return { plan, page: describePlan(plan, spec) };

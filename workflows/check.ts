@@ -1,5 +1,6 @@
 /** Are these nodes fit to train together: each by itself, all alike, and is their storage one. */
 import { ApplicationFailure, log } from '@temporalio/workflow';
+import { backendOf } from './backends.js';
 import { onNode, type Artifact, type NodeInfo, type NodeReport, type Timing } from './contract.js';
 import { hasLastGasps } from './high-availability.js';
 import { contradiction, islandsOf, partlyShared, type Groups, type Islands, type PartlyShared } from './islands.js';
@@ -7,7 +8,6 @@ import { launchEnvironment } from './launch-environment.js';
 import { CHECKPOINT_BYTES_A_PARAMETER, parametersOf } from './memory.js';
 import type { RunSpec } from './spec.js';
 import { compareStacks } from './stack-table.js';
-import { warningsAbout } from './warnings.js';
 
 export interface Checked {
   reports: NodeReport[];
@@ -46,7 +46,7 @@ export async function checkNodes(
   const began = Date.now();
   const reports = await Promise.all(nodes.map((node) => onNode(node.name, timing).checkNode(input)));
   requireAlike(reports);
-  for (const warning of warningsAbout(spec)) log.warn(warning);
+  for (const warning of backendOf(spec).warnings(spec)) log.warn(warning);
   const skew = Math.max(...reports.map(({ clock }) => clock)) - Math.min(...reports.map(({ clock }) => clock));
   // Nodes answer at different moments; only what exceeds the time that asking took can be the clocks' fault.
   if (skew > MAX_SKEW + (Date.now() - began)) log.warn('the nodes do not agree on the time', { skew });

@@ -427,6 +427,8 @@ export interface LaunchTrainingInput {
   loads?: number;
   /** Set where the script converts published weights: what their `config.json` must not say otherwise. */
   published?: Record<string, string | number | boolean>;
+  /** What the configuration of the model says that the script takes its sizes from; absent where it is told them. */
+  model?: Record<string, unknown>;
   /** Kept with every checkpoint that this launch writes. */
   identity?: SeriesIdentity;
   /**

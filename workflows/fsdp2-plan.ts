@@ -1,13 +1,13 @@
 /**
  * What `npm run plan` prints for `train.backend: "fsdp2"`: every node's exact command, who leaves which files of a
- * checkpoint, and what to bring where to go on from one. A run refuses this backend, so it says what a person has to
- * see to. Pure.
+ * checkpoint, and what to bring where to go on from one, for a person who does by hand what a run does. Pure.
  */
 import type { NodeInfo } from './contract.js';
-import { DCP_METADATA, filesOfRank, fsdp2Environment, fsdp2Script } from './fsdp2.js';
+import { DCP_METADATA, filesOfRank } from './dcp-shards.js';
+import { fsdp2Environment, fsdp2Script } from './fsdp2.js';
 import { torchrunArgs } from './plan.js';
 import { shellLine } from './shell-line.js';
-import type { RunSpec } from './spec.js';
+import type { Problem, RunSpec } from './spec.js';
 
 export interface Fsdp2NodePlan {
   node: string;
@@ -60,7 +60,7 @@ export function planFsdp2(spec: RunSpec): Fsdp2Plan {
       ...['--load-dir', checkpoint, '--save-dir', `${output}/huggingface`, '--model-configs', '$MODEL'],
     ],
     env: { ...fsdp2Environment(spec), GLOO_SOCKET_IFNAME: '$NIC', HCCL_SOCKET_IFNAME: '=$NIC' },
-    warnings: warningsAbout(spec),
+    warnings: fsdp2Warnings(spec),
     nodes: members.map(({ name }, nodeRank) => {
       const ranks = Array.from({ length: devices }, (_, local) => nodeRank * devices + local);
       return {
@@ -76,7 +76,8 @@ export function planFsdp2(spec: RunSpec): Fsdp2Plan {
   };
 }
 
-function warningsAbout({ train, cluster, mindspeed: { release } }: RunSpec): string[] {
+/** What a person knows of this backend before a run, or is surprised by. */
+export function fsdp2Warnings({ train, cluster, mindspeed: { release } }: RunSpec): string[] {
   const where =
     cluster.nodes === 1 ? 'one process' : 'one process on each node, or one in all where storage is shared,';
   return [
@@ -90,13 +91,15 @@ function warningsAbout({ train, cluster, mindspeed: { release } }: RunSpec): str
   ];
 }
 
-export function describeFsdp2(plan: Fsdp2Plan, spec: RunSpec): string {
+/** @param refused what a run has against the file */
+export function describeFsdp2(plan: Fsdp2Plan, spec: RunSpec, refused: Problem[] = []): string {
   const { cluster, parallel, train } = spec;
   const experts = parallel.ep > 1 ? `, experts ${parallel.ep} × ${plan.world / parallel.ep}` : '';
   const [first, ...others] = plan.nodes;
   return [
     `series ${plan.series}, by hand: ${cluster.nodes} nodes × ${cluster.devicesPerNode} devices = ${plan.world} ranks = fsdp ${plan.world}${experts}`,
-    'a run refuses train.backend "fsdp2": nothing here is watched, copied or restarted',
+    `by hand nothing is watched, copied or restarted; a run does that${refused.length > 0 ? ', and refuses this file:' : ''}`,
+    ...refused.map(({ path, expected }) => `  ${path}: expected ${expected}`),
     `iterations: ${train.iterations}; a checkpoint every ${train.saveInterval} in ${plan.checkpoint}, of which each node keeps the newest ${train.keepCheckpoints}`,
     ...plan.warnings.map((warning) => `warning: ${warning}`),
     '',

@@ -83,12 +83,13 @@ const recipes: Partial<Record<Preset, RecipeOf>> = {
   'qwen3-235b-a22b': qwen3_235b,
 };
 
-/** Presets of which there may be a recipe. */
+/** Presets of which there may be an example. */
 export const FSDP2_PRESETS = Object.keys(recipes) as Preset[];
 
-export const fsdp2RecipeOf = (
-  preset: Preset | undefined,
-  machine: Machine,
-  release: Release,
-): Fsdp2Recipe | undefined =>
-  preset === undefined || !isAtLeast(release, FSDP2_SINCE) ? undefined : recipes[preset]?.(machine, release);
+/** Of no release, on any machine: what the reference backend trains. */
+const TINY = one('A2', {});
+
+export function fsdp2RecipeOf(preset: Preset | undefined, machine: Machine, release: Release): Fsdp2Recipe | undefined {
+  if (preset === undefined || !isAtLeast(release, FSDP2_SINCE)) return undefined;
+  return preset === 'qwen3-tiny' ? TINY : recipes[preset]?.(machine, release);
+}

@@ -12,14 +12,34 @@ type Rule = (file: RunFile, fit: Fit) => Complaint;
 
 const bad = (path: string, expected: string): Complaint => ({ path, expected });
 
-/** Said of a run alone: its commands can be printed. */
-export function refuseFsdp2Run({ train, mindspeed }: RunFile): Complaint {
-  if (train.backend !== 'fsdp2' || !isAtLeast(mindspeed.release, FSDP2_SINCE)) return undefined;
-  return bad(
-    'train.backend',
-    `"mcore" in a run: train_fsdp2.py of MindSpeed-LLM ${mindspeed.release} reads text only, not the dataset that a run prepares and proves, and a run cannot follow its checkpoints yet; npm run plan prints its commands for every node, to be given by hand`,
-  );
-}
+/** Of a run alone: a person who gives the commands by hand may do these. */
+export const FSDP2_RUN_RULES: Rule[] = [
+  ({ cluster: { sharedStorage } }) =>
+    sharedStorage === false
+      ? undefined
+      : bad(
+          'cluster.sharedStorage',
+          'false in a run with train.backend "fsdp2": every node has storage of its own, or ranks would tokenise into one file',
+        ),
+  ({ train: { iterations, saveInterval } }) =>
+    iterations % saveInterval === 0
+      ? undefined
+      : bad(
+          'train.saveInterval',
+          `a divisor of train.iterations = ${iterations}: train_fsdp2.py saves at no other end`,
+        ),
+  ({ recovery: { fewerNodes } }) =>
+    fewerNodes === 'wait'
+      ? undefined
+      : bad('recovery.fewerNodes', '"wait": as many ranks load a checkpoint of train_fsdp2.py as saved it'),
+  (file) =>
+    file.export === undefined
+      ? undefined
+      : bad(
+          'export',
+          'no such field in a run with train.backend "fsdp2" yet; npm run plan prints the command that makes the model of a checkpoint',
+        ),
+];
 
 /** No field for what this backend has not got. */
 const ABSENT = ['etp', 'layersPerVirtualStage', 'noopLayers'] as const;

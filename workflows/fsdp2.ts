@@ -125,12 +125,3 @@ export const fsdp2Environment = (spec: RunSpec): Record<string, string> => ({
   CUBLAS_WORKSPACE_CONFIG: ':4096:8',
   ...recipeOfSpec(spec).env,
 });
-
-/** What one rank leaves in `global_step_<n>`: at most 16 files of parameters and optimizer, and its own state. */
-export const filesOfRank = (rank: number): string[] => [
-  `__${rank}_*.distcp`,
-  `extra_state/extra_state_rank_${rank}.pt`,
-];
-
-/** Rank 0's, when every rank of every node has written: a checkpoint without it is none. */
-export const DCP_METADATA = '.metadata';

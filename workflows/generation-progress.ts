@@ -43,6 +43,8 @@ export interface GenerationInput extends LaunchedRoles {
   loads?: number;
   /** What the `config.json` of the weights that the trainer converts must not say otherwise; absent where it converts none. */
   published?: LaunchTrainingInput['published'];
+  /** As of `launchTraining`. */
+  model?: Record<string, unknown>;
   /** What the series is trained with. Absent in generations that were started before anybody noted it. */
   identity?: SeriesIdentity;
   target: number;

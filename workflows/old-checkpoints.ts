@@ -1,5 +1,6 @@
 /** What a series needs no more is removed wherever it lies: before a launch, and when a run has come to its end. */
 import { isCancellation, log } from '@temporalio/workflow';
+import { backendOf } from './backends.js';
 import type { NodeListing } from './checkpoints.js';
 import { onNode, type CheckpointsRemoved } from './contract.js';
 import { messageOf } from './failure-chain.js';
@@ -7,7 +8,6 @@ import type { Groups } from './islands.js';
 import { completeOf, expendable, retention, type Complete, type KeepRule } from './retention.js';
 import type { RunSpec } from './spec.js';
 import type { RunState } from './status.js';
-import { allShards } from './topology.js';
 import type { NodeSaves } from './unsealed.js';
 
 export interface Removal {
@@ -29,16 +29,11 @@ export const keepRule = ({ train: { keepCheckpoints: keep, keepEvery: every } }:
  *
  * @param groups the run's nodes by the storage of their checkpoints, where only some share it
  */
-export function completeUpTo(
-  { parallel, train, cluster }: RunSpec,
-  listings: NodeListing[],
-  iteration: number,
-  groups?: Groups,
-): Complete[] {
+export function completeUpTo(spec: RunSpec, listings: NodeListing[], iteration: number, groups?: Groups): Complete[] {
+  const { train, cluster } = spec;
   const storages = groups?.length ?? cluster.nodes + cluster.spares;
   const copies = Math.min(train.replicas, storages - 1) + 1;
-  const shards = allShards(parallel, cluster.nodes * cluster.devicesPerNode);
-  return completeOf(listings, shards, copies, groups).filter((one) => one.iteration <= iteration);
+  return completeOf(listings, backendOf(spec).shards(spec), copies, groups).filter((one) => one.iteration <= iteration);
 }
 
 /** Before a launch: from the nodes that were found to have something of no use. Others are not asked for nothing. */

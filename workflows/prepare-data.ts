@@ -7,7 +7,6 @@ import {
   patched,
   sleep,
 } from '@temporalio/workflow';
-import { bytewise } from './byte-order.js';
 import { contentKey } from './content-key.js';
 import {
   onNode,
@@ -21,14 +20,13 @@ import {
   type Timing,
 } from './contract.js';
 import type { DatasetFigures } from './dataset-figures.js';
-import { chooseDataFiles, isSplittable } from './data-files.js';
 import { madeWith } from './engines.js';
 import { createFetchOnce, type FetchOnce } from './fetch-once.js';
 import { findBase, type Base } from './grown-data.js';
 import { failureIn, messageOf, silentHolders } from './failure-chain.js';
+import { prepareText } from './fsdp2-data.js';
 import type { Groups, PartlyShared } from './islands.js';
 import { preparationNews } from './messages.js';
-import { namedFrom, renamed } from './model-files.js';
 import { lineagesOf, type Lineages } from './lineage.js';
 import { createTurns, oneOfEach, onFirst, placeEverywhere, type Turns } from './place.js';
 import {
@@ -45,6 +43,7 @@ import {
 import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
 import { afterSilence, createHolders, passing } from './silent-holders.js';
+import { dataOf, fetchOnFirst, listFiles, listingKey, listModel } from './sources.js';
 import type { RunSpec } from './spec.js';
 import { leftAfter, stillThere } from './still-there.js';
 
@@ -90,16 +89,16 @@ const FETCHED_ONCE = 'what several nodes read is fetched once';
 /** Also where thousands could be. */
 const AT_ONCE = 'shards that are made at once are limited';
 
-/** A dataset's name stands for the order of its files, so that an execution keeps to the one it began with. */
-const BYTE_ORDER = 'files are in the order of the bytes of their names';
-
 /** Before, the next node was to have from a lost one what that had made, and tried five times. */
 const MERGED_ANEW = 'shards of a node that was lost in a merge are made again first';
 
 const TOKENIZER_FILES =
   /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
-export async function prepareData({
+export const prepareData = async (input: PrepareDataInput): Promise<PreparedData> =>
+  (input.spec.train.backend === 'fsdp2' ? prepareText : prepareDataset)(input);
+
+async function prepareDataset({
   spec,
   nodes,
   timing,
@@ -183,8 +182,6 @@ async function tellNote({ run, token }: { run: string; token: number }, note: st
   }
 }
 
-const listingKey = ({ files }: SourceListing): string => contentKey(files).slice(0, 12);
-
 /** What stands for the data that the run file's source lists now; see `PreparedData.listing`. */
 export const listedNow = async (spec: RunSpec, nodes: NodeInfo[], timing: Timing): Promise<string> =>
   listingKey(dataOf(spec, await listFiles(spec, spec.dataset.source, nodes, timing, () => true)));
@@ -230,71 +227,6 @@ async function removeParts(dir: string, nodes: NodeInfo[], timing: Timing): Prom
 }
 
 const MAX_WARNINGS = 3;
-
-/** Of what a dataset's source lists, the files that hold the data. */
-function dataOf(spec: RunSpec, { resolved, files }: SourceListing): SourceListing {
-  const chosen = chooseDataFiles(
-    files.map(({ path }) => path),
-    spec.preprocess.compat === 'mindspeed',
-  );
-  if ('problem' in chosen)
-    throw ApplicationFailure.nonRetryable(`dataset.source ${spec.dataset.source}: ${chosen.problem}`, 'InvalidInput');
-  const compressed = chosen.files.find((path) => !isSplittable(path));
-  if (compressed !== undefined && spec.preprocess.engine === 'mindspeed')
-    throw ApplicationFailure.nonRetryable(
-      `dataset.source ${spec.dataset.source}: ${compressed} is compressed, which preprocess.engine "mindspeed" does not read; "native" does`,
-      'InvalidInput',
-    );
-  if (chosen.left.length) log.warn('files of the dataset are not read', { files: chosen.left });
-  const data = new Set(chosen.files);
-  return { resolved, files: files.filter(({ path }) => data.has(path)) };
-}
-
-/** Files of a source that are wanted, in byte order of their names, with the revision pinned. */
-export async function listFiles(
-  { tokens }: Pick<RunSpec, 'tokens'>,
-  source: string,
-  nodes: NodeInfo[],
-  timing: Timing,
-  wanted: (path: string) => boolean,
-): Promise<SourceListing> {
-  const { resolved, files } = await onFirst(nodes, (node) =>
-    onNode(node.name, timing).listSource({ source, ...(tokens && { tokens }) }),
-  );
-  const chosen = inOrder(files.filter(({ path }) => wanted(path)));
-  if (chosen.length === 0)
-    throw ApplicationFailure.nonRetryable(
-      `${source} holds no file that is wanted here (it lists ${files.length} others)`,
-      'InvalidInput',
-    );
-  return { resolved, files: chosen };
-}
-
-/** The same of a model or a tokenizer, with names from its directory. */
-export async function listModel(...[tokens, source, nodes, timing, wanted]: Parameters<typeof listFiles>) {
-  const nameOf = namedFrom(source);
-  const { resolved, files } = await listFiles(tokens, source, nodes, timing, (path) => wanted(nameOf(path)));
-  return { resolved, files: files.map((file) => renamed(file, nameOf(file.path))) };
-}
-
-/** Most names have the same order either way, and leave nothing in a history. */
-function inOrder(files: SourceFile[]): SourceFile[] {
-  const before = [...files].sort((a, b) => (a.path < b.path ? -1 : 1));
-  const now = [...files].sort((a, b) => bytewise(a.path, b.path));
-  return now.every((file, index) => file === before[index]) || patched(BYTE_ORDER) ? now : before;
-}
-
-export const fetchOnFirst = (
-  { tokens }: Pick<RunSpec, 'tokens'>,
-  { resolved, files }: SourceListing,
-  dir: string,
-  nodes: NodeInfo[],
-  timing: Timing,
-) =>
-  onFirst(nodes, async (at) => ({
-    artifact: await onNode(at.name, timing).fetchFiles({ source: resolved, files, dir, ...(tokens && { tokens }) }),
-    at,
-  }));
 
 interface Shard extends ShardResult {
   at: NodeInfo;

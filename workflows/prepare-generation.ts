@@ -3,6 +3,7 @@
  * checkpoint restored. A workflow of its own, so that a run's history does not grow with its nodes.
  */
 import { ApplicationFailure, getExternalWorkflowHandle, isCancellation, log, patched } from '@temporalio/workflow';
+import { backendOf } from './backends.js';
 import { checkNodes, type Checked } from './check.js';
 import { runChild } from './child.js';
 import { deviceNotes } from './device-fit.js';
@@ -22,8 +23,6 @@ import { listedNow, prepareData, type PrepareDataInput, type PreparedData } from
 import { bringPublished, bringWeights } from './prepare-weights.js';
 import { clearCheckpoints, describeSilent, restore, restoreNewest, type RestoreTarget } from './restore.js';
 import { listedThen, mayFollow } from './series.js';
-import { allShards, placeNodes } from './topology.js';
-import { isOptimizerReadWhereWritten } from './spec-rules.js';
 import { testPairs } from './test-pairs.js';
 import { setAside } from './unsealed.js';
 
@@ -41,7 +40,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
   // Before anything is looked at: what an earlier run of the series left may still be saving.
   const { members, spares, present, listings, groups } = await fenceAll(told);
   const all = [...members, ...spares];
-  const shards = allShards(spec.parallel, spec.cluster.nodes * spec.cluster.devicesPerNode);
+  const shards = backendOf(spec).shards(spec);
   const looked: PreparationInput = { ...told, members, spares };
   const found = await findCheckpoints(looked, listings, shards, (note) => tell({ note }));
   const done = found.newest ?? 0;
@@ -93,7 +92,7 @@ export async function prepareGeneration(told: PreparationInput): Promise<Prepare
     ...{ spec, complete, note: (note) => void tell({ note }) },
     onAside: (node, there) => void aside.set(node, there),
   };
-  const start = await bringCheckpoint(input, found, shards, tell, { removal, checked });
+  const start = await bringCheckpoint(input, found, shards, tell, { removal, checked, data });
   return {
     ...{ outcome: 'ready', present, start, shared, partly, masterPort: reports[0]!.freePort, identity, data },
     ...(storages && { storages }),
@@ -185,17 +184,22 @@ async function bringCheckpoint(
   found: FoundCheckpoints,
   shards: string[],
   tell: Tell,
-  { removal, checked: { partly, storages, seriesApart } }: { removal: Removal; checked: Checked },
+  {
+    removal,
+    checked: { partly, storages, seriesApart },
+    data,
+  }: { removal: Removal; checked: Checked; data: PreparedData },
 ): Promise<Start> {
   const { spec, members, spares, generation, replicated } = input;
   const { series, recovery: timing } = spec;
   const all = [...members, ...spares];
-  const places = placeNodes(spec.parallel, spec.cluster.nodes, spec.cluster.devicesPerNode);
+  const backend = backendOf(spec);
+  const places = backend.places(spec);
   const groups = storages && !partly.series && patched(ONE_OF_ALL) ? storages : partly.series;
   const target: RestoreTarget = {
     dir: checkpointsDir(series),
     ...{ members, spares, places, timing, setAsideNewer: true, onAside: removal.onAside, groups },
-    ...(seriesApart && isOptimizerReadWhereWritten(spec) && { copies: spec.train.replicas + 1 }),
+    ...(seriesApart && backend.readsModelOnly(spec) && { copies: spec.train.replicas + 1 }),
   };
   const restored = await restoreNewest(target, found.listings, shards);
   const own = found.listings.filter(({ peer }) => all.some(({ name }) => name === peer.name));
@@ -207,6 +211,7 @@ async function bringCheckpoint(
   refuseToStartOver({ series, generation, replicated }, found);
   await clearCheckpoints(target);
   if (spec.model.init !== 'pretrained') return { from: 'random' };
+  if (!backend.convertsWeights) return { from: 'pretrained', dir: data.tokenizer.dir };
   await tell({ phase: 'weights' });
   if (isOnline(spec)) {
     const published = { spec, nodes: members, timing, note: (note: string) => tell({ note }) };

@@ -1,5 +1,6 @@
 /** The run's side of what comes before a launch: the preparation as a child, and the command that follows from it. */
 import { workflowInfo } from '@temporalio/workflow';
+import { backendOf } from './backends.js';
 import { isInterrupted, passGate } from './between-generations.js';
 import { planCopies } from './checkpoints.js';
 import { runChild } from './child.js';
@@ -8,20 +9,18 @@ import { peerOf } from './contract.js';
 import { wantedEnding } from './conversation.js';
 import type { GenerationInput } from './generation-progress.js';
 import { hangLimits } from './hang-limits.js';
-import { hasLastGasps, highAvailabilityEnvironment } from './high-availability.js';
-import { launchEnvironment } from './launch-environment.js';
+import { hasLastGasps } from './high-availability.js';
 import { preparationNews } from './messages.js';
 import { isOnline, publishedSaid } from './online-conversion.js';
 import { noteAside } from './old-checkpoints.js';
 import { onSignal } from './on-signal.js';
 import { settingsTried } from './pause-settings.js';
-import { indexCacheApart, targetOf, trainingScript } from './plan.js';
+import { indexCacheApart, targetOf } from './plan.js';
 import type { Prepared, Readiness } from './preparation.js';
 import { prepareGeneration } from './prepare-generation.js';
 import { relayEnding } from './relay-ending.js';
 import { asItTrains, gangOf, isFewer, note, show, waitingOf, type Run } from './run-generation.js';
 import { enterPhase, noteReplicated, noteWriter } from './status.js';
-import { placeNodes } from './topology.js';
 
 /** A series that is to be trained in the place of the run's, whose data is another one. */
 export interface Instead {
@@ -130,8 +129,9 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
   const spec = asItTrains(run);
   const { start, shared, masterPort, identity, data } = prepared;
   const storages = prepared.storages ?? prepared.partly?.series;
-  const { nodes, devicesPerNode: devices } = spec.cluster;
-  const places = placeNodes(spec.parallel, nodes, devices);
+  const { devicesPerNode: devices } = spec.cluster;
+  const backend = backendOf(spec);
+  const places = backend.places(spec);
   const restored = restoredBy(prepared);
   const { replicas } = spec.train;
   const copies = planCopies(places, crew.members.map(peerOf), crew.spares.map(peerOf), replicas, storages);
@@ -156,12 +156,13 @@ function generationOf(run: Run, token: number, prepared: Readiness): GenerationI
     ...(storages && { storages }),
     devices,
     masterPort,
-    script: trainingScript(spec, plan),
-    env: { ...launchEnvironment(spec), ...highAvailabilityEnvironment(spec.train.extraArgs, crew.members[0]!.address) },
+    script: backend.script(spec, plan),
+    ...backend.model(spec),
+    env: backend.environment(spec, crew.members[0]!.address),
     startedFrom: restored,
     // On storage that is shared they have their usual name everywhere, and are found as other saves are.
     ...(hasLastGasps(spec.train.extraArgs) && !shared && !storages && { lastGasps: true as const }),
-    ...(start.from !== 'random' && { loads: restored }),
+    ...((start.from === 'checkpoint' || (start.from === 'pretrained' && backend.tellsWeights)) && { loads: restored }),
     ...(start.from === 'pretrained' && isOnline(spec) && { published: publishedSaid(spec) }),
     identity,
     target: state.target,

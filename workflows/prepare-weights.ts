@@ -7,9 +7,9 @@ import { damagedShard, listCheckpoints } from './restore.js';
 import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
 import { onFirst, placeEverywhere, type PlaceOptions } from './place.js';
 import { convertedDir, toMegatron } from './convert-command.js';
-import { fetchOnFirst, listModel } from './prepare-data.js';
 import { saidOf } from './hugging-face.js';
 import { releases } from './releases.js';
+import { fetchOnFirst, listModel } from './sources.js';
 import type { RunSpec } from './spec.js';
 
 const WEIGHT_FILES = /^(config\.json|generation_config\.json|.*\.safetensors|.*\.safetensors\.index\.json)$/;

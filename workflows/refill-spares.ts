@@ -8,6 +8,7 @@ import {
   patched,
   workflowInfo,
 } from '@temporalio/workflow';
+import { backendOf } from './backends.js';
 import { newestComplete, planCopies } from './checkpoints.js';
 import { runChild } from './child.js';
 import { onNode, peerOf, type NodeInfo } from './contract.js';
@@ -19,7 +20,6 @@ import { checkpointsDir } from './plan.js';
 import { prepareData } from './prepare-data.js';
 import { listCheckpoints } from './restore.js';
 import { note, type Run } from './run-generation.js';
-import { allShards, placeNodes } from './topology.js';
 
 /** Runs that began before leave a new spare without copies until the next launch. */
 const KEEPS_COPIES = 'a new spare keeps copies';
@@ -141,8 +141,9 @@ async function bring(run: Run, input: GenerationInput, node: NodeInfo): Promise<
     () => undefined,
   );
   for (const warning of warnings) note(run, `dataset: ${warning}`);
-  const places = placeNodes(spec.parallel, input.nodes.length, input.devices);
-  const shards = allShards(spec.parallel, input.nodes.length * input.devices);
+  const { places: placesOf, shards: shardsOf } = backendOf(spec);
+  const trains = { ...spec, cluster: { ...spec.cluster, nodes: input.nodes.length } };
+  const [places, shards] = [placesOf(trains), shardsOf(trains)];
   const dir = checkpointsDir(spec.series);
   const newest = newestComplete(await listCheckpoints(dir, input.nodes, timing, spec.train.keepCheckpoints), shards);
   // What it would have kept copies of, had it been there at the launch.

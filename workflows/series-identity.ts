@@ -62,6 +62,7 @@ export function identityOf(spec: RunSpec): SeriesIdentity {
   const weights = addressOf(model.init === 'pretrained' ? model.weights : undefined);
   const flags: Record<string, unknown> = { ...trainingFlags(spec), ...train.extraArgs };
   return {
+    'train.backend': 'mcore',
     ...under('model.sizes', { ...dense }),
     ...under('model.sizes.moe', { ...experts, sharedFfn: moe?.sharedFfn ?? null }),
     ...{ 'model.init': model.init, 'model.weights': weights.name, 'model.weights revision': weights.revision },
@@ -129,7 +130,8 @@ export function followOn(
   const plan = isPlanned ? found.filter((field) => PLAN.includes(field)) : [];
   const wrong = [...fixed, ...plan];
   const notes = say(found.filter((field) => NOTED.includes(field)));
-  if (wrong.length > 0) return { identity, refusal: `${say(wrong).join('; ')}. ${advice(fixed.length === 0)}`, notes };
+  const hasChoice = fixed.length === 0 && PLAN_FLAGS.some((flag) => inExtraArgs(flag) in identity);
+  if (wrong.length > 0) return { identity, refusal: `${say(wrong).join('; ')}. ${advice(hasChoice)}`, notes };
   const data = isComplete && found.includes(DATA) ? [...say([DATA]), ...notes].join('; ') : undefined;
   if (data === undefined) return { identity, notes };
   if (spec.dataset.whenGrown === 'refuse') return { identity, refusal: `${data}. ${DATA_ADVICE}`, notes: [] };

@@ -1,8 +1,9 @@
 /** Whether a run may go on with what the series has, said before anything of it is touched. */
 import { ApplicationFailure } from '@temporalio/workflow';
+import { backendOf } from './backends.js';
 import { trainedWith, type NodeListing } from './checkpoints.js';
 import type { PreparedData } from './prepare-data.js';
-import { DATA, followOn, identityOf, LISTING, type Following, type SeriesIdentity } from './series-identity.js';
+import { DATA, followOn, LISTING, type Following, type SeriesIdentity } from './series-identity.js';
 import { NAME } from './spec-fields.js';
 import type { RunSpec } from './spec.js';
 
@@ -17,7 +18,7 @@ export function mayFollow(
   data?: PreparedData,
 ): Omit<Following, 'refusal'> {
   const before = trainedWith(listings, newest);
-  const now = { ...identityOf(spec), ...(data && noted(data)) };
+  const now = { ...backendOf(spec).identity(spec), ...(data && noted(data)) };
   const { identity, refusal, instead, notes } = followOn(before?.identity, now, spec, newest !== undefined);
   const since = `iteration ${before?.iteration} of series ${spec.series}`;
   if (refusal !== undefined)

@@ -266,7 +266,7 @@ export const runFile = z.strictObject({
       .enum(['mcore', 'fsdp2'], '"mcore" or "fsdp2"')
       .default('mcore')
       .describe(
-        'mcore: pretrain_gpt.py. fsdp2: train_fsdp2.py, of which npm run plan prints the commands; a run refuses it',
+        'mcore: pretrain_gpt.py. fsdp2: train_fsdp2.py of 26.0.0 and 26.1.0, from text, on nodes that share no storage',
       ),
     iterations: count(1).describe('Total of the series; fixes the plan of the learning rate'),
     iterationsPerRun: count(1)

@@ -3,7 +3,7 @@ import { milliseconds } from './duration.js';
 import { fewerThan, whyNotFewer } from './fewer-nodes.js';
 import { flagComplaints } from './flag-complaints.js';
 import { fsdp2RecipeOf } from './fsdp2-recipes.js';
-import { FSDP2_RULES, refuseFsdp2Run } from './fsdp2-rules.js';
+import { FSDP2_RULES, FSDP2_RUN_RULES } from './fsdp2-rules.js';
 import { convertedFlagRule, dispatcherRule, sequenceParallelRule } from './flag-rules.js';
 import { highAvailabilityRule } from './high-availability.js';
 import {
@@ -145,10 +145,9 @@ const MCORE_RULES: Rule[] = [
 export function complaintsAbout(file: RunFile, extraArgs: object, byHand = false): NonNullable<Complaint>[] {
   const isFsdp2 = unlessWrong(() => file.train.backend) === 'fsdp2';
   const rules: Rule[] = [
-    ...(byHand ? [] : [refuseFsdp2Run]),
     ...RULES,
     ...(isFsdp2
-      ? FSDP2_RULES.map(
+      ? [...FSDP2_RULES, ...(byHand ? [] : FSDP2_RUN_RULES)].map(
           (rule): Rule =>
             (one) =>
               rule(one, fitOf(one)),

@@ -122,6 +122,7 @@ const launch = (input: GenerationInput, node: NodeInfo, nodeRank: number): Promi
       script: input.script,
       ...(input.loads !== undefined && { loads: input.loads }),
       ...(input.published && { published: input.published }),
+      ...(input.model && { model: input.model }),
       ...(input.identity && { identity: input.identity }),
       saves: {
         ...{ isFirst: nodeRank === 0, shards: input.writes[nodeRank] ?? [], after: input.startedFrom },

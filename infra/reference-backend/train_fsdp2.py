@@ -202,14 +202,17 @@ def main() -> None:
         step = checkpoints.load(args.resume_from_checkpoint)
         logger.info(f"Load distributed checkpoint from {args.resume_from_checkpoint} successfully!")
         logger.info(f"Global step = {step}")
+    shortest_step = float(os.environ.get("REFERENCE_STEP_SECONDS", 0))
     began = last = time.monotonic()
     # The real one forgets on resume what it had logged: its first line spreads one step's loss and time over all.
     logged = 0
     while step < args.train_iters:
+        started = time.monotonic()
         pipeline.run(step * args.global_batch_size)
         optimizer.reduce_gradients()
         norm, loss = optimizer.step(), pipeline.mean_loss()
         scheduler.step(args.global_batch_size)
+        time.sleep(max(0.0, shortest_step - (time.monotonic() - started)))
         step += 1
         now, steps = time.monotonic(), step - logged
         loss = loss / steps if math.isfinite(loss) else 0.0

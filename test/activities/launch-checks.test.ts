@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { unsafeStart } from '../../activities/launch-checks.js';
 import { createLaunchTraining } from '../../activities/launch-training.js';
 import { findLaunched } from '../../activities/process.js';
+import { configOf } from '../../workflows/hugging-face.js';
+import { presets } from '../../workflows/presets.js';
 import { bothUp, fakeNode, launchInput } from '../support/fake-training.js';
 import { run } from '../support/test-node.js';
 
@@ -111,6 +113,50 @@ describe('a launch that converts published weights itself', () => {
 
   it('is refused where it would save over a checkpoint', async () => {
     expect(await launched({ ...weights, 'config.json': config() }, [[SERIES, [5], '5']])).toMatch(/save over --save/);
+  });
+});
+
+describe('a launch of train_fsdp2.py', () => {
+  const OUTPUT = 'series/s/fsdp2';
+  const resume = (step: number) => ['--training.resume_from_checkpoint', `${OUTPUT}/checkpoints/global_step_${step}`];
+
+  /** @param ended steps that have the mark of their end */
+  async function why(steps: number[], ended: number[], flags: string[], loads?: number) {
+    const { dataDir } = await fakeNode();
+    for (const step of steps)
+      await mkdir(join(dataDir, OUTPUT, `checkpoints/global_step_${step}`), { recursive: true });
+    for (const step of ended) await writeFile(join(dataDir, OUTPUT, `checkpoints/global_step_${step}/.metadata`), '');
+    const script = ['train_fsdp2.py', '--training.output_dir', OUTPUT, ...flags];
+    return unsafeStart(dataDir, { script, ...(loads !== undefined && { loads }) });
+  }
+
+  it('is refused from nothing beside steps, from a step that is not whole, and beside a newer one', async () => {
+    expect(await why([4], [4], [])).toBe(
+      `it would start from the beginning and save over --training.output_dir ${OUTPUT}, which holds step 4`,
+    );
+    expect(await why([4], [], resume(4), 4)).toMatch(/global_step_4 has no \.metadata: it is not whole here$/);
+    expect(await why([], [], resume(4), 4)).toMatch(/it is not whole here$/);
+    expect(await why([4, 6], [4], resume(4), 4)).toMatch(/holds step 6, newer than 4, which is planned$/);
+  });
+
+  it('is refused with the weights of another model, whose sizes it would take', async () => {
+    const { dataDir } = await fakeNode();
+    const script = ['train_fsdp2.py', '--training.output_dir', OUTPUT, '--model.model_name_or_path', 'models/k/hf'];
+    const model = configOf(presets['qwen3-tiny']);
+    await mkdir(join(dataDir, 'models/k/hf'), { recursive: true });
+    const start = async (config: object) => {
+      await writeFile(join(dataDir, 'models/k/hf/config.json'), JSON.stringify(config));
+      return unsafeStart(dataDir, { script, model });
+    };
+    expect(await start(model)).toBeUndefined();
+    expect(await start({ ...model, num_hidden_layers: 28 })).toMatch(
+      /^config\.json of the model in models\/k\/hf is not/,
+    );
+  });
+
+  it('goes ahead from nothing where there is nothing, and from a step that is whole, beside older ones', async () => {
+    expect(await why([], [], [])).toBeUndefined();
+    expect(await why([2, 4], [2, 4], resume(4), 4)).toBeUndefined();
   });
 });
 

@@ -160,6 +160,37 @@ describe('of a line it takes', () => {
   });
 });
 
+describe('lines of train_fsdp2.py', () => {
+  const line = (iteration: number, loss: string) =>
+    `INFO [2026-06-22 19:28:40] >>  iteration ${String(iteration).padStart(8)}/      12 | consumed samples: ${4 * iteration} | elapsed time per iteration (ms): 100.00 | lm loss: ${loss} | grad norm: 8.515 |`;
+
+  it('say what was saved, what was loaded, and that training is done', () => {
+    const saved = 'INFO [x] >> Distributed checkpoint saved at series/s/fsdp2/checkpoints/global_step_8 successfully!';
+    const log = createTrainingLog();
+    for (const text of [
+      'INFO [x] >> Global step = 4',
+      line(5, '1.6E+00'),
+      saved,
+      line(12, '2.0E+00'),
+      'INFO [x] >> Training completed in 3.21s',
+    ])
+      log.line(text);
+    expect(log.verdict()).toEqual({ outcome: 'finished', loadedAt: 4, lastSaved: 8, lastIteration: 12, loss: 2 });
+    const scratch = 'INFO [x] >> Loaded model weights only, starting training from step 0';
+    expect(createTrainingLog().line(scratch)).toEqual([{ kind: 'startedOver' }]);
+  });
+
+  it('have of the first iteration after a load what no iteration had, and of all others what they had', () => {
+    const log = createTrainingLog();
+    const [first] = log.line(line(1, '8.0E+00'));
+    log.line('INFO [x] >> Global step = 4');
+    const [fifth, sixth] = [...log.line(line(5, '1.6E+00')), ...log.line(line(6, '7.0E+00'))];
+    expect([first, fifth, sixth]).toMatchObject([{ loss: 8, msPerIteration: 100 }, { gradNorm: 8.515 }, { loss: 7 }]);
+    expect(Object.keys(fifth!)).not.toContain('loss');
+    expect(Object.keys(fifth!)).not.toContain('msPerIteration');
+  });
+});
+
 describe('the first error', () => {
   const traceback = 'Traceback (most recent call last):';
 

@@ -50,9 +50,8 @@ it(
     await start('three', {}, { cluster: { nodes: 2, spares: 1 } });
     await shows('three', /waits for 3 of the pool "demo" \(first in line; .*1 in quarantine.*\)/);
     const lifted = await update('pool-demo', 'uncordon', { node: 'n3' });
-    expect([lifted.ok, lifted.says]).toEqual([
-      ...[true, expect.stringMatching(/quarantine of n3 is lifted.*device 3 is sick.* is given to runs again/)],
-    ]);
+    expect(lifted.ok).toBe(true);
+    expect(lifted.says).toMatch(/quarantine of n3 is lifted.*device 3 is sick.* is given to runs again/);
     await shows('pool-demo', /n3 .*held by three/);
     expect((await cluster.cli('workflow', 'cancel', '-w', 'three')).code).toBe(0);
     await until('its nodes to be free', async () => (/held by/.test(await page('pool-demo')) ? undefined : true));

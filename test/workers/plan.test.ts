@@ -46,7 +46,7 @@ it('prints a page for a person, and with --json one object as the last line', as
   expect((await plan(path)).stdout).toBe(`${lines.slice(0, -1).join('\n')}\n`);
 });
 
-it('prints commands of FSDP2, which a run refuses, to be given by hand', async () => {
+it('prints commands of FSDP2, to be given by hand, and what a run has against the file', async () => {
   const path = await file(
     JSON.stringify({
       model: { preset: 'qwen3-8b', weights: 'hf://Qwen/Qwen3-8B@main', init: 'pretrained' },
@@ -58,7 +58,10 @@ it('prints commands of FSDP2, which a run refuses, to be given by hand', async (
   const { code, stdout, stderr } = await plan(path, '--json');
   expect([code, stderr]).toEqual([0, '']);
   const lines = stdout.trimEnd().split('\n');
-  expect(lines[1]).toContain('a run refuses train.backend "fsdp2"');
+  expect(lines[1]).toContain(
+    'by hand nothing is watched, copied or restarted; a run does that, and refuses this file:',
+  );
+  expect(lines[2]).toMatch(/^ {2}cluster\.sharedStorage: expected false in a run/);
   expect(JSON.parse(lines.at(-1)!)).toMatchObject({ backend: 'fsdp2', world: 8, nodes: [{ node: 'node-0' }] });
 });
 

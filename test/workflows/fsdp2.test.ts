@@ -4,11 +4,15 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { isOfShard, placeDcp } from '../../workflows/dcp-shards.js';
 import { fsdp2Environment, fsdp2Script } from '../../workflows/fsdp2.js';
+import { onlyFile } from '../../workflows/fsdp2-data.js';
+import { fsdp2Identity } from '../../workflows/fsdp2-identity.js';
 import { describeFsdp2, planFsdp2 } from '../../workflows/fsdp2-plan.js';
 import { FSDP2_PRESETS, fsdp2RecipeOf } from '../../workflows/fsdp2-recipes.js';
 import type { Preset } from '../../workflows/presets.js';
 import { MACHINES, RELEASES, type Machine, type Release } from '../../workflows/releases.js';
+import { followOn, identityOf } from '../../workflows/series-identity.js';
 import { parseRunSpec, type Problem, type RunSpec } from '../../workflows/spec.js';
 import { complaints, flagsIn, parserOf, readFixture } from '../support/arguments.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -175,14 +179,25 @@ describe('what train_fsdp2.py is told', () => {
 });
 
 describe('a run file for FSDP2', () => {
-  it('is refused by a run, which says why and what there is instead', () => {
-    expect(problemsOf(good(), false)).toMatchObject([
-      {
-        path: 'train.backend',
-        value: '"fsdp2"',
-        expected: expect.stringMatching(/^"mcore" in a run: .* 26\.1\.0 reads text only.*npm run plan/) as string,
-      },
-    ]);
+  const apart = { cluster: { sharedStorage: false } };
+
+  it('goes into a run where nodes share no storage and the last iteration is saved', () => {
+    expect(problemsOf(good(apart), false)).toEqual([]);
+  });
+
+  it.each<[string, Sections, string, RegExp]>([
+    ['storage that nodes may share', { cluster: {} }, 'cluster.sharedStorage', /^false in a run .*storage of its own/],
+    ['an end that is not saved', { train: { saveInterval: 300 } }, 'train.saveInterval', /divisor of .* = 2000/],
+    ['an export', { export: {} }, 'export', /no such field in a run .* yet; npm run plan prints the command/],
+  ])('may not have %s in a run, though by hand it may', (_, more, path, expected) => {
+    const file = good({ ...apart, ...more });
+    expect(problemsOf(file)).toEqual([]);
+    expect(problemsOf(file, false)).toMatchObject([{ path, expected: expect.stringMatching(expected) as string }]);
+  });
+
+  it('may not go on with fewer nodes in a run: each rank has a state of its own', () => {
+    const fewer = { ...good(apart), recovery: { fewerNodes: { atLeast: 1, after: '5m' } } };
+    expect(problemsOf(fewer, false)).toMatchObject([{ path: 'recovery.fewerNodes' }]);
   });
 
   it.each(RELEASES.filter((release) => release < '26' && release.length < 6))(
@@ -290,6 +305,74 @@ describe('a run file for FSDP2', () => {
     expect(problemsOf(good({ train: { backend: 'ddp' } }))).toMatchObject([
       { path: 'train.backend', expected: '"mcore" or "fsdp2"' },
     ]);
+  });
+});
+
+describe('the text that train_fsdp2.py is given', () => {
+  const source = 'hf://a/b@main/*';
+
+  it('is one file, which it reads as it is', () => {
+    expect(onlyFile(source, ['data/a.parquet'])).toBe('data/a.parquet');
+    expect(() => onlyFile(source, ['a.jsonl', 'b.jsonl'])).toThrow(
+      `dataset.source ${source}: expected one file of text with train.backend "fsdp2": it lists 2, which train_fsdp2.py reads in the order in which each node's disk has them`,
+    );
+    expect(() => onlyFile(source, ['a.jsonl.zst'])).toThrow(
+      'train_fsdp2.py does not read a.jsonl.zst, which is compressed',
+    );
+  });
+});
+
+describe('a series of FSDP2', () => {
+  const identity = (more: Sections = {}) => fsdp2Identity(read(good(more)));
+  const refusal = (more: Sections) => followOn(identity(), identity(more), read(good(more))).refusal;
+
+  it('goes on with what only makes it faster, or says where things are', () => {
+    expect(refusal({ train: { extraArgs: { '--parallel.recompute': false } } })).toBeUndefined();
+    expect(refusal({ train: { saveInterval: 250, keepCheckpoints: 4 } })).toBeUndefined();
+  });
+
+  it.each<[string, Sections, RegExp]>([
+    ['more ranks', { cluster: { nodes: 2 } }, /cluster\.nodes × cluster\.devicesPerNode was 8 and is 16/],
+    [
+      'another learning rate',
+      { train: { extraArgs: { '--training.lr': 1e-4 } } },
+      /--training\.lr was "1e-05" and is 0\.0001/,
+    ],
+    [
+      'another total',
+      { train: { iterations: 4000 } },
+      /--training\.max_steps was 2000 and is 4000\. Give what is named/,
+    ],
+    ['longer samples', { train: { seqLength: 8192 } }, /train\.seqLength was 4096 and is 8192/],
+  ])('does not with %s', (_, more, expected) => {
+    expect(refusal(more)).toMatch(expected);
+    expect(refusal(more)).not.toContain('opt_param-scheduler');
+  });
+
+  it('is none of the other script, nor the other way round', () => {
+    const spec = read(good());
+    const mcore = { ...spec, train: { ...spec.train, backend: 'mcore' as const } };
+    expect(followOn(identityOf(mcore), identity(), spec).refusal).toContain('train.backend was "mcore" and is "fsdp2"');
+    expect(followOn(identity(), identityOf(mcore), mcore).refusal).toContain(
+      'train.backend was "fsdp2" and is "mcore"',
+    );
+  });
+});
+
+describe('checkpoints of two nodes with two ranks each', () => {
+  const [first, second] = placeDcp({ ep: 1 }, 2, 2);
+
+  it('have a shard of each node, which each node loads all of', () => {
+    expect([first!.writes, second!.writes]).toEqual([['dcp_00000_00001'], ['dcp_00002_00003']]);
+    for (const { loads } of [first!, second!]) expect(loads).toEqual(['dcp_00000_00001', 'dcp_00002_00003']);
+  });
+
+  it('have each file in one of them, the mark of the end in that of rank 0', () => {
+    const files = ['.metadata', '__0_0.distcp', '__3_15.distcp', 'extra_state/extra_state_rank_2.pt', '__10_0.distcp'];
+    const of = (shard: string) => files.filter((file) => isOfShard(shard, file));
+    expect(of('dcp_00000_00001')).toEqual(['.metadata', '__0_0.distcp']);
+    expect(of('dcp_00002_00003')).toEqual(['__3_15.distcp', 'extra_state/extra_state_rank_2.pt']);
+    expect(of('mp_rank_00')).toEqual([]);
   });
 });
 
