@@ -23,7 +23,7 @@ export async function joinPool(
     taskQueue = 'pretrain',
     say = (text: string) => void process.stderr.write(`${text}\n`),
   } = {},
-): Promise<() => void> {
+): Promise<() => Promise<void>> {
   const workflowId = `pool-${pool}`;
   const current = () => currentRun(client, workflowId);
   let waitsFor: string | undefined;
@@ -41,15 +41,23 @@ export async function joinPool(
     return current();
   };
 
+  // A call that is open when its connection is closed is tried again by the client, from a timer whose error nobody can catch.
+  const asking = new AbortController();
   let joined = await join();
   const look = async (): Promise<void> => {
     const now = await current();
     if (now !== undefined && now === joined) return;
     joined = await join();
   };
+  let looking: Promise<void> | undefined;
   // A server that does not answer is no news of the pool: the next look will tell.
-  const timer = setInterval(() => void look().catch(() => undefined), lookEveryMs);
-  return () => clearInterval(timer);
+  const lookOnce = () => client.withAbortSignal(asking.signal, look).catch(() => undefined);
+  const timer = setInterval(() => void (looking ??= lookOnce().finally(() => (looking = undefined))), lookEveryMs);
+  return async () => {
+    clearInterval(timer);
+    asking.abort();
+    await looking;
+  };
 }
 
 /** Which run has the node by the book of another pool, in which it was before. */
