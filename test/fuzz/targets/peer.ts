@@ -64,7 +64,7 @@ const progress = [{ version: 3, blocks: 'oA==', fetching: [1] }, { all: true }];
 /** Whatever another node answers, beside one that has the bytes: these bytes, and no others. */
 export const peer: Target<[Buffer, Buffer, Buffer, boolean]> = {
   name: 'peer',
-  slice: 15,
+  slice: 8,
   inputs: fc.tuple(
     mutated([answering(manifestBytes(manifest)), answering(JSON.stringify(manifest))]),
     mutated([answering(first), answering(FILE)]),
@@ -80,7 +80,7 @@ export const peer: Target<[Buffer, Buffer, Buffer, boolean]> = {
     try {
       await pullArtifact(
         { name: 'n3', dataDir },
-        { artifact, from: isSeed ? [lying, peer] : [peer], beside: isSeed ? [] : [lying], idleMs: 100 },
+        { artifact, from: isSeed ? [lying, peer] : [peer], beside: isSeed ? [] : [lying], idleMs: 5_000 },
       );
       if (readFileSync(join(dataDir, DIR, 'prefix.bin'), 'utf8') !== FILE) throw new Error('other bytes');
       if ((await readManifest(dataDir, DIR))?.artifact.digest !== artifact.digest) throw new Error('not vouched for');
