@@ -28,11 +28,14 @@ export const shardDir = (dir: string, iteration: number, shard: string): string 
   `${dir}/${iterationDir(iteration)}/${shard}`;
 
 /** Iterations that have a directory, complete or not, oldest first. */
-export async function iterationsIn(dataDir: string, dir: string): Promise<number[]> {
+export const iterationsIn = (dataDir: string, dir: string): Promise<number[]> => numbersIn(dataDir, dir, ITERATION);
+
+/** By the names in a directory, the numbers that a pattern finds in them, least first. */
+export async function numbersIn(dataDir: string, dir: string, pattern: RegExp): Promise<number[]> {
   // A disk that cannot be read is not one that holds nothing: a series would be started over for it.
   const names = await readdir(confined(dataDir, dir)).catch(noneIfMissing);
   return names
-    .flatMap((name) => ITERATION.exec(name)?.[1] ?? [])
+    .flatMap((name) => pattern.exec(name)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b);
 }

@@ -17,8 +17,8 @@ import {
   stepsDir,
 } from '../workflows/dcp-shards.js';
 import { confined, filesBelow } from './artifact.js';
-import { isMissing, noneIfMissing, syncPath, writeFileAtomic } from './atomic.js';
-import { readTracker, shardDir, TRACKER } from './checkpoint-files.js';
+import { isMissing, syncPath, writeFileAtomic } from './atomic.js';
+import { numbersIn, readTracker, shardDir, TRACKER } from './checkpoint-files.js';
 
 const STEP = /^global_step_(\d+)$/;
 /** In the script's own directory, out of its sight: a step that is about to be there. */
@@ -28,13 +28,7 @@ const LAYING = '.laying-';
 export const seriesOf = (dir: string): string | undefined => /^series\/([^/]+)\/checkpoints$/.exec(dir)?.[1];
 
 /** Steps that have a directory in `dir`, complete or not, oldest first. */
-export async function stepsIn(dataDir: string, dir: string): Promise<number[]> {
-  const names = await readdir(confined(dataDir, dir)).catch(noneIfMissing);
-  return names
-    .flatMap((name) => STEP.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
-}
+export const stepsIn = (dataDir: string, dir: string): Promise<number[]> => numbersIn(dataDir, dir, STEP);
 
 const isThere = (path: string): Promise<boolean> =>
   stat(path).then(

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import type { LastGasp } from '../workflows/contract.js';
 import { confined, isVouchedFor } from './artifact.js';
 import { isPart, noneIfMissing, syncPath } from './atomic.js';
-import { isShard, iterationDir, readTracker, shardDir, shardsIn } from './checkpoint-files.js';
+import { isShard, iterationDir, numbersIn, readTracker, shardDir, shardsIn } from './checkpoint-files.js';
 import type { SeriesLaunch } from './series-launch.js';
 
 const MODEL = 'model_optim_rng.pt';
@@ -18,13 +18,7 @@ const DUMP = /^iter_(\d{7,})_tmp$/;
 export const dumpDir = (iteration: number): string => `${iterationDir(iteration)}_tmp`;
 
 /** Iterations of which there is an unnamed dump, oldest first. */
-export async function dumpsIn(dataDir: string, dir: string): Promise<number[]> {
-  const names = await readdir(confined(dataDir, dir)).catch(noneIfMissing);
-  return names
-    .flatMap((name) => DUMP.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
-}
+export const dumpsIn = (dataDir: string, dir: string): Promise<number[]> => numbersIn(dataDir, dir, DUMP);
 
 /** What a launch dumped here, and nobody sealed. */
 export async function findDumps(

@@ -57,7 +57,7 @@ async function makeWay(target: Target, sums: string, files: ManifestFile[]): Pro
   const lines = new Set([unfinished, there, sums].flatMap((list) => list?.split('\n') ?? []).filter(Boolean));
   await target.write(UNFINISHED, `${[...lines].join('\n')}\n`);
   if (there !== sums) await target.remove(SUMS);
-  for (const path of new Set([...lines].map((line) => line.slice(66))))
+  for (const path of new Set(listedIn([...lines].join('\n')).map((file) => file.path)))
     if (path === basename(path) && !files.some((file) => file.path === path)) await target.remove(path);
 }
 

@@ -7,17 +7,16 @@ import { contentKey } from './content-key.js';
 import { isSplittable } from './data-files.js';
 import { placeEverywhere } from './place.js';
 import type { PrepareDataInput, PreparedData } from './prepare-data.js';
-import { dataOf, fetchOnFirst, listFiles, listingKey, listModel } from './sources.js';
+import { dataOf, fetchOnFirst, listFiles, listingKey, listModel, TOKENIZER_FILES } from './sources.js';
 
-const CONFIGURATION =
-  /^((generation_)?config\.json|tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja)$/;
 const WEIGHTS = /^[^/]+\.safetensors(\.index\.json)?$/;
 
 /** @throws InvalidInput where the source lists more than one file, or one that the script does not read */
 export async function prepareText({ spec, nodes, timing, prove, known }: PrepareDataInput): Promise<PreparedData> {
   const warnings: string[] = [];
   const note = async (text: string) => void warnings.push(text);
-  const wanted = (path: string) => CONFIGURATION.test(path) || (spec.model.init === 'pretrained' && WEIGHTS.test(path));
+  const wanted = (path: string) =>
+    TOKENIZER_FILES.test(path) || (spec.model.init === 'pretrained' && WEIGHTS.test(path));
   const [ofModel, listed] = await Promise.all([
     listModel(spec, spec.model.weights!, nodes, timing, wanted),
     listFiles(spec, spec.dataset.source, nodes, timing, () => true),

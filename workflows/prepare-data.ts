@@ -43,7 +43,7 @@ import {
 import { damagedDir, setAsideDamaged, type Note } from './set-aside.js';
 import { shardTeller, type ShardTeller } from './shard-teller.js';
 import { afterSilence, createHolders, passing } from './silent-holders.js';
-import { dataOf, fetchOnFirst, listFiles, listingKey, listModel } from './sources.js';
+import { dataOf, fetchOnFirst, listFiles, listingKey, listModel, TOKENIZER_FILES } from './sources.js';
 import type { RunSpec } from './spec.js';
 import { leftAfter, stillThere } from './still-there.js';
 
@@ -91,9 +91,6 @@ const AT_ONCE = 'shards that are made at once are limited';
 
 /** Before, the next node was to have from a lost one what that had made, and tried five times. */
 const MERGED_ANEW = 'shards of a node that was lost in a merge are made again first';
-
-const TOKENIZER_FILES =
-  /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
 
 export const prepareData = async (input: PrepareDataInput): Promise<PreparedData> =>
   (input.spec.train.backend === 'fsdp2' ? prepareText : prepareDataset)(input);

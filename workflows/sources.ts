@@ -11,6 +11,10 @@ import type { RunSpec } from './spec.js';
 /** A dataset's name stands for the order of its files, so that an execution keeps to the one it began with. */
 const BYTE_ORDER = 'files are in the order of the bytes of their names';
 
+/** Of a model's directory, all but the weights. */
+export const TOKENIZER_FILES =
+  /^(tokenizer(_config)?\.json|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|(generation_)?config\.json|chat_template\.jinja)$/;
+
 export const listingKey = ({ files }: SourceListing): string => contentKey(files).slice(0, 12);
 
 /** Of what a dataset's source lists, the files that hold the data. */
